@@ -1,0 +1,17 @@
+//! gpt-load: one binary between OpenAI-compatible clients and their providers that spreads requests
+//! over many API keys.
+//!
+//! A request walks through the house once, front to back:
+//!
+//! ```text
+//! socket ─ server ─ route, CORS, gzip ─ proxy ─ admit → credentials → body → attempts ─ upstream ─ socket
+//!                        │                            lease a key, pick an upstream,
+//!                     monitor                         send, judge, retry or pass on
+//! ```
+//!
+//! Arrows run one way: `server → proxy → {keys, verdict, upstream} → telemetry`. `monitor` reads the
+//! [`group`]; `config` is read by `main` and handed down as plain values; `verdict` knows neither keys nor
+//! sockets; `keys` knows no HTTP.
+
+pub mod keys;
+pub mod verdict;

@@ -1,0 +1,3 @@
+//! What the command line asked for → exit code; nothing else.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The mock provider as a program.
+
+fn main() {}
