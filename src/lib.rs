@@ -14,4 +14,5 @@
 //! sockets; `keys` knows no HTTP.
 
 pub mod keys;
+pub mod upstream;
 pub mod verdict;
