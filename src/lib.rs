@@ -13,6 +13,7 @@
 //! [`group`]; `config` is read by `main` and handed down as plain values; `verdict` knows neither keys nor
 //! sockets; `keys` knows no HTTP.
 
+pub mod cli;
 pub mod keys;
 pub mod upstream;
 pub mod verdict;
