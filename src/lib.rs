@@ -14,6 +14,12 @@
 //! sockets; `keys` knows no HTTP.
 
 pub mod cli;
+pub mod group;
 pub mod keys;
+pub mod monitor;
+pub mod proxy;
+pub mod refusal;
+pub mod server;
+pub mod telemetry;
 pub mod upstream;
 pub mod verdict;

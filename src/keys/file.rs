@@ -217,9 +217,8 @@ impl Reading {
         self.kept += end - start;
         let index = u32::try_from(self.ends.len()).ok()?;
         self.ends.push(u32::try_from(self.kept).ok()?);
-        self.by_hash.insert_unique(hash, index, |&index| {
-            self.hasher.hash_one(slice(&self.text, &self.ends, index))
-        });
+        self.by_hash
+            .insert_unique(hash, index, |&index| self.hasher.hash_one(slice(&self.text, &self.ends, index)));
         Some(())
     }
 

@@ -1,5 +1,251 @@
-//! Where requests go.
+//! Where requests go: the upstreams of a group, and whose turn it is among them (spec §8).
 
+pub mod client;
+pub mod connect;
+mod health;
 mod url;
 
-pub use url::{BaseUrl, JoinError, Scheme, query_key, replace_key};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub use self::url::{BaseUrl, JoinError, Scheme, query_key, replace_key};
+use health::{Health, RetryBudget};
+
+/// One base URL to which requests are forwarded.
+pub struct Upstream {
+    /// Its place in `OPENAI_BASE_URL`, from 0.
+    pub index: usize,
+    /// Where it is.
+    pub url: BaseUrl,
+    health: Health,
+    attempts: AtomicU64,
+    faults: AtomicU64,
+}
+
+/// What people may know of an upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct Report {
+    /// Attempts sent there.
+    pub attempts: u64,
+    /// How many of them failed by its fault.
+    pub faults: u64,
+    /// Faults in a row.
+    pub consecutive_faults: u64,
+    /// How long it stays ejected, if it is.
+    pub ejected_for: Option<Duration>,
+}
+
+/// All upstreams of a group.
+pub struct Upstreams {
+    list: Box<[Upstream]>,
+    cursor: AtomicUsize,
+    budget: RetryBudget,
+    began: Instant,
+}
+
+impl Upstreams {
+    /// All of them healthy.
+    pub fn new(urls: Vec<BaseUrl>) -> Self {
+        let upstream = |(index, url)| Upstream {
+            index,
+            url,
+            health: Health::default(),
+            attempts: AtomicU64::new(0),
+            faults: AtomicU64::new(0),
+        };
+        Self {
+            list: urls.into_iter().enumerate().map(upstream).collect(),
+            cursor: AtomicUsize::new(0),
+            budget: RetryBudget::default(),
+            began: Instant::now(),
+        }
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Upstream> {
+        self.list.iter()
+    }
+
+    /// The next one in turn that is not ejected, other than `not` if there is another. If all are ejected, the one
+    /// due back first. `None` only if there are none at all.
+    pub fn pick(&self, not: Option<usize>) -> Option<&Upstream> {
+        let upstream = match self.list.as_ref() {
+            [only] => only,
+            list => self
+                .turn(not)
+                .or_else(|| list.get(not?).filter(|failed| failed.health.until().is_zero()))
+                .or_else(|| list.iter().min_by_key(|upstream| upstream.health.until()))?,
+        };
+        upstream.attempts.fetch_add(1, Ordering::Relaxed);
+        Some(upstream)
+    }
+
+    fn turn(&self, not: Option<usize>) -> Option<&Upstream> {
+        let len = self.list.len();
+        let mut cursor = self.cursor.load(Ordering::Relaxed);
+        loop {
+            let order = (0..len).map(|step| (cursor + step) % len);
+            let admits = |index: &usize| {
+                Some(*index) != not
+                    && self.list.get(*index).is_some_and(|upstream| upstream.health.admits(|| self.now()))
+            };
+            let found = order.into_iter().find(admits)?;
+            match self.cursor.compare_exchange(
+                cursor,
+                (found + 1) % len,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return self.list.get(found),
+                // Somebody took this turn; a probe that was admitted must go all the same.
+                Err(_) if self.list.get(found).is_some_and(|upstream| !upstream.health.until().is_zero()) => {
+                    return self.list.get(found);
+                }
+                Err(moved) => cursor = moved,
+            }
+        }
+    }
+
+    /// Keeps keys and upstreams from going in lockstep. Called when a lap over `keys` available keys ends: without
+    /// it, every key would meet the same upstream on each lap wherever the two counts have a common divisor. Skips
+    /// as many turns as make them coprime, so that each key meets every upstream.
+    pub fn end_lap(&self, keys: usize) {
+        let len = self.list.len();
+        if len < 2 {
+            return;
+        }
+        let skip = (0..len).find(|skip| gcd(keys + skip, len) == 1).unwrap_or(0);
+        if skip > 0 {
+            let skipped = |cursor: usize| Some((cursor + skip) % len);
+            // It always succeeds: the closure always gives a value.
+            let _ = self.cursor.fetch_update(Ordering::Relaxed, Ordering::Relaxed, skipped);
+        }
+    }
+
+    /// An upstream answered as it should. Returns whether that ended an ejection.
+    pub fn succeed(&self, upstream: &Upstream) -> bool {
+        upstream.health.succeed()
+    }
+
+    /// An upstream failed. Returns for how long that ejected it; a single one never is.
+    pub fn fail(&self, upstream: &Upstream) -> Option<Duration> {
+        upstream.faults.fetch_add(1, Ordering::Relaxed);
+        if self.list.len() < 2 {
+            return None;
+        }
+        upstream.health.fail(self.now())
+    }
+
+    /// Whether the retry budget allows one more retry for an upstream's fault, after so many requests in all.
+    pub fn may_retry(&self, requests: u64) -> bool {
+        self.budget.withdraw(requests, self.now())
+    }
+
+    /// How an upstream fares.
+    pub fn report(&self, upstream: &Upstream) -> Report {
+        let ejected_for = upstream.health.until().saturating_sub(self.now());
+        Report {
+            attempts: upstream.attempts.load(Ordering::Relaxed),
+            faults: upstream.faults.load(Ordering::Relaxed),
+            consecutive_faults: upstream.health.faults(),
+            ejected_for: (!ejected_for.is_zero()).then_some(ejected_for),
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn upstreams(count: usize) -> Upstreams {
+        Upstreams::new((0..count).map(|n| BaseUrl::parse(&format!("http://host-{n}")).unwrap()).collect())
+    }
+
+    fn picked(upstreams: &Upstreams) -> usize {
+        upstreams.pick(None).unwrap().index
+    }
+
+    fn eject(upstreams: &Upstreams, index: usize) {
+        for _ in 0..5 {
+            upstreams.fail(&upstreams.list[index]);
+        }
+    }
+
+    #[test]
+    fn they_take_turns() {
+        let three = upstreams(3);
+        assert_eq!([0; 6].map(|_| picked(&three)), [0, 1, 2, 0, 1, 2]);
+    }
+
+    #[test]
+    fn those_that_are_ejected_are_passed_over_evenly() {
+        let four = upstreams(4);
+        eject(&four, 1);
+        assert_eq!([0; 6].map(|_| picked(&four)), [0, 2, 3, 0, 2, 3]);
+    }
+
+    #[test]
+    fn a_retry_goes_elsewhere_if_there_is_an_elsewhere() {
+        let two = upstreams(2);
+        for failed in [0, 1, 1, 0] {
+            assert_ne!(two.pick(Some(failed)).unwrap().index, failed);
+        }
+        eject(&two, 1);
+        assert_eq!(two.pick(Some(0)).unwrap().index, 0);
+        assert_eq!(upstreams(1).pick(Some(0)).unwrap().index, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_all_are_ejected_the_one_due_back_first_serves() {
+        let two = upstreams(2);
+        eject(&two, 1);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        eject(&two, 0);
+        assert_eq!(picked(&two), 1);
+        assert_eq!(picked(&two), 1);
+    }
+
+    #[test]
+    fn a_single_upstream_is_never_ejected() {
+        let one = upstreams(1);
+        eject(&one, 0);
+        assert!(one.report(one.iter().next().unwrap()).ejected_for.is_none());
+        assert_eq!(picked(&one), 0);
+    }
+
+    #[test]
+    fn every_key_meets_every_upstream() {
+        for upstream_count in 2..=6 {
+            for keys in 1..=24 {
+                let upstreams = upstreams(upstream_count);
+                let mut met = vec![HashSet::new(); keys];
+                let mut counts = vec![0_u32; upstream_count];
+                for _ in 0..upstream_count {
+                    for met in &mut met {
+                        let upstream = picked(&upstreams);
+                        met.insert(upstream);
+                        counts[upstream] += 1;
+                    }
+                    upstreams.end_lap(keys);
+                }
+                assert!(
+                    met.iter().all(|met| met.len() == upstream_count),
+                    "{keys} keys, {upstream_count} upstreams"
+                );
+                assert_eq!(counts.iter().max(), counts.iter().min(), "and none has more than its share");
+            }
+        }
+    }
+}

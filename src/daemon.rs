@@ -1,0 +1,287 @@
+//! `gpt-load` without a command: puts the house together, serves, drains (spec §12).
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hyper_util::client::proxy::matcher::Matcher;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{spawn_blocking, spawn_local};
+use tokio::time::{Instant, timeout};
+
+use crate::config::Config;
+use crate::group::{self, Group};
+use crate::keys::file::{self, KeyFileError};
+use crate::keys::watch::Version;
+use crate::keys::{self, CooldownPolicy, Due, KeyPool, States, clock};
+use crate::monitor::Monitor;
+use crate::proxy::admission::Admission;
+use crate::proxy::credentials::Tokens;
+use crate::proxy::{BodyLimits, Common, Times};
+use crate::server::cors::Cors;
+use crate::server::tls::{Acceptor, TlsError};
+use crate::server::{self, BindError, Blueprint, ClientTimes, Listeners, Phase};
+use crate::telemetry::counters::Counters;
+use crate::telemetry::{LogError, Logging};
+use crate::upstream::Upstreams;
+use crate::upstream::connect::{self, Connector};
+
+/// How long the look at each upstream at start may take.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+
+/// Why nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The keys file can't be used.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
+    /// The certificate can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The upstreams' TLS can't be set up.
+    #[error("TLS to upstreams can't be set up: {0}")]
+    UpstreamTls(#[from] rustls::Error),
+    /// The log can't be written.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The port can't be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The system gives no threads or signals.
+    #[error("the system refuses what gpt-load needs to run: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+/// If anything is missing to start; then nothing was started.
+pub fn serve(config: Config, warnings: &[String]) -> Result<ExitCode, StartError> {
+    let version = Version::of(&config.keys_file);
+    let file = file::read(&config.keys_file)?;
+    let tls = config.listen.tls.as_ref().map(|tls| Acceptor::read(&tls.cert, &tls.key)).transpose()?;
+    let connector = Connector::new(connect::tls_config()?, Arc::new(outbound(&config)));
+    let listeners = Listeners::bind(&config.listen.host, config.listen.port, config.listen.workers.get())?;
+    let logging = Arc::new(Logging::start(&config.log)?);
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!(location = panic.location().map(tracing::field::display), "panic: a defect in gpt-load, please report it");
+    }));
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    group::warn(&file);
+    let keys = file.keys.len();
+    let policy = CooldownPolicy {
+        threshold: config.policy.blacklist_threshold,
+        first: config.policy.key_cooldown,
+        longest: config.policy.key_cooldown_max,
+    };
+    let start = usize::try_from(config.start_index).unwrap_or(usize::MAX);
+    let (pool, due) = KeyPool::new(file.keys, policy, start);
+    let group = Arc::new(Group {
+        keys: pool,
+        upstreams: Upstreams::new(config.upstreams.clone()),
+        max_retries: config.policy.max_retries,
+        keys_file: config.keys_file.clone(),
+    });
+    let (phase, heard) = watch::channel(Phase::default());
+    let address = listeners.address();
+    let draining = Arc::new(AtomicBool::new(false));
+    let blueprint = blueprint(&config, Arc::clone(&group), connector, tls, heard, &draining, &logging);
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let signals = runtime.block_on(async { Signals::take() })?;
+    let workers = server::start(listeners, &blueprint)?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        address = %address,
+        tls = config.listen.tls.is_some(),
+        workers = workers.len(),
+        keys,
+        upstreams = config.upstreams.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        "gpt-load is serving"
+    );
+    if config.auth.tokens.is_empty() && !address.ip().is_loopback() {
+        tracing::warn!(address = %address, "anyone who can reach this address can use your keys: set AUTH_KEY");
+    }
+    let background = Background { group, connector: blueprint.connector, logging, phase, draining };
+    Ok(runtime.block_on(background.run(due, version, signals, workers, config.timeouts.graceful_shutdown)))
+}
+
+fn blueprint(
+    config: &Config,
+    group: Arc<Group>,
+    connector: Connector,
+    tls: Option<Acceptor>,
+    phase: watch::Receiver<Phase>,
+    draining: &Arc<AtomicBool>,
+    logging: &Arc<Logging>,
+) -> Blueprint {
+    let counters = Arc::new(Counters::new(config.listen.workers.get()));
+    let admission = Arc::new(Admission::new(config.limits.max_concurrent_requests));
+    let admin = if config.auth.admin.is_empty() { &config.auth.tokens } else { &config.auth.admin };
+    let logging = Arc::clone(logging);
+    let monitor = Monitor {
+        group: Arc::clone(&group),
+        counters: Arc::clone(&counters),
+        admission: Arc::clone(&admission),
+        tokens: Tokens::new(admin.clone()),
+        draining: Arc::clone(draining),
+        lost_log_lines: Arc::new(move || logging.lost()),
+        began: Instant::now(),
+        workers: config.listen.workers.get(),
+    };
+    let common = Common {
+        group,
+        tokens: Tokens::new(config.auth.tokens.clone()),
+        admission,
+        counters,
+        body_limits: BodyLimits {
+            replay: config.limits.max_replay_body,
+            total: config.limits.max_request_body,
+            read_timeout: config.timeouts.server_read,
+        },
+        times: Times {
+            response: config.timeouts.response,
+            request: config.timeouts.request,
+            silence: config.timeouts.server_write,
+            idle: config.timeouts.idle_conn,
+        },
+        log_requests: config.log.request,
+    };
+    Blueprint {
+        common,
+        connector,
+        monitor,
+        cors: config.cors.as_ref().map(|cors| Arc::new(Cors::new(cors))),
+        gzip: config.gzip,
+        times: ClientTimes {
+            read: config.timeouts.server_read,
+            write: config.timeouts.server_write,
+            idle: config.timeouts.server_idle,
+        },
+        tls,
+        phase,
+    }
+}
+
+fn outbound(config: &Config) -> Matcher {
+    config.outbound.matcher()
+}
+
+/// The signals that steer the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn take() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next signal that ends the process.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// What runs beside the workers, on the main thread.
+struct Background {
+    group: Arc<Group>,
+    connector: Connector,
+    logging: Arc<Logging>,
+    phase: watch::Sender<Phase>,
+    draining: Arc<AtomicBool>,
+}
+
+impl Background {
+    async fn run(
+        self,
+        due: mpsc::UnboundedReceiver<Due>,
+        version: Option<Version>,
+        mut signals: Signals,
+        workers: Vec<JoinHandle<usize>>,
+        grace: Duration,
+    ) -> ExitCode {
+        let mut workers = spawn_blocking(move || workers.into_iter().map(|worker| worker.join().unwrap_or(1)).sum::<usize>());
+        let this = &self;
+        let reload = async || {
+            let group = Arc::clone(&this.group);
+            // Reading a million keys must not hold up the clock.
+            drop(spawn_blocking(move || group.reload(States::Keep)).await);
+        };
+        self.look_at_upstreams();
+        let housekeeping = async {
+            tokio::join!(
+                clock::run(&this.group.keys, due),
+                keys::watch::run(&this.group.keys_file, version, &reload),
+            );
+        };
+        let mut housekeeping = std::pin::pin!(housekeeping);
+        loop {
+            tokio::select! {
+                () = &mut housekeeping => {}
+                _ = signals.hangup.recv() => {
+                    self.logging.reopen();
+                    reload().await;
+                }
+                () = signals.end() => break,
+                _ = &mut workers => {
+                    tracing::error!("the workers ended unasked");
+                    return ExitCode::FAILURE;
+                }
+            }
+        }
+        tracing::info!(grace_s = grace.as_secs(), "draining: no new connections; a second signal ends what runs");
+        self.draining.store(true, Ordering::Relaxed);
+        self.phase.send_replace(Phase::Draining);
+        let cut = tokio::select! {
+            cut = &mut workers => cut,
+            () = tokio::time::sleep(grace) => self.cut(workers).await,
+            () = signals.end() => self.cut(workers).await,
+            () = &mut housekeeping => Ok(0),
+        };
+        match cut {
+            Ok(0) => {
+                tracing::info!("drained");
+                ExitCode::SUCCESS
+            }
+            cut => {
+                tracing::warn!(connections = cut.unwrap_or_default(), "cut what was still running");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    async fn cut(&self, workers: tokio::task::JoinHandle<usize>) -> Result<usize, tokio::task::JoinError> {
+        self.phase.send_replace(Phase::Cutting);
+        workers.await
+    }
+
+    /// Says early which upstreams can't be reached. It's no error: they may come back.
+    fn look_at_upstreams(&self) {
+        for upstream in self.group.upstreams.iter() {
+            let (url, mut connector) = (upstream.url.clone(), self.connector.clone());
+            spawn_local(async move {
+                let problem = match timeout(FIRST_LOOK, connector.connect(&url)).await {
+                    Ok(Ok(_)) => return,
+                    Ok(Err(error)) => connect::chain(&error),
+                    Err(_elapsed) => format!("no connection within {} s", FIRST_LOOK.as_secs()),
+                };
+                tracing::warn!(upstream = %url, problem, "can't reach an upstream; requests will try it all the same");
+            });
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Group: a key pool, its upstreams and their policy. One today, built from the environment; nothing may assume
+//! that there will never be a second.
+
+use std::path::PathBuf;
+
+use crate::keys::file::{self, KeyFile, KeyFileError};
+use crate::keys::{KeyPool, States};
+use crate::upstream::Upstreams;
+
+/// A key pool + its upstreams + their policy.
+pub struct Group {
+    /// The keys.
+    pub keys: KeyPool,
+    /// Where requests go.
+    pub upstreams: Upstreams,
+    /// `MAX_RETRIES`: attempts after the first.
+    pub max_retries: u32,
+    /// `KEYS_FILE`.
+    pub keys_file: PathBuf,
+}
+
+impl Group {
+    /// Reads the keys file again. Blocks: it is not for a worker's thread.
+    ///
+    /// # Errors
+    /// If the file can't be read or holds no usable key; keys and states are then as they were.
+    pub fn reload(&self, states: States) -> Result<(), KeyFileError> {
+        let file = file::read(&self.keys_file).inspect_err(|error| {
+            tracing::error!(error = %error, "the keys file was not reloaded; the keys stay as they were");
+        })?;
+        warn(&file);
+        let (keys, duplicates) = (file.keys.len(), file.duplicates);
+        let done = self.keys.replace(file.keys, states);
+        tracing::info!(
+            keys,
+            added = done.added,
+            removed = done.removed,
+            duplicates,
+            states_cleared = states == States::Clear,
+            "keys file reloaded"
+        );
+        Ok(())
+    }
+}
+
+/// Says what was wrong with a keys file that could be used all the same. By line number, never by text.
+pub fn warn(file: &KeyFile) {
+    if file.skipped.total > 0 {
+        tracing::warn!(
+            lines = %file.skipped,
+            "the keys file has lines that can't travel in an HTTP header (spaces or special characters inside): skipped"
+        );
+    }
+    if file.duplicates > 0 {
+        tracing::warn!(
+            duplicates = file.duplicates,
+            "the keys file has keys more than once: each is used once"
+        );
+    }
+}

@@ -1,0 +1,267 @@
+//! Where a key stands (available, in cooldown, blacklisted for good), and what moves it from one to the next.
+//! Pure: takes `now` and a jitter, reads no clock.
+
+use std::time::Duration;
+
+/// The longest cooldown that anybody may name (spec §6).
+pub const LONGEST_COOLDOWN: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Milliseconds since the pool began. Fits 42 bits for 139 years.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Millis(pub(super) u64);
+
+impl Millis {
+    fn after(self, wait: Duration) -> Self {
+        // Round up: a key must not come back before the moment that was named.
+        let wait = wait.as_nanos().div_ceil(1_000_000);
+        Self(self.0.saturating_add(u64::try_from(wait).unwrap_or(u64::MAX)).min(UNTIL_MAX - 1))
+    }
+}
+
+/// What a settled lease means for its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It worked: the failure count goes to 0.
+    Success,
+    /// Rate limited, for `wait` if the provider named one.
+    Limited {
+        /// How long, as told.
+        wait: Option<Duration>,
+    },
+    /// Out of credit or quota, for `wait` if the provider named one.
+    Exhausted {
+        /// How long, as told.
+        wait: Option<Duration>,
+    },
+    /// No good, for good.
+    Invalid,
+}
+
+impl Effect {
+    /// The verdict's name (spec §6).
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Limited { .. } => "key_limited",
+            Self::Exhausted { .. } => "key_exhausted",
+            Self::Invalid => "key_invalid",
+        }
+    }
+}
+
+/// How failures become cooldowns (spec §2, §6).
+#[derive(Clone, Copy, Debug)]
+pub struct CooldownPolicy {
+    /// `BLACKLIST_THRESHOLD`: the n-th failure in a row without a hint sets the key aside.
+    pub threshold: u32,
+    /// `KEY_COOLDOWN`: the first cooldown where the provider names none.
+    pub first: Duration,
+    /// `KEY_COOLDOWN_MAX`: the longest such cooldown.
+    pub longest: Duration,
+}
+
+/// Whether a key may be leased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In rotation.
+    Available,
+    /// Set aside until then.
+    Cooldown(Millis),
+    /// Set aside for good.
+    Permanent,
+}
+
+/// Where a key stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) place: Place,
+    /// Failures in a row.
+    pub(super) failures: u32,
+    /// Cooldowns in a row.
+    pub(super) cooldowns: u32,
+}
+
+impl Standing {
+    pub(super) const FRESH: Self = Self { place: Place::Available, failures: 0, cooldowns: 0 };
+
+    pub(super) fn is_available(self) -> bool {
+        self.place == Place::Available
+    }
+
+    /// The standing after a lease was settled. `jitter` is in `0.0..1.0` and shortens an unnamed cooldown by up to
+    /// a fifth, so that keys which fell together do not come back together.
+    pub(super) fn after(self, effect: Effect, policy: &CooldownPolicy, now: Millis, jitter: f64) -> Self {
+        let (wait, unnamed) = match effect {
+            // An earlier request's success says nothing about a limit that was hit since.
+            Effect::Success if !self.is_available() => return self,
+            Effect::Success => return Self::FRESH,
+            Effect::Invalid => {
+                return Self { place: Place::Permanent, failures: self.failures.saturating_add(1), ..self };
+            }
+            Effect::Limited { wait } => {
+                let doubled =
+                    policy.first.saturating_mul(1_u32.checked_shl(self.cooldowns).unwrap_or(u32::MAX));
+                (wait, doubled.min(policy.longest))
+            }
+            Effect::Exhausted { wait } => (wait, policy.longest),
+        };
+        let failures = self.failures.saturating_add(1);
+        // "Wait 0 seconds" from a provider that refused is no hint.
+        let named = wait.filter(|wait| !wait.is_zero());
+        let until =
+            now.after(named.unwrap_or_else(|| unnamed.mul_f64(1.0 - 0.2 * jitter)).min(LONGEST_COOLDOWN));
+        match self.place {
+            Place::Permanent => self,
+            // A second failure of requests that were under way together is the same episode: it may name a later
+            // end, but it is not the next cooldown in a row.
+            Place::Cooldown(end) if named.is_some() => {
+                Self { place: Place::Cooldown(end.max(until)), failures, ..self }
+            }
+            Place::Cooldown(_) => Self { failures, ..self },
+            Place::Available if named.is_none() && failures < policy.threshold => Self { failures, ..self },
+            Place::Available => {
+                Self { place: Place::Cooldown(until), failures, cooldowns: self.cooldowns.saturating_add(1) }
+            }
+        }
+    }
+
+    /// The standing at `now`: a cooldown that is over has ended. The counts stay until a success.
+    pub(super) fn at(self, now: Millis) -> Self {
+        match self.place {
+            Place::Cooldown(until) if until <= now => Self { place: Place::Available, ..self },
+            _ => self,
+        }
+    }
+
+    /// One word, so that a change is one compare-and-swap: 42 bits of `until` (0 available, all ones permanent),
+    /// 16 of failures, 6 of cooldowns; the counts saturate.
+    pub(super) fn pack(self) -> u64 {
+        let until = match self.place {
+            Place::Available => 0,
+            Place::Cooldown(until) => until.0.clamp(1, UNTIL_MAX - 1),
+            Place::Permanent => UNTIL_MAX,
+        };
+        until
+            | u64::from(self.failures.min(FAILURES_MAX)) << UNTIL_BITS
+            | u64::from(self.cooldowns.min(COOLDOWNS_MAX)) << (UNTIL_BITS + 16)
+    }
+
+    pub(super) fn unpack(word: u64) -> Self {
+        let place = match word & UNTIL_MAX {
+            0 => Place::Available,
+            UNTIL_MAX => Place::Permanent,
+            until => Place::Cooldown(Millis(until)),
+        };
+        let failures = (word >> UNTIL_BITS) as u32 & FAILURES_MAX;
+        let cooldowns = (word >> (UNTIL_BITS + 16)) as u32 & COOLDOWNS_MAX;
+        Self { place, failures, cooldowns }
+    }
+}
+
+const UNTIL_BITS: u32 = 42;
+const UNTIL_MAX: u64 = (1 << UNTIL_BITS) - 1;
+const FAILURES_MAX: u32 = u16::MAX as u32;
+const COOLDOWNS_MAX: u32 = 63;
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const POLICY: CooldownPolicy =
+        CooldownPolicy { threshold: 1, first: Duration::from_secs(30), longest: Duration::from_secs(3600) };
+    const NOW: Millis = Millis(1_000);
+    const LIMITED: Effect = Effect::Limited { wait: None };
+
+    fn told(seconds: u64) -> Effect {
+        Effect::Limited { wait: Some(Duration::from_secs(seconds)) }
+    }
+
+    fn cooling(seconds: u64) -> Place {
+        Place::Cooldown(Millis(NOW.0 + seconds * 1000))
+    }
+
+    #[test]
+    fn unnamed_cooldowns_double_up_to_the_longest() {
+        let mut standing = Standing::FRESH;
+        for seconds in [30, 60, 120, 240, 480, 960, 1920, 3600, 3600] {
+            standing = standing.after(LIMITED, &POLICY, NOW, 0.0);
+            assert_eq!(standing.place, cooling(seconds));
+            standing = standing.at(Millis(u64::MAX >> 30));
+            assert!(standing.is_available());
+        }
+    }
+
+    #[test]
+    fn jitter_shortens_by_at_most_a_fifth() {
+        assert_eq!(Standing::FRESH.after(LIMITED, &POLICY, NOW, 1.0).place, cooling(24));
+    }
+
+    #[test]
+    fn without_a_hint_the_threshold_decides_with_one_it_does_not() {
+        let policy = CooldownPolicy { threshold: 3, ..POLICY };
+        let once = Standing::FRESH.after(LIMITED, &policy, NOW, 0.0);
+        let twice = once.after(Effect::Exhausted { wait: None }, &policy, NOW, 0.0);
+        assert!(once.is_available() && twice.is_available());
+        assert_eq!(twice.after(LIMITED, &policy, NOW, 0.0).place, cooling(30));
+        assert_eq!(Standing::FRESH.after(told(7), &policy, NOW, 0.9).place, cooling(7));
+    }
+
+    #[test]
+    fn a_success_starts_the_count_anew() {
+        let policy = CooldownPolicy { threshold: 2, ..POLICY };
+        let once = Standing::FRESH.after(LIMITED, &policy, NOW, 0.0);
+        let healed = once.after(Effect::Success, &policy, NOW, 0.0);
+        assert_eq!(healed, Standing::FRESH);
+        assert!(healed.after(LIMITED, &policy, NOW, 0.0).is_available());
+    }
+
+    #[test]
+    fn a_late_success_does_not_end_a_cooldown() {
+        let limited = Standing::FRESH.after(told(60), &POLICY, NOW, 0.0);
+        assert_eq!(limited.after(Effect::Success, &POLICY, NOW, 0.0), limited);
+    }
+
+    #[test]
+    fn failures_of_requests_under_way_together_are_one_cooldown() {
+        let limited = Standing::FRESH.after(LIMITED, &POLICY, NOW, 0.0).after(LIMITED, &POLICY, NOW, 0.0);
+        assert_eq!((limited.place, limited.cooldowns, limited.failures), (cooling(30), 1, 2));
+        assert_eq!(limited.after(told(90), &POLICY, NOW, 0.0).place, cooling(90));
+        assert_eq!(limited.after(told(9), &POLICY, NOW, 0.0).place, cooling(30));
+    }
+
+    #[test]
+    fn exhaustion_lasts_the_longest_cooldown_unless_told() {
+        assert_eq!(
+            Standing::FRESH.after(Effect::Exhausted { wait: None }, &POLICY, NOW, 0.0).place,
+            cooling(3600)
+        );
+        let told = Effect::Exhausted { wait: Some(Duration::from_secs(99)) };
+        assert_eq!(Standing::FRESH.after(told, &POLICY, NOW, 0.0).place, cooling(99));
+    }
+
+    #[test]
+    fn an_invalid_key_is_out_for_good() {
+        let invalid = Standing::FRESH.after(Effect::Invalid, &POLICY, NOW, 0.0);
+        assert_eq!(invalid.place, Place::Permanent);
+        assert_eq!(invalid.after(told(5), &POLICY, NOW, 0.0).place, Place::Permanent);
+        assert_eq!(invalid.at(Millis(UNTIL_MAX)).place, Place::Permanent);
+    }
+
+    #[test]
+    fn no_wait_is_longer_than_a_day_and_a_wait_of_zero_is_none() {
+        assert_eq!(Standing::FRESH.after(told(900_000), &POLICY, NOW, 0.0).place, cooling(86_400));
+        assert_eq!(Standing::FRESH.after(told(0), &POLICY, NOW, 0.0).place, cooling(30));
+    }
+
+    proptest! {
+        #[test]
+        fn a_standing_survives_its_word(until in 0..=UNTIL_MAX, failures in 0..=FAILURES_MAX, cooldowns in 0..=COOLDOWNS_MAX) {
+            let word = Standing { place: Standing::unpack(until).place, failures, cooldowns }.pack();
+            prop_assert_eq!(Standing::unpack(word).pack(), word);
+            prop_assert_eq!(Standing::unpack(word).failures, failures);
+            prop_assert_eq!(Standing::unpack(word).cooldowns, cooldowns);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The answer's body on its way to the client: the upstream's frames as they come, or a few bytes of our own.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::body::Outgoing;
+use super::ending::Ending;
+use super::headers;
+use crate::telemetry::counters::End;
+use crate::upstream::client::{Client, Connection};
+
+/// An answer's body. The request ends with it: with its last byte, or when it is dropped before that.
+pub struct Body {
+    payload: Payload,
+    ending: Option<Box<Ending>>,
+}
+
+/// What an answer's body is made of.
+pub(super) enum Payload {
+    /// Bytes that are all there.
+    Whole(Bytes),
+    /// The upstream's body.
+    Stream(Stream),
+}
+
+/// The upstream's body, and what becomes of its connection.
+pub(super) struct Stream {
+    /// What was read of it already.
+    pub(super) first: Bytes,
+    pub(super) incoming: Incoming,
+    pub(super) connection: Option<(Rc<Client<Outgoing>>, Connection<Outgoing>)>,
+    pub(super) limits: StreamLimits,
+    waiting: Option<Waiting>,
+}
+
+/// How long an answer's body may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StreamLimits {
+    /// `SERVER_WRITE_TIMEOUT`: the longest silence.
+    pub(super) silence: Duration,
+    /// The end of `REQUEST_TIMEOUT`, for requests that are not streaming.
+    pub(super) deadline: Option<Instant>,
+}
+
+/// Armed only once a body makes us wait: most answers come whole with their head.
+struct Waiting {
+    timer: Pin<Box<Sleep>>,
+    /// Whether it is this silence that the timer runs for, or an earlier one.
+    current: bool,
+}
+
+/// Why an answer's body broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// The upstream's connection broke.
+    #[error("the upstream broke the answer off: {0}")]
+    Upstream(#[from] hyper::Error),
+    /// The upstream fell silent or took too long.
+    #[error("the upstream did not finish the answer in time")]
+    TimedOut,
+}
+
+impl Stream {
+    pub(super) fn new(incoming: Incoming, limits: StreamLimits) -> Self {
+        Self { first: Bytes::new(), incoming, connection: None, limits, waiting: None }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if !self.first.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.first)))));
+        }
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                if let Some(waiting) = &mut self.waiting {
+                    waiting.current = false;
+                }
+                Poll::Ready(frame.map(|frame| frame.map_err(Broken::Upstream)))
+            }
+            Poll::Pending => self.poll_timeout(cx).map(|()| Some(Err(Broken::TimedOut))),
+        }
+    }
+
+    fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let limits = self.limits;
+        let end = || {
+            let silence = Instant::now() + limits.silence;
+            limits.deadline.map_or(silence, |deadline| deadline.min(silence))
+        };
+        let waiting = self
+            .waiting
+            .get_or_insert_with(|| Waiting { timer: Box::pin(sleep_until(end())), current: true });
+        if !waiting.current {
+            waiting.timer.as_mut().reset(end());
+            waiting.current = true;
+        }
+        waiting.timer.as_mut().poll(cx)
+    }
+
+    fn is_end(&self) -> bool {
+        self.first.is_empty() && self.incoming.is_end_stream()
+    }
+}
+
+/// A successful answer as it goes on, and how its request ends if nothing breaks.
+pub(super) fn pass_on(
+    response: Response<Incoming>,
+    client: &Rc<Client<Outgoing>>,
+    connection: Connection<Outgoing>,
+    key: &str,
+    limits: StreamLimits,
+) -> (Response<Payload>, End) {
+    let (mut parts, incoming) = response.into_parts();
+    headers::of_answer(&mut parts.headers);
+    if parts.status.is_redirection() {
+        // `Location` repeats the query that was asked for, and the query may have carried the key.
+        headers::redact_key(&mut parts.headers, key);
+    }
+    let mut stream = Stream::new(incoming, limits);
+    stream.connection = Some((Rc::clone(client), connection));
+    (Response::from_parts(parts, Payload::Stream(stream)), End::Success)
+}
+
+impl Body {
+    pub(super) fn new(payload: Payload, ending: Ending) -> Self {
+        let mut body = Self { payload, ending: Some(Box::new(ending)) };
+        if body.is_end() {
+            body.finish();
+        }
+        body
+    }
+
+    /// The answer has ended as it should.
+    fn finish(&mut self) {
+        if let Payload::Stream(stream) = &mut self.payload
+            && let Some((client, connection)) = stream.connection.take()
+        {
+            client.keep(connection);
+        }
+        self.ending = None;
+    }
+
+    fn is_end(&self) -> bool {
+        match &self.payload {
+            Payload::Whole(bytes) => bytes.is_empty(),
+            Payload::Stream(stream) => stream.is_end(),
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = self.get_mut();
+        let frame = match &mut this.payload {
+            Payload::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Payload::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Payload::Stream(stream) => stream.poll_frame(cx),
+        };
+        match &frame {
+            Poll::Pending => {}
+            Poll::Ready(None) => this.finish(),
+            Poll::Ready(Some(Ok(frame))) => {
+                if let (Some(ending), Some(data)) = (&mut this.ending, frame.data_ref()) {
+                    ending.sent(data.len());
+                }
+                // hyper does not ask again after the last frame of a body whose end is known.
+                if this.is_end() {
+                    this.finish();
+                }
+            }
+            Poll::Ready(Some(Err(_))) => {
+                if let Some(mut ending) = this.ending.take() {
+                    ending.broken();
+                }
+            }
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_end()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.payload {
+            Payload::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Payload::Stream(stream) => {
+                let (hint, first) = (stream.incoming.size_hint(), stream.first.len() as u64);
+                hint.exact().map_or_else(SizeHint::default, |length| SizeHint::with_exact(first + length))
+            }
+        }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        if let Some(ending) = &mut self.ending {
+            ending.abandoned();
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! One try of a request: one key, one upstream. Says what happened; what follows is decided elsewhere.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Request, Response, Uri, Version};
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout_at};
+
+use super::body::{Outgoing, RequestBody};
+use super::credentials::Place;
+use super::headers;
+use crate::keys::Lease;
+use crate::upstream::client::{Client, Connection, SendError};
+use crate::upstream::connect::{ConnectError, chain};
+use crate::upstream::{BaseUrl, JoinError, Upstream, Upstreams};
+
+/// A client's request, ready to be tried.
+pub(super) struct Try {
+    method: Method,
+    /// Path and query as the client sent them.
+    target: PathAndQuery,
+    /// The client's headers that go on, without a credential.
+    headers: HeaderMap,
+    /// Where the client's token was.
+    place: Option<Place>,
+    pub(super) body: RequestBody,
+    /// Whether a second run would do no harm (spec §6, "once or twice").
+    pub(super) harmless: bool,
+    /// Whether the answer is a stream (spec §9).
+    pub(super) streaming: bool,
+}
+
+/// What happened.
+pub(super) enum Outcome {
+    /// The head of an answer.
+    Answer(Response<Incoming>, Connection<Outgoing>),
+    /// There is none.
+    Failed(Failure),
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// It took too long.
+    pub(super) timed_out: bool,
+    /// The upstream may have done the work all the same.
+    pub(super) maybe_done: bool,
+    /// For the log: never a key.
+    pub(super) error: String,
+}
+
+impl Try {
+    pub(super) fn new(parts: Parts, place: Option<Place>, body: RequestBody) -> Self {
+        let target = parts.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+        let streaming = is_streaming(&parts.headers, &target) || body.asks_for_stream();
+        let harmless = is_harmless(&parts.method, target.path());
+        let headers = headers::of_request(&parts.headers);
+        Self { method: parts.method, target, headers, place, body, harmless, streaming }
+    }
+
+    /// Sends the request to an upstream with a leased key, and waits for the head of its answer until `head_by`.
+    ///
+    /// A kept connection that the upstream closed in the moment of its reuse is not an attempt that failed: the
+    /// request goes out again on a new one, if that is safe.
+    pub(super) async fn send(
+        &mut self,
+        client: &Rc<Client<Outgoing>>,
+        upstream: &Upstream,
+        lease: &Lease<'_>,
+        connect_limit: Duration,
+        head_by: Instant,
+    ) -> Outcome {
+        let mut fresh = false;
+        loop {
+            let limit = connect_limit.min(head_by.saturating_duration_since(Instant::now()));
+            let connection = if fresh {
+                client.fresh_connection(upstream, limit).await
+            } else {
+                client.connection(upstream, limit).await
+            };
+            let mut connection = match connection {
+                Ok(connection) => connection,
+                Err(error) => return Outcome::Failed(Failure::to_connect(&error)),
+            };
+            let request = match self.request(&upstream.url, lease, connection.is_http2()) {
+                Ok(request) => request,
+                Err(error) => return Outcome::Failed(Failure { timed_out: false, maybe_done: false, error }),
+            };
+            match timeout_at(head_by, connection.send(request)).await {
+                Ok(Ok(response)) => return Outcome::Answer(response, connection),
+                Ok(Err(SendError { sent, .. }))
+                    if connection.reused
+                        && !fresh
+                        && self.body.is_replayable()
+                        && (!sent || self.harmless) =>
+                {
+                    fresh = true;
+                }
+                Ok(Err(SendError { error, sent })) => {
+                    let error = format!("the connection broke before an answer: {}", chain(&error));
+                    return Outcome::Failed(Failure { timed_out: false, maybe_done: sent, error });
+                }
+                Err(_elapsed) => {
+                    let error = "no answer in time".to_owned();
+                    return Outcome::Failed(Failure { timed_out: true, maybe_done: true, error });
+                }
+            }
+        }
+    }
+
+    fn request(
+        &mut self,
+        url: &BaseUrl,
+        lease: &Lease<'_>,
+        http2: bool,
+    ) -> Result<Request<Outgoing>, String> {
+        let place = self.place.unwrap_or_else(|| Place::of_host(url.host()));
+        let key = (place == Place::Query).then(|| lease.expose());
+        let target = url.join_with_key(self.target.as_str(), key).map_err(|error| error.to_string())?;
+        let body = self.body.outgoing().ok_or("the request body was sent already")?;
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.headers_mut() = self.headers.clone();
+        if http2 {
+            *request.version_mut() = Version::HTTP_2;
+            let uri = Uri::builder()
+                .scheme(url.scheme().as_str())
+                .authority(url.authority().as_bytes())
+                .path_and_query(target);
+            *request.uri_mut() = uri.build().map_err(|error| error.to_string())?;
+        } else {
+            headers::set_host(request.headers_mut(), url.authority());
+            *request.uri_mut() = Uri::from(target);
+        }
+        // The last step, so that nothing of the client's can take it away again.
+        place.put(lease.expose(), request.headers_mut()).map_err(|error| error.to_string())?;
+        Ok(request)
+    }
+
+    /// Whether every upstream's URL can be joined with the request's target.
+    ///
+    /// # Errors
+    /// Why not, for the client.
+    pub(super) fn check_target(&self, upstreams: &Upstreams) -> Result<(), JoinError> {
+        upstreams.iter().try_for_each(|upstream| upstream.url.join(self.target.as_str()).map(drop))
+    }
+}
+
+impl Failure {
+    fn to_connect(error: &ConnectError) -> Self {
+        Self { timed_out: matches!(error, ConnectError::TimedOut(_)), maybe_done: false, error: chain(error) }
+    }
+}
+
+/// Whether a request is streaming by anything but its body (spec §9).
+fn is_streaming(headers: &HeaderMap, target: &PathAndQuery) -> bool {
+    let accepts = headers.get_all(http::header::ACCEPT);
+    accepts.iter().any(|accept| {
+        accept.as_bytes().split(|byte| *byte == b',').any(|item| {
+            let media_type = item.split(|byte| *byte == b';').next().unwrap_or_default();
+            media_type.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+        })
+    }) || target.path().ends_with(":streamGenerateContent")
+        || target.query().is_some_and(|query| query.split('&').any(|pair| pair == "stream=true"))
+}
+
+/// Whether running the request twice does no harm: idempotent methods (RFC 9110 §9.2.2), and POSTs that infer. What
+/// makes, uploads or starts something is not run again, nor is what we don't know.
+fn is_harmless(method: &Method, path: &str) -> bool {
+    if method.is_idempotent() {
+        return true;
+    }
+    if method != Method::POST {
+        return false;
+    }
+    let makes_something = [
+        "files",
+        "batches",
+        "fine_tuning",
+        "fine-tunes",
+        "uploads",
+        "assistants",
+        "threads",
+        "vector_stores",
+    ];
+    let mut segments = path.trim_end_matches('/').rsplit('/');
+    let last = segments.next().unwrap_or_default();
+    let before = segments.next().unwrap_or_default();
+    if segments.chain([before, last]).any(|segment| makes_something.contains(&segment)) {
+        return false;
+    }
+    if let Some((_, verb)) = last.rsplit_once(':') {
+        return matches!(
+            verb,
+            "generateContent"
+                | "streamGenerateContent"
+                | "countTokens"
+                | "embedContent"
+                | "batchEmbedContents"
+                | "predict"
+        );
+    }
+    matches!(before, "audio" | "images")
+        || matches!(
+            last,
+            "completions"
+                | "responses"
+                | "messages"
+                | "embeddings"
+                | "moderations"
+                | "rerank"
+                | "count_tokens"
+                | "chat"
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_infers_runs_twice() {
+        for (method, path, want) in [
+            ("GET", "/v1/models", true),
+            ("DELETE", "/v1/files/file-1", true),
+            ("PATCH", "/v1/x", false),
+            ("POST", "/v1/chat/completions", true),
+            ("POST", "/v1/chat/completions/", true),
+            ("POST", "/openai/deployments/d/chat/completions", true),
+            ("POST", "/v1/completions", true),
+            ("POST", "/v1/responses", true),
+            ("POST", "/v1/responses/resp_1/cancel", false),
+            ("POST", "/v1/messages", true),
+            ("POST", "/v1/messages/count_tokens", true),
+            ("POST", "/v1/messages/batches", false),
+            ("POST", "/v1/threads/thread_1/messages", false),
+            ("POST", "/v1/embeddings", true),
+            ("POST", "/v1/moderations", true),
+            ("POST", "/v1/audio/transcriptions", true),
+            ("POST", "/v1/images/generations", true),
+            ("POST", "/v1/rerank", true),
+            ("POST", "/v1beta/models/gemini:generateContent", true),
+            ("POST", "/v1beta/models/gemini:streamGenerateContent", true),
+            ("POST", "/v1beta/models/gemini:batchGenerateContent", false),
+            ("POST", "/v1/files", false),
+            ("POST", "/v1/batches", false),
+            ("POST", "/v1/fine_tuning/jobs", false),
+            ("POST", "/v1/uploads/upload_1/parts", false),
+            ("POST", "/v1/assistants", false),
+            ("POST", "/v1/anything", false),
+        ] {
+            assert_eq!(is_harmless(&method.parse().unwrap(), path), want, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_stream_is_told_by_header_query_and_path() {
+        for (accept, target, want) in [
+            ("text/event-stream", "/", true),
+            ("application/json, Text/Event-Stream;q=0.5", "/", true),
+            ("application/json", "/", false),
+            ("*/*", "/v1beta/models/m:streamGenerateContent?alt=sse", true),
+            ("*/*", "/?a=b&stream=true", true),
+            ("*/*", "/?upstream=true", false),
+        ] {
+            let headers = HeaderMap::from_iter([(http::header::ACCEPT, accept.parse().unwrap())]);
+            assert_eq!(is_streaming(&headers, &target.parse().unwrap()), want, "{accept} {target}");
+        }
+    }
+}

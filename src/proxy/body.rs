@@ -1,0 +1,307 @@
+//! The request's body: kept whole where it can be replayed, streamed through where it is too large for that.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::refusal::Refusal;
+use crate::telemetry::counters::End;
+
+/// How much of a request may be held, how large it may be, and how long it may take.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// `MAX_REPLAY_BODY`, in bytes.
+    pub replay: u64,
+    /// `MAX_REQUEST_BODY`, in bytes.
+    pub total: u64,
+    /// `SERVER_READ_TIMEOUT`.
+    pub read_timeout: Duration,
+}
+
+/// Bytes a second below which a body that does arrive is too slow after [`BodyLimits::read_timeout`]: a trickle that
+/// holds a place is cut, an honest slow uplink is not.
+const SLOWEST: u64 = 1024;
+
+/// A request's body, read.
+pub(super) enum RequestBody {
+    /// All of it: it can be sent as often as needed.
+    Replay(Bytes),
+    /// Too large for that: it can be sent once.
+    Once(Option<Outgoing>, Rc<Cell<Option<Fault>>>),
+}
+
+impl RequestBody {
+    /// The body for the next attempt; `None` if it was given away.
+    pub(super) fn outgoing(&mut self) -> Option<Outgoing> {
+        match self {
+            Self::Replay(bytes) => Some(Outgoing::whole(bytes.clone())),
+            Self::Once(outgoing, _) => outgoing.take(),
+        }
+    }
+
+    /// Whether a further attempt can send it (again).
+    pub(super) fn is_replayable(&self) -> bool {
+        matches!(self, Self::Replay(_))
+    }
+
+    /// What was wrong with the client's side of a body while it streamed through.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Replay(_) => None,
+            Self::Once(_, fault) => fault.get(),
+        }
+    }
+
+    /// Whether the JSON body has `"stream": true` at the top level.
+    pub(super) fn asks_for_stream(&self) -> bool {
+        match self {
+            Self::Replay(bytes) => asks_for_stream(bytes),
+            Self::Once(..) => false,
+        }
+    }
+}
+
+/// What is wrong with a client's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    TooLarge { limit: u64 },
+    TooSlow { timeout: Duration },
+    Broken,
+}
+
+impl Fault {
+    pub(super) fn refusal(self) -> Refusal {
+        let refusal = |status, code, message| Refusal::new(status, code, End::BadRequest, message);
+        match self {
+            Self::TooLarge { limit } => refusal(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "request_too_large",
+                format!("The request body is larger than {limit} bytes (MAX_REQUEST_BODY)."),
+            ),
+            Self::TooSlow { timeout } => refusal(
+                StatusCode::REQUEST_TIMEOUT,
+                "request_timeout",
+                format!(
+                    "The request body did not arrive in time ({} s, SERVER_READ_TIMEOUT).",
+                    timeout.as_secs()
+                ),
+            ),
+            Self::Broken => Refusal::bad_request("The request body is malformed or was cut off."),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLarge { .. } => "the request body is too large",
+            Self::TooSlow { .. } => "the request body did not arrive in time",
+            Self::Broken => "the request body is malformed or was cut off",
+        })
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// Reads a body as far as it can be replayed.
+///
+/// # Errors
+/// If it is larger than `MAX_REQUEST_BODY`, too slow, or breaks off.
+pub(super) async fn read(incoming: Incoming, limits: BodyLimits) -> Result<RequestBody, Fault> {
+    if incoming.is_end_stream() {
+        return Ok(RequestBody::Replay(Bytes::new()));
+    }
+    let declared = incoming.size_hint().exact();
+    if declared.is_some_and(|length| length > limits.total) {
+        return Err(Fault::TooLarge { limit: limits.total });
+    }
+    let mut reader = Reader::new(incoming, limits);
+    if declared.is_some_and(|length| length > limits.replay) {
+        return Ok(once(Bytes::new(), reader));
+    }
+    let mut whole = BytesMut::new();
+    while let Some(data) = poll_fn(|cx| reader.poll_data(cx)).await? {
+        if whole.is_empty() && declared == Some(data.len() as u64) {
+            return Ok(RequestBody::Replay(data));
+        }
+        // Copied together: small slices would each pin the whole buffer they were read into.
+        whole.extend_from_slice(&data);
+        if whole.len() as u64 > limits.replay {
+            return Ok(once(whole.freeze(), reader));
+        }
+    }
+    Ok(RequestBody::Replay(whole.freeze()))
+}
+
+fn once(first: Bytes, reader: Reader) -> RequestBody {
+    let fault = Rc::new(Cell::new(None));
+    let rest = Rest { reader, fault: Rc::clone(&fault) };
+    RequestBody::Once(
+        Some(Outgoing { first: Some(first).filter(|first| !first.is_empty()), rest: Some(rest) }),
+        fault,
+    )
+}
+
+/// The client's body, counted and timed.
+struct Reader {
+    incoming: Incoming,
+    limits: BodyLimits,
+    began: Instant,
+    progress: Instant,
+    received: u64,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Reader {
+    fn new(incoming: Incoming, limits: BodyLimits) -> Self {
+        let now = Instant::now();
+        Self { incoming, limits, began: now, progress: now, received: 0, timer: None }
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {
+        loop {
+            let frame = match Pin::new(&mut self.incoming).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => frame,
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(Fault::Broken)),
+                Poll::Ready(None) => return Poll::Ready(Ok(None)),
+                Poll::Pending => {
+                    ready!(self.poll_timeout(cx));
+                    return Poll::Ready(Err(Fault::TooSlow { timeout: self.limits.read_timeout }));
+                }
+            };
+            // Trailers end a body; nothing upstream waits for them.
+            let Ok(data) = frame.into_data() else { continue };
+            self.received += data.len() as u64;
+            self.progress = Instant::now();
+            if self.received > self.limits.total {
+                return Poll::Ready(Err(Fault::TooLarge { limit: self.limits.total }));
+            }
+            return Poll::Ready(Ok(Some(data)));
+        }
+    }
+
+    fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let timeout = self.limits.read_timeout;
+        let earned = Duration::from_secs(self.received / SLOWEST);
+        let deadline = (self.progress + timeout).min(self.began + timeout + earned);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
+        }
+        timer.as_mut().poll(cx)
+    }
+}
+
+/// A request's body on its way upstream.
+pub(super) struct Outgoing {
+    first: Option<Bytes>,
+    rest: Option<Rest>,
+}
+
+struct Rest {
+    reader: Reader,
+    fault: Rc<Cell<Option<Fault>>>,
+}
+
+impl Outgoing {
+    fn whole(bytes: Bytes) -> Self {
+        Self { first: Some(bytes).filter(|bytes| !bytes.is_empty()), rest: None }
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let this = self.get_mut();
+        if let Some(first) = this.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        let Some(rest) = &mut this.rest else { return Poll::Ready(None) };
+        let data = ready!(rest.reader.poll_data(cx)).inspect_err(|fault| rest.fault.set(Some(*fault)));
+        Poll::Ready(data.transpose().map(|data| data.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.rest.as_ref().is_none_or(|rest| rest.reader.incoming.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let first = self.first.as_ref().map_or(0, |first| first.len() as u64);
+        match &self.rest {
+            None => SizeHint::with_exact(first),
+            Some(rest) => match rest.reader.incoming.size_hint().exact() {
+                Some(length) => SizeHint::with_exact(first + length),
+                None => SizeHint::default(),
+            },
+        }
+    }
+}
+
+/// Whether a JSON text is an object with `"stream": true`. The last one counts, as with every JSON parser.
+fn asks_for_stream(json: &[u8]) -> bool {
+    // Most bodies don't name it, and looking is a tenth of parsing.
+    if memchr::memmem::find(json, b"\"stream\"").is_none() {
+        return false;
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    deserializer.deserialize_map(StreamVisitor).unwrap_or(false)
+}
+
+struct StreamVisitor;
+
+impl<'de> Visitor<'de> for StreamVisitor {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+        let mut streaming = false;
+        while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+            if name == "stream" {
+                streaming = map.next_value::<&serde_json::value::RawValue>()?.get() == "true";
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(streaming)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_asked_for_at_the_top_level_only() {
+        for (json, want) in [
+            (r#"{"stream":true}"#, true),
+            (r#" {"model":"m", "messages":[{"a":"\"stream\":true"}], "stream" : true } "#, true),
+            (r#"{"stream":false}"#, false),
+            (r#"{"stream":"true"}"#, false),
+            (r#"{"stream":1}"#, false),
+            (r#"{"options":{"stream":true}}"#, false),
+            (r#"{"stream":true,"stream":false}"#, false),
+            (r#"{"stream":true"#, false),
+            (r#"[{"stream":true}]"#, false),
+            ("", false),
+            ("\"stream\"", false),
+        ] {
+            assert_eq!(asks_for_stream(json.as_bytes()), want, "{json}");
+        }
+    }
+}

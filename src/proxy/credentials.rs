@@ -1,0 +1,197 @@
+//! Who may use the proxy, and where the leased key goes (spec §5).
+
+use std::borrow::Cow;
+
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use crate::keys::Secret;
+use crate::refusal::Refusal;
+use crate::telemetry::counters::End;
+use crate::upstream::query_key;
+
+pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+pub(super) const API_KEY: HeaderName = HeaderName::from_static("api-key");
+pub(super) const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
+
+/// Where a credential is put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `Authorization: Bearer`.
+    Bearer,
+    /// `x-api-key`, Anthropic's.
+    XApiKey,
+    /// `api-key`, Azure's.
+    ApiKey,
+    /// `x-goog-api-key`, Google's.
+    XGoogApiKey,
+    /// The query's `key`, Google's.
+    Query,
+}
+
+impl Place {
+    /// Where the provider at `host` wants its key, for a client that sent none.
+    pub fn of_host(host: &str) -> Self {
+        let host = host.to_ascii_lowercase();
+        match host.as_str() {
+            "api.anthropic.com" => Self::XApiKey,
+            "generativelanguage.googleapis.com" => Self::XGoogApiKey,
+            _ if host.ends_with(".openai.azure.com") || host.ends_with(".cognitiveservices.azure.com") => {
+                Self::ApiKey
+            }
+            _ => Self::Bearer,
+        }
+    }
+
+    /// Puts a key into the headers; the query's is put there by the URL.
+    ///
+    /// # Errors
+    /// If the key can't travel in a header. The keys file lets no such key in.
+    pub fn put(self, key: &str, headers: &mut HeaderMap) -> Result<(), http::header::InvalidHeaderValue> {
+        let (name, mut value) = match self {
+            Self::Bearer => (AUTHORIZATION, HeaderValue::try_from(format!("Bearer {key}"))?),
+            Self::XApiKey => (X_API_KEY, HeaderValue::try_from(key)?),
+            Self::ApiKey => (API_KEY, HeaderValue::try_from(key)?),
+            Self::XGoogApiKey => (X_GOOG_API_KEY, HeaderValue::try_from(key)?),
+            Self::Query => return Ok(()),
+        };
+        value.set_sensitive(true);
+        headers.insert(name, value);
+        Ok(())
+    }
+}
+
+/// The tokens that open a door; none at all leaves it open.
+#[derive(Clone, Debug, Default)]
+pub struct Tokens(Vec<Secret>);
+
+impl Tokens {
+    /// These tokens.
+    pub fn new(tokens: Vec<Secret>) -> Self {
+        Self(tokens)
+    }
+
+    /// Whether no token is asked for.
+    pub fn is_open(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Checks the client's token and tells where it was.
+    ///
+    /// # Errors
+    /// 401 `missing_auth_token` or `invalid_auth_token`.
+    pub fn check(&self, parts: &Parts) -> Result<Option<Place>, Refusal> {
+        let found = find(&parts.headers, parts.uri.query());
+        if self.is_open() {
+            return Ok(found.map(|(place, _)| place));
+        }
+        let Some((place, token)) = found else {
+            return Err(unauthorized(
+                "missing_auth_token",
+                "This gpt-load asks for a token: send it as your SDK's API key (Authorization: Bearer, x-api-key, api-key, \
+                 x-goog-api-key or ?key=).",
+            ));
+        };
+        // All of them, so that the time does not tell which one came close.
+        let matches = self.0.iter().fold(false, |matches, secret| secret.matches(&token) | matches);
+        if matches {
+            return Ok(Some(place));
+        }
+        Err(unauthorized("invalid_auth_token", "The token is not one that this gpt-load knows."))
+    }
+}
+
+fn unauthorized(code: &'static str, message: &str) -> Refusal {
+    Refusal::new(StatusCode::UNAUTHORIZED, code, End::Unauthorized, message)
+}
+
+/// The client's token: the first one found decides.
+fn find<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Option<(Place, Cow<'a, [u8]>)> {
+    let header =
+        |name: HeaderName| headers.get(name).map(HeaderValue::as_bytes).filter(|token| !token.is_empty());
+    if let Some(token) = header(AUTHORIZATION).and_then(bearer) {
+        return Some((Place::Bearer, token.into()));
+    }
+    for (name, place) in
+        [(X_API_KEY, Place::XApiKey), (API_KEY, Place::ApiKey), (X_GOOG_API_KEY, Place::XGoogApiKey)]
+    {
+        if let Some(token) = header(name) {
+            return Some((place, token.into()));
+        }
+    }
+    let token = query_key(query?).filter(|token| !token.is_empty())?;
+    Some((Place::Query, token))
+}
+
+/// RFC 9110 §11.1: the scheme is case-insensitive.
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(6)?;
+    let token = token.trim_ascii_start();
+    (scheme.eq_ignore_ascii_case(b"bearer") && token.len() < value.len() - 6 && !token.is_empty())
+        .then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn parts(uri: &str, headers: &[(&str, &str)]) -> Parts {
+        let mut request = Request::builder().uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn the_first_place_that_holds_a_token_decides() {
+        for (uri, headers, want) in [
+            ("/", &[("authorization", "Bearer t")][..], Some(Place::Bearer)),
+            ("/", &[("authorization", "bEARER   t")], Some(Place::Bearer)),
+            ("/", &[("authorization", "Basic dDp0"), ("x-api-key", "t")], Some(Place::XApiKey)),
+            ("/", &[("api-key", "t"), ("x-goog-api-key", "u")], Some(Place::ApiKey)),
+            ("/?key=t", &[("x-goog-api-key", "u")], Some(Place::XGoogApiKey)),
+            ("/?a=b&k%65y=t", &[], Some(Place::Query)),
+            ("/?monkey=t", &[], None),
+            ("/?key=", &[("authorization", "Bearer "), ("x-api-key", "")], None),
+            ("/", &[("authorization", "Bearert")], None),
+        ] {
+            let place = Tokens::default().check(&parts(uri, headers)).unwrap();
+            assert_eq!(place, want, "{uri} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn any_of_several_tokens_opens_and_the_first_found_decides() {
+        let tokens = Tokens::new(vec![Secret::new("one"), Secret::new("two & a half")]);
+        let code = |uri: &str, headers: &[(&str, &str)]| match tokens.check(&parts(uri, headers)) {
+            Ok(place) => format!("{place:?}"),
+            Err(refusal) => String::from_utf8(refusal.answer().into_body().to_vec()).unwrap(),
+        };
+        assert_eq!(code("/", &[("authorization", "Bearer one")]), "Some(Bearer)");
+        assert_eq!(code("/?key=two%20%26%20a%20half", &[]), "Some(Query)");
+        assert!(
+            code("/", &[("authorization", "Bearer three"), ("x-api-key", "one")])
+                .contains("invalid_auth_token")
+        );
+        assert!(code("/", &[("authorization", "Bearer on")]).contains("invalid_auth_token"));
+        assert!(code("/", &[]).contains("missing_auth_token"));
+    }
+
+    #[test]
+    fn known_hosts_get_the_key_where_they_want_it() {
+        for (host, place) in [
+            ("api.openai.com", Place::Bearer),
+            ("API.Anthropic.com", Place::XApiKey),
+            ("my.openai.azure.com", Place::ApiKey),
+            ("my.cognitiveservices.azure.com", Place::ApiKey),
+            ("openai.azure.com.evil.example", Place::Bearer),
+            ("generativelanguage.googleapis.com", Place::XGoogApiKey),
+        ] {
+            assert_eq!(Place::of_host(host), place, "{host}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Which headers go on, in both directions.
+
+use http::header::{CONNECTION, HOST, TE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::keys::redact;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// What a request takes upstream: all of the client's headers but those between it and us.
+///
+/// Credentials are put in afterwards, so that a `Connection: authorization` can't take ours away.
+pub(super) fn of_request(client: &HeaderMap) -> HeaderMap {
+    let named = named_by_connection(client);
+    let mut headers = HeaderMap::with_capacity(client.len() + 2);
+    for (name, value) in client {
+        if !stays_here(name.as_str()) && !named.contains(name) {
+            headers.append(name, value.clone());
+        }
+    }
+    // RFC 9110 §10.1.4: the one member of TE that an intermediary may pass on, once it handles trailers.
+    if client.get_all(TE).iter().any(|value| lists(value, "trailers")) {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    headers
+}
+
+/// Hop-by-hop (RFC 9110 §7.6.1), credentials, and what is between the client and us alone (spec §5). `Host` and
+/// `Content-Length` are written anew.
+fn stays_here(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+            | "expect"
+            | "host"
+            | "content-length"
+            | "authorization"
+            | "x-api-key"
+            | "api-key"
+            | "x-goog-api-key"
+            | "cookie"
+            | "forwarded"
+            | "x-real-ip"
+            | "via"
+            | "origin"
+            | "referer"
+            | "openai-organization"
+            | "openai-project"
+    ) || name.starts_with("x-forwarded-")
+        || name.starts_with("cf-")
+}
+
+/// Takes the hop-by-hop headers out of an answer. `Trailer` stays: hyper needs it to send trailers on.
+pub(super) fn of_answer(headers: &mut HeaderMap) {
+    for name in named_by_connection(headers) {
+        headers.remove(name);
+    }
+    for name in [
+        CONNECTION,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        http::header::PROXY_AUTHENTICATE,
+        http::header::TRANSFER_ENCODING,
+        http::header::UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+}
+
+/// The headers that `Connection` names, in all of its lines, beyond the usual `close` and `keep-alive`.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let tokens = headers
+        .get_all(CONNECTION)
+        .into_iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    tokens
+        .map(<[u8]>::trim_ascii)
+        .filter(|token| !token.eq_ignore_ascii_case(b"close") && !token.eq_ignore_ascii_case(b"keep-alive"))
+        .filter_map(|token| HeaderName::from_bytes(token).ok())
+        // Naming these would change what the message is, not how it travels.
+        .filter(|name| {
+            !matches!(name.as_str(), "content-length" | "content-type" | "content-encoding" | "date")
+        })
+        .collect()
+}
+
+fn lists(value: &HeaderValue, token: &str) -> bool {
+    value
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
+
+/// `Host` for an upstream on HTTP/1.1.
+pub(super) fn set_host(headers: &mut HeaderMap, host: &HeaderValue) {
+    headers.insert(HOST, host.clone());
+}
+
+/// Takes the leased key out of an answer's headers, should the upstream have quoted it there.
+pub(super) fn redact_key(headers: &mut HeaderMap, key: &str) {
+    for value in headers.values_mut() {
+        if let Some(redacted) = redact(value.as_bytes(), key) {
+            *value = HeaderValue::from_bytes(&redacted).unwrap_or_else(|_| HeaderValue::from_static("****"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(headers: &[(&str, &str)]) -> HeaderMap {
+        headers
+            .iter()
+            .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
+            .collect()
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        headers.keys().map(HeaderName::as_str).collect()
+    }
+
+    #[test]
+    fn what_is_between_the_client_and_us_stays_here() {
+        let headers = of_request(&map(&[
+            ("host", "localhost:3000"),
+            ("authorization", "Bearer t"),
+            ("x-api-key", "t"),
+            ("api-key", "t"),
+            ("x-goog-api-key", "t"),
+            ("cookie", "a=b"),
+            ("proxy-authorization", "Basic x"),
+            ("forwarded", "for=1.2.3.4"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-forwarded-anything", "x"),
+            ("x-real-ip", "1.2.3.4"),
+            ("via", "1.1 x"),
+            ("cf-connecting-ip", "1.2.3.4"),
+            ("origin", "https://a.example"),
+            ("referer", "https://a.example/"),
+            ("openai-organization", "org-1"),
+            ("openai-project", "proj_1"),
+            ("expect", "100-continue"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "AAMAAABkAAQAAP__"),
+            ("connection", "Upgrade, HTTP2-Settings"),
+            ("user-agent", "openai-python"),
+            ("accept", "*/*"),
+            ("anthropic-version", "2023-06-01"),
+            ("x-forwardedness", "stays"),
+        ]));
+        assert_eq!(names(&headers), ["user-agent", "accept", "anthropic-version", "x-forwardedness"]);
+    }
+
+    #[test]
+    fn every_connection_line_is_heeded_and_repeated_headers_survive() {
+        let mut client = map(&[("x-one", "1"), ("x-two", "2"), ("x-keep", "3"), ("content-type", "a/b")]);
+        client.append(CONNECTION, HeaderValue::from_static("keep-alive, X-One"));
+        client.append(CONNECTION, HeaderValue::from_static("x-two, content-type"));
+        client.append("x-keep", HeaderValue::from_static("4"));
+        let headers = of_request(&client);
+        assert_eq!(names(&headers), ["x-keep", "content-type"]);
+        assert_eq!(headers.get_all("x-keep").iter().collect::<Vec<_>>(), ["3", "4"]);
+    }
+
+    #[test]
+    fn te_passes_on_trailers_alone() {
+        assert_eq!(of_request(&map(&[("te", "gzip, Trailers")]))["te"], "trailers");
+        assert!(of_request(&map(&[("te", "gzip")])).is_empty());
+    }
+
+    #[test]
+    fn an_answer_loses_its_hop_by_hop_headers_and_keeps_repeated_ones() {
+        let mut headers = map(&[
+            ("connection", "close, x-hop"),
+            ("x-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("transfer-encoding", "chunked"),
+            ("content-type", "text/plain"),
+        ]);
+        headers.append("set-cookie", HeaderValue::from_static("a=1"));
+        headers.append("set-cookie", HeaderValue::from_static("b=2"));
+        of_answer(&mut headers);
+        assert_eq!(names(&headers), ["content-type", "set-cookie"]);
+        assert_eq!(headers.get_all("set-cookie").iter().count(), 2);
+    }
+
+    #[test]
+    fn a_quoted_key_is_redacted() {
+        let mut headers = map(&[("location", "https://a.example/?key=sk-1234567890abcdef&x"), ("x", "y")]);
+        redact_key(&mut headers, "sk-1234567890abcdef");
+        assert_eq!(headers["location"], "https://a.example/?key=sk-12345...cdef&x");
+        assert_eq!(headers["x"], "y");
+    }
+}

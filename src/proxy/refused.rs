@@ -1,0 +1,149 @@
+//! An answer that is not what was asked for: read as far as it has to be judged, and passed on if nothing better is
+//! to be had.
+
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, RETRY_AFTER};
+use http::response::Parts;
+use http::{Response, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout_at};
+
+use super::answer::{Payload, Stream, StreamLimits};
+use super::body::Outgoing;
+use super::headers;
+use crate::keys::{Lease, redact};
+use crate::refusal::{Refusal, Retry};
+use crate::telemetry::counters::End;
+use crate::upstream::client::{Client, Connection};
+use crate::verdict::{self, Judgement, Verdict};
+
+/// How much of a body is read to judge it (spec §6).
+const JUDGED: usize = 64 * 1024;
+/// How long it may take to arrive.
+const JUDGED_WITHIN: Duration = Duration::from_secs(5);
+
+/// A refused attempt's answer, with what it says.
+pub(super) struct Refused {
+    parts: Parts,
+    /// What was read of the body.
+    first: Bytes,
+    /// What was not.
+    rest: Option<Stream>,
+    pub(super) judgement: Judgement,
+}
+
+impl Refused {
+    /// Reads an answer as far as it has to be judged, takes the leased key out of it, and judges it.
+    pub(super) async fn read(
+        response: Response<Incoming>,
+        client: &Rc<Client<Outgoing>>,
+        connection: Connection<Outgoing>,
+        lease: &Lease<'_>,
+        limits: StreamLimits,
+    ) -> Self {
+        let (mut parts, mut incoming) = response.into_parts();
+        headers::of_answer(&mut parts.headers);
+        headers::redact_key(&mut parts.headers, lease.expose());
+        let now = Instant::now();
+        let by = limits.deadline.map_or(now + JUDGED_WITHIN, |deadline| deadline.min(now + JUDGED_WITHIN));
+        let (first, ended) = read_first(&mut incoming, by).await;
+        let answer = verdict::Answer { status: parts.status, headers: &parts.headers, body: &first };
+        let mut judgement = verdict::judge(&answer, SystemTime::now());
+        judgement.message = redacted(judgement.message, lease.expose());
+        let mut refused = Self { parts, first, rest: None, judgement };
+        if ended {
+            client.keep(connection);
+            refused.redact(lease.expose());
+        } else {
+            let mut stream = Stream::new(incoming, limits);
+            stream.connection = Some((Rc::clone(client), connection));
+            refused.rest = Some(stream);
+        }
+        refused
+    }
+
+    /// Takes the key out of a whole body that quotes it, encoded or not.
+    fn redact(&mut self, key: &str) {
+        let encoded = self.parts.headers.contains_key(CONTENT_ENCODING);
+        let plain = if encoded {
+            verdict::decoded(&self.parts.headers, &self.first).into()
+        } else {
+            std::borrow::Cow::Borrowed(self.first.as_ref())
+        };
+        let Some(redacted) = redact(&plain, key) else { return };
+        self.first = redacted.into();
+        self.parts.headers.remove(CONTENT_ENCODING);
+        if self.parts.headers.contains_key(CONTENT_LENGTH) {
+            self.parts.headers.insert(CONTENT_LENGTH, self.first.len().into());
+        }
+    }
+
+    /// The answer for the client, as it came: with our advice on retries, unless the request itself was at fault. `wait`
+    /// is the time until the pool has a key again.
+    ///
+    /// # Errors
+    /// 503 `keys_rejected` in place of what the upstream said about a pool key: the client can do nothing about it.
+    pub(super) fn answer(mut self, wait: Option<Duration>) -> Result<(Response<Payload>, End), Refusal> {
+        let status = self.parts.status;
+        let of_key = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        let end = match self.judgement.verdict {
+            Verdict::KeyInvalid => return Err(self.keys_rejected(wait)),
+            Verdict::KeyExhausted | Verdict::KeyLimited if of_key => return Err(self.keys_rejected(wait)),
+            Verdict::KeyExhausted | Verdict::KeyLimited => {
+                Retry::until_a_key(wait).advise(&mut self.parts.headers);
+                End::KeysLimited
+            }
+            Verdict::UpstreamFault => {
+                if self.parts.headers.contains_key(RETRY_AFTER)
+                    && matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
+                {
+                    Retry::until_a_key(wait).advise(&mut self.parts.headers);
+                } else {
+                    Retry::Never.advise(&mut self.parts.headers);
+                }
+                End::UpstreamFault
+            }
+            Verdict::RequestFault | Verdict::Success => End::RequestFault,
+        };
+        let payload = match self.rest {
+            None => Payload::Whole(self.first),
+            Some(mut stream) => {
+                stream.first = self.first;
+                Payload::Stream(stream)
+            }
+        };
+        Ok((Response::from_parts(self.parts, payload), end))
+    }
+
+    fn keys_rejected(&self, wait: Option<Duration>) -> Refusal {
+        let said = &self.judgement.message;
+        let message = format!("The upstream rejected the keys of this pool ({}): {said}", self.parts.status);
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "keys_rejected", End::KeysRejected, message)
+            .retry(Retry::until_a_key(wait.filter(|wait| !wait.is_zero())))
+    }
+}
+
+/// Up to [`JUDGED`] bytes of a body, and whether that was all of it.
+async fn read_first(incoming: &mut Incoming, by: Instant) -> (Bytes, bool) {
+    let mut first = BytesMut::new();
+    while first.len() < JUDGED {
+        match timeout_at(by, incoming.frame()).await {
+            Ok(Some(Ok(frame))) => first.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
+            // Broken off: what came of an error is judged and passed on as all there is.
+            Ok(Some(Err(_)) | None) => return (first.freeze(), true),
+            Err(_elapsed) => return (first.freeze(), false),
+        }
+    }
+    (first.freeze(), false)
+}
+
+fn redacted(text: String, key: &str) -> String {
+    match redact(text.as_bytes(), key) {
+        Some(redacted) => String::from_utf8_lossy(&redacted).into_owned(),
+        None => text,
+    }
+}

@@ -1,0 +1,99 @@
+//! One client's connection from its first byte to its last: TLS, HTTP/1.1 or HTTP/2, and the requests on it.
+
+use std::convert::Infallible;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::drain::Gate;
+use super::front::Front;
+use super::io::{Activity, ClientTimes, Timed};
+use super::tls::Acceptor;
+use crate::upstream::client::LocalExecutor;
+
+/// How large a request's head may be (spec §4), and how much is read ahead of a slow upstream.
+const READ_BUFFER: usize = 64 * 1024;
+/// Requests at once on one HTTP/2 connection.
+const STREAMS: u32 = 250;
+/// What a client may send ahead on one HTTP/2 stream, and on all of a connection.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// What HTTP/2 prior knowledge begins with, and no HTTP/1 request does.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Serves a connection until it ends.
+pub(super) async fn serve(
+    stream: TcpStream,
+    tls: Option<Acceptor>,
+    times: ClientTimes,
+    front: Rc<Front>,
+    gate: Rc<Gate>,
+) {
+    let Some(tls) = tls else {
+        let begun = gate.begin(timeout(times.read, speaks_http2(&stream)));
+        if let Some(Ok(Ok(http2))) = begun.await {
+            serve_http(stream, http2, times, front, &gate).await;
+        }
+        return;
+    };
+    let begun = gate.begin(timeout(times.read, tls.accept(stream)));
+    if let Some(Ok(Ok(stream))) = begun.await {
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        serve_http(stream, http2, times, front, &gate).await;
+    }
+}
+
+async fn serve_http<S>(stream: S, http2: bool, times: ClientTimes, front: Rc<Front>, gate: &Rc<Gate>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let activity = Activity::new(http2);
+    let io = TokioIo::new(Timed::new(stream, Rc::clone(&activity), times));
+    let service = service_fn(move |request| {
+        let (front, running) = (Rc::clone(&front), activity.begin());
+        async move { Ok::<_, Infallible>(front.answer(request, running).await) }
+    });
+    if http2 {
+        let connection = http2::Builder::new(LocalExecutor)
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(u32::try_from(READ_BUFFER).unwrap_or(u32::MAX))
+            .keep_alive_interval(times.idle)
+            .serve_connection(io, service);
+        gate.pass(connection, http2::Connection::graceful_shutdown).await;
+    } else {
+        let connection = http1::Builder::new().max_buf_size(READ_BUFFER).serve_connection(io, service);
+        gate.pass(connection, http1::Connection::graceful_shutdown).await;
+    }
+}
+
+/// Whether the client begins with HTTP/2's preface. Looks without taking, so that the socket stays what it is.
+async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
+    let mut seen = [0; PREFACE.len()];
+    loop {
+        stream.readable().await?;
+        let length = match stream.peek(&mut seen).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            length => length,
+        };
+        let (seen, preface) =
+            (seen.get(..length).unwrap_or_default(), PREFACE.get(..length).unwrap_or_default());
+        if seen != preface {
+            return Ok(false);
+        }
+        if length == PREFACE.len() {
+            return Ok(true);
+        }
+        // Readiness does not change until we take what is there: the rest of a preface cut in two is waited for so.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,135 @@
+//! Finishing what is in flight before the process ends (spec §12). One [`Gate`] a worker: its connections pass through
+//! it, and a drain wakes them.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use tokio::sync::Notify;
+
+/// How far the process is with ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Phase {
+    /// It takes connections.
+    #[default]
+    Serving,
+    /// It takes no new ones, and finishes what runs.
+    Draining,
+    /// It ends what still runs.
+    Cutting,
+}
+
+/// What one worker's connections have to pass.
+#[derive(Default)]
+pub(super) struct Gate {
+    phase: Cell<Phase>,
+    /// The connections' tasks, by number.
+    inside: RefCell<HashMap<u64, Waker>>,
+    entered: Cell<u64>,
+    left: Notify,
+}
+
+/// A connection's stay; it leaves when this is dropped.
+struct Stay<'a> {
+    gate: &'a Gate,
+    number: u64,
+}
+
+impl Gate {
+    /// Changes the phase and tells every connection.
+    pub(super) fn turn(&self, phase: Phase) {
+        self.phase.set(phase);
+        for waker in self.inside.borrow().values() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// How many connections are inside.
+    pub(super) fn count(&self) -> usize {
+        self.inside.borrow().len()
+    }
+
+    /// Returns once nobody is inside.
+    pub(super) async fn emptied(&self) {
+        while self.count() > 0 {
+            self.left.notified().await;
+        }
+    }
+
+    /// Runs a connection to its end. On a drain `finish` tells it to take no further request; on a cut it is dropped.
+    pub(super) async fn pass<C: Future>(self: &Rc<Self>, connection: C, finish: impl Fn(Pin<&mut C>)) {
+        let mut connection = pin!(connection);
+        let mut finishing = false;
+        let mut stay: Option<Stay<'_>> = None;
+        poll_fn(|cx| {
+            // The task's waker stays the same, so it is left here once and costs nothing per request.
+            stay.get_or_insert_with(|| self.enter(cx.waker().clone()));
+            match self.phase.get() {
+                Phase::Cutting => return Poll::Ready(()),
+                Phase::Draining if !finishing => {
+                    finish(connection.as_mut());
+                    finishing = true;
+                }
+                Phase::Draining | Phase::Serving => {}
+            }
+            connection.as_mut().poll(cx).map(drop)
+        })
+        .await;
+    }
+
+    /// What comes before a connection's first request. A drain ends it: nobody has asked for anything yet.
+    pub(super) async fn begin<F: Future>(self: &Rc<Self>, beginning: F) -> Option<F::Output> {
+        let begun = Cell::new(None);
+        let ended = Cell::new(false);
+        let beginning = async {
+            tokio::select! {
+                output = beginning => begun.set(Some(output)),
+                () = poll_fn(|_| if ended.get() { Poll::Ready(()) } else { Poll::Pending }) => {}
+            }
+        };
+        self.pass(beginning, |_| ended.set(true)).await;
+        begun.into_inner()
+    }
+
+    fn enter(&self, waker: Waker) -> Stay<'_> {
+        let number = self.entered.get();
+        self.entered.set(number.wrapping_add(1));
+        self.inside.borrow_mut().insert(number, waker);
+        Stay { gate: self, number }
+    }
+}
+
+impl Drop for Stay<'_> {
+    fn drop(&mut self) {
+        self.gate.inside.borrow_mut().remove(&self.number);
+        self.gate.left.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "local")]
+    async fn a_drain_tells_every_connection_and_a_cut_ends_it() {
+        let gate = Rc::new(Gate::default());
+        let told = Rc::new(Cell::new(0));
+        for _ in 0..3 {
+            let (gate, told) = (Rc::clone(&gate), Rc::clone(&told));
+            tokio::task::spawn_local(async move {
+                gate.pass(std::future::pending::<()>(), |_| told.set(told.get() + 1)).await;
+            });
+        }
+        tokio::task::yield_now().await;
+        assert_eq!((gate.count(), told.get()), (3, 0));
+        gate.turn(Phase::Draining);
+        tokio::task::yield_now().await;
+        assert_eq!((gate.count(), told.get()), (3, 3));
+        gate.turn(Phase::Cutting);
+        gate.emptied().await;
+        assert_eq!((gate.count(), told.get()), (0, 3));
+    }
+}

@@ -1,0 +1,206 @@
+//! What happens to every request before and after the proxy: our own paths, CORS, gzip, and that a panic in one
+//! harms no other.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::ORIGIN;
+use http::{Method, Request, Response, StatusCode};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::cors::Cors;
+use super::gzip::{self, Gzip};
+use super::io::Running;
+use crate::monitor::{Monitor, Page};
+use crate::proxy::{self, Broken, Proxy};
+use crate::refusal::Refusal;
+use crate::telemetry::counters::End;
+
+/// More headers than this are an attack (spec §4). HTTP/1.1 has the same limit from hyper.
+const HEADERS_MAX: usize = 100;
+
+/// The front of one worker.
+pub(super) struct Front {
+    pub(super) proxy: Rc<Proxy>,
+    pub(super) monitor: Monitor,
+    pub(super) cors: Option<Arc<Cors>>,
+    pub(super) gzip: bool,
+}
+
+impl Front {
+    /// Answers a request. The connection counts as busy until the answer's body is dropped.
+    pub(super) async fn answer(&self, request: Request<Incoming>, running: Running) -> Response<Body> {
+        let cors = self.cors.as_deref();
+        if let Some(preflight) = cors.and_then(|cors| cors.preflight(request.method(), request.headers())) {
+            return preflight.map(|()| Body::new(Content::Own(Bytes::new()), running));
+        }
+        let page = Page::at(request.uri().path());
+        let accepts_gzip = self.gzip && gzip::accepts_gzip(request.headers());
+        let method = if accepts_gzip { request.method().clone() } else { Method::GET };
+        let origin = cors.and_then(|_| request.headers().get(ORIGIN).cloned());
+        let mut response = match page {
+            Some(page) => self.page(page, request).await.map(Content::Own),
+            None => self.proxied(request).await,
+        };
+        if let Some(cors) = cors
+            && page.is_none_or(|page| self.monitor.is_readable_cross_origin(page))
+        {
+            cors.apply(origin.as_ref(), response.headers_mut());
+        }
+        if accepts_gzip
+            && gzip::should_compress(
+                response.status(),
+                response.headers(),
+                &response.body().size_hint(),
+                &method,
+            )
+        {
+            gzip::announce(response.headers_mut());
+            return response
+                .map(|content| Body::new(Content::Compressed(Box::new(Gzip::new(content))), running));
+        }
+        response.map(|content| Body::new(content, running))
+    }
+
+    async fn page(&self, page: Page, request: Request<Incoming>) -> Response<Bytes> {
+        let (parts, _body) = request.into_parts();
+        let answer = caught(self.monitor.answer(page, &parts)).await;
+        let mut response = answer.unwrap_or_else(|| Refusal::internal().answer());
+        if response.status().as_u16() >= 400 {
+            tracing::warn!(
+                method = %parts.method,
+                path = parts.uri.path(),
+                status = response.status().as_u16(),
+                "monitoring request failed"
+            );
+        }
+        if parts.method == Method::HEAD {
+            let length = response.body().len();
+            response.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
+            *response.body_mut() = Bytes::new();
+        }
+        response
+    }
+
+    async fn proxied(&self, request: Request<Incoming>) -> Response<Content> {
+        if request.headers().len() > HEADERS_MAX {
+            let message = format!("The request has more than {HEADERS_MAX} headers.");
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return Refusal::new(status, "too_many_headers", End::BadRequest, message)
+                .answer()
+                .map(Content::Own);
+        }
+        if request.method() == Method::CONNECT {
+            let message = "gpt-load is no forward proxy: set it as your SDK's base_url.";
+            let refusal =
+                Refusal::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", End::BadRequest, message);
+            return refusal.answer().map(Content::Own);
+        }
+        match caught(self.proxy.handle(request)).await {
+            Some(response) => response.map(Content::Proxied),
+            None => Refusal::internal().answer().map(Content::Own),
+        }
+    }
+}
+
+/// What a future gives, or `None` if it panics.
+async fn caught<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|cx| {
+        // What a panic leaves behind is dropped with the future; what it shared are atomics.
+        catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)))
+            .map_or(Poll::Ready(None), |poll| poll.map(Some))
+    })
+    .await
+}
+
+/// An answer's body, and the busyness of its connection.
+pub(super) struct Body {
+    content: Content,
+    _running: Running,
+}
+
+pub(super) enum Content {
+    Own(Bytes),
+    Proxied(proxy::Body),
+    Compressed(Box<Gzip<Content>>),
+}
+
+impl Body {
+    fn new(content: Content, running: Running) -> Self {
+        Self { content, _running: running }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        Pin::new(&mut self.content).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.content.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.content.size_hint()
+    }
+}
+
+impl http_body::Body for Content {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match &mut *self {
+            Self::Own(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Own(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Proxied(body) => Pin::new(body).poll_frame(cx),
+            Self::Compressed(body) => Pin::new(&mut **body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(bytes) => bytes.is_empty(),
+            Self::Proxied(body) => body.is_end_stream(),
+            Self::Compressed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Proxied(body) => body.size_hint(),
+            Self::Compressed(body) => body.size_hint(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_caught_and_an_output_is_passed_on() {
+        assert_eq!(caught(async { 7 }).await, Some(7));
+        let panics = caught(async {
+            tokio::task::yield_now().await;
+            panic!("on purpose");
+        });
+        assert_eq!(panics.await, None::<()>);
+    }
+}

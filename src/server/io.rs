@@ -1,0 +1,259 @@
+//! A client's socket with the time rules of spec §9: how long a head may take, how long a connection may be idle, how
+//! long a client may refuse to take its answer. hyper has one timer for the first two, which allocates once a request
+//! and closes without a word; here a connection has one that is rearmed only when it fires.
+
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How long a client may take.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientTimes {
+    /// `SERVER_READ_TIMEOUT`: a request's head.
+    pub read: Duration,
+    /// `SERVER_WRITE_TIMEOUT`: an answer that makes no progress.
+    pub write: Duration,
+    /// `SERVER_IDLE_TIMEOUT`: silence between requests.
+    pub idle: Duration,
+}
+
+/// Sent when a head does not arrive in time; hyper would close silently.
+const HEAD_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// What a connection is doing, shared between its socket and its requests.
+pub(super) struct Activity {
+    phase: Cell<Phase>,
+    /// Requests whose answers have not ended.
+    running: Cell<u32>,
+    http2: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Phase {
+    /// No request, and no byte of one, since then.
+    Idle(Instant),
+    /// A request's head is arriving since then.
+    Head(Instant),
+    /// A request is being answered.
+    Busy,
+}
+
+/// A request that is being answered, until its answer's body is dropped.
+pub(super) struct Running(Rc<Activity>);
+
+impl Activity {
+    /// A connection from which nothing has come yet.
+    pub(super) fn new(http2: bool) -> Rc<Self> {
+        Rc::new(Self { phase: Cell::new(Phase::Idle(Instant::now())), running: Cell::new(0), http2 })
+    }
+
+    /// A request's head has arrived.
+    pub(super) fn begin(self: &Rc<Self>) -> Running {
+        self.running.set(self.running.get() + 1);
+        self.phase.set(Phase::Busy);
+        Running(Rc::clone(self))
+    }
+
+    fn arrived(&self) {
+        if let Phase::Idle(_) = self.phase.get() {
+            let now = Instant::now();
+            // What arrives on an idle HTTP/2 connection need not be a head.
+            self.phase.set(if self.http2 { Phase::Idle(now) } else { Phase::Head(now) });
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.set(self.0.running.get() - 1);
+        if self.0.running.get() == 0 {
+            self.0.phase.set(Phase::Idle(Instant::now()));
+        }
+    }
+}
+
+/// A socket under those rules.
+pub(super) struct Timed<S> {
+    socket: S,
+    activity: Rc<Activity>,
+    times: ClientTimes,
+    reading: Timer,
+    writing: Timer,
+    stalled: Option<Instant>,
+}
+
+impl<S> Timed<S> {
+    pub(super) fn new(socket: S, activity: Rc<Activity>, times: ClientTimes) -> Self {
+        Self { socket, activity, times, reading: Timer::default(), writing: Timer::default(), stalled: None }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
+    fn poll_read_timeout(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.activity.phase.get() {
+            Phase::Busy => Poll::Pending,
+            // An end of input: hyper closes as if the client had.
+            Phase::Idle(since) => self.reading.poll(since + self.times.idle, cx).map(Ok),
+            Phase::Head(since) => {
+                ready!(self.reading.poll(since + self.times.read, cx));
+                // Whether the client takes it does not matter any more.
+                let _ = Pin::new(&mut self.socket).poll_write(cx, HEAD_TIMEOUT);
+                Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the request's head did not arrive in time",
+                )))
+            }
+        }
+    }
+
+    /// Keeps an eye on a write: fails it once nothing has moved for too long.
+    fn watch<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let since = *self.stalled.get_or_insert_with(Instant::now);
+        ready!(self.writing.poll(since + self.times.write, cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not take its answer")))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Timed<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        match Pin::new(&mut this.socket).poll_read(cx, buf) {
+            Poll::Pending => this.poll_read_timeout(cx),
+            read => {
+                if buf.filled().len() > before {
+                    this.activity.arrived();
+                }
+                read
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.socket).poll_write(cx, buf);
+        this.watch(written, cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.socket).poll_write_vectored(cx, bufs);
+        this.watch(written, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.socket).poll_flush(cx);
+        this.watch(flushed, cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let shut = Pin::new(&mut this.socket).poll_shutdown(cx);
+        this.watch(shut, cx)
+    }
+}
+
+/// A timer for a deadline that mostly moves away: rearmed when it fires too early, not whenever the deadline moves.
+#[derive(Default)]
+struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    const TIMES: ClientTimes = ClientTimes {
+        read: Duration::from_secs(10),
+        write: Duration::from_secs(30),
+        idle: Duration::from_secs(60),
+    };
+
+    #[tokio::test(flavor = "local", start_paused = true)]
+    async fn silence_ends_a_connection_and_a_slow_head_is_told_so() {
+        let (client, server) = duplex(1024);
+        let (mut client, mut server) = (client, Timed::new(server, Activity::new(false), TIMES));
+        let began = Instant::now();
+        assert_eq!(server.read(&mut [0; 64]).await.unwrap(), 0);
+        assert_eq!(began.elapsed().as_secs(), 60);
+
+        client.write_all(b"GET / HT").await.unwrap();
+        assert_eq!(server.read(&mut [0; 64]).await.unwrap(), 8);
+        let began = Instant::now();
+        assert_eq!(server.read(&mut [0; 64]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed().as_secs(), 10);
+        let mut told = [0; 12];
+        client.read_exact(&mut told).await.unwrap();
+        assert_eq!(&told, b"HTTP/1.1 408");
+    }
+
+    #[tokio::test(flavor = "local", start_paused = true)]
+    async fn a_request_under_way_has_no_idle_limit_and_idleness_begins_at_its_end() {
+        let (_client, server) = duplex(1024);
+        let activity = Activity::new(false);
+        let mut server = Timed::new(server, Rc::clone(&activity), TIMES);
+        let running = activity.begin();
+        let read = tokio::time::timeout(Duration::from_secs(3600), server.read(&mut [0; 64])).await;
+        assert!(read.is_err());
+        drop(running);
+        let began = Instant::now();
+        assert_eq!(server.read(&mut [0; 64]).await.unwrap(), 0);
+        assert_eq!(began.elapsed().as_secs(), 60);
+    }
+
+    #[tokio::test(flavor = "local", start_paused = true)]
+    async fn an_answer_that_nobody_takes_fails_after_its_time_and_progress_starts_it_anew() {
+        let (mut client, server) = duplex(16);
+        let mut server = Timed::new(server, Activity::new(false), TIMES);
+        server.write_all(&[0; 16]).await.unwrap();
+        let taken = async {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            client.read_exact(&mut [0; 16]).await.unwrap();
+            std::future::pending::<()>().await;
+        };
+        let began = Instant::now();
+        let written = async {
+            let error = server.write_all(&[0; 64]).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        };
+        tokio::select! { () = taken => unreachable!(), () = written => {} }
+        assert_eq!(began.elapsed().as_secs(), 50);
+    }
+}

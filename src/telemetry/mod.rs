@@ -1,0 +1,4 @@
+//! Logs and counters.
+
+pub mod counters;
+pub mod request_line;

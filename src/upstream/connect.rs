@@ -1,0 +1,127 @@
+//! New connections to upstreams: TCP, the outbound proxy if one is set, TLS.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Uri;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tower_service::Service as _;
+
+use super::{BaseUrl, Scheme};
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Name look-up, TCP or the outbound proxy.
+    #[error("can't connect: {0}")]
+    Tcp(String),
+    /// The handshake, a certificate among it.
+    #[error("TLS: {0}")]
+    Tls(io::Error),
+    /// HTTP's own beginning.
+    #[error("can't begin HTTP: {0}")]
+    Http(#[from] hyper::Error),
+    /// It took longer than `RESPONSE_TIMEOUT`.
+    #[error("connecting took longer than {} s (RESPONSE_TIMEOUT)", .0.as_secs())]
+    TimedOut(Duration),
+}
+
+/// A connected socket.
+pub(super) enum Socket {
+    Plain(TokioIo<TcpStream>),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Makes connections. One for each worker; the TLS configuration (its session cache above all) is shared.
+#[derive(Clone)]
+pub struct Connector {
+    tcp: HttpConnector,
+    tls: TlsConnector,
+    outbound: Arc<Matcher>,
+}
+
+impl Connector {
+    /// Connects directly or by way of `outbound`, trusting what `tls` trusts.
+    pub fn new(tls: Arc<ClientConfig>, outbound: Arc<Matcher>) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        // Token streams are small writes: without it each waits for the other side's delayed ACK.
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(Duration::from_secs(60)));
+        Self { tcp, tls: TlsConnector::from(tls), outbound }
+    }
+
+    pub(super) async fn connect(&mut self, upstream: &BaseUrl) -> Result<Socket, ConnectError> {
+        let origin = Uri::builder()
+            .scheme(upstream.scheme().as_str())
+            .authority(upstream.authority().as_bytes())
+            .path_and_query("/")
+            .build()
+            .map_err(|error| ConnectError::Tcp(error.to_string()))?;
+        let io = match self.outbound.intercept(&origin) {
+            None => self.tcp.call(origin).await.map_err(tcp_error)?,
+            Some(proxy) => self.connect_by(&proxy, origin).await?,
+        };
+        if upstream.scheme() == Scheme::Http {
+            return Ok(Socket::Plain(io));
+        }
+        let host = upstream.host().trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
+        let stream = self.tls.connect(name, io.into_inner()).await.map_err(ConnectError::Tls)?;
+        Ok(Socket::Tls(Box::new(stream)))
+    }
+
+    async fn connect_by(&self, proxy: &Intercept, upstream: Uri) -> Result<TokioIo<TcpStream>, ConnectError> {
+        if matches!(proxy.uri().scheme_str(), Some("socks5" | "socks5h")) {
+            let mut socks = SocksV5::new(proxy.uri().clone(), self.tcp.clone());
+            if let Some((user, password)) = proxy.raw_auth() {
+                socks = socks.with_auth(user.to_owned(), password.to_owned());
+            }
+            return socks.call(upstream).await.map_err(tcp_error);
+        }
+        let mut tunnel = Tunnel::new(proxy.uri().clone(), self.tcp.clone());
+        if let Some(authorization) = proxy.basic_auth() {
+            tunnel = tunnel.with_auth(authorization.clone());
+        }
+        tunnel.call(upstream).await.map_err(tcp_error)
+    }
+}
+
+/// The whole chain of causes: "tcp connect error: Connection refused (os error 111)".
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+fn tcp_error(error: impl std::error::Error) -> ConnectError {
+    ConnectError::Tcp(chain(&error))
+}
+
+/// What TLS to upstreams trusts: the system's roots, and the bundled ones where it has none.
+///
+/// # Errors
+/// If the platform's crypto does not offer the protocol versions we ask for.
+pub fn tls_config() -> Result<Arc<ClientConfig>, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}

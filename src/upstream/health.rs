@@ -1,0 +1,209 @@
+//! Which upstreams are set aside for a while, and how many retries an outage may cost (spec §8). Takes `now` as an
+//! argument and does no I/O.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Upstream faults in a row that eject.
+const FAULTS_TO_EJECT: u64 = 5;
+/// The first ejection; each further one in a row doubles it.
+const FIRST_EJECTION: Duration = Duration::from_secs(10);
+const LONGEST_EJECTION: Duration = Duration::from_secs(300);
+/// How long a probe may stay unanswered before another request probes.
+const PROBE: Duration = Duration::from_secs(10);
+
+/// One upstream's health.
+#[derive(Default)]
+pub(super) struct Health(AtomicU64);
+
+/// Packed in a word: 42 bits of `until` in milliseconds (0 = not ejected), 10 of faults and 8 of ejections in a
+/// row, one for "a probe is under way".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+struct State {
+    until: u64,
+    faults: u64,
+    ejections: u64,
+    probing: bool,
+}
+
+impl State {
+    fn pack(self) -> u64 {
+        self.until.min((1 << 42) - 1)
+            | self.faults.min((1 << 10) - 1) << 42
+            | self.ejections.min((1 << 8) - 1) << 52
+            | u64::from(self.probing) << 60
+    }
+
+    fn unpack(word: u64) -> Self {
+        Self {
+            until: word & ((1 << 42) - 1),
+            faults: (word >> 42) & ((1 << 10) - 1),
+            ejections: (word >> 52) & ((1 << 8) - 1),
+            probing: word >> 60 & 1 == 1,
+        }
+    }
+
+    fn faulted(self, now: Duration) -> Self {
+        let faults = self.faults + 1;
+        // While ejected, only the probe's failure says something new.
+        let ejects = if self.until == 0 { faults >= FAULTS_TO_EJECT } else { self.probing };
+        if !ejects {
+            return Self { faults, ..self };
+        }
+        let doubled = FIRST_EJECTION.saturating_mul(1 << self.ejections.min(16));
+        let until = millis(now + doubled.min(LONGEST_EJECTION)).max(1);
+        Self { until, faults, ejections: self.ejections + 1, probing: false }
+    }
+}
+
+impl Health {
+    /// Whether a request may go there now. An ejection that is over admits one request, its probe.
+    pub(super) fn admits(&self, now: impl FnOnce() -> Duration) -> bool {
+        let word = self.0.load(Ordering::Acquire);
+        let state = State::unpack(word);
+        if state.until == 0 {
+            return true;
+        }
+        let now = now();
+        if state.until > millis(now) {
+            return false;
+        }
+        let probe = State { until: millis(now + PROBE), probing: true, ..state };
+        self.0.compare_exchange(word, probe.pack(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// It answered as it should. Returns whether this ended an ejection.
+    pub(super) fn succeed(&self) -> bool {
+        // The load keeps the line shared between workers while all is well.
+        self.0.load(Ordering::Relaxed) != 0 && State::unpack(self.0.swap(0, Ordering::AcqRel)).until != 0
+    }
+
+    /// It failed. Returns for how long this ejected it.
+    pub(super) fn fail(&self, now: Duration) -> Option<Duration> {
+        let change = |word| Some(State::unpack(word).faulted(now).pack());
+        let before = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
+        let before = State::unpack(before.unwrap_or_else(|word| word));
+        let after = before.faulted(now);
+        (after.ejections != before.ejections).then(|| Duration::from_millis(after.until).saturating_sub(now))
+    }
+
+    /// When the ejection ends; zero if there is none.
+    pub(super) fn until(&self) -> Duration {
+        Duration::from_millis(State::unpack(self.0.load(Ordering::Acquire)).until)
+    }
+
+    /// Faults in a row.
+    pub(super) fn faults(&self) -> u64 {
+        State::unpack(self.0.load(Ordering::Relaxed)).faults
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Retries for upstream faults: at most a fifth of the requests, at least ten a second, so that an outage is not
+/// multiplied. Counted over windows of [`RetryBudget::WINDOW`].
+#[derive(Default)]
+pub(super) struct RetryBudget {
+    began: AtomicU64,
+    requests_then: AtomicU64,
+    spent: AtomicU64,
+}
+
+impl RetryBudget {
+    const WINDOW: Duration = Duration::from_secs(10);
+    const AT_LEAST_A_SECOND: u64 = 10;
+
+    /// Takes one retry out of the budget, if there is one. `requests` is how many the process has had in all.
+    pub(super) fn withdraw(&self, requests: u64, now: Duration) -> bool {
+        let mut began = self.began.load(Ordering::Acquire);
+        let elapsed = millis(now).saturating_sub(began);
+        if elapsed >= millis(Self::WINDOW)
+            && self.began.compare_exchange(began, millis(now), Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        {
+            self.requests_then.store(requests, Ordering::Relaxed);
+            self.spent.store(0, Ordering::Release);
+            began = millis(now);
+        }
+        let seconds = (millis(now).saturating_sub(began) / 1000 + 1).min(Self::WINDOW.as_secs());
+        let share = requests.saturating_sub(self.requests_then.load(Ordering::Relaxed)) / 5;
+        let budget = share.max(seconds * Self::AT_LEAST_A_SECOND);
+        self.spent
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |spent| (spent < budget).then_some(spent + 1))
+            .is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn five_faults_in_a_row_eject_for_ten_seconds_and_one_request_probes_after_that() {
+        let health = Health::default();
+        for _ in 0..4 {
+            assert_eq!(health.fail(at(1)), None);
+            assert!(health.admits(|| at(1)));
+        }
+        assert_eq!(health.fail(at(1)), Some(at(10)));
+        assert!(!health.admits(|| at(10)));
+        assert!(health.admits(|| at(11)));
+        assert!(!health.admits(|| at(11)), "one probe at a time");
+        assert!(health.succeed());
+        assert!(health.admits(|| at(11)) && health.admits(|| at(11)));
+        assert_eq!(health.faults(), 0);
+    }
+
+    #[test]
+    fn a_failed_probe_doubles_the_ejection_up_to_five_minutes() {
+        let health = Health::default();
+        let mut now = 0;
+        for _ in 0..4 {
+            health.fail(at(now));
+        }
+        for seconds in [10, 20, 40, 80, 160, 300, 300] {
+            assert_eq!(health.fail(at(now)), Some(at(seconds)));
+            assert_eq!(health.fail(at(now)), None, "a straggler's failure is the same ejection");
+            now += seconds;
+            assert!(health.admits(|| at(now)));
+        }
+    }
+
+    #[test]
+    fn a_success_in_between_starts_the_count_anew() {
+        let health = Health::default();
+        for _ in 0..20 {
+            for _ in 0..4 {
+                assert_eq!(health.fail(at(1)), None);
+            }
+            assert!(!health.succeed());
+        }
+    }
+
+    #[test]
+    fn a_probe_that_never_ends_lets_another_go() {
+        let health = Health::default();
+        for _ in 0..5 {
+            health.fail(at(0));
+        }
+        assert!(health.admits(|| at(10)));
+        assert!(!health.admits(|| at(19)));
+        assert!(health.admits(|| at(20)));
+    }
+
+    #[test]
+    fn retries_are_ten_a_second_or_a_fifth_of_the_requests() {
+        let budget = RetryBudget::default();
+        let spend = |requests, now| (0..10_000).take_while(|_| budget.withdraw(requests, now)).count();
+        assert_eq!(spend(0, at(0)), 10);
+        assert_eq!(spend(30, at(1)), 10);
+        assert_eq!(spend(1_000, at(2)), 180);
+        assert_eq!(spend(1_000, at(12)), 10, "a new window");
+        assert_eq!(spend(2_000, at(13)), 190);
+    }
+}
