@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use hyper_util::client::proxy::matcher::Matcher;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -60,15 +59,18 @@ pub enum StartError {
 ///
 /// # Errors
 /// If anything is missing to start; then nothing was started.
-pub fn serve(config: Config, warnings: &[String]) -> Result<ExitCode, StartError> {
+pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartError> {
     let version = Version::of(&config.keys_file);
     let file = file::read(&config.keys_file)?;
     let tls = config.listen.tls.as_ref().map(|tls| Acceptor::read(&tls.cert, &tls.key)).transpose()?;
-    let connector = Connector::new(connect::tls_config()?, Arc::new(outbound(&config)));
+    let connector = Connector::new(connect::tls_config()?, Arc::new(config.outbound.clone()));
     let listeners = Listeners::bind(&config.listen.host, config.listen.port, config.listen.workers.get())?;
     let logging = Arc::new(Logging::start(&config.log)?);
     std::panic::set_hook(Box::new(|panic| {
-        tracing::error!(location = panic.location().map(tracing::field::display), "panic: a defect in gpt-load, please report it");
+        tracing::error!(
+            location = panic.location().map(tracing::field::display),
+            "panic: a defect in gpt-load, please report it"
+        );
     }));
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -91,7 +93,7 @@ pub fn serve(config: Config, warnings: &[String]) -> Result<ExitCode, StartError
     let (phase, heard) = watch::channel(Phase::default());
     let address = listeners.address();
     let draining = Arc::new(AtomicBool::new(false));
-    let blueprint = blueprint(&config, Arc::clone(&group), connector, tls, heard, &draining, &logging);
+    let blueprint = blueprint(config, Arc::clone(&group), connector, tls, heard, &draining, &logging);
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let signals = runtime.block_on(async { Signals::take() })?;
     let workers = server::start(listeners, &blueprint)?;
@@ -121,7 +123,7 @@ fn blueprint(
     logging: &Arc<Logging>,
 ) -> Blueprint {
     let counters = Arc::new(Counters::new(config.listen.workers.get()));
-    let admission = Arc::new(Admission::new(config.limits.max_concurrent_requests));
+    let admission = Arc::new(Admission::new(config.limits.max_concurrent_requests as usize));
     let admin = if config.auth.admin.is_empty() { &config.auth.tokens } else { &config.auth.admin };
     let logging = Arc::clone(logging);
     let monitor = Monitor {
@@ -168,10 +170,6 @@ fn blueprint(
     }
 }
 
-fn outbound(config: &Config) -> Matcher {
-    config.outbound.matcher()
-}
-
 /// The signals that steer the process.
 struct Signals {
     terminate: Signal,
@@ -215,7 +213,9 @@ impl Background {
         workers: Vec<JoinHandle<usize>>,
         grace: Duration,
     ) -> ExitCode {
-        let mut workers = spawn_blocking(move || workers.into_iter().map(|worker| worker.join().unwrap_or(1)).sum::<usize>());
+        let mut workers = spawn_blocking(move || {
+            workers.into_iter().map(|worker| worker.join().unwrap_or(1)).sum::<usize>()
+        });
         let this = &self;
         let reload = async || {
             let group = Arc::clone(&this.group);
@@ -237,14 +237,18 @@ impl Background {
                     self.logging.reopen();
                     reload().await;
                 }
-                () = signals.end() => break,
+                _ = signals.terminate.recv() => break,
+                _ = signals.interrupt.recv() => break,
                 _ = &mut workers => {
                     tracing::error!("the workers ended unasked");
                     return ExitCode::FAILURE;
                 }
             }
         }
-        tracing::info!(grace_s = grace.as_secs(), "draining: no new connections; a second signal ends what runs");
+        tracing::info!(
+            grace_s = grace.as_secs(),
+            "draining: no new connections; a second signal ends what runs"
+        );
         self.draining.store(true, Ordering::Relaxed);
         self.phase.send_replace(Phase::Draining);
         let cut = tokio::select! {

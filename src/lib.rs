@@ -14,7 +14,10 @@
 //! sockets; `keys` knows no HTTP.
 
 pub mod cli;
+pub mod config;
+pub mod daemon;
 pub mod group;
+pub mod healthcheck;
 pub mod keys;
 pub mod monitor;
 pub mod proxy;

@@ -1,12 +1,15 @@
 //! What the command line asked for → exit code; nothing else.
 
+use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use gpt_load::cli::{Command, CommandLine};
+use gpt_load::config::{Config, ConfigErrors, Loaded};
 use gpt_load::{config, daemon, healthcheck};
 
-/// Wrong configuration: nothing was started (spec §2).
+/// Nothing was started: wrong configuration, keys file, port or certificate (spec §2).
 const UNUSABLE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -14,9 +17,45 @@ fn main() -> ExitCode {
         None => serve(),
         Some(Command::Check) => check(),
         Some(Command::Healthcheck) => health(),
-        Some(Command::ValidateKeys) => {
-            complain("validate-keys arrives with a later version. `gpt-load check` looks at the keys file's form.");
-            ExitCode::from(UNUSABLE)
+        Some(Command::ValidateKeys) => unusable(
+            "validate-keys arrives with a later version; `gpt-load check` looks at the keys file's form",
+        ),
+    }
+}
+
+fn serve() -> ExitCode {
+    let Loaded { config, warnings, .. } = match load() {
+        Ok(loaded) => loaded,
+        Err(errors) => return unusable(errors),
+    };
+    daemon::serve(&config, &warnings).unwrap_or_else(unusable)
+}
+
+fn check() -> ExitCode {
+    let report = config::report(load());
+    // A reader that has seen enough is no error.
+    let _ = write!(io::stdout(), "{report}");
+    if report.is_good() { ExitCode::SUCCESS } else { ExitCode::from(UNUSABLE) }
+}
+
+fn health() -> ExitCode {
+    let answer = load()
+        .map_err(|errors| errors.to_string())
+        .and_then(|loaded| healthcheck::ask(&loaded.config.listen));
+    match answer {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "{error}");
+            ExitCode::FAILURE
         }
     }
+}
+
+fn load() -> Result<Loaded, ConfigErrors> {
+    Config::load(std::env::vars_os(), Path::new("."))
+}
+
+fn unusable(problem: impl std::fmt::Display) -> ExitCode {
+    let _ = writeln!(io::stderr(), "{problem}");
+    ExitCode::from(UNUSABLE)
 }

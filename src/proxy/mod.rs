@@ -135,28 +135,28 @@ impl Proxy {
             tried.push(lease.index());
             ending.attempt(&lease, upstream);
             let head_by = limits.deadline.unwrap_or_else(|| Instant::now() + self.common.times.response);
-            let follow =
-                match request.send(&self.client, upstream, &lease, self.common.times.response, head_by).await
-                {
-                    Outcome::Answer(response, connection) if response.status().as_u16() < 400 => {
-                        let answer =
-                            answer::pass_on(response, &self.client, connection, lease.expose(), limits);
-                        lease.succeed();
-                        self.answered(upstream);
-                        return Ok(answer);
-                    }
-                    Outcome::Answer(response, connection) => {
-                        let answer = Refused::read(response, &self.client, connection, &lease, limits).await;
-                        let follow = self.settle(lease, upstream, &answer.judgement);
-                        refused = Some(answer);
-                        follow
-                    }
-                    Outcome::Failed(failed) => {
-                        let follow = self.failed(&request, &lease, upstream, &failed)?;
-                        failure = Some(failed);
-                        follow
-                    }
-                };
+            let follow = match request
+                .send(&self.client, upstream, &lease, self.common.times.response, head_by)
+                .await
+            {
+                Outcome::Answer(response, connection) if response.status().as_u16() < 400 => {
+                    let answer = answer::pass_on(response, &self.client, connection, lease.expose(), limits);
+                    lease.succeed();
+                    self.answered(upstream);
+                    return Ok(answer);
+                }
+                Outcome::Answer(response, connection) => {
+                    let answer = Refused::read(response, &self.client, connection, &lease, limits).await;
+                    let follow = self.settle(lease, upstream, &answer.judgement);
+                    refused = Some(answer);
+                    follow
+                }
+                Outcome::Failed(failed) => {
+                    let follow = self.failed(&request, &lease, upstream, &failed)?;
+                    failure = Some(failed);
+                    follow
+                }
+            };
             let may_go_on = match follow {
                 Follow::Pass => false,
                 Follow::NextKey => true,

@@ -4,10 +4,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Uri;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::{HeaderValue, Uri};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
-use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
@@ -17,6 +18,7 @@ use tokio_rustls::client::TlsStream;
 use tower_service::Service as _;
 
 use super::{BaseUrl, Scheme};
+use crate::config::{Outbound, OutboundProxy, ProxyKind};
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +38,7 @@ pub enum ConnectError {
 }
 
 /// A connected socket.
-pub(super) enum Socket {
+pub(crate) enum Socket {
     Plain(TokioIo<TcpStream>),
     Tls(Box<TlsStream<TcpStream>>),
 }
@@ -46,12 +48,12 @@ pub(super) enum Socket {
 pub struct Connector {
     tcp: HttpConnector,
     tls: TlsConnector,
-    outbound: Arc<Matcher>,
+    outbound: Arc<Outbound>,
 }
 
 impl Connector {
     /// Connects directly or by way of `outbound`, trusting what `tls` trusts.
-    pub fn new(tls: Arc<ClientConfig>, outbound: Arc<Matcher>) -> Self {
+    pub fn new(tls: Arc<ClientConfig>, outbound: Arc<Outbound>) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         // Token streams are small writes: without it each waits for the other side's delayed ACK.
@@ -60,16 +62,16 @@ impl Connector {
         Self { tcp, tls: TlsConnector::from(tls), outbound }
     }
 
-    pub(super) async fn connect(&mut self, upstream: &BaseUrl) -> Result<Socket, ConnectError> {
+    pub(crate) async fn connect(&mut self, upstream: &BaseUrl) -> Result<Socket, ConnectError> {
         let origin = Uri::builder()
             .scheme(upstream.scheme().as_str())
             .authority(upstream.authority().as_bytes())
             .path_and_query("/")
             .build()
             .map_err(|error| ConnectError::Tcp(error.to_string()))?;
-        let io = match self.outbound.intercept(&origin) {
+        let io = match self.outbound.proxy_for(upstream) {
             None => self.tcp.call(origin).await.map_err(tcp_error)?,
-            Some(proxy) => self.connect_by(&proxy, origin).await?,
+            Some(proxy) => self.connect_by(proxy, origin).await?,
         };
         if upstream.scheme() == Scheme::Http {
             return Ok(Socket::Plain(io));
@@ -81,19 +83,33 @@ impl Connector {
         Ok(Socket::Tls(Box::new(stream)))
     }
 
-    async fn connect_by(&self, proxy: &Intercept, upstream: Uri) -> Result<TokioIo<TcpStream>, ConnectError> {
-        if matches!(proxy.uri().scheme_str(), Some("socks5" | "socks5h")) {
-            let mut socks = SocksV5::new(proxy.uri().clone(), self.tcp.clone());
-            if let Some((user, password)) = proxy.raw_auth() {
-                socks = socks.with_auth(user.to_owned(), password.to_owned());
+    async fn connect_by(
+        &self,
+        proxy: &OutboundProxy,
+        upstream: Uri,
+    ) -> Result<TokioIo<TcpStream>, ConnectError> {
+        let host = if proxy.host.contains(':') { format!("[{}]", proxy.host) } else { proxy.host.clone() };
+        let address: Uri = format!("http://{host}:{}", proxy.port).parse().map_err(tcp_error)?;
+        match proxy.kind {
+            ProxyKind::Http => {
+                let mut tunnel = Tunnel::new(address, self.tcp.clone());
+                if let Some(credentials) = &proxy.credentials {
+                    let (user, password) = (credentials.user.expose(), credentials.password.expose());
+                    // RFC 7617; base64 can always travel in a header.
+                    let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")));
+                    tunnel = tunnel.with_auth(HeaderValue::try_from(basic).map_err(tcp_error)?);
+                }
+                tunnel.call(upstream).await.map_err(tcp_error)
             }
-            return socks.call(upstream).await.map_err(tcp_error);
+            ProxyKind::Socks5 => {
+                let mut socks = SocksV5::new(address, self.tcp.clone());
+                if let Some(credentials) = &proxy.credentials {
+                    let (user, password) = (credentials.user.expose(), credentials.password.expose());
+                    socks = socks.with_auth(user.to_owned(), password.to_owned());
+                }
+                socks.call(upstream).await.map_err(tcp_error)
+            }
         }
-        let mut tunnel = Tunnel::new(proxy.uri().clone(), self.tcp.clone());
-        if let Some(authorization) = proxy.basic_auth() {
-            tunnel = tunnel.with_auth(authorization.clone());
-        }
-        tunnel.call(upstream).await.map_err(tcp_error)
     }
 }
 
