@@ -14,6 +14,7 @@
 //! sockets; `keys` knows no HTTP.
 
 pub mod cli;
+pub mod config;
 pub mod keys;
 pub mod upstream;
 pub mod verdict;

@@ -32,6 +32,19 @@ pub struct KeyFile {
     pub skipped: SkippedLines,
 }
 
+impl KeyFile {
+    /// What to tell people about the lines that were skipped, if any were.
+    pub fn skipped_warning(&self, path: &Path) -> Option<String> {
+        let skipped = &self.skipped;
+        (skipped.total > 0).then(|| {
+            format!(
+                "KEYS_FILE: {}: skipped {skipped}: spaces or special characters inside can't travel in an HTTP header",
+                path.display()
+            )
+        })
+    }
+}
+
 /// The lines that were skipped, by number; never their text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SkippedLines {
@@ -217,9 +230,8 @@ impl Reading {
         self.kept += end - start;
         let index = u32::try_from(self.ends.len()).ok()?;
         self.ends.push(u32::try_from(self.kept).ok()?);
-        self.by_hash.insert_unique(hash, index, |&index| {
-            self.hasher.hash_one(slice(&self.text, &self.ends, index))
-        });
+        self.by_hash
+            .insert_unique(hash, index, |&index| self.hasher.hash_one(slice(&self.text, &self.ends, index)));
         Some(())
     }
 

@@ -2,4 +2,5 @@
 
 mod url;
 
+pub(crate) use url::percent_decode;
 pub use url::{BaseUrl, JoinError, Scheme, query_key, replace_key};

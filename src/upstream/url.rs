@@ -81,14 +81,19 @@ impl BaseUrl {
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (written_authority, target) = rest.split_at_checked(end).unwrap_or((rest, ""));
         if written_authority.contains('@') {
-            return Err("it has a user or password in it, which is not supported: keys go into the keys file, \
+            return Err(
+                "it has a user or password in it, which is not supported: keys go into the keys file, \
                         and nothing else is sent as a credential"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         let (host, port, authority) = read_authority(scheme, written_authority)?;
         let (path, query) = read_target(target)?;
-        let version =
-            path.rfind('/').and_then(|slash| path.get(slash..)).filter(|last| is_version(last)).map(Box::from);
+        let version = path
+            .rfind('/')
+            .and_then(|slash| path.get(slash..))
+            .filter(|last| is_version(last))
+            .map(Box::from);
         Ok(Self { scheme, host, port, authority, path: path.into(), version, query: query.into() })
     }
 
