@@ -18,7 +18,8 @@ pub enum Language {
 pub fn env_example() -> String {
     let mut text = "# Copy this file to .env: gpt-load reads it from its working directory. What the environment sets \
                     counts more.\n# An empty value is the same as none. `gpt-load check` shows what is in force, and \
-                    what is wrong.\n"
+                    what is wrong.\n# Single \
+                    quotes belong around a value with spaces, quotes, $, # or backslashes in it.\n"
         .to_owned();
     for (group, variables) in groups() {
         let _ = write!(text, "\n# --- {} ---\n", group.headings().0);

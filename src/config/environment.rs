@@ -97,7 +97,7 @@ impl DotEnv {
             Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
             Err(error) => {
                 let before = text.get(..error.valid_up_to()).unwrap_or_default();
-                let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+                let line = memchr::memchr_iter(b'\n', before).count() + 1;
                 file.problems.push(format!(".env: line {line} is not UTF-8 text"));
                 return file;
             }
@@ -214,5 +214,14 @@ mod tests {
         let file = DotEnv::read(b"A=1\nB=2\nA=3\n");
         assert_eq!(file.values["A"], ("3".into(), 3));
         assert_eq!(file.warnings, [".env: A is there twice, on lines 1 and 3: the last one counts"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "(A=|export |=|\"|'|\\\\|\\$|\\{|\\}|#| |\n|\r\n|[a-z]|.){0,40}") {
+            let file = DotEnv::read(text.as_bytes());
+            let lines = text.lines().count();
+            proptest::prop_assert!(file.values.values().all(|(_, line)| (1..=lines).contains(line)));
+        }
     }
 }

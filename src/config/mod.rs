@@ -31,8 +31,15 @@ use crate::keys::Secret;
 use crate::upstream::BaseUrl;
 use environment::Environment;
 use reader::Reader;
-#[allow(clippy::wildcard_imports, reason = "every static of the table is read below")]
-use variables::*;
+use variables::{
+    ADMIN_KEY, ALLOW_CREDENTIALS, ALLOWED_HEADERS, ALLOWED_METHODS, ALLOWED_ORIGINS, AUTH_KEY,
+    BLACKLIST_THRESHOLD, ENABLE_CORS, ENABLE_GZIP, HOST, IDLE_CONN_TIMEOUT, KEY_COOLDOWN, KEY_COOLDOWN_MAX,
+    KEY_REVALIDATE_INTERVAL, KEYS_FILE, LOG_ENABLE_FILE, LOG_ENABLE_REQUEST, LOG_FILE_PATH, LOG_FORMAT,
+    LOG_LEVEL, MAX_CONCURRENT_REQUESTS, MAX_KEY_WAIT, MAX_REPLAY_BODY, MAX_REQUEST_BODY, MAX_RETRIES,
+    OPENAI_BASE_URL, PORT, REQUEST_TIMEOUT, RESPONSE_TIMEOUT, SERVER_GRACEFUL_SHUTDOWN_TIMEOUT,
+    SERVER_IDLE_TIMEOUT, SERVER_READ_TIMEOUT, SERVER_WRITE_TIMEOUT, START_INDEX, STATE_FILE, TLS_CERT_FILE,
+    TLS_KEY_FILE, WORKERS,
+};
 
 /// Everything that can be set, as the rooms of the house take it.
 #[derive(Clone, Debug)]
@@ -438,6 +445,3 @@ impl Log {
         Some(Self { level: level?, format: format?, request: request?, file })
     }
 }
-
-#[cfg(test)]
-mod tests;

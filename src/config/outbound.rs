@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::reader::Reader;
-use super::values::{Wrong, accepted, items};
+use super::values::{Wrong, items};
 use super::variables::{ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY, Variable};
 use crate::keys::Secret;
 use crate::upstream::{BaseUrl, Scheme, percent_decode};
@@ -96,7 +96,7 @@ impl Outbound {
 fn read_proxy(reader: &mut Reader<'_>, variable: &'static Variable) -> Option<Option<OutboundProxy>> {
     let proxy = reader.read_optional(variable, |text| {
         OutboundProxy::parse(text.trim())
-            .map_err(|reason| Wrong::from(format!("the value is not {}: {reason}", accepted::PROXY)))
+            .map_err(|reason| Wrong::from(format!("the value is not {}: {reason}", variable.accepted)))
     })?;
     if let Some(proxy) = &proxy {
         reader.show(variable, proxy.to_string());

@@ -32,7 +32,7 @@ pub(super) mod accepted {
     pub(crate) const ORIGINS: &str = "a list of origins (https://app.example.com) separated by commas, or *";
     pub(crate) const PATH: &str = "a path";
     pub(crate) const PORT: &str = "a port: a whole number from 0 to 65535 (0 = any free port)";
-    pub(crate) const PROXY: &str = "the URL of a proxy: http://host:port or socks5://host:port";
+    pub(crate) const PROXY: &str = "the URL of a proxy, http://host:port or socks5://host:port";
     pub(crate) const READABLE_FILE: &str = "a file that can be read";
     pub(crate) const RETRIES: &str = "a whole number from 0 to 1000 (0 = no retries)";
     pub(crate) const SECONDS: &str = "a whole number of seconds from 1 to 31536000 (a year)";

@@ -104,8 +104,8 @@ fn debug_shows_how_many_keys_and_none_of_them() {
 
 #[test]
 fn a_key_is_found_by_its_text() {
-    let text: String = (0..5000).map(|n| format!("sk-{n}\n")).collect();
-    let file = keys(text);
+    let lines: Vec<_> = (0..5000).map(|n| format!("sk-{n}")).collect();
+    let file = keys(lines.join("\n"));
     assert_eq!(file.keys.len(), 5000);
     assert_eq!(file.keys.find("sk-4321"), Some(4321));
     for absent in ["sk-5000", "sk-43210", "sk-432\n", "", "sk-4321 "] {

@@ -1,0 +1,49 @@
+//! The documents that are made from the table of variables say what it says. `UPDATE_DOCS=1 cargo test --test
+//! documents` writes them anew.
+
+#![expect(clippy::panic, reason = "helpers of tests")]
+
+use std::path::Path;
+
+use gpt_load::config::{Language, env_example, readme_table};
+
+const BEGIN: &str = "<!-- configuration:begin -->";
+const END: &str = "<!-- configuration:end -->";
+
+/// Holds a document to what it should be, made from what it is.
+fn hold(name: &str, right: impl FnOnce(&str) -> Option<String>) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    let is = std::fs::read_to_string(&path).unwrap_or_default();
+    let Some(right) = right(&is) else {
+        panic!("{name} needs a line {BEGIN} and after it a line {END}");
+    };
+    if is == right {
+        return;
+    }
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, right).unwrap_or_else(|error| panic!("{name}: {error}"));
+    } else {
+        panic!("{name} is not what the table of variables says: UPDATE_DOCS=1 cargo test --test documents");
+    }
+}
+
+fn with_table(readme: &str, language: Language) -> Option<String> {
+    let (before, rest) = readme.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}\n{}\n{END}{after}", readme_table(language).trim_end()))
+}
+
+#[test]
+fn the_example_of_dot_env_is_the_table_of_variables() {
+    hold(".env.example", |_| Some(env_example()));
+}
+
+#[test]
+fn the_readme_has_the_table_of_variables() {
+    hold("README.md", |readme| with_table(readme, Language::English));
+}
+
+#[test]
+fn the_chinese_readme_has_the_table_of_variables() {
+    hold("README_CN.md", |readme| with_table(readme, Language::Chinese));
+}
