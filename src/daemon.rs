@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{spawn_blocking, spawn_local};
 use tokio::time::{Instant, timeout};
 
-use crate::config::Config;
+use crate::config::{Config, Format, Level, Log};
 use crate::group::{self, Group};
 use crate::keys::file::{self, KeyFileError};
 use crate::keys::watch::Version;
@@ -25,7 +25,7 @@ use crate::server::cors::Cors;
 use crate::server::tls::{Acceptor, TlsError};
 use crate::server::{self, BindError, Blueprint, ClientTimes, Listeners, Phase};
 use crate::telemetry::counters::Counters;
-use crate::telemetry::{LogError, Logging};
+use crate::telemetry::{LogError, LogOptions, Logging};
 use crate::upstream::Upstreams;
 use crate::upstream::connect::{self, Connector};
 
@@ -65,7 +65,7 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     let tls = config.listen.tls.as_ref().map(|tls| Acceptor::read(&tls.cert, &tls.key)).transpose()?;
     let connector = Connector::new(connect::tls_config()?, Arc::new(config.outbound.clone()));
     let listeners = Listeners::bind(&config.listen.host, config.listen.port, config.listen.workers.get())?;
-    let logging = Arc::new(Logging::start(&config.log)?);
+    let logging = Logging::start(&log_options(&config.log))?;
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!(
             location = panic.location().map(tracing::field::display),
@@ -120,19 +120,18 @@ fn blueprint(
     tls: Option<Acceptor>,
     phase: watch::Receiver<Phase>,
     draining: &Arc<AtomicBool>,
-    logging: &Arc<Logging>,
+    logging: &Logging,
 ) -> Blueprint {
     let counters = Arc::new(Counters::new(config.listen.workers.get()));
     let admission = Arc::new(Admission::new(config.limits.max_concurrent_requests as usize));
     let admin = if config.auth.admin.is_empty() { &config.auth.tokens } else { &config.auth.admin };
-    let logging = Arc::clone(logging);
     let monitor = Monitor {
         group: Arc::clone(&group),
         counters: Arc::clone(&counters),
         admission: Arc::clone(&admission),
         tokens: Tokens::new(admin.clone()),
         draining: Arc::clone(draining),
-        lost_log_lines: Arc::new(move || logging.lost()),
+        lost_log_lines: logging.lost(),
         began: Instant::now(),
         workers: config.listen.workers.get(),
     };
@@ -152,13 +151,16 @@ fn blueprint(
             silence: config.timeouts.server_write,
             idle: config.timeouts.idle_conn,
         },
-        log_requests: config.log.request,
+        request_log: config.log.request.then(|| logging.requests()),
     };
     Blueprint {
         common,
         connector,
         monitor,
-        cors: config.cors.as_ref().map(|cors| Arc::new(Cors::new(cors))),
+        cors: config
+            .cors
+            .clone()
+            .map(|cors| Arc::new(Cors::new(cors.origins, &cors.methods, &cors.headers, cors.credentials))),
         gzip: config.gzip,
         times: ClientTimes {
             read: config.timeouts.server_read,
@@ -168,6 +170,16 @@ fn blueprint(
         tls,
         phase,
     }
+}
+
+fn log_options(log: &Log) -> LogOptions {
+    let level = match log.level {
+        Level::Debug => tracing::Level::DEBUG,
+        Level::Info => tracing::Level::INFO,
+        Level::Warn => tracing::Level::WARN,
+        Level::Error => tracing::Level::ERROR,
+    };
+    LogOptions { level, json: log.format == Format::Json, file: log.file.clone() }
 }
 
 /// The signals that steer the process.
@@ -199,7 +211,7 @@ impl Signals {
 struct Background {
     group: Arc<Group>,
     connector: Connector,
-    logging: Arc<Logging>,
+    logging: Logging,
     phase: watch::Sender<Phase>,
     draining: Arc<AtomicBool>,
 }

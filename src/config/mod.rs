@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 
+pub use crate::server::cors::Allowed;
 pub use documents::{Language, env_example, readme_table};
 pub use environment::Origin;
 pub use outbound::{Outbound, OutboundProxy, ProxyCredentials, ProxyKind};
@@ -161,15 +162,6 @@ pub struct Cors {
     pub headers: Allowed<HeaderName>,
     /// Whether credentials may be sent.
     pub credentials: bool,
-}
-
-/// A list that may be `*`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Allowed<T> {
-    /// `*`
-    Any,
-    /// At least one.
-    These(Vec<T>),
 }
 
 /// What is logged, how and where.

@@ -18,6 +18,7 @@ use crate::keys::{Blacklisted, States};
 use crate::proxy::admission::Admission;
 use crate::proxy::credentials::Tokens;
 use crate::refusal::Refusal;
+use crate::telemetry::Lost;
 use crate::telemetry::counters::{Counters, End};
 
 /// What the monitoring paths look at.
@@ -34,7 +35,7 @@ pub struct Monitor {
     /// Whether the process drains.
     pub draining: Arc<AtomicBool>,
     /// Log lines that were lost.
-    pub lost_log_lines: Arc<dyn Fn() -> u64 + Send + Sync>,
+    pub lost_log_lines: Lost,
     /// Since when it serves.
     pub began: Instant,
     /// How many workers serve.
@@ -200,7 +201,7 @@ impl Monitor {
                 "uptime": uptime(self.began.elapsed()),
                 "uptime_s": self.began.elapsed().as_secs(),
                 "draining": self.draining.load(Ordering::Relaxed),
-                "lost_log_lines": (self.lost_log_lines)(),
+                "lost_log_lines": self.lost_log_lines.lines(),
             },
             "timestamp": now(),
         })

@@ -1,6 +1,7 @@
 //! Every request ends once: when its answer's last byte has gone, or when somebody gives up. What has to happen then
 //! rides here, and happens when it is dropped.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,9 +12,9 @@ use tokio::time::Instant;
 use super::Proxy;
 use super::admission::Permit;
 use crate::keys::Lease;
+use crate::telemetry::RequestLine;
 use crate::telemetry::counters::End;
-use crate::telemetry::request_line::RequestLine;
-use crate::upstream::Upstream;
+use crate::upstream::{Upstream, hide_secrets};
 
 /// The status that stands in the log for a client that went away before it was answered.
 const CLIENT_GONE: u16 = 499;
@@ -65,7 +66,7 @@ impl Ending {
     pub(super) fn attempt(&mut self, lease: &Lease<'_>, upstream: &Upstream) {
         self.attempts += 1;
         self.upstream = Some(upstream.index);
-        if self.proxy.common.log_requests {
+        if self.proxy.common.request_log.is_some() {
             self.key = Some((lease.index(), lease.preview()));
         }
     }
@@ -105,24 +106,21 @@ impl Drop for Ending {
             self.status = StatusCode::INTERNAL_SERVER_ERROR.as_u16();
         }
         self.proxy.stripe().end(self.end, self.attempts);
-        if !self.proxy.common.log_requests {
-            return;
-        }
+        let Some(log) = &self.proxy.common.request_log else { return };
         let upstreams = &self.proxy.common.group.upstreams;
         let upstream = self.upstream.and_then(|index| upstreams.iter().nth(index));
-        RequestLine {
+        log.write(&RequestLine {
             id: self.id,
-            end: self.end,
-            method: &self.method,
-            path: self.path.as_ref().map_or("", PathAndQuery::as_str),
+            end: self.end.name(),
+            method: self.method.as_str(),
+            path: &self.path.as_ref().map_or(Cow::Borrowed(""), |path| hide_secrets(path.as_str())),
             status: self.status,
             key: self.key.as_ref().map(|(index, preview)| (*index, preview.as_str())),
-            upstream: upstream.map(|upstream| &upstream.url),
+            upstream: upstream.map(|upstream| upstream.url.to_string()).as_deref(),
             attempts: self.attempts,
             to_first_byte: self.to_first_byte,
             duration: self.began.elapsed(),
             bytes: self.bytes,
-        }
-        .emit();
+        });
     }
 }

@@ -28,6 +28,7 @@ use self::refused::Refused;
 use crate::group::Group;
 use crate::keys::{Cause, Effect, Lease, Need};
 use crate::refusal::{Refusal, Retry};
+use crate::telemetry::RequestLog;
 use crate::telemetry::counters::{Counters, End, Stripe};
 use crate::upstream::Upstream;
 use crate::upstream::client::Client;
@@ -55,8 +56,8 @@ pub struct Common {
     pub body_limits: BodyLimits,
     /// How long an upstream may take.
     pub times: Times,
-    /// `LOG_ENABLE_REQUEST`.
-    pub log_requests: bool,
+    /// Where requests are logged, if they are (`LOG_ENABLE_REQUEST`).
+    pub request_log: Option<RequestLog>,
 }
 
 /// How long an upstream may take (spec §9).

@@ -1,23 +1,125 @@
-//! Logs and counters.
+//! Logs and counters. Knows nothing of requests, keys or HTTP but what it is told.
 
 pub mod counters;
-pub mod request_line;
-/// stub
+mod format;
+mod request_line;
+mod sink;
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tracing::Level;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use self::format::EventFormat;
+use self::sink::{LogFile, Sink};
+
+pub use self::format::Style;
+pub use self::request_line::{RequestLine, RequestLog};
+
+/// Lines that wait for the writer's thread; what comes on top of them is dropped and counted.
+const QUEUE: usize = 16_384;
+
+/// What is logged, how and where.
+#[derive(Clone, Debug)]
+pub struct LogOptions {
+    /// The least weight of our own lines. Other crates' are logged from warnings on.
+    pub level: Level,
+    /// Whether lines are JSON, or text for people.
+    pub json: bool,
+    /// A file to log into besides stdout.
+    pub file: Option<PathBuf>,
+}
+
+/// Why there can be no log.
 #[derive(Debug, thiserror::Error)]
-#[error("x")]
-pub struct LogError;
-/// stub
-pub struct Logging;
+pub enum LogError {
+    /// The file can't be written.
+    #[error("LOG_FILE_PATH: {}: {source}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Somebody logs already.
+    #[error("the log can't be started: {0}")]
+    Start(#[from] tracing_subscriber::util::TryInitError),
+}
+
+/// The log's writer: a thread of its own behind a bounded queue, so that neither a slow terminal nor a full disk
+/// holds anybody up. Dropping it writes what is queued.
+pub struct Logging {
+    queue: NonBlocking,
+    dropped: ErrorCounter,
+    reopen: Arc<AtomicBool>,
+    level: Level,
+    style: Style,
+    _thread: WorkerGuard,
+}
+
 impl Logging {
-    /// s
-    pub fn start(_l: &crate::config::Log) -> Result<Self, LogError> {
-        tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).init();
-        Ok(Self)
+    /// Starts to log.
+    ///
+    /// # Errors
+    /// If the file can't be opened.
+    pub fn start(options: &LogOptions) -> Result<Self, LogError> {
+        let reopen = Arc::new(AtomicBool::new(false));
+        let open = |path: &PathBuf| {
+            LogFile::open(path.clone(), Arc::clone(&reopen))
+                .map_err(|source| LogError::File { path: path.clone(), source })
+        };
+        let file = options.file.as_ref().map(open).transpose()?;
+        // Colours are for terminals, and never for a file.
+        let colour =
+            file.is_none() && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let style = match (options.json, colour) {
+            (true, _) => Style::Json,
+            (false, true) => Style::Colour,
+            (false, false) => Style::Text,
+        };
+        let (queue, thread) =
+            NonBlockingBuilder::default().lossy(true).buffered_lines_limit(QUEUE).finish(Sink::new(file));
+        let dropped = queue.error_counter();
+        let writer = queue.clone();
+        let lines = tracing_subscriber::fmt::layer()
+            .event_format(EventFormat(style))
+            .with_writer(move || writer.clone());
+        let ours = Targets::new()
+            .with_default(LevelFilter::WARN)
+            .with_target("gpt_load", LevelFilter::from_level(options.level));
+        tracing_subscriber::registry().with(ours).with(lines).try_init()?;
+        Ok(Self { queue, dropped, reopen, level: options.level, style, _thread: thread })
     }
-    /// s
-    pub fn lost(&self) -> u64 {
-        0
+
+    /// Opens the file anew before the next line, for whoever moved it away.
+    pub fn reopen(&self) {
+        self.reopen.store(true, Ordering::Relaxed);
     }
-    /// s
-    pub fn reopen(&self) {}
+
+    /// Counts the lines that found the queue full.
+    pub fn lost(&self) -> Lost {
+        Lost(self.dropped.clone())
+    }
+
+    /// Where the requests' lines go.
+    pub fn requests(&self) -> RequestLog {
+        RequestLog::new(self.queue.clone(), self.level, self.style)
+    }
+}
+
+/// How many lines were lost.
+#[derive(Clone, Debug)]
+pub struct Lost(ErrorCounter);
+
+impl Lost {
+    /// So far.
+    pub fn lines(&self) -> usize {
+        self.0.dropped_lines()
+    }
 }

@@ -347,6 +347,14 @@ fn climbs(path: &str) -> bool {
         .any(|segment| segment.split(|byte| *byte == b';').next() == Some(b".."))
 }
 
+/// A request's path and query as it may be shown: the values of query parameters that look like secrets are hidden.
+pub fn hide_secrets(path_and_query: &str) -> Cow<'_, str> {
+    match split_query(path_and_query) {
+        (path, Some(query)) if !query.is_empty() => format!("{path}?{}", redact_query(query)).into(),
+        _ => path_and_query.into(),
+    }
+}
+
 fn redact_query(query: &str) -> String {
     let redacted = query.split('&').map(|parameter| {
         let name = parameter.split_once('=').map_or(parameter, |(name, _)| name);
