@@ -75,6 +75,9 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    if config.state_file.is_some() {
+        tracing::warn!("STATE_FILE is set, but this version keeps key states in memory only");
+    }
     group::warn(&file);
     let keys = file.keys.len();
     let policy = CooldownPolicy {
@@ -288,7 +291,7 @@ impl Background {
 
     /// Says early which upstreams can't be reached. It's no error: they may come back.
     fn look_at_upstreams(&self) {
-        for upstream in self.group.upstreams.iter() {
+        for upstream in self.group.upstreams.all() {
             let (url, mut connector) = (upstream.url.clone(), self.connector.clone());
             spawn_local(async move {
                 let problem = match timeout(FIRST_LOOK, connector.connect(&url)).await {

@@ -26,7 +26,12 @@ fn main() -> ExitCode {
 fn serve() -> ExitCode {
     let Loaded { config, warnings, .. } = match load() {
         Ok(loaded) => loaded,
-        Err(errors) => return unusable(errors),
+        Err(errors) => {
+            for warning in &errors.warnings {
+                let _ = writeln!(io::stderr(), "warning: {warning}");
+            }
+            return unusable(errors);
+        }
     };
     daemon::serve(&config, &warnings).unwrap_or_else(unusable)
 }

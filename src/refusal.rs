@@ -54,8 +54,9 @@ impl Retry {
         };
         headers.insert(SHOULD_RETRY, HeaderValue::from_static("true"));
         let wait = wait.clamp(Duration::from_millis(1), LONGEST_ADVICE);
-        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000) as u64));
-        headers.insert(RETRY_AFTER_MS, HeaderValue::from(wait.as_millis() as u64));
+        let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        headers.insert(RETRY_AFTER, HeaderValue::from(millis.div_ceil(1000)));
+        headers.insert(RETRY_AFTER_MS, HeaderValue::from(millis));
     }
 }
 

@@ -7,7 +7,6 @@
 mod documents;
 mod environment;
 mod lookalike;
-mod outbound;
 mod reader;
 mod report;
 mod values;
@@ -23,23 +22,23 @@ use http::{HeaderName, HeaderValue, Method};
 pub use crate::server::cors::Allowed;
 pub use documents::{Language, env_example, readme_table};
 pub use environment::Origin;
-pub use outbound::{Outbound, OutboundProxy, ProxyCredentials, ProxyKind};
 pub use reader::Setting;
 pub use report::{Report, report};
 pub use variables::{Group, Secrecy, VARIABLES, Variable};
 
 use crate::keys::Secret;
 use crate::upstream::BaseUrl;
+use crate::upstream::outbound::{Exception, Outbound, OutboundProxy};
 use environment::Environment;
 use reader::Reader;
 use variables::{
-    ADMIN_KEY, ALLOW_CREDENTIALS, ALLOWED_HEADERS, ALLOWED_METHODS, ALLOWED_ORIGINS, AUTH_KEY,
-    BLACKLIST_THRESHOLD, ENABLE_CORS, ENABLE_GZIP, HOST, IDLE_CONN_TIMEOUT, KEY_COOLDOWN, KEY_COOLDOWN_MAX,
-    KEY_REVALIDATE_INTERVAL, KEYS_FILE, LOG_ENABLE_FILE, LOG_ENABLE_REQUEST, LOG_FILE_PATH, LOG_FORMAT,
-    LOG_LEVEL, MAX_CONCURRENT_REQUESTS, MAX_KEY_WAIT, MAX_REPLAY_BODY, MAX_REQUEST_BODY, MAX_RETRIES,
-    OPENAI_BASE_URL, PORT, REQUEST_TIMEOUT, RESPONSE_TIMEOUT, SERVER_GRACEFUL_SHUTDOWN_TIMEOUT,
-    SERVER_IDLE_TIMEOUT, SERVER_READ_TIMEOUT, SERVER_WRITE_TIMEOUT, START_INDEX, STATE_FILE, TLS_CERT_FILE,
-    TLS_KEY_FILE, WORKERS,
+    ADMIN_KEY, ALL_PROXY, ALLOW_CREDENTIALS, ALLOWED_HEADERS, ALLOWED_METHODS, ALLOWED_ORIGINS, AUTH_KEY,
+    BLACKLIST_THRESHOLD, ENABLE_CORS, ENABLE_GZIP, HOST, HTTP_PROXY, HTTPS_PROXY, IDLE_CONN_TIMEOUT,
+    KEY_COOLDOWN, KEY_COOLDOWN_MAX, KEY_REVALIDATE_INTERVAL, KEYS_FILE, LOG_ENABLE_FILE, LOG_ENABLE_REQUEST,
+    LOG_FILE_PATH, LOG_FORMAT, LOG_LEVEL, MAX_CONCURRENT_REQUESTS, MAX_KEY_WAIT, MAX_REPLAY_BODY,
+    MAX_REQUEST_BODY, MAX_RETRIES, NO_PROXY, OPENAI_BASE_URL, PORT, REQUEST_TIMEOUT, RESPONSE_TIMEOUT,
+    SERVER_GRACEFUL_SHUTDOWN_TIMEOUT, SERVER_IDLE_TIMEOUT, SERVER_READ_TIMEOUT, SERVER_WRITE_TIMEOUT,
+    START_INDEX, STATE_FILE, TLS_CERT_FILE, TLS_KEY_FILE, WORKERS,
 };
 
 /// Everything that can be set, as the rooms of the house take it.
@@ -259,7 +258,7 @@ impl Config {
             let shown: Vec<_> = upstreams.iter().map(BaseUrl::to_string).collect();
             reader.show(&OPENAI_BASE_URL, shown.join(","));
         }
-        let outbound = Outbound::read(reader);
+        let outbound = read_outbound(reader);
         let policy = Policy::read(reader);
         let limits = Limits::read(reader);
         let timeouts = Timeouts::read(reader);
@@ -340,6 +339,25 @@ impl Auth {
         }
         Some(Self { tokens: tokens?.unwrap_or_default(), admin: admin?.unwrap_or_default() })
     }
+}
+
+fn read_outbound(reader: &mut Reader<'_>) -> Option<Outbound> {
+    let https = read_proxy(reader, &HTTPS_PROXY);
+    let http = read_proxy(reader, &HTTP_PROXY);
+    let all = read_proxy(reader, &ALL_PROXY);
+    let exceptions = |text: &str| Ok(values::items(text).map(Exception::parse).collect());
+    let exceptions = reader.read_optional(&NO_PROXY, exceptions);
+    let all = all?;
+    Some(Outbound::new(https?.or_else(|| all.clone()), http?.or(all), exceptions?.unwrap_or_default()))
+}
+
+#[expect(clippy::option_option, reason = "wrong, not set, and set are three things")]
+fn read_proxy(reader: &mut Reader<'_>, variable: &'static Variable) -> Option<Option<OutboundProxy>> {
+    let proxy = reader.read_optional(variable, values::proxy)?;
+    if let Some(proxy) = &proxy {
+        reader.show(variable, proxy.to_string());
+    }
+    Some(proxy)
 }
 
 impl Policy {

@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue, Method};
 use super::Allowed;
 use crate::keys::Secret;
 use crate::upstream::BaseUrl;
+use crate::upstream::outbound::OutboundProxy;
 
 /// What is accepted, as the end of the sentence "… is not".
 pub(super) mod accepted {
@@ -70,6 +71,11 @@ pub(super) fn quoted(text: &str) -> String {
         Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
         None => format!("{text:?}"),
     }
+}
+
+pub(super) fn proxy(text: &str) -> Result<OutboundProxy, Wrong> {
+    OutboundProxy::parse(text.trim())
+        .map_err(|reason| Wrong::from(format!("the value is not {}: {reason}", accepted::PROXY)))
 }
 
 pub(super) fn whole<N: FromStr + PartialOrd>(

@@ -161,6 +161,7 @@ impl Monitor {
         let upstreams: Vec<Value> = self
             .group
             .upstreams
+            .all()
             .iter()
             .map(|upstream| {
                 let report = self.group.upstreams.report(upstream);

@@ -145,7 +145,7 @@ impl Try {
     /// # Errors
     /// Why not, for the client.
     pub(super) fn check_target(&self, upstreams: &Upstreams) -> Result<(), JoinError> {
-        upstreams.iter().try_for_each(|upstream| upstream.url.join(self.target.as_str()).map(drop))
+        upstreams.all().iter().try_for_each(|upstream| upstream.url.join(self.target.as_str()).map(drop))
     }
 }
 

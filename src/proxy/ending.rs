@@ -87,7 +87,7 @@ impl Ending {
     pub(super) fn broken(&mut self) {
         self.end = End::BrokenAnswer;
         if let Some(upstream) =
-            self.upstream.and_then(|index| self.proxy.common.group.upstreams.iter().nth(index))
+            self.upstream.and_then(|index| self.proxy.common.group.upstreams.all().get(index))
         {
             self.proxy.upstream_failed(upstream);
         }
@@ -108,7 +108,7 @@ impl Drop for Ending {
         self.proxy.stripe().end(self.end, self.attempts);
         let Some(log) = &self.proxy.common.request_log else { return };
         let upstreams = &self.proxy.common.group.upstreams;
-        let upstream = self.upstream.and_then(|index| upstreams.iter().nth(index));
+        let upstream = self.upstream.and_then(|index| upstreams.all().get(index));
         log.write(&RequestLine {
             id: self.id,
             end: self.end.name(),

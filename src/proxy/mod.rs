@@ -93,7 +93,7 @@ enum Follow {
 impl Proxy {
     /// The proxy of one worker, with no upstream connection yet.
     pub fn new(common: Common, worker: usize, connector: Connector) -> Self {
-        let upstreams = common.group.upstreams.iter().len();
+        let upstreams = common.group.upstreams.all().len();
         let client = Rc::new(Client::new(connector, upstreams, common.times.idle));
         tokio::task::spawn_local(Rc::clone(&client).sweep());
         Self { common, worker, client }

@@ -130,7 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Timed<S> {
         let before = buf.filled().len();
         match Pin::new(&mut this.socket).poll_read(cx, buf) {
             Poll::Pending => this.poll_read_timeout(cx),
-            read => {
+            read @ Poll::Ready(_) => {
                 if buf.filled().len() > before {
                     this.activity.arrived();
                 }

@@ -102,9 +102,8 @@ where
         }
         begin_text(&mut out, self.0, level)?;
         // A message that quotes something foreign stays one line.
-        fields.message.chars().try_for_each(|c| match c.is_control() {
-            true => write!(out, "{}", c.escape_default()),
-            false => out.write_char(c),
+        fields.message.chars().try_for_each(|c| {
+            if c.is_control() { write!(out, "{}", c.escape_default()) } else { out.write_char(c) }
         })?;
         writeln!(out, "{}", fields.rest)
     }
@@ -135,10 +134,7 @@ impl Fields {
 
 impl Visit for Fields {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        match value.is_finite() {
-            true => self.bare(field, value),
-            false => self.record_str(field, &value.to_string()),
-        }
+        if value.is_finite() { self.bare(field, value) } else { self.record_str(field, &value.to_string()) }
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {

@@ -113,10 +113,9 @@ impl LogFile {
             name.push(format!(".{number}"));
             PathBuf::from(name)
         };
-        std::iter::once(PathBuf::from(&name))
-            .chain((1..).map(numbered))
-            .find(|path| !path.exists())
-            .unwrap_or_default()
+        let names = std::iter::once(PathBuf::from(&name)).chain((1..1000).map(numbered));
+        // The thousandth restart in a day may overwrite.
+        names.into_iter().find(|path| !path.exists()).unwrap_or_else(|| PathBuf::from(&name))
     }
 }
 
@@ -155,7 +154,7 @@ mod tests {
         log.write(b"three\n", now + Duration::from_secs(DAY));
         assert_eq!(fs::read(&path).unwrap(), b"two\nthree\n");
         let date = Timestamp::try_from(now).unwrap().to_string();
-        let yesterdays = format!("app.log.{}", &date[..10]);
+        let yesterdays = format!("app.log.{}", date.get(..10).unwrap());
         assert_eq!(names(path.parent().unwrap()), ["app.log", &yesterdays]);
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
     }

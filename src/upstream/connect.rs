@@ -17,8 +17,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service as _;
 
+use super::outbound::{Outbound, OutboundProxy, ProxyKind};
 use super::{BaseUrl, Scheme};
-use crate::config::{Outbound, OutboundProxy, ProxyKind};
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]

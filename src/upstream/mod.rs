@@ -3,6 +3,7 @@
 pub mod client;
 pub mod connect;
 mod health;
+pub mod outbound;
 mod url;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -10,7 +11,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub(crate) use self::url::percent_decode;
 pub use self::url::{BaseUrl, JoinError, Scheme, hide_secrets, query_key, replace_key};
 use health::{Health, RetryBudget};
 
@@ -65,8 +65,8 @@ impl Upstreams {
     }
 
     /// All of them, in order.
-    pub fn iter(&self) -> std::slice::Iter<'_, Upstream> {
-        self.list.iter()
+    pub fn all(&self) -> &[Upstream] {
+        &self.list
     }
 
     /// The next one in turn that is not ejected, other than `not` if there is another. If all are ejected, the one
@@ -222,7 +222,7 @@ mod tests {
     fn a_single_upstream_is_never_ejected() {
         let one = upstreams(1);
         eject(&one, 0);
-        assert!(one.report(one.iter().next().unwrap()).ejected_for.is_none());
+        assert!(one.report(&one.all()[0]).ejected_for.is_none());
         assert_eq!(picked(&one), 0);
     }
 

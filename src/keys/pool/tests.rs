@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "a test's helpers")]
+
 use super::*;
 use crate::keys::{clock, file};
 

@@ -1,14 +1,12 @@
 //! Fairness by property tests against a plain model, races by loom (`make loom`).
 
 use super::*;
-use crate::keys::state::{Millis, Place};
+#[cfg(feature = "loom")]
+use crate::keys::state::Millis;
+use crate::keys::state::Place;
 
 fn out() -> Standing {
     Standing { place: Place::Permanent, ..Standing::FRESH }
-}
-
-fn cooling(until: u64) -> Standing {
-    Standing { place: Place::Cooldown(Millis(until)), ..Standing::FRESH }
 }
 
 #[cfg(not(feature = "loom"))]
@@ -135,6 +133,10 @@ mod races {
     use loom::thread;
 
     use super::*;
+
+    fn cooling(until: u64) -> Standing {
+        Standing { place: Place::Cooldown(Millis(until)), ..Standing::FRESH }
+    }
 
     /// 65 keys: two leaves under a root, so that summary bits are at stake.
     fn wide(available: impl Fn(usize) -> bool) -> Arc<Rotation> {

@@ -1,14 +1,12 @@
 //! The way out: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, which other programs read too. Says which
-//! proxy an upstream is reached through; connecting is left to `upstream`.
+//! proxy an upstream is reached through; connecting is left to [`connect`](super::connect).
 
 use std::fmt;
 use std::net::IpAddr;
 
-use super::reader::Reader;
-use super::values::{Wrong, items};
-use super::variables::{ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY, Variable};
+use super::url::percent_decode;
+use super::{BaseUrl, Scheme};
 use crate::keys::Secret;
-use crate::upstream::{BaseUrl, Scheme, percent_decode};
 
 /// RFC 1929 §2 has one byte for a length; HTTP proxies have no use for more either.
 const LONGEST_CREDENTIAL: usize = 255;
@@ -52,8 +50,12 @@ pub struct ProxyCredentials {
     pub password: Secret,
 }
 
+/// What `NO_PROXY` says is reached directly.
 #[derive(Clone, Debug)]
-enum Exception {
+pub struct Exception(Covers);
+
+#[derive(Clone, Debug)]
+enum Covers {
     Everything,
     /// The name and all that is below it, at every port or at one.
     Name(String, Option<u16>),
@@ -62,21 +64,16 @@ enum Exception {
 }
 
 impl Outbound {
-    pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let https = read_proxy(reader, &HTTPS_PROXY);
-        let http = read_proxy(reader, &HTTP_PROXY);
-        let all = read_proxy(reader, &ALL_PROXY);
-        let exceptions =
-            reader.read_optional(&NO_PROXY, |text| Ok(items(text).map(Exception::parse).collect::<Vec<_>>()));
-        let all = all?;
-        Some(Self {
-            https: https?.or_else(|| all.clone()),
-            http: http?.or(all),
-            exceptions: exceptions?.unwrap_or_default(),
-        })
+    /// A proxy for each scheme, and what is reached without.
+    pub fn new(
+        https: Option<OutboundProxy>,
+        http: Option<OutboundProxy>,
+        exceptions: Vec<Exception>,
+    ) -> Self {
+        Self { https, http, exceptions }
     }
 
-    /// The proxy for this upstream; `None`: it is reached directly. This machine itself always is.
+    /// The proxy for this upstream; `None`: it is reached directly.
     pub fn proxy_for(&self, upstream: &BaseUrl) -> Option<&OutboundProxy> {
         let proxy = match upstream.scheme() {
             Scheme::Https => self.https.as_ref(),
@@ -84,29 +81,18 @@ impl Outbound {
         }?;
         let host = upstream.host().trim_end_matches('.').to_ascii_lowercase();
         let address: Option<IpAddr> = host.parse().ok().map(|address: IpAddr| address.to_canonical());
-        let this_machine =
-            address.is_some_and(|address| address.is_loopback()) || is_under(&host, "localhost");
         let excepted =
-            || self.exceptions.iter().any(|exception| exception.covers(&host, address, upstream.port()));
-        (!this_machine && !excepted()).then_some(proxy)
+            self.exceptions.iter().any(|exception| exception.0.covers(&host, address, upstream.port()));
+        (!excepted).then_some(proxy)
     }
-}
-
-#[expect(clippy::option_option, reason = "wrong, not set, and set are three things")]
-fn read_proxy(reader: &mut Reader<'_>, variable: &'static Variable) -> Option<Option<OutboundProxy>> {
-    let proxy = reader.read_optional(variable, |text| {
-        OutboundProxy::parse(text.trim())
-            .map_err(|reason| Wrong::from(format!("the value is not {}: {reason}", variable.accepted)))
-    })?;
-    if let Some(proxy) = &proxy {
-        reader.show(variable, proxy.to_string());
-    }
-    Some(proxy)
 }
 
 impl OutboundProxy {
-    /// The reason never quotes the URL: it may hold a password.
-    fn parse(text: &str) -> Result<Self, String> {
+    /// Reads a proxy's URL.
+    ///
+    /// # Errors
+    /// What is wrong with it. Never quotes the URL, which may hold a password.
+    pub fn parse(text: &str) -> Result<Self, String> {
         // A bare `host:port` is what curl and Go take for an HTTP proxy.
         let (scheme, authority) = text.split_once("://").unwrap_or(("http", text));
         let (kind, own_port) = match scheme.to_ascii_lowercase().as_str() {
@@ -181,8 +167,14 @@ impl ProxyCredentials {
 }
 
 impl Exception {
-    /// What can't be understood is taken for a name that no host has: other programs read this variable too, and
-    /// none of them refuses it.
+    /// Reads one item of the list. What can't be understood is taken for a name that no host has: other programs read
+    /// this variable too, and none of them refuses it.
+    pub fn parse(item: &str) -> Self {
+        Self(Covers::parse(item))
+    }
+}
+
+impl Covers {
     fn parse(item: &str) -> Self {
         if item == "*" {
             return Self::Everything;
@@ -242,7 +234,7 @@ mod tests {
         Outbound {
             https: proxy("http://secure:1"),
             http: proxy("http://plain:2"),
-            exceptions: items(no_proxy).map(Exception::parse).collect(),
+            exceptions: no_proxy.split(',').map(|item| Exception::parse(item.trim())).collect(),
         }
     }
 
@@ -291,17 +283,14 @@ mod tests {
     }
 
     #[test]
-    fn each_scheme_has_its_proxy_and_this_machine_needs_none() {
+    fn each_scheme_has_its_proxy_for_this_machine_too() {
         let outbound = ways_out("");
         for (url, want) in [
             ("https://api.openai.com", Some("secure")),
             ("http://api.openai.com", Some("plain")),
             ("https://10.0.0.1", Some("secure")),
-            ("http://localhost:11434", None),
-            ("http://api.localhost", None),
-            ("http://127.0.0.7", None),
-            ("https://[::1]:8443", None),
-            ("https://[::ffff:127.0.0.1]", None),
+            ("http://localhost:11434", Some("plain")),
+            ("https://[::1]:8443", Some("secure")),
         ] {
             assert_eq!(way(&outbound, url).as_deref(), want, "{url}");
         }
