@@ -77,7 +77,7 @@ impl Try {
         loop {
             let limit = connect_limit.min(head_by.saturating_duration_since(Instant::now()));
             let connection = if fresh {
-                client.fresh_connection(upstream, limit).await
+                Box::pin(client.fresh_connection(upstream, limit)).await
             } else {
                 client.connection(upstream, limit).await
             };
@@ -145,7 +145,12 @@ impl Try {
     /// # Errors
     /// Why not, for the client.
     pub(super) fn check_target(&self, upstreams: &Upstreams) -> Result<(), JoinError> {
-        upstreams.all().iter().try_for_each(|upstream| upstream.url.join(self.target.as_str()).map(drop))
+        let target = self.target.as_str();
+        // What can be wrong with a target: that it is no path, climbs, or has a fragment.
+        if target.starts_with('/') && !target.contains(['%', '\\', '#']) && !target.contains("..") {
+            return Ok(());
+        }
+        upstreams.all().iter().try_for_each(|upstream| upstream.url.join(target).map(drop))
     }
 }
 

@@ -146,7 +146,7 @@ pub(super) async fn read(incoming: Incoming, limits: BodyLimits) -> Result<Reque
 
 fn once(first: Bytes, reader: Reader) -> RequestBody {
     let fault = Rc::new(Cell::new(None));
-    let rest = Rest { reader, fault: Rc::clone(&fault) };
+    let rest = Box::new(Rest { reader, fault: Rc::clone(&fault) });
     RequestBody::Once(
         Some(Outgoing { first: Some(first).filter(|first| !first.is_empty()), rest: Some(rest) }),
         fault,
@@ -206,7 +206,8 @@ impl Reader {
 /// A request's body on its way upstream.
 pub(super) struct Outgoing {
     first: Option<Bytes>,
-    rest: Option<Rest>,
+    /// Boxed: it is rare, and every request to an upstream moves this type.
+    rest: Option<Box<Rest>>,
 }
 
 struct Rest {

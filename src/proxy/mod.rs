@@ -147,7 +147,8 @@ impl Proxy {
                     return Ok(answer);
                 }
                 Outcome::Answer(response, connection) => {
-                    let answer = Refused::read(response, &self.client, connection, &lease, limits).await;
+                    let answer =
+                        Box::pin(Refused::read(response, &self.client, connection, &lease, limits)).await;
                     let follow = self.settle(lease, upstream, &answer.judgement);
                     refused = Some(answer);
                     follow
@@ -163,7 +164,8 @@ impl Proxy {
                 Follow::NextKey => true,
                 Follow::NextUpstream => {
                     failed_upstream = Some(upstream.index);
-                    attempt < self.common.group.max_retries && self.back_off(attempt, limits.deadline).await
+                    attempt < self.common.group.max_retries
+                        && Box::pin(self.back_off(attempt, limits.deadline)).await
                 }
             };
             if !may_go_on || !request.body.is_replayable() {
@@ -265,7 +267,7 @@ impl Proxy {
     /// The answer when nothing more is tried: the last that an upstream gave, if any gave one.
     fn out_of_attempts(
         &self,
-        refused: Option<Refused>,
+        refused: Option<Box<Refused>>,
         failure: Option<Failure>,
         streaming: bool,
     ) -> Answered {

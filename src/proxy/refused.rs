@@ -44,7 +44,7 @@ impl Refused {
         connection: Connection<Outgoing>,
         lease: &Lease<'_>,
         limits: StreamLimits,
-    ) -> Self {
+    ) -> Box<Self> {
         let (mut parts, mut incoming) = response.into_parts();
         headers::of_answer(&mut parts.headers);
         headers::redact_key(&mut parts.headers, lease.expose());
@@ -54,7 +54,7 @@ impl Refused {
         let answer = verdict::Answer { status: parts.status, headers: &parts.headers, body: &first };
         let mut judgement = verdict::judge(&answer, SystemTime::now());
         judgement.message = redacted(judgement.message, lease.expose());
-        let mut refused = Self { parts, first, rest: None, judgement };
+        let mut refused = Box::new(Self { parts, first, rest: None, judgement });
         if ended {
             client.keep(connection);
             refused.redact(lease.expose());

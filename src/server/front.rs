@@ -44,7 +44,8 @@ impl Front {
         let method = if accepts_gzip { request.method().clone() } else { Method::GET };
         let origin = cors.and_then(|_| request.headers().get(ORIGIN).cloned());
         let mut response = match page {
-            Some(page) => self.page(page, request).await.map(Content::Own),
+            // Boxed: what is rare must not make the future large that every request moves.
+            Some(page) => Box::pin(self.page(page, request)).await.map(Content::Own),
             None => self.proxied(request).await,
         };
         if let Some(cors) = cors
@@ -69,7 +70,7 @@ impl Front {
 
     async fn page(&self, page: Page, request: Request<Incoming>) -> Response<Bytes> {
         let (parts, _body) = request.into_parts();
-        let answer = caught(self.monitor.answer(page, &parts)).await;
+        let answer = caught(pin!(self.monitor.answer(page, &parts))).await;
         let mut response = answer.unwrap_or_else(|| Refusal::internal().answer());
         if response.status().as_u16() >= 400 {
             tracing::warn!(
@@ -101,7 +102,8 @@ impl Front {
                 Refusal::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", End::BadRequest, message);
             return refusal.answer().map(Content::Own);
         }
-        match caught(self.proxy.handle(request)).await {
+        // Boxed once here: hyper would move these kilobytes several times on their way to the connection's task.
+        match caught(Box::pin(self.proxy.handle(request)).as_mut()).await {
             Some(response) => response.map(Content::Proxied),
             None => Refusal::internal().answer().map(Content::Own),
         }
@@ -109,8 +111,7 @@ impl Front {
 }
 
 /// What a future gives, or `None` if it panics.
-async fn caught<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
+async fn caught<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
     std::future::poll_fn(|cx| {
         // What a panic leaves behind is dropped with the future; what it shared are atomics.
         catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)))
@@ -196,11 +197,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_caught_and_an_output_is_passed_on() {
-        assert_eq!(caught(async { 7 }).await, Some(7));
-        let panics = caught(async {
+        assert_eq!(caught(pin!(async { 7 })).await, Some(7));
+        let panics = async {
             tokio::task::yield_now().await;
             panic!("on purpose");
-        });
-        assert_eq!(panics.await, None::<()>);
+        };
+        assert_eq!(caught(pin!(panics)).await, None::<()>);
     }
 }

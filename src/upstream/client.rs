@@ -101,7 +101,8 @@ where
                 return Ok(Connection { sender, upstream: upstream.index, reused: true });
             }
         }
-        self.fresh_connection(upstream, limit).await
+        // Boxed, as all that is rare: it would make the future large that every request moves.
+        Box::pin(self.fresh_connection(upstream, limit)).await
     }
 
     /// A new connection to the upstream, within `limit`.
