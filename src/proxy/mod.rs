@@ -204,6 +204,11 @@ impl Proxy {
                 self.answered(upstream);
                 return Follow::Pass;
             }
+            // The key is good, but not for this model: another may be. It must not be out for the others.
+            _ if judgement.per_model => {
+                self.answered(upstream);
+                return Follow::NextKey;
+            }
             Verdict::KeyInvalid => Effect::Invalid,
             Verdict::KeyExhausted => Effect::Exhausted { wait },
             Verdict::KeyLimited => Effect::Limited { wait },

@@ -68,12 +68,7 @@ impl Refused {
 
     /// Takes the key out of a whole body that quotes it, encoded or not.
     fn redact(&mut self, key: &str) {
-        let encoded = self.parts.headers.contains_key(CONTENT_ENCODING);
-        let plain = if encoded {
-            verdict::decoded(&self.parts.headers, &self.first).into()
-        } else {
-            std::borrow::Cow::Borrowed(self.first.as_ref())
-        };
+        let plain = verdict::decoded(&self.parts.headers, &self.first);
         let Some(redacted) = redact(&plain, key) else { return };
         self.first = redacted.into();
         self.parts.headers.remove(CONTENT_ENCODING);
