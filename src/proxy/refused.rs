@@ -66,6 +66,11 @@ impl Refused {
         refused
     }
 
+    /// Its status.
+    pub(super) fn status(&self) -> StatusCode {
+        self.parts.status
+    }
+
     /// Takes the key out of a whole body that quotes it, encoded or not.
     fn redact(&mut self, key: &str) {
         let plain = verdict::decoded(&self.parts.headers, &self.first);
