@@ -215,7 +215,8 @@ mod races {
     #[test]
     fn loom_a_ration_of_one_is_taken_by_one_and_the_key_comes_back() {
         // The whole space takes hours: every schedule with up to two preemptions.
-        let bounded = loom::model::Builder { preemption_bound: Some(2), ..Default::default() };
+        let mut bounded = loom::model::Builder::new();
+        bounded.preemption_bound = Some(2);
         bounded.check(|| {
             let rotation = wide(|index| index == 64);
             rotation.ration(64).set(1);
