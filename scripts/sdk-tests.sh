@@ -15,12 +15,7 @@ for name in $(compgen -e); do
   esac
 done
 
-echo "== Python: openai and anthropic"
-"$target/sdk/venv/bin/python" -m pytest -q -p no:cacheprovider tests/sdk/python "$@"
+echo "== Python: openai, anthropic, and curl"
+PYTHONDONTWRITEBYTECODE=1 "$target/sdk/venv/bin/python" -m pytest -q -p no:cacheprovider tests/sdk/python
 echo "== Node: openai"
-# Modules are looked for beside the file that imports them.
-rm -rf "$target/sdk/node/tests"
-cp -r tests/sdk/node "$target/sdk/node/tests"
-node --test "$target/sdk/node/tests/"
-echo "== curl"
-tests/sdk/curl.sh
+NODE_PATH=$target/sdk/node/node_modules node --test tests/sdk/node/
