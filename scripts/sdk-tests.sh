@@ -18,4 +18,4 @@ done
 echo "== Python: openai, anthropic, and curl"
 PYTHONDONTWRITEBYTECODE=1 "$target/sdk/venv/bin/python" -m pytest -q -p no:cacheprovider tests/sdk/python
 echo "== Node: openai"
-NODE_PATH=$target/sdk/node/node_modules node --test tests/sdk/node/
+NODE_PATH=$target/sdk/node/node_modules node --test tests/sdk/node/*.test.js
