@@ -20,7 +20,6 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 FROM scratch AS mock-provider
 COPY --from=build-mock /out/mock-provider /mock-provider
 USER 65532:65532
-EXPOSE 8080
 ENTRYPOINT ["/mock-provider"]
 
 # The last stage is what `docker build` makes.

@@ -58,7 +58,7 @@ compose-up: ## Start with Docker Compose, in the background
 	docker compose up -d --build
 
 compose-up-dev: ## A development setting: the mock provider behind gpt-load, logs in the foreground
-	docker compose --profile dev up --build gpt-load-dev
+	docker compose --profile dev up --build gpt-load-dev mock-provider
 
 compose-down: ## Stop what Compose started
 	docker compose --profile dev down

@@ -22,8 +22,8 @@ async function eventually(condition, what) {
 }
 
 // Starts a server and waits until it has printed where it listens.
-async function serve(command, args, address, env) {
-  const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
+async function serve(command, address, env) {
+  const child = spawn(command, [], { env, stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = new Promise((resolve) => child.on('exit', resolve));
   let log = '';
   child.stdout.setEncoding('utf8');
@@ -51,12 +51,13 @@ const running = [];
 
 // A gpt-load with so many keys, and the mock provider behind it.
 async function start(keys = 3, settings = {}) {
-  provider ??= await serve(process.env.MOCK_PROVIDER, ['--listen', '127.0.0.1:0'], /(127\.0\.0\.1:\d+)/);
+  provider ??= await serve(process.env.MOCK_PROVIDER, /listening on http:\/\/(\S+)/, {});
+  await provider.json('POST', '/_mock/play', { unknown: 'valid' });
   await provider.json('POST', '/_mock/reset');
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'gpt-load-node-'));
   const names = Array.from({ length: keys }, (_, number) => `sk-node-${number}-${path.basename(directory)}-secret`);
   fs.writeFileSync(path.join(directory, 'keys.txt'), names.join('\n'));
-  const proxy = await serve(process.env.GPT_LOAD, [], /"gpt-load is serving".*"address":"([^"]+)"/, {
+  const proxy = await serve(process.env.GPT_LOAD, /"gpt-load is serving".*"address":"([^"]+)"/, {
     HOST: '127.0.0.1',
     PORT: '0',
     KEYS_FILE: path.join(directory, 'keys.txt'),

@@ -75,7 +75,8 @@ class Mock(Process):
     """The provider: what its keys play, and what it saw."""
 
     def __init__(self):
-        super().__init__([os.environ["MOCK_PROVIDER"], "--listen", "127.0.0.1:0"], r"(127\.0\.0\.1:\d+)")
+        super().__init__([os.environ["MOCK_PROVIDER"]], r"listening on http://(\S+)")
+        self.json("POST", "/_mock/play", {"unknown": "valid"})
 
     def reset(self):
         self.json("POST", "/_mock/reset")

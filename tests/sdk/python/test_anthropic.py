@@ -13,22 +13,33 @@ def client(proxy, **options):
     return anthropic.Anthropic(base_url=proxy.url, api_key=TOKEN, **options)
 
 
-def test_a_message(start, mock):
+def older_client(proxy):
+    """Older SDKs, and most programs that use none, send the key so."""
+    return anthropic.Anthropic(base_url=proxy.url, default_headers={"x-api-key": TOKEN})
+
+
+CLIENTS = pytest.mark.parametrize(("client", "place"), [(client, "authorization"), (older_client, "x-api-key")])
+
+
+@CLIENTS
+def test_a_message(start, mock, client, place):
     proxy = start()
     answer = client(proxy).messages.create(**HELLO, max_tokens=5)
     assert answer.content[0].text == "Hello from the mock provider"
     assert answer.usage.output_tokens == 5
     seen = mock.only()
-    assert (seen["target"], seen["key"], seen["place"]) == ("/v1/messages", proxy.keys[0], "x-api-key")
+    assert (seen["target"], seen["key"], seen["place"]) == ("/v1/messages", proxy.keys[0], place)
     assert TOKEN not in str(seen)
 
 
-def test_a_stream(start, mock):
+@CLIENTS
+def test_a_stream(start, mock, client, place):
     proxy = start()
     with client(proxy).messages.stream(**HELLO, max_tokens=5) as stream:
         assert "".join(stream.text_stream) == "Hello from the mock provider"
         assert stream.get_final_message().stop_reason == "end_turn"
     assert mock.only()["finished"]
+    assert mock.only()["place"] == place
 
 
 def test_async_streams_side_by_side(start, mock):
@@ -52,7 +63,7 @@ def test_a_count_of_tokens(start, mock):
     assert mock.only()["target"] == "/v1/messages/count_tokens"
 
 
-@pytest.mark.parametrize("play", ["revoked", "out_of_quota", "rate_limited requests=0 per=60s"])
+@pytest.mark.parametrize("play", ["revoked", "out_of_quota", "fails 429"])
 def test_a_bad_key_is_healed_invisibly(start, mock, play):
     proxy = start(keys=2)
     mock.play(proxy.keys[0], play)
