@@ -55,7 +55,7 @@ docker-run-local: docker-build ## The same with the image that docker-build made
 
 compose-up: ## Start with Docker Compose, in the background
 	@scripts/prepare.sh
-	docker compose up -d --build
+	GPT_LOAD_USER=$$(id -u):$$(id -g) docker compose up -d --build
 
 compose-up-dev: ## A development setting: the mock provider behind gpt-load, logs in the foreground
 	docker compose --profile dev up --build gpt-load-dev mock-provider
