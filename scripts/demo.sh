@@ -67,21 +67,23 @@ ask() {
   shift
   curl --silent --show-error --max-time 20 --output answer.txt --write-out '%{http_code}' "$url$path" "$@"
 }
+# Not --json: curls before 7.82 don't know it.
+json=(--header 'content-type: application/json' --data)
 hello='{"model": "demo-model", "messages": [{"role": "user", "content": "Hello"}]}'
 broken='{"model": "demo-model", "messages": "this is no JSON'
 
 say "gpt-load serves on $url; its six keys are ${root}/scripts/demo/keys.txt"
-statuses=$(ask /v1/chat/completions --json "$hello")
+statuses=$(ask /v1/chat/completions "${json[@]}" "$hello")
 echo "The first answer was there $((($(date +%s%N) - began) / 1000000)) ms after gpt-load was started:"
 cut -c 1-160 answer.txt
 
 say "Eleven more chats, a stream, and a request that is broken"
 for _ in {1..11}; do
-  statuses+=" $(ask /v1/chat/completions --json "$hello")"
+  statuses+=" $(ask /v1/chat/completions "${json[@]}" "$hello")"
 done
-statuses+=" $(ask /v1/chat/completions --json "${hello/\{/\{\"stream\": true, }")"
+statuses+=" $(ask /v1/chat/completions "${json[@]}" "${hello/\{/\{\"stream\": true, }")"
 events=$(grep -c '^data: ' answer.txt)
-statuses+=" $(ask /v1/chat/completions --json "$broken")"
+statuses+=" $(ask /v1/chat/completions "${json[@]}" "$broken")"
 echo "What the clients got: $statuses"
 echo "The stream came in $events events. The 400 is the request's own fault: it was told at once, and no key was blamed."
 
@@ -97,7 +99,7 @@ sed -nE 's|.*key_index=([0-9]+) key_preview=([^ ]+) verdict=([a-z_]+) .*error="(
 say "Which keys are out (GET /blacklist), and until when"
 { cat blacklist.json && echo; } | sed 's/},{/}\n{/g' | sed -nE \
   's/.*"index":([0-9]+),"preview":"([^"]+)","reason":"([^"]+)",.*"recovers_at":"?([^",]+)"?,.*"rule":"([^"]+)".*/  key \1 (\2)  \3  until \4  (rule \5)/p' |
-  sed 's/until null/for good, unless a later check finds that it works/'
+  sed 's/until null/for good/'
 echo "$(number healthy stats.json) of $(number total stats.json) keys take turns now. POST /reset-keys brings all of them back."
 
 if [[ -n ${DEMO_ONCE:-} ]]; then
@@ -105,14 +107,14 @@ if [[ -n ${DEMO_ONCE:-} ]]; then
 fi
 say "It stays up. Try, in another terminal:"
 cat <<HINTS
-  curl $url/v1/chat/completions --json '{"model": "demo-model", "messages": [{"role": "user", "content": "Hi"}]}'
-  curl -N $url/v1/chat/completions --json '{"model": "demo-model", "messages": [], "stream": true, "max_tokens": 40}'
+  curl $url/v1/chat/completions -H 'Content-Type: application/json' -d '{"model": "demo-model", "messages": []}'
+  curl -N $url/v1/chat/completions -H 'Content-Type: application/json' -d '{"model": "demo-model", "messages": [], "stream": true, "max_tokens": 40}'
   curl $url/blacklist
   curl $url/stats
   curl -X POST $url/reset-keys
-  curl $provider/_mock/play --json '{"key": "sk-key-0-answers-well-good", "play": "revoked"}'    # pull a key's plug
-  curl $provider/_mock/phase --json '{"play": "fails 503"}'                                      # an outage …
-  curl $provider/_mock/phase --json '{"play": null}'                                             # … and its end
+  curl $provider/_mock/play -d '{"key": "sk-key-0-answers-well-good", "play": "revoked"}'  # pull a key's plug
+  curl $provider/_mock/phase -d '{"play": "fails 503"}'  # an outage …
+  curl $provider/_mock/phase -d '{"play": null}'  # … and its end
   tail -f ${PWD}/gpt-load.log
 Any OpenAI SDK works too: base_url = $url/v1, api_key = anything. Ctrl-C ends it all.
 HINTS
