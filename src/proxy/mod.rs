@@ -33,7 +33,7 @@ use crate::telemetry::counters::{Counters, End, Stripe};
 use crate::upstream::Upstream;
 use crate::upstream::client::Client;
 use crate::upstream::connect::Connector;
-use crate::verdict::{Judgement, Verdict};
+use crate::verdict::{Judgement, Scope, Verdict};
 
 pub use self::answer::{Body, Broken};
 pub use self::body::BodyLimits;
@@ -205,7 +205,7 @@ impl Proxy {
                 return Follow::Pass;
             }
             // The key is good, but not for this model: another may be. It must not be out for the others.
-            _ if judgement.per_model => {
+            _ if judgement.scope == Scope::KeyAndModel => {
                 self.answered(upstream);
                 return Follow::NextKey;
             }
