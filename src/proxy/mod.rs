@@ -34,7 +34,7 @@ use crate::telemetry::counters::{Counters, End, Stripe};
 use crate::upstream::Upstream;
 use crate::upstream::client::Client;
 use crate::upstream::connect::Connector;
-use crate::verdict::Verdict;
+use crate::verdict::{Scope, Verdict};
 
 pub use self::answer::{Body, Broken};
 pub use self::body::BodyLimits;
@@ -331,7 +331,7 @@ impl Proxy {
             Verdict::KeyLimited => Effect::Limited { wait },
         };
         self.upstream_answered(upstream);
-        let per_model = judgement.per_model;
+        let per_model = judgement.scope == Scope::KeyAndModel;
         let verdict = Held {
             status: answer.status(),
             model: per_model.then(|| request.model()).flatten().map(Box::from),
