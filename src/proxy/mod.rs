@@ -4,26 +4,30 @@ pub mod admission;
 mod answer;
 mod asked;
 mod attempt;
+mod beginning;
 mod body;
 pub mod credentials;
+mod dialect;
 mod ending;
 mod headers;
 mod refused;
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use self::admission::Admission;
 use self::answer::{Payload, StreamLimits};
 use self::attempt::{NoAnswer, Outcome, Try};
+use self::beginning::{Beginning, is_event_stream};
 use self::body::Outgoing;
 use self::credentials::Tokens;
+use self::dialect::Dialect;
 use self::ending::Ending;
 use self::refused::Refused;
 use crate::group::Group;
@@ -34,7 +38,7 @@ use crate::telemetry::counters::{Counters, End, Stripe};
 use crate::upstream::Upstream;
 use crate::upstream::client::Client;
 use crate::upstream::connect::Connector;
-use crate::verdict::{Scope, Verdict};
+use crate::verdict::{self, Ahead, Scope, Verdict};
 
 pub use self::answer::{Body, Broken};
 pub use self::body::BodyLimits;
@@ -209,9 +213,27 @@ impl Proxy {
                 .await
             {
                 Outcome::Answer(response, connection) if response.status().as_u16() < 400 => {
-                    let answer = answer::pass_on(response, &self.client, connection, lease.expose(), limits);
-                    self.succeed(lease, upstream, &request, &mut so_far);
-                    return Ok(answer);
+                    let (parts, mut stream) =
+                        answer::begin(response, &self.client, connection, lease.expose(), limits);
+                    match beginning::look(&parts, &mut stream, request.harmless).await {
+                        Beginning::Healthy => {
+                            self.succeed(lease, upstream, &request, &parts.headers, &mut so_far);
+                            if is_event_stream(&parts.headers) {
+                                stream.speaks(Dialect::of_path(request.path()));
+                            }
+                            return Ok((Response::from_parts(parts, Payload::Stream(stream)), End::Success));
+                        }
+                        Beginning::Error(error) => {
+                            let answer = Refused::within(parts, stream, &error, lease.expose());
+                            self.refused(lease, upstream, answer, &request, &mut so_far)
+                        }
+                        Beginning::Broken { timed_out, error } => {
+                            let failed = NoAnswer { timed_out, maybe_done: true, error };
+                            let follow = self.failed(&request, &lease, upstream, &failed)?;
+                            so_far.failure = Some(failed);
+                            follow
+                        }
+                    }
                 }
                 Outcome::Answer(response, connection) => {
                     let answer =
@@ -286,8 +308,22 @@ impl Proxy {
     }
 
     /// Settles the lease of an attempt that succeeded.
-    fn succeed(&self, lease: Lease<'_>, upstream: &Upstream, request: &Try, so_far: &mut SoFar<'_>) {
-        if lease.succeed(request.model(), upstream.index, Left::Unknown, false) {
+    fn succeed(
+        &self,
+        lease: Lease<'_>,
+        upstream: &Upstream,
+        request: &Try,
+        headers: &HeaderMap,
+        so_far: &mut SoFar<'_>,
+    ) {
+        let ahead = verdict::ahead(headers, SystemTime::now);
+        let left = match ahead {
+            Some(Ahead { spent: Some(wait), .. }) => Left::Nothing { wait: wait.duration, from: wait.from },
+            Some(Ahead { remaining_requests: Some(requests), .. }) => Left::Requests(requests),
+            _ => Left::Unknown,
+        };
+        let per_model = ahead.is_some_and(|ahead| ahead.per_model);
+        if lease.succeed(request.model(), upstream.index, left, per_model) {
             tracing::info!(upstream = %upstream.url, "the upstream works again: its suspects are back");
         }
         self.upstream_answered(upstream);
@@ -321,6 +357,10 @@ impl Proxy {
                 so_far.refused = Some(answer);
                 return Follow::NextUpstream;
             }
+            _ if judgement.denied_model => {
+                self.upstream_answered(upstream);
+                return self.denied(lease, upstream, answer, request, so_far);
+            }
             Verdict::Success | Verdict::RequestFault => {
                 self.upstream_answered(upstream);
                 so_far.refused = Some(answer);
@@ -335,13 +375,7 @@ impl Proxy {
         let verdict = Held {
             status: answer.status(),
             model: per_model.then(|| request.model()).flatten().map(Box::from),
-            cause: Cause {
-                rule: judgement.rule.into(),
-                status: Some(answer.status().as_u16()),
-                error: judgement.message.as_str().into(),
-                wait_from: judgement.wait.as_ref().map(|wait| wait.from.into()),
-                upstream: Some(upstream.index),
-            },
+            cause: answer.cause(upstream),
             lease,
             effect,
             wait,
@@ -364,6 +398,36 @@ impl Proxy {
         }
         so_far.refused = Some(answer);
         Follow::NextKey
+    }
+
+    /// The key may not use the model that was asked for. If another key served it of late, another key is asked, and
+    /// this one is not asked for it again for a while; else it is the request's own fault.
+    fn denied<'a>(
+        &self,
+        lease: Lease<'a>,
+        upstream: &Upstream,
+        mut answer: Box<Refused>,
+        request: &Try,
+        so_far: &mut SoFar<'a>,
+    ) -> Follow {
+        answer.judgement.verdict = Verdict::RequestFault;
+        let model = request.model().filter(|model| self.common.group.keys.has_served(model));
+        let follow = if let Some(model) = model {
+            Held {
+                status: answer.status(),
+                model: Some(model.into()),
+                cause: answer.cause(upstream),
+                lease,
+                effect: Effect::Denied,
+                wait: None,
+            }
+            .set_aside();
+            Follow::NextKey
+        } else {
+            Follow::Pass
+        };
+        so_far.refused = Some(answer);
+        follow
     }
 
     /// What follows an attempt without an answer.
