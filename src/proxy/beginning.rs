@@ -9,6 +9,7 @@ use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
+use memchr::memmem;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::Stream;
@@ -19,6 +20,10 @@ use crate::verdict::{First, FirstEvent, is_error_envelope};
 const HELD: Duration = Duration::from_secs(5);
 /// A longer JSON body is no error's.
 const ENVELOPE_MAX: u64 = 16 * 1024;
+
+/// What stands near the beginning of every envelope of an error.
+const MARKS: [&[u8]; 4] = [b"error", b"fail", b"\"success\"", b"\"code\""];
+const BEGINNING: usize = 512;
 
 /// What an answer with a good status begins with.
 pub(super) enum Beginning {
@@ -59,6 +64,11 @@ pub(super) async fn look(parts: &Parts, stream: &mut Stream, infers: bool) -> Be
         _ => return Box::pin(envelope(stream)).await,
     }
     if !stream.incoming.is_end_stream() {
+        // What does not begin like an error's envelope goes on with the rest to come.
+        let begins = stream.first.get(..BEGINNING).unwrap_or(&stream.first);
+        if !MARKS.iter().any(|mark| memmem::find(begins, mark).is_some()) {
+            return Beginning::Healthy;
+        }
         return Box::pin(envelope(stream)).await;
     }
     if is_error_envelope(&stream.first) {
