@@ -77,7 +77,7 @@ dev: ## Serve a debug build with debug logs
 check: ## What must hold before a commit: format, lints, docs, fast tests
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 	@scripts/lint-scripts.sh
 	$(CARGO) test --locked --workspace --lib --bins --tests
 
