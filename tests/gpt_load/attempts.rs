@@ -65,8 +65,9 @@ fn a_limited_key_is_set_aside_for_as_long_as_it_was_told() {
     let entry = &gpt_load.blacklist()[0];
     assert_eq!((entry["index"].as_u64(), entry["permanent"].as_bool()), (Some(0), Some(false)));
     assert!(entry["recovers_at"].is_string(), "{entry}");
-    assert_eq!(gpt_load.healthy_keys(), 1);
-    eventually("the key comes back", || gpt_load.healthy_keys() == 2);
+    assert_eq!(entry["model"], "gpt-4o", "OpenAI keeps its limits per model");
+    assert_eq!(gpt_load.healthy_keys(), 2, "it serves the other models");
+    eventually("the key comes back", || gpt_load.blacklist().is_empty());
     assert!(began.elapsed() >= Duration::from_millis(1400), "{:?}", began.elapsed());
     gpt_load.chat();
     gpt_load.chat();
@@ -351,7 +352,8 @@ fn an_answer_that_breaks_off_never_ends_well() {
         for http2 in [false, true] {
             let ask = gpt_load.post(CHAT).json(&body);
             let answer = if http2 { ask.http2() } else { ask }.send();
-            assert!(answer.broken, "{play}, stream {stream}: {}", answer.text());
+            // Where nothing had been sent yet, the attempt failed, and so does its repetition.
+            assert!(answer.broken || answer.status == 502, "{play}, stream {stream}: {}", answer.text());
         }
     }
     assert_eq!(gpt_load.healthy_keys(), 1);
