@@ -6,13 +6,19 @@ use std::time::Duration;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use gpt_load::keys::{Cause, CooldownPolicy, Effect, KeyPool, Need, file};
+use gpt_load::keys::{Cause, CooldownPolicy, Effect, Failure, KeyPool, Left, Need, PoolPolicy, file};
 
 /// Leases in one sample: one alone is too short for the clock.
 const BATCH: usize = 64;
 const KEYS: [usize; 3] = [10, 40_000, 1_000_000];
-const POLICY: CooldownPolicy =
-    CooldownPolicy { threshold: 1, first: Duration::from_secs(30), longest: Duration::from_secs(3600) };
+const POLICY: PoolPolicy = PoolPolicy {
+    cooldown: CooldownPolicy {
+        threshold: 1,
+        first: Duration::from_secs(30),
+        longest: Duration::from_secs(3600),
+    },
+    probe_interval: None,
+};
 
 fn main() {
     divan::main();
@@ -24,11 +30,12 @@ fn text(keys: usize) -> Vec<u8> {
 
 /// So many keys, of which so many in a hundred are out, evenly strewn; the last one never.
 fn pool(keys: usize, blacklisted_percent: usize) -> KeyPool {
-    let (pool, _due) = KeyPool::new(file::parse(text(keys)).unwrap().keys, POLICY, 0);
+    let (pool, _due) = KeyPool::new(file::parse(text(keys)).unwrap().keys, POLICY, 0, false);
     for key in 0..keys {
         let lease = pool.lease(Need::default()).unwrap();
         if key * 37 % 100 < blacklisted_percent && key + 1 < keys {
-            lease.fail(Effect::Invalid, Cause { rule: "bench", error: "".into() });
+            let effect = Effect::Limited { wait: Some(Duration::from_secs(3600)) };
+            lease.fail(Failure { effect, model: None, upstream: 0, cause: Cause::default() });
         }
     }
     pool
@@ -38,7 +45,7 @@ fn lease(bencher: Bencher<'_, '_>, keys: usize, blacklisted_percent: usize) {
     let pool = pool(keys, blacklisted_percent);
     bencher.counter(ItemsCount::new(BATCH)).bench(|| {
         for _ in 0..BATCH {
-            pool.lease(black_box(Need::default())).unwrap().succeed();
+            pool.lease(black_box(Need::default())).unwrap().succeed(None, 0, Left::Unknown, false);
         }
     });
 }
@@ -62,7 +69,7 @@ fn nearly_all_blacklisted(bencher: Bencher<'_, '_>, keys: usize) {
 #[divan::bench(args = KEYS)]
 fn with_a_need(bencher: Bencher<'_, '_>, keys: usize) {
     let pool = pool(keys, 50);
-    bencher.bench(|| drop(black_box(pool.lease(Need { not: black_box(&[0, 1, 2]) }))));
+    bencher.bench(|| drop(black_box(pool.lease(Need { not: black_box(&[0, 1, 2]), model: None }))));
 }
 
 /// Reading a keys file and building the pool.
@@ -70,5 +77,31 @@ fn with_a_need(bencher: Bencher<'_, '_>, keys: usize) {
 fn load(bencher: Bencher<'_, '_>, keys: usize) {
     bencher
         .with_inputs(|| text(keys))
-        .bench_values(|text| KeyPool::new(file::parse(text).unwrap().keys, POLICY, 0));
+        .bench_values(|text| KeyPool::new(file::parse(text).unwrap().keys, POLICY, 0, false));
+}
+
+/// A key is set aside and put back.
+#[divan::bench(args = KEYS)]
+fn set_aside_and_back(bencher: Bencher<'_, '_>, keys: usize) {
+    let pool = pool(keys, 0);
+    bencher.bench(|| {
+        let lease = pool.lease(Need::default()).unwrap();
+        let index = lease.index();
+        let effect = Effect::Limited { wait: Some(Duration::from_secs(3600)) };
+        lease.fail(Failure { effect, model: None, upstream: 0, cause: Cause::default() });
+        pool.restore(index);
+    });
+}
+
+/// A model for which half of the keys stand apart.
+#[divan::bench(args = KEYS)]
+fn for_a_model(bencher: Bencher<'_, '_>, keys: usize) {
+    let pool = pool(keys, 0);
+    let need = Need { not: &[], model: Some("gpt-5") };
+    for _ in 0..keys / 2 {
+        let effect = Effect::Limited { wait: Some(Duration::from_secs(3600)) };
+        let failure = Failure { effect, model: need.model, upstream: 0, cause: Cause::default() };
+        pool.lease(need).unwrap().fail(failure);
+    }
+    bencher.bench(|| pool.lease(black_box(need)).unwrap().succeed(need.model, 0, Left::Unknown, false));
 }

@@ -16,7 +16,7 @@ use crate::config::{Config, Format, Level, Log};
 use crate::group::{self, Group};
 use crate::keys::file::{self, KeyFileError};
 use crate::keys::watch::Version;
-use crate::keys::{self, CooldownPolicy, Due, KeyPool, States, clock};
+use crate::keys::{self, CooldownPolicy, Due, KeyPool, PoolPolicy, States, clock};
 use crate::monitor::Monitor;
 use crate::proxy::admission::Admission;
 use crate::proxy::credentials::Tokens;
@@ -80,17 +80,21 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     }
     group::warn(&file);
     let keys = file.keys.len();
-    let policy = CooldownPolicy {
-        threshold: config.policy.blacklist_threshold,
-        first: config.policy.key_cooldown,
-        longest: config.policy.key_cooldown_max,
+    let policy = PoolPolicy {
+        cooldown: CooldownPolicy {
+            threshold: config.policy.blacklist_threshold,
+            first: config.policy.key_cooldown,
+            longest: config.policy.key_cooldown_max,
+        },
+        probe_interval: config.policy.key_revalidate_interval,
     };
     let start = usize::try_from(config.start_index).unwrap_or(usize::MAX);
-    let (pool, due) = KeyPool::new(file.keys, policy, start);
+    let (pool, due) = KeyPool::new(file.keys, policy, start, config.state_file.is_some());
     let group = Arc::new(Group {
         keys: pool,
         upstreams: Upstreams::new(config.upstreams.clone()),
         max_retries: config.policy.max_retries,
+        max_key_wait: config.policy.max_key_wait,
         keys_file: config.keys_file.clone(),
     });
     let (phase, heard) = watch::channel(Phase::default());

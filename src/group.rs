@@ -2,6 +2,7 @@
 //! that there will never be a second.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::keys::file::{self, KeyFile, KeyFileError};
 use crate::keys::{KeyPool, States};
@@ -15,6 +16,8 @@ pub struct Group {
     pub upstreams: Upstreams,
     /// `MAX_RETRIES`: attempts after the first.
     pub max_retries: u32,
+    /// `MAX_KEY_WAIT`: how long a request waits for a key to come back.
+    pub max_key_wait: Duration,
     /// `KEYS_FILE`.
     pub keys_file: PathBuf,
 }

@@ -61,6 +61,11 @@ impl Bitmap {
         self.count.load(Ordering::Relaxed)
     }
 
+    /// Whether `position` is set.
+    pub(super) fn contains(&self, position: usize) -> bool {
+        self.levels[0][position / FAN].load(Ordering::SeqCst) & bit(position) != 0
+    }
+
     /// The first set position at or after `from`, without going round.
     pub(super) fn next(&self, from: usize) -> Option<usize> {
         if from >= self.len {
@@ -105,14 +110,16 @@ impl Bitmap {
         None
     }
 
-    /// Puts `position` in.
-    pub(super) fn set(&self, position: usize) {
+    /// Puts `position` in. Returns whether it was out.
+    pub(super) fn set(&self, position: usize) -> bool {
         // SeqCst throughout set and clear: the look again below needs one order over several words.
         let before = self.levels[0][position / FAN].fetch_or(bit(position), Ordering::SeqCst);
-        if before & bit(position) == 0 {
+        let was_out = before & bit(position) == 0;
+        if was_out {
             self.count.fetch_add(1, Ordering::Relaxed);
         }
         self.raise(1, position / FAN);
+        was_out
     }
 
     /// Takes `position` out.

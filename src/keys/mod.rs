@@ -3,13 +3,19 @@
 mod bitmap;
 pub mod clock;
 pub mod file;
+mod lease;
 mod pool;
+mod ration;
+mod roster;
 mod rotation;
 mod secret;
+mod served;
 mod state;
+mod storm;
 pub mod watch;
 
-pub use pool::{Blacklisted, Cause, Due, KeyPool, Lease, Replaced, States};
-pub use rotation::Need;
+pub use lease::{Failure, Lease, Left};
+pub use pool::{Blacklisted, Changed, Due, KeyPool, Need, PoolPolicy, Replaced, States};
+pub use roster::Cause;
 pub use secret::{Secret, redact};
 pub use state::{CooldownPolicy, Effect, LONGEST_COOLDOWN};

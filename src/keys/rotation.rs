@@ -11,15 +11,8 @@ use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::bitmap::Bitmap;
+use super::ration::{Entry, Ration};
 use super::state::Standing;
-
-/// What a lease is asked for. Today: not these keys. A model, a resource that belongs to one key or an estimate
-/// of tokens will be further fields.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Need<'a> {
-    /// Keys that this request has tried already.
-    pub not: &'a [u32],
-}
 
 /// A key's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,23 +21,44 @@ pub(super) struct Turn {
     pub(super) index: u32,
     /// Whether it is the last of a lap over the keys.
     pub(super) ends_lap: bool,
+    /// How the key was entered.
+    pub(super) entry: Entry,
 }
 
 /// The keys' standings and the order in which they are leased.
+///
+/// A model's rotation stands on that of the keys as such (`base` in what follows): its keys are available where both
+/// say so.
 pub(super) struct Rotation {
+    /// Whom the next lease may take.
     available: Bitmap,
+    /// Who is in rotation, but has as many requests as its ration allows.
+    busy: Bitmap,
     standings: Box<[AtomicU64]>,
+    rations: Box<[Ration]>,
     cursor: AtomicUsize,
 }
 
+/// Where a key is to be found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Available,
+    Busy,
+    Out,
+}
+
 impl Rotation {
-    /// A rotation over `standings`, beginning at `start` (which goes round).
-    pub(super) fn new(standings: &[Standing], start: usize) -> Self {
-        let available = Bitmap::new(standings.len(), |index| !standings[index].is_available());
+    /// A rotation over `standings`, beginning at `start` (which goes round). Keys for which `absent` holds are out for
+    /// reasons of the base's.
+    pub(super) fn new(standings: &[Standing], start: usize, absent: impl Fn(usize) -> bool) -> Self {
+        let available =
+            Bitmap::new(standings.len(), |index| !standings[index].is_available() || absent(index));
         let words = standings.iter().map(|standing| AtomicU64::new(standing.pack())).collect();
         Self {
             available,
+            busy: Bitmap::new(standings.len(), |_| true),
             standings: words,
+            rations: standings.iter().map(|_| Ration::default()).collect(),
             cursor: AtomicUsize::new(start.checked_rem(standings.len()).unwrap_or(0)),
         }
     }
@@ -58,53 +72,86 @@ impl Rotation {
         self.standings.len()
     }
 
-    /// How many keys are available.
+    /// How many keys the next lease could take.
     pub(super) fn available(&self) -> usize {
         self.available.count()
+    }
+
+    /// How many more are in rotation, but busy.
+    pub(super) fn busy(&self) -> usize {
+        self.busy.count()
     }
 
     pub(super) fn standing(&self, index: u32) -> Standing {
         Standing::unpack(self.standings[index as usize].load(Ordering::Acquire))
     }
 
-    /// Takes the next turn that meets the need. `None`: no available key does.
-    pub(super) fn take(&self, need: Need<'_>) -> Option<Turn> {
+    pub(super) fn ration(&self, index: u32) -> &Ration {
+        &self.rations[index as usize]
+    }
+
+    /// Takes the next turn of a key that is none of `not`. `None`: no other key is available.
+    pub(super) fn take(&self, not: &[u32], base: Option<&Self>) -> Option<Turn> {
         // Relaxed: the cursor orders turns among themselves and publishes nothing else.
         let mut cursor = self.cursor.load(Ordering::Relaxed);
         loop {
-            let found = self.find(cursor, need)?;
+            let found = self.find(cursor, not)?;
             let next = if found + 1 == self.len() { 0 } else { found + 1 };
             match self.cursor.compare_exchange_weak(cursor, next, Ordering::Relaxed, Ordering::Relaxed) {
-                // The length fits u32: `KeyTable` sees to it.
                 Ok(_) => {
-                    return Some(Turn {
-                        index: u32::try_from(found).ok()?,
-                        ends_lap: found < cursor || next == 0,
-                    });
+                    // The length fits u32: `KeyTable` sees to it.
+                    let index = u32::try_from(found).ok()?;
+                    if let Some(entry) = self.enter(index, base) {
+                        return Some(Turn { index, ends_lap: found < cursor || next == 0, entry });
+                    }
+                    cursor = next;
                 }
                 Err(moved) => cursor = moved,
             }
         }
     }
 
-    /// The first available key from `cursor` on, going round once, that meets the need.
-    fn find(&self, cursor: usize, need: Need<'_>) -> Option<usize> {
-        let found = Self::search(cursor, need, |from| self.available.next(from));
-        if found.is_none() && self.available.count() > need.not.len() {
+    /// Enters a key that was found available. `None`: others have filled its ration since.
+    fn enter(&self, index: u32, base: Option<&Self>) -> Option<Entry> {
+        let entry = self.ration(index).enter();
+        if entry != Some(Entry::Free) {
+            self.show(index, base);
+        }
+        entry
+    }
+
+    /// Takes a turn of a key that is in rotation and busy: more than its ration, for want of any other.
+    pub(super) fn take_busy(&self, not: &[u32]) -> Option<Turn> {
+        let cursor = self.cursor();
+        let found = Self::search(cursor, not, |from| self.busy.next(from))?;
+        self.cursor.store(if found + 1 == self.len() { 0 } else { found + 1 }, Ordering::Relaxed);
+        let index = u32::try_from(found).ok()?;
+        Some(Turn { index, ends_lap: found < cursor, entry: self.ration(index).exceed() })
+    }
+
+    /// The first available key from `cursor` on, going round once, that is none of `not`.
+    fn find(&self, cursor: usize, not: &[u32]) -> Option<usize> {
+        let found = Self::search(cursor, not, |from| self.available.next(from));
+        if found.is_none() && self.available.count() > not.len() {
             // A summary bit is between clear and look-again: believe the leaves.
-            return Self::search(cursor, need, |from| self.available.scan(from));
+            return Self::search(cursor, not, |from| self.available.scan(from));
         }
         found
     }
 
-    fn search(cursor: usize, need: Need<'_>, next: impl Fn(usize) -> Option<usize>) -> Option<usize> {
-        let meets = |index: &usize| !need.not.iter().any(|tried| *tried as usize == *index);
+    fn search(cursor: usize, not: &[u32], next: impl Fn(usize) -> Option<usize>) -> Option<usize> {
+        let meets = |index: &usize| !not.iter().any(|tried| *tried as usize == *index);
         let walk = |from: usize| std::iter::successors(next(from), |found| next(found + 1));
         walk(cursor).find(meets).or_else(|| walk(0).take_while(|index| *index < cursor).find(meets))
     }
 
     /// Changes a key's standing; `change` may run several times. Returns the standing before and after.
-    pub(super) fn change(&self, index: u32, change: impl Fn(Standing) -> Standing) -> (Standing, Standing) {
+    pub(super) fn change(
+        &self,
+        index: u32,
+        base: Option<&Self>,
+        change: impl Fn(Standing) -> Standing,
+    ) -> (Standing, Standing) {
         let word = &self.standings[index as usize];
         let mut before = word.load(Ordering::SeqCst);
         loop {
@@ -116,7 +163,7 @@ impl Rotation {
                 Ok(_) => {
                     let (before, after) = (Standing::unpack(before), Standing::unpack(after));
                     if before.is_available() != after.is_available() {
-                        self.show(index);
+                        self.show(index, base);
                     }
                     return (before, after);
                 }
@@ -126,22 +173,60 @@ impl Rotation {
         (Standing::unpack(before), Standing::unpack(before))
     }
 
-    /// Makes the key's bit say what its word says. Whoever writes the bit last looks at the word again afterwards,
-    /// so a cooldown that ends while it is being set cannot leave the key out for ever.
-    fn show(&self, index: u32) {
-        let word = &self.standings[index as usize];
-        let mut available = Standing::unpack(word.load(Ordering::SeqCst)).is_available();
+    /// Makes the bitmaps say what the key's words say. Whoever writes a bit last looks at the words again afterwards,
+    /// so a cooldown that ends while it is being set cannot leave the key out for ever. Returns whether the key became
+    /// available.
+    pub(super) fn show(&self, index: u32, base: Option<&Self>) -> bool {
+        let at = index as usize;
+        let mut shown = self.right(index, base);
         loop {
-            if available {
-                self.available.set(index as usize);
+            if shown == Shown::Busy {
+                self.busy.set(at);
+            } else if self.busy.contains(at) {
+                self.busy.clear(at);
+            }
+            let appeared = if shown == Shown::Available {
+                self.available.set(at)
             } else {
-                self.available.clear(index as usize);
+                self.available.clear(at);
+                false
+            };
+            let now = self.right(index, base);
+            if now == shown {
+                return appeared;
             }
-            let now = Standing::unpack(word.load(Ordering::SeqCst)).is_available();
-            if now == available {
-                return;
+            shown = now;
+        }
+    }
+
+    /// Shows every key where it belongs that is not.
+    pub(super) fn catch_up(&self, base: &Self) {
+        for index in (0_u32..).take(self.len()) {
+            let available = self.right(index, Some(base)) == Shown::Available;
+            if available != self.available.contains(index as usize) {
+                self.show(index, Some(base));
             }
-            available = now;
+        }
+    }
+
+    /// Where the key ought to be shown.
+    fn right(&self, index: u32, base: Option<&Self>) -> Shown {
+        let own = self.own(index);
+        match base.map_or(Shown::Available, |base| base.own(index)) {
+            Shown::Out => Shown::Out,
+            Shown::Busy if own == Shown::Available => Shown::Busy,
+            _ => own,
+        }
+    }
+
+    fn own(&self, index: u32) -> Shown {
+        let standing = Standing::unpack(self.standings[index as usize].load(Ordering::SeqCst));
+        let ration = self.ration(index);
+        match (standing.is_available(), ration.has_room()) {
+            (true, true) => Shown::Available,
+            (true, false) => Shown::Busy,
+            (false, _) if ration.offers_probe() => Shown::Available,
+            (false, _) => Shown::Out,
         }
     }
 }

@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+/// How long a key is not asked again for a model that it may not use.
+const DENIAL: Duration = Duration::from_secs(60 * 60);
+
 /// The longest cooldown that anybody may name (spec §6).
 pub const LONGEST_COOLDOWN: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -35,6 +38,15 @@ pub enum Effect {
     },
     /// No good, for good.
     Invalid,
+    /// Said to be no good while most of the pool was told so: the upstream's outage until proven otherwise.
+    Suspected,
+    /// It worked, and has nothing left for `wait`.
+    Spent {
+        /// How long, as told.
+        wait: Duration,
+    },
+    /// Good, but not for the model that was asked for.
+    Denied,
 }
 
 impl Effect {
@@ -42,9 +54,10 @@ impl Effect {
     pub fn name(self) -> &'static str {
         match self {
             Self::Success => "success",
-            Self::Limited { .. } => "key_limited",
+            Self::Limited { .. } | Self::Spent { .. } => "key_limited",
             Self::Exhausted { .. } => "key_exhausted",
-            Self::Invalid => "key_invalid",
+            Self::Invalid | Self::Suspected => "key_invalid",
+            Self::Denied => "model_denied",
         }
     }
 }
@@ -89,39 +102,58 @@ impl Standing {
     }
 
     /// The standing after a lease was settled. `jitter` is in `0.0..1.0` and shortens an unnamed cooldown by up to
-    /// a fifth, so that keys which fell together do not come back together.
-    pub(super) fn after(self, effect: Effect, policy: &CooldownPolicy, now: Millis, jitter: f64) -> Self {
-        let (wait, unnamed) = match effect {
+    /// a fifth, so that keys which fell together do not come back together. A `probe` was sent to find out whether a
+    /// key that is out works again: what it learns is news, where other late answers are part of the same episode.
+    pub(super) fn after(
+        self,
+        effect: Effect,
+        policy: &CooldownPolicy,
+        now: Millis,
+        jitter: f64,
+        probe: bool,
+    ) -> Self {
+        let failures = self.failures.saturating_add(1);
+        let (wait, unnamed, threshold) = match effect {
             // An earlier request's success says nothing about a limit that was hit since.
-            Effect::Success if !self.is_available() => return self,
+            Effect::Success if !self.is_available() && !probe => return self,
             Effect::Success => return Self::FRESH,
-            Effect::Invalid => {
-                return Self { place: Place::Permanent, failures: self.failures.saturating_add(1), ..self };
+            Effect::Invalid => return Self { place: Place::Permanent, failures, ..self },
+            Effect::Spent { wait } => {
+                let until = now.after(wait.min(LONGEST_COOLDOWN));
+                return match self.place {
+                    Place::Cooldown(end) if !probe => Self { place: Place::Cooldown(end.max(until)), ..self },
+                    Place::Permanent if !probe => self,
+                    _ => Self { place: Place::Cooldown(until), ..Self::FRESH },
+                };
             }
+            Effect::Suspected => (None, policy.first, 1),
+            Effect::Denied => (Some(DENIAL), DENIAL, 1),
             Effect::Limited { wait } => {
                 let doubled =
                     policy.first.saturating_mul(1_u32.checked_shl(self.cooldowns).unwrap_or(u32::MAX));
-                (wait, doubled.min(policy.longest))
+                (wait, doubled.min(policy.longest), policy.threshold)
             }
-            Effect::Exhausted { wait } => (wait, policy.longest),
+            Effect::Exhausted { wait } => (wait, policy.longest, policy.threshold),
         };
-        let failures = self.failures.saturating_add(1);
         // "Wait 0 seconds" from a provider that refused is no hint.
         let named = wait.filter(|wait| !wait.is_zero());
         let until =
             now.after(named.unwrap_or_else(|| unnamed.mul_f64(1.0 - 0.2 * jitter)).min(LONGEST_COOLDOWN));
+        let set_aside =
+            Self { place: Place::Cooldown(until), failures, cooldowns: self.cooldowns.saturating_add(1) };
         match self.place {
+            // A key that is limited is not invalid.
+            Place::Permanent if probe && effect != Effect::Suspected => set_aside,
             Place::Permanent => self,
+            Place::Cooldown(_) if probe && named.is_some() => Self { cooldowns: self.cooldowns, ..set_aside },
             // A second failure of requests that were under way together is the same episode: it may name a later
             // end, but it is not the next cooldown in a row.
             Place::Cooldown(end) if named.is_some() => {
                 Self { place: Place::Cooldown(end.max(until)), failures, ..self }
             }
             Place::Cooldown(_) => Self { failures, ..self },
-            Place::Available if named.is_none() && failures < policy.threshold => Self { failures, ..self },
-            Place::Available => {
-                Self { place: Place::Cooldown(until), failures, cooldowns: self.cooldowns.saturating_add(1) }
-            }
+            Place::Available if named.is_none() && failures < threshold => Self { failures, ..self },
+            Place::Available => set_aside,
         }
     }
 
@@ -186,7 +218,7 @@ mod tests {
     fn unnamed_cooldowns_double_up_to_the_longest() {
         let mut standing = Standing::FRESH;
         for seconds in [30, 60, 120, 240, 480, 960, 1920, 3600, 3600] {
-            standing = standing.after(LIMITED, &POLICY, NOW, 0.0);
+            standing = standing.after(LIMITED, &POLICY, NOW, 0.0, false);
             assert_eq!(standing.place, cooling(seconds));
             standing = standing.at(Millis(u64::MAX >> 30));
             assert!(standing.is_available());
@@ -195,64 +227,88 @@ mod tests {
 
     #[test]
     fn jitter_shortens_by_at_most_a_fifth() {
-        assert_eq!(Standing::FRESH.after(LIMITED, &POLICY, NOW, 1.0).place, cooling(24));
+        assert_eq!(Standing::FRESH.after(LIMITED, &POLICY, NOW, 1.0, false).place, cooling(24));
     }
 
     #[test]
     fn without_a_hint_the_threshold_decides_with_one_it_does_not() {
         let policy = CooldownPolicy { threshold: 3, ..POLICY };
-        let once = Standing::FRESH.after(LIMITED, &policy, NOW, 0.0);
-        let twice = once.after(Effect::Exhausted { wait: None }, &policy, NOW, 0.0);
+        let once = Standing::FRESH.after(LIMITED, &policy, NOW, 0.0, false);
+        let twice = once.after(Effect::Exhausted { wait: None }, &policy, NOW, 0.0, false);
         assert!(once.is_available() && twice.is_available());
-        assert_eq!(twice.after(LIMITED, &policy, NOW, 0.0).place, cooling(30));
-        assert_eq!(Standing::FRESH.after(told(7), &policy, NOW, 0.9).place, cooling(7));
+        assert_eq!(twice.after(LIMITED, &policy, NOW, 0.0, false).place, cooling(30));
+        assert_eq!(Standing::FRESH.after(told(7), &policy, NOW, 0.9, false).place, cooling(7));
     }
 
     #[test]
     fn a_success_starts_the_count_anew() {
         let policy = CooldownPolicy { threshold: 2, ..POLICY };
-        let once = Standing::FRESH.after(LIMITED, &policy, NOW, 0.0);
-        let healed = once.after(Effect::Success, &policy, NOW, 0.0);
+        let once = Standing::FRESH.after(LIMITED, &policy, NOW, 0.0, false);
+        let healed = once.after(Effect::Success, &policy, NOW, 0.0, false);
         assert_eq!(healed, Standing::FRESH);
-        assert!(healed.after(LIMITED, &policy, NOW, 0.0).is_available());
+        assert!(healed.after(LIMITED, &policy, NOW, 0.0, false).is_available());
     }
 
     #[test]
     fn a_late_success_does_not_end_a_cooldown() {
-        let limited = Standing::FRESH.after(told(60), &POLICY, NOW, 0.0);
-        assert_eq!(limited.after(Effect::Success, &POLICY, NOW, 0.0), limited);
+        let limited = Standing::FRESH.after(told(60), &POLICY, NOW, 0.0, false);
+        assert_eq!(limited.after(Effect::Success, &POLICY, NOW, 0.0, false), limited);
     }
 
     #[test]
     fn failures_of_requests_under_way_together_are_one_cooldown() {
-        let limited = Standing::FRESH.after(LIMITED, &POLICY, NOW, 0.0).after(LIMITED, &POLICY, NOW, 0.0);
+        let limited =
+            Standing::FRESH.after(LIMITED, &POLICY, NOW, 0.0, false).after(LIMITED, &POLICY, NOW, 0.0, false);
         assert_eq!((limited.place, limited.cooldowns, limited.failures), (cooling(30), 1, 2));
-        assert_eq!(limited.after(told(90), &POLICY, NOW, 0.0).place, cooling(90));
-        assert_eq!(limited.after(told(9), &POLICY, NOW, 0.0).place, cooling(30));
+        assert_eq!(limited.after(told(90), &POLICY, NOW, 0.0, false).place, cooling(90));
+        assert_eq!(limited.after(told(9), &POLICY, NOW, 0.0, false).place, cooling(30));
     }
 
     #[test]
     fn exhaustion_lasts_the_longest_cooldown_unless_told() {
         assert_eq!(
-            Standing::FRESH.after(Effect::Exhausted { wait: None }, &POLICY, NOW, 0.0).place,
+            Standing::FRESH.after(Effect::Exhausted { wait: None }, &POLICY, NOW, 0.0, false).place,
             cooling(3600)
         );
         let told = Effect::Exhausted { wait: Some(Duration::from_secs(99)) };
-        assert_eq!(Standing::FRESH.after(told, &POLICY, NOW, 0.0).place, cooling(99));
+        assert_eq!(Standing::FRESH.after(told, &POLICY, NOW, 0.0, false).place, cooling(99));
     }
 
     #[test]
     fn an_invalid_key_is_out_for_good() {
-        let invalid = Standing::FRESH.after(Effect::Invalid, &POLICY, NOW, 0.0);
+        let invalid = Standing::FRESH.after(Effect::Invalid, &POLICY, NOW, 0.0, false);
         assert_eq!(invalid.place, Place::Permanent);
-        assert_eq!(invalid.after(told(5), &POLICY, NOW, 0.0).place, Place::Permanent);
+        assert_eq!(invalid.after(told(5), &POLICY, NOW, 0.0, false).place, Place::Permanent);
         assert_eq!(invalid.at(Millis(UNTIL_MAX)).place, Place::Permanent);
     }
 
     #[test]
+    fn a_probe_brings_news_of_a_key_that_is_out() {
+        let limited = Standing::FRESH.after(told(600), &POLICY, NOW, 0.0, false);
+        assert_eq!(limited.after(Effect::Success, &POLICY, NOW, 0.0, true), Standing::FRESH);
+        assert_eq!(limited.after(told(5), &POLICY, NOW, 0.0, true).place, cooling(5));
+        assert_eq!(limited.after(LIMITED, &POLICY, NOW, 0.0, true).place, cooling(600));
+        let invalid = Standing::FRESH.after(Effect::Invalid, &POLICY, NOW, 0.0, false);
+        assert_eq!(invalid.after(Effect::Success, &POLICY, NOW, 0.0, true), Standing::FRESH);
+        assert_eq!(invalid.after(told(5), &POLICY, NOW, 0.0, true).place, cooling(5));
+        assert_eq!(invalid.after(Effect::Invalid, &POLICY, NOW, 0.0, true).place, Place::Permanent);
+    }
+
+    #[test]
+    fn a_suspicion_does_not_double_and_asks_no_threshold() {
+        let policy = CooldownPolicy { threshold: 3, ..POLICY };
+        let mut standing = Standing::FRESH;
+        for _ in 0..3 {
+            standing = standing.after(Effect::Suspected, &policy, NOW, 0.0, false);
+            assert_eq!(standing.place, cooling(30));
+            standing = standing.at(Millis(u64::MAX >> 30));
+        }
+    }
+
+    #[test]
     fn no_wait_is_longer_than_a_day_and_a_wait_of_zero_is_none() {
-        assert_eq!(Standing::FRESH.after(told(900_000), &POLICY, NOW, 0.0).place, cooling(86_400));
-        assert_eq!(Standing::FRESH.after(told(0), &POLICY, NOW, 0.0).place, cooling(30));
+        assert_eq!(Standing::FRESH.after(told(900_000), &POLICY, NOW, 0.0, false).place, cooling(86_400));
+        assert_eq!(Standing::FRESH.after(told(0), &POLICY, NOW, 0.0, false).place, cooling(30));
     }
 
     proptest! {

@@ -20,6 +20,7 @@ use crate::proxy::credentials::Tokens;
 use crate::refusal::Refusal;
 use crate::telemetry::Lost;
 use crate::telemetry::counters::{Counters, End};
+use crate::upstream::Upstream;
 
 /// What the monitoring paths look at.
 #[derive(Clone)]
@@ -175,13 +176,23 @@ impl Monitor {
                 })
             })
             .collect();
+        let storms: Vec<Value> = keys
+            .storms()
+            .into_iter()
+            .filter_map(|(upstream, since, suspects)| {
+                let url = self.group.upstreams.all().get(upstream)?.url.to_string();
+                Some(json!({ "upstream": url, "since": rfc3339(since), "suspects": suspects }))
+            })
+            .collect();
         json!({
             "keys": {
                 "total": total,
                 "healthy": healthy,
                 "blacklisted": total.saturating_sub(healthy),
                 "current_index": keys.current_index(),
-                "earliest_return_s": keys.earliest_return().map(|wait| wait.as_secs_f64()),
+                "waiting": keys.waiting(),
+                "storms": storms,
+                "earliest_return_s": keys.earliest_return(None).map(|wait| wait.as_secs_f64()),
             },
             "requests": {
                 "success_count": succeeded,
@@ -212,7 +223,8 @@ impl Monitor {
         let group = Arc::clone(&self.group);
         // Tens of thousands of entries would hold up the worker's other requests.
         let list = spawn_blocking(move || {
-            let entries: Vec<Value> = group.keys.blacklisted().iter().map(entry).collect();
+            let entries: Vec<Value> =
+                group.keys.blacklisted().iter().map(|key| entry(key, group.upstreams.all())).collect();
             let count = entries.len();
             json_response(
                 StatusCode::OK,
@@ -260,18 +272,22 @@ fn is_cross_site(headers: &HeaderMap) -> bool {
     authority.is_none() || authority != headers.get(HOST).map(HeaderValue::as_bytes)
 }
 
-fn entry(key: &Blacklisted) -> Value {
+fn entry(key: &Blacklisted, upstreams: &[Upstream]) -> Value {
+    let upstream = key.cause.upstream.and_then(|index| upstreams.get(index));
     json!({
         "index": key.index,
         "preview": key.preview,
-        "reason": key.reason,
+        "reason": key.effect.name(),
         "permanent": key.permanent,
         "blacklist_at": rfc3339(key.blacklist_at),
         "recovers_at": key.recovers_at.map(rfc3339),
         "fail_count": key.fail_count,
-        "model": null,
-        "rule": key.rule,
-        "last_error": key.last_error,
+        "model": key.model,
+        "rule": key.cause.rule,
+        "last_error": key.cause.error,
+        "status": key.cause.status,
+        "wait_from": key.cause.wait_from,
+        "upstream": upstream.map(|upstream| upstream.url.to_string()),
     })
 }
 

@@ -1,5 +1,6 @@
 //! One try of a request: one key, one upstream. Says what happened; what follows is decided elsewhere.
 
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
+use super::asked::{Asked, model_in_path};
 use super::body::{Outgoing, RequestBody};
 use super::credentials::Place;
 use super::headers;
@@ -16,6 +18,9 @@ use crate::keys::Lease;
 use crate::upstream::client::{Client, Connection, SendError};
 use crate::upstream::connect::{ConnectError, chain};
 use crate::upstream::{BaseUrl, JoinError, Upstream, Upstreams};
+
+/// How long the official SDKs wait for an answer, in seconds.
+const READ_TIMEOUT: &str = "x-stainless-read-timeout";
 
 /// A client's request, ready to be tried.
 pub(super) struct Try {
@@ -31,6 +36,16 @@ pub(super) struct Try {
     pub(super) harmless: bool,
     /// Whether the answer is a stream (spec §9).
     pub(super) streaming: bool,
+    model: Model,
+    /// How long the client waits for an answer, where it says so (`x-stainless-read-timeout`).
+    pub(super) client_waits: Option<Duration>,
+}
+
+/// Where a request names its model.
+enum Model {
+    Nowhere,
+    Body(Range<usize>),
+    Path(Range<usize>),
 }
 
 /// What happened.
@@ -38,12 +53,12 @@ pub(super) enum Outcome {
     /// The head of an answer.
     Answer(Response<Incoming>, Connection<Outgoing>),
     /// There is none.
-    Failed(Failure),
+    Failed(NoAnswer),
 }
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct NoAnswer {
     /// It took too long.
     pub(super) timed_out: bool,
     /// The upstream may have done the work all the same.
@@ -55,10 +70,33 @@ pub(super) struct Failure {
 impl Try {
     pub(super) fn new(parts: Parts, place: Option<Place>, body: RequestBody) -> Self {
         let target = parts.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-        let streaming = is_streaming(&parts.headers, &target) || body.asks_for_stream();
+        let asked = Asked::read(&parts.headers, body.bytes());
+        let streaming = asked.stream || is_streaming(&parts.headers, &target);
         let harmless = is_harmless(&parts.method, target.path());
         let headers = headers::of_request(&parts.headers);
-        Self { method: parts.method, target, headers, place, body, harmless, streaming }
+        let model = match (asked.model, model_in_path(target.path())) {
+            (_, Some(path)) => Model::Path(path),
+            (Some(body), None) => Model::Body(body),
+            (None, None) => Model::Nowhere,
+        };
+        let client_waits =
+            parts.headers.get(READ_TIMEOUT).and_then(|value| value.to_str().ok()?.parse().ok());
+        let client_waits = client_waits.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        Self { method: parts.method, target, headers, place, body, harmless, streaming, model, client_waits }
+    }
+
+    /// The model that is asked for, if any is named.
+    pub(super) fn model(&self) -> Option<&str> {
+        match &self.model {
+            Model::Nowhere => None,
+            Model::Body(range) => std::str::from_utf8(self.body.bytes().get(range.clone())?).ok(),
+            Model::Path(range) => self.target.path().get(range.clone()),
+        }
+    }
+
+    /// The path that was asked for.
+    pub(super) fn path(&self) -> &str {
+        self.target.path()
     }
 
     /// Sends the request to an upstream with a leased key, and waits for the head of its answer until `head_by`.
@@ -83,11 +121,13 @@ impl Try {
             };
             let mut connection = match connection {
                 Ok(connection) => connection,
-                Err(error) => return Outcome::Failed(Failure::to_connect(&error)),
+                Err(error) => return Outcome::Failed(NoAnswer::to_connect(&error)),
             };
             let request = match self.request(&upstream.url, lease, connection.is_http2()) {
                 Ok(request) => request,
-                Err(error) => return Outcome::Failed(Failure { timed_out: false, maybe_done: false, error }),
+                Err(error) => {
+                    return Outcome::Failed(NoAnswer { timed_out: false, maybe_done: false, error });
+                }
             };
             match timeout_at(head_by, connection.send(request)).await {
                 Ok(Ok(response)) => return Outcome::Answer(response, connection),
@@ -101,11 +141,11 @@ impl Try {
                 }
                 Ok(Err(SendError { error, sent })) => {
                     let error = format!("the connection broke before an answer: {}", chain(&error));
-                    return Outcome::Failed(Failure { timed_out: false, maybe_done: sent, error });
+                    return Outcome::Failed(NoAnswer { timed_out: false, maybe_done: sent, error });
                 }
                 Err(_elapsed) => {
                     let error = "no answer in time".to_owned();
-                    return Outcome::Failed(Failure { timed_out: true, maybe_done: true, error });
+                    return Outcome::Failed(NoAnswer { timed_out: true, maybe_done: true, error });
                 }
             }
         }
@@ -154,7 +194,7 @@ impl Try {
     }
 }
 
-impl Failure {
+impl NoAnswer {
     fn to_connect(error: &ConnectError) -> Self {
         Self { timed_out: matches!(error, ConnectError::TimedOut(_)), maybe_done: false, error: chain(error) }
     }

@@ -12,7 +12,6 @@ use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::refusal::Refusal;
@@ -63,11 +62,11 @@ impl RequestBody {
         }
     }
 
-    /// Whether the JSON body has `"stream": true` at the top level.
-    pub(super) fn asks_for_stream(&self) -> bool {
+    /// What was read of it; nothing of a body that streams through.
+    pub(super) fn bytes(&self) -> &[u8] {
         match self {
-            Self::Replay(bytes) => asks_for_stream(bytes),
-            Self::Once(..) => false,
+            Self::Replay(bytes) => bytes,
+            Self::Once(..) => &[],
         }
     }
 }
@@ -247,62 +246,6 @@ impl Body for Outgoing {
                 Some(length) => SizeHint::with_exact(first + length),
                 None => SizeHint::default(),
             },
-        }
-    }
-}
-
-/// Whether a JSON text is an object with `"stream": true`. The last one counts, as with every JSON parser.
-fn asks_for_stream(json: &[u8]) -> bool {
-    // Most bodies don't name it, and looking is a tenth of parsing.
-    if memchr::memmem::find(json, b"\"stream\"").is_none() {
-        return false;
-    }
-    let mut deserializer = serde_json::Deserializer::from_slice(json);
-    deserializer.deserialize_map(StreamVisitor).unwrap_or(false)
-}
-
-struct StreamVisitor;
-
-impl<'de> Visitor<'de> for StreamVisitor {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
-        let mut streaming = false;
-        while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-            if name == "stream" {
-                streaming = map.next_value::<&serde_json::value::RawValue>()?.get() == "true";
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(streaming)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stream_is_asked_for_at_the_top_level_only() {
-        for (json, want) in [
-            (r#"{"stream":true}"#, true),
-            (r#" {"model":"m", "messages":[{"a":"\"stream\":true"}], "stream" : true } "#, true),
-            (r#"{"stream":false}"#, false),
-            (r#"{"stream":"true"}"#, false),
-            (r#"{"stream":1}"#, false),
-            (r#"{"options":{"stream":true}}"#, false),
-            (r#"{"stream":true,"stream":false}"#, false),
-            (r#"{"stream":true"#, false),
-            (r#"[{"stream":true}]"#, false),
-            ("", false),
-            ("\"stream\"", false),
-        ] {
-            assert_eq!(asks_for_stream(json.as_bytes()), want, "{json}");
         }
     }
 }

@@ -2,38 +2,43 @@
 
 pub mod admission;
 mod answer;
+mod asked;
 mod attempt;
+mod beginning;
 mod body;
 pub mod credentials;
+mod dialect;
 mod ending;
 mod headers;
 mod refused;
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use self::admission::Admission;
 use self::answer::{Payload, StreamLimits};
-use self::attempt::{Failure, Outcome, Try};
+use self::attempt::{NoAnswer, Outcome, Try};
+use self::beginning::{Beginning, is_event_stream};
 use self::body::Outgoing;
 use self::credentials::Tokens;
+use self::dialect::Dialect;
 use self::ending::Ending;
 use self::refused::Refused;
 use crate::group::Group;
-use crate::keys::{Cause, Effect, Lease, Need};
+use crate::keys::{Cause, Effect, Failure, Lease, Left, Need};
 use crate::refusal::{Refusal, Retry};
 use crate::telemetry::RequestLog;
 use crate::telemetry::counters::{Counters, End, Stripe};
 use crate::upstream::Upstream;
 use crate::upstream::client::Client;
 use crate::upstream::connect::Connector;
-use crate::verdict::{Judgement, Verdict};
+use crate::verdict::{self, Ahead, Scope, Verdict};
 
 pub use self::answer::{Body, Broken};
 pub use self::body::BodyLimits;
@@ -80,6 +85,78 @@ pub struct Proxy {
     client: Rc<Client<Outgoing>>,
 }
 
+/// How far a request has come.
+struct SoFar<'a> {
+    tried: Vec<u32>,
+    failed_upstream: Option<usize>,
+    limits: StreamLimits,
+    /// When the client gives up.
+    client_gives_up: Option<Instant>,
+    /// The last answer that an upstream gave.
+    refused: Option<Box<Refused>>,
+    /// The last attempt's failure, if it brought no answer.
+    failure: Option<NoAnswer>,
+    /// A verdict that rests on a bare 401 or 403: not believed before a second key was asked (spec §6).
+    weak: Option<Held<'a>>,
+}
+
+/// A verdict against a key, with the lease that it will settle.
+struct Held<'a> {
+    lease: Lease<'a>,
+    status: StatusCode,
+    effect: Effect,
+    model: Option<Box<str>>,
+    cause: Cause,
+    wait: Option<Duration>,
+}
+
+impl Held<'_> {
+    /// Sets the key aside.
+    fn set_aside(self) {
+        let Self { lease, effect, model, cause, wait, .. } = self;
+        let (key_index, key_preview) = (lease.index(), lease.preview());
+        let upstream = cause.upstream.unwrap_or_default();
+        let failure = Failure { effect, model: model.as_deref(), upstream, cause: cause.clone() };
+        if let Some(effect) = lease.fail(failure) {
+            tracing::warn!(
+                key_index,
+                key_preview,
+                verdict = effect.name(),
+                model,
+                rule = &*cause.rule,
+                status = cause.status,
+                wait_s = wait.map(|wait| wait.as_secs_f64()),
+                wait_from = cause.wait_from.as_deref(),
+                error = &*cause.error,
+                "key blacklisted"
+            );
+        }
+    }
+}
+
+impl SoFar<'_> {
+    fn new(request: &Try, times: Times) -> Self {
+        let now = Instant::now();
+        Self {
+            tried: Vec::new(),
+            failed_upstream: None,
+            limits: StreamLimits {
+                silence: times.silence,
+                deadline: (!request.streaming).then(|| now + times.request),
+            },
+            client_gives_up: request.client_waits.map(|waits| now + waits),
+            refused: None,
+            failure: None,
+            weak: None,
+        }
+    }
+
+    /// When this request ends at the latest: nothing is begun that can't end before that.
+    fn ends_by(&self) -> Option<Instant> {
+        [self.limits.deadline, self.client_gives_up].into_iter().flatten().min()
+    }
+}
+
 /// What follows an attempt that brought no success.
 enum Follow {
     /// The client gets this answer.
@@ -124,38 +201,48 @@ impl Proxy {
 
     /// Up to 1 + `MAX_RETRIES` attempts, each with a key and an upstream of its own as far as there are any.
     async fn attempts(&self, mut request: Try, ending: &mut Ending) -> Answered {
-        let deadline = Instant::now() + self.common.times.request;
-        let limits = StreamLimits {
-            silence: self.common.times.silence,
-            deadline: (!request.streaming).then_some(deadline),
-        };
-        let (mut tried, mut failed_upstream) = (Vec::new(), None);
-        let (mut refused, mut failure) = (None, None);
+        let mut so_far = SoFar::new(&request, self.common.times);
         for attempt in 0..=self.common.group.max_retries {
-            let Some((lease, upstream)) = self.lease(&tried, failed_upstream) else { break };
-            tried.push(lease.index());
+            let Some((lease, upstream)) = self.lease(&request, &so_far).await else { break };
+            so_far.tried.push(lease.index());
             ending.attempt(&lease, upstream);
+            let limits = so_far.limits;
             let head_by = limits.deadline.unwrap_or_else(|| Instant::now() + self.common.times.response);
             let follow = match request
                 .send(&self.client, upstream, &lease, self.common.times.response, head_by)
                 .await
             {
                 Outcome::Answer(response, connection) if response.status().as_u16() < 400 => {
-                    let answer = answer::pass_on(response, &self.client, connection, lease.expose(), limits);
-                    lease.succeed();
-                    self.answered(upstream);
-                    return Ok(answer);
+                    let (parts, mut stream) =
+                        answer::begin(response, &self.client, connection, lease.expose(), limits);
+                    match beginning::look(&parts, &mut stream, request.harmless).await {
+                        Beginning::Healthy => {
+                            self.succeed(lease, upstream, &request, &parts.headers, &mut so_far);
+                            if is_event_stream(&parts.headers) {
+                                stream.speaks(Dialect::of_path(request.path()));
+                            }
+                            return Ok((Response::from_parts(parts, Payload::Stream(stream)), End::Success));
+                        }
+                        Beginning::Error(error) => {
+                            let answer = Refused::within(parts, stream, &error, lease.expose());
+                            self.refused(lease, upstream, answer, &request, &mut so_far)
+                        }
+                        Beginning::Broken { timed_out, error } => {
+                            let failed = NoAnswer { timed_out, maybe_done: true, error };
+                            let follow = self.failed(&request, &lease, upstream, &failed)?;
+                            so_far.failure = Some(failed);
+                            follow
+                        }
+                    }
                 }
                 Outcome::Answer(response, connection) => {
                     let answer =
                         Box::pin(Refused::read(response, &self.client, connection, &lease, limits)).await;
-                    let follow = self.settle(lease, upstream, &answer.judgement);
-                    refused = Some(answer);
-                    follow
+                    self.refused(lease, upstream, answer, &request, &mut so_far)
                 }
                 Outcome::Failed(failed) => {
                     let follow = self.failed(&request, &lease, upstream, &failed)?;
-                    failure = Some(failed);
+                    so_far.failure = Some(failed);
                     follow
                 }
             };
@@ -163,71 +250,184 @@ impl Proxy {
                 Follow::Pass => false,
                 Follow::NextKey => true,
                 Follow::NextUpstream => {
-                    failed_upstream = Some(upstream.index);
+                    so_far.failed_upstream = Some(upstream.index);
                     attempt < self.common.group.max_retries
-                        && Box::pin(self.back_off(attempt, limits.deadline)).await
+                        && Box::pin(self.back_off(attempt, so_far.ends_by())).await
                 }
             };
             if !may_go_on || !request.body.is_replayable() {
                 break;
             }
         }
-        self.out_of_attempts(refused, failure, request.streaming)
+        self.out_of_attempts(so_far, &request)
     }
 
-    /// A key that this request has not tried, while there is one, and an upstream other than the one that failed.
-    fn lease(&self, tried: &[u32], failed_upstream: Option<usize>) -> Option<(Lease<'_>, &Upstream)> {
+    /// A key that this request has not tried, while there is one, and an upstream other than the one that failed. Waits
+    /// for a key, if one is due in time.
+    async fn lease(&self, request: &Try, so_far: &SoFar<'_>) -> Option<(Lease<'_>, &Upstream)> {
         let group = &self.common.group;
-        let lease = group.keys.lease(Need { not: tried }).or_else(|| group.keys.lease(Need::default()))?;
+        let need = Need { not: &so_far.tried, model: request.model() };
+        let lease = match group.keys.lease(need) {
+            Some(lease) => lease,
+            None => Box::pin(self.lease_when_none_is_free(need, so_far)).await?,
+        };
         if lease.ends_lap() {
             group.upstreams.end_lap(group.keys.available());
         }
-        Some((lease, group.upstreams.pick(failed_upstream)?))
+        Some((lease, group.upstreams.pick(so_far.failed_upstream)?))
     }
 
-    fn answered(&self, upstream: &Upstream) {
+    async fn lease_when_none_is_free(&self, need: Need<'_>, so_far: &SoFar<'_>) -> Option<Lease<'_>> {
+        let Group { keys, max_key_wait, .. } = &*self.common.group;
+        let by = Instant::now() + *max_key_wait;
+        let by = so_far.ends_by().map_or(by, |end| end.min(by));
+        let patience = by.saturating_duration_since(Instant::now());
+        if !patience.is_zero()
+            && keys.may_return_within(need.model, patience)
+            && let Some(lease) = keys.lease_by(need, by).await
+        {
+            return Some(lease);
+        }
+        // A key that has much to do is better than none.
+        if let Some(lease) = keys.lease_busy(need) {
+            return Some(lease);
+        }
+        // No key may use this model: let the provider say so, at no key's cost.
+        if let Some(model) = need.model
+            && so_far.refused.is_none()
+            && keys.is_denied(model)
+        {
+            return keys.lease(Need { model: None, ..need });
+        }
+        if so_far.refused.is_some() || keys.may_return_within(need.model, *max_key_wait) {
+            return None;
+        }
+        let lease = keys.last_resort(need)?;
+        tracing::info!(key_index = lease.index(), "no key is available: trying the one closest to recovery");
+        Some(lease)
+    }
+
+    /// Settles the lease of an attempt that succeeded.
+    fn succeed(
+        &self,
+        lease: Lease<'_>,
+        upstream: &Upstream,
+        request: &Try,
+        headers: &HeaderMap,
+        so_far: &mut SoFar<'_>,
+    ) {
+        let ahead = verdict::ahead(headers, SystemTime::now);
+        let left = match ahead {
+            Some(Ahead { spent: Some(wait), .. }) => Left::Nothing { wait: wait.duration, from: wait.from },
+            Some(Ahead { remaining_requests: Some(requests), .. }) => Left::Requests(requests),
+            _ => Left::Unknown,
+        };
+        let per_model = ahead.is_some_and(|ahead| ahead.per_model);
+        if lease.succeed(request.model(), upstream.index, left, per_model) {
+            tracing::info!(upstream = %upstream.url, "the upstream works again: its suspects are back");
+        }
+        self.upstream_answered(upstream);
+        // Another key could do it: what was said of the first was about that key.
+        if let Some(weak) = so_far.weak.take() {
+            weak.set_aside();
+        }
+    }
+
+    fn upstream_answered(&self, upstream: &Upstream) {
         if self.common.group.upstreams.succeed(upstream) {
             tracing::info!(upstream = %upstream.url, "the upstream is back");
         }
     }
 
     /// Settles the lease of a refused attempt, and says what follows.
-    fn settle(&self, lease: Lease<'_>, upstream: &Upstream, judgement: &Judgement) -> Follow {
+    fn refused<'a>(
+        &'a self,
+        lease: Lease<'a>,
+        upstream: &'a Upstream,
+        mut answer: Box<Refused>,
+        request: &Try,
+        so_far: &mut SoFar<'a>,
+    ) -> Follow {
+        let judgement = &answer.judgement;
         let wait = judgement.wait.as_ref().map(|wait| wait.duration);
         let effect = match judgement.verdict {
             Verdict::UpstreamFault => {
                 tracing::debug!(upstream = %upstream.url, rule = judgement.rule, error = judgement.message, "upstream fault");
                 self.upstream_failed(upstream);
+                so_far.refused = Some(answer);
                 return Follow::NextUpstream;
             }
-            Verdict::Success | Verdict::RequestFault => {
-                self.answered(upstream);
-                return Follow::Pass;
+            _ if judgement.denied_model => {
+                self.upstream_answered(upstream);
+                return self.denied(lease, upstream, answer, request, so_far);
             }
-            // The key is good, but not for this model: another may be. It must not be out for the others.
-            _ if judgement.per_model => {
-                self.answered(upstream);
-                return Follow::NextKey;
+            Verdict::Success | Verdict::RequestFault => {
+                self.upstream_answered(upstream);
+                so_far.refused = Some(answer);
+                return Follow::Pass;
             }
             Verdict::KeyInvalid => Effect::Invalid,
             Verdict::KeyExhausted => Effect::Exhausted { wait },
             Verdict::KeyLimited => Effect::Limited { wait },
         };
-        self.answered(upstream);
-        let (key_index, key_preview) = (lease.index(), lease.preview());
-        let cause = Cause { rule: judgement.rule, error: judgement.message.as_str().into() };
-        if lease.fail(effect, cause) {
-            tracing::warn!(
-                key_index,
-                key_preview,
-                verdict = effect.name(),
-                rule = judgement.rule,
-                wait_s = wait.map(|wait| wait.as_secs_f64()),
-                error = judgement.message,
-                "key blacklisted"
-            );
+        self.upstream_answered(upstream);
+        let per_model = judgement.scope == Scope::KeyAndModel;
+        let verdict = Held {
+            status: answer.status(),
+            model: per_model.then(|| request.model()).flatten().map(Box::from),
+            cause: answer.cause(upstream),
+            lease,
+            effect,
+            wait,
+        };
+        let weak = judgement.weak;
+        match so_far.weak.take() {
+            // The same on a second key: it was not the keys. Both leases are dropped, which blames nobody.
+            Some(first) if weak && first.status == verdict.status => {
+                answer.judgement.verdict = Verdict::RequestFault;
+                so_far.refused = Some(answer);
+                return Follow::Pass;
+            }
+            Some(first) => first.set_aside(),
+            None => {}
         }
+        if weak {
+            so_far.weak = Some(verdict);
+        } else {
+            verdict.set_aside();
+        }
+        so_far.refused = Some(answer);
         Follow::NextKey
+    }
+
+    /// The key may not use the model that was asked for. If another key served it of late, another key is asked, and
+    /// this one is not asked for it again for a while; else it is the request's own fault.
+    fn denied<'a>(
+        &self,
+        lease: Lease<'a>,
+        upstream: &Upstream,
+        mut answer: Box<Refused>,
+        request: &Try,
+        so_far: &mut SoFar<'a>,
+    ) -> Follow {
+        answer.judgement.verdict = Verdict::RequestFault;
+        let model = request.model().filter(|model| self.common.group.keys.has_served(model));
+        let follow = if let Some(model) = model {
+            Held {
+                status: answer.status(),
+                model: Some(model.into()),
+                cause: answer.cause(upstream),
+                lease,
+                effect: Effect::Denied,
+                wait: None,
+            }
+            .set_aside();
+            Follow::NextKey
+        } else {
+            Follow::Pass
+        };
+        so_far.refused = Some(answer);
+        follow
     }
 
     /// What follows an attempt without an answer.
@@ -239,7 +439,7 @@ impl Proxy {
         request: &Try,
         lease: &Lease<'_>,
         upstream: &Upstream,
-        failure: &Failure,
+        failure: &NoAnswer,
     ) -> Result<Follow, Refusal> {
         if let Some(fault) = request.body.fault() {
             return Err(fault.refusal());
@@ -270,13 +470,13 @@ impl Proxy {
     }
 
     /// The answer when nothing more is tried: the last that an upstream gave, if any gave one.
-    fn out_of_attempts(
-        &self,
-        refused: Option<Box<Refused>>,
-        failure: Option<Failure>,
-        streaming: bool,
-    ) -> Answered {
-        let wait = self.common.group.keys.earliest_return();
+    fn out_of_attempts(&self, so_far: SoFar<'_>, request: &Try) -> Answered {
+        let SoFar { refused, failure, weak, .. } = so_far;
+        if let Some(weak) = weak {
+            weak.set_aside();
+        }
+        let wait = self.common.group.keys.earliest_return(request.model());
+        let streaming = request.streaming;
         match (refused, failure) {
             // The whole time that a request may take is over: an earlier attempt's answer does not tell that.
             (_, Some(failure)) if failure.timed_out && !streaming => Err(self.timed_out(streaming)),

@@ -91,7 +91,7 @@ fn a_connection_without_requests_is_closed() {
 fn a_client_that_does_not_take_its_answer_is_cut() {
     let mock = provider(&[(A, "valid")]);
     let gpt_load = GptLoad::before(&mock, &[("SERVER_WRITE_TIMEOUT", "1")], &[A]);
-    let body = chat_with(json!({"stream": true, "max_tokens": 2000, "mock": {"size": 50_000}})).to_string();
+    let body = chat_with(json!({"stream": true, "max_tokens": 300, "mock": {"size": 50_000}})).to_string();
     let mut raw = gpt_load.raw();
     let length = body.len();
     raw.send(format!("POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"));

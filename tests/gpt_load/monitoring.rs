@@ -92,7 +92,7 @@ fn the_blacklist_tells_who_why_and_until_when() {
             "rule",
             "last_error",
         ];
-        assert_eq!(names(entry), want);
+        assert!(names(entry).starts_with(&want), "{entry}");
         assert!(is_time(&entry["blacklist_at"]), "{entry}");
     }
     let (revoked, limited) = (&entries[0], &entries[1]);

@@ -1,20 +1,34 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers")]
 
 use super::*;
-use crate::keys::{clock, file};
+use crate::keys::{Failure, Left, clock, file};
 
 fn pool(keys: &[&str]) -> (KeyPool, mpsc::UnboundedReceiver<Due>) {
-    let policy =
+    let cooldown =
         CooldownPolicy { threshold: 1, first: Duration::from_secs(30), longest: Duration::from_secs(3600) };
-    KeyPool::new(table(keys), policy, 0)
+    let policy = PoolPolicy { cooldown, probe_interval: Some(Duration::from_secs(600)) };
+    KeyPool::new(table(keys), policy, 0, true)
 }
 
 fn table(keys: &[&str]) -> KeyTable {
     file::parse(keys.join("\n").into_bytes()).unwrap().keys
 }
 
-fn cause() -> Cause {
-    Cause { rule: "status.429", error: "slow down".into() }
+fn failure(effect: Effect) -> Failure<'static> {
+    let cause = Cause { rule: "status.429".into(), error: "slow down".into(), ..Cause::default() };
+    Failure { effect, model: None, upstream: 0, cause }
+}
+
+fn for_model(model: &str, effect: Effect) -> Failure<'_> {
+    Failure { model: Some(model), ..failure(effect) }
+}
+
+fn told(seconds: u64) -> Effect {
+    Effect::Limited { wait: Some(Duration::from_secs(seconds)) }
+}
+
+fn lease_for<'a>(pool: &'a KeyPool, model: &str) -> Option<Lease<'a>> {
+    pool.lease(Need { model: Some(model), not: &[] })
 }
 
 fn leased(pool: &KeyPool) -> Option<String> {
@@ -26,12 +40,12 @@ const LIMITED: Effect = Effect::Limited { wait: None };
 #[test]
 fn a_revoked_key_is_never_leased_again() {
     let (pool, _due) = pool(&["a", "b"]);
-    assert!(pool.lease(Need::default()).unwrap().fail(Effect::Invalid, cause()));
+    assert!(pool.lease(Need::default()).unwrap().fail(failure(Effect::Invalid)).is_some());
     for _ in 0..5 {
         assert_eq!(leased(&pool).unwrap(), "b");
     }
     assert_eq!((pool.available(), pool.total()), (1, 2));
-    assert_eq!(pool.earliest_return(), Some(Duration::ZERO));
+    assert_eq!(pool.earliest_return(None), Some(Duration::ZERO));
 }
 
 #[test]
@@ -47,27 +61,26 @@ fn a_lease_that_is_dropped_blames_nobody() {
 #[test]
 fn the_blacklist_tells_the_story() {
     let (pool, _due) = pool(&["sk-aaaaaaaaaaaaaaaa", "sk-bbbbbbbbbbbbbbbb", "sk-cccccccccccccccc"]);
-    pool.lease(Need::default()).unwrap().succeed();
-    pool.lease(Need::default())
-        .unwrap()
-        .fail(Effect::Limited { wait: Some(Duration::from_secs(60)) }, cause());
-    pool.lease(Need::default())
-        .unwrap()
-        .fail(Effect::Invalid, Cause { rule: "status.401", error: "revoked".into() });
+    pool.lease(Need::default()).unwrap().succeed(None, 0, Left::Unknown, false);
+    pool.lease(Need::default()).unwrap().fail(failure(told(60)));
+    pool.lease(Need::default()).unwrap().fail(Failure {
+        cause: Cause { rule: "status.401".into(), error: "revoked".into(), ..Cause::default() },
+        ..failure(Effect::Invalid)
+    });
     let entries = pool.blacklisted();
     let [limited, invalid] = entries.as_slice() else { panic!("two keys are out") };
     assert_eq!((limited.index, limited.preview.as_str()), (1, "sk-bbbbb...bbbb"));
-    assert_eq!((limited.reason, limited.permanent, limited.fail_count), ("key_limited", false, 1));
+    assert_eq!((limited.effect.name(), limited.permanent, limited.fail_count), ("key_limited", false, 1));
     let wait = limited.recovers_at.unwrap().duration_since(limited.blacklist_at).unwrap();
     assert!(wait > Duration::from_secs(59) && wait < Duration::from_secs(61));
-    assert_eq!((invalid.reason, invalid.permanent, invalid.recovers_at), ("key_invalid", true, None));
-    assert_eq!((invalid.rule, &*invalid.last_error), ("status.401", "revoked"));
+    assert_eq!((invalid.effect.name(), invalid.permanent, invalid.recovers_at), ("key_invalid", true, None));
+    assert_eq!((&*invalid.cause.rule, &*invalid.cause.error), ("status.401", "revoked"));
 }
 
 #[test]
 fn a_reload_keeps_the_state_of_keys_that_stay_wherever_they_moved() {
     let (pool, _due) = pool(&["a", "b", "c"]);
-    pool.lease(Need::default()).unwrap().fail(Effect::Invalid, cause());
+    pool.lease(Need::default()).unwrap().fail(failure(Effect::Invalid));
     let done = pool.replace(table(&["new", "c", "a"]), States::Keep);
     assert_eq!(done, Replaced { added: 1, removed: 1 });
     assert_eq!(pool.blacklisted().iter().map(|entry| entry.index).collect::<Vec<_>>(), [2]);
@@ -89,18 +102,18 @@ fn a_lease_from_before_a_reload_is_settled_where_its_key_stands_now() {
     let on_a = pool.lease(Need::default()).unwrap();
     let on_b = pool.lease(Need::default()).unwrap();
     pool.replace(table(&["x", "a"]), States::Keep);
-    assert!(on_a.fail(Effect::Invalid, cause()));
-    assert!(!on_b.fail(Effect::Invalid, cause()), "a removed key leaves no ghost");
+    assert!(on_a.fail(failure(Effect::Invalid)).is_some());
+    assert!(on_b.fail(failure(Effect::Invalid)).is_none(), "a removed key leaves no ghost");
     assert_eq!(pool.blacklisted().iter().map(|entry| entry.index).collect::<Vec<_>>(), [1]);
 }
 
 #[test]
 fn a_reset_clears_every_state_and_late_verdicts_do_not_bring_it_back() {
     let (pool, _due) = pool(&["a", "b"]);
-    pool.lease(Need::default()).unwrap().fail(Effect::Invalid, cause());
+    pool.lease(Need::default()).unwrap().fail(failure(Effect::Invalid));
     let late = pool.lease(Need::default()).unwrap();
     pool.replace(table(&["a", "b"]), States::Clear);
-    assert!(!late.fail(Effect::Invalid, cause()));
+    assert!(late.fail(failure(Effect::Invalid)).is_none());
     assert_eq!(pool.available(), 2);
 }
 
@@ -108,13 +121,9 @@ fn a_reset_clears_every_state_and_late_verdicts_do_not_bring_it_back() {
 async fn a_cooldown_ends_on_time_and_not_before() {
     let (pool, due) = pool(&["a", "b"]);
     let test = async {
-        pool.lease(Need::default())
-            .unwrap()
-            .fail(Effect::Limited { wait: Some(Duration::from_secs(5)) }, cause());
-        pool.lease(Need::default())
-            .unwrap()
-            .fail(Effect::Limited { wait: Some(Duration::from_secs(9)) }, cause());
-        assert_eq!(pool.earliest_return(), Some(Duration::from_secs(5)));
+        pool.lease(Need::default()).unwrap().fail(failure(told(5)));
+        pool.lease(Need::default()).unwrap().fail(failure(told(9)));
+        assert_eq!(pool.earliest_return(None), Some(Duration::from_secs(5)));
         assert!(pool.lease(Need::default()).is_none());
         tokio::time::sleep(Duration::from_millis(4_990)).await;
         assert_eq!(pool.available(), 0);
@@ -123,7 +132,7 @@ async fn a_cooldown_ends_on_time_and_not_before() {
         tokio::time::sleep(Duration::from_secs(5)).await;
         assert_eq!(pool.available(), 2);
         // The next failure in a row lasts longer than the first would.
-        pool.lease(Need::default()).unwrap().fail(LIMITED, cause());
+        pool.lease(Need::default()).unwrap().fail(failure(LIMITED));
         let wait = pool.blacklisted()[0].recovers_at.unwrap().duration_since(SystemTime::now()).unwrap();
         assert!(wait > Duration::from_secs(47), "{wait:?}");
     };
@@ -135,9 +144,9 @@ async fn a_cooldown_that_was_prolonged_ends_at_the_later_time_also_after_a_reloa
     let (pool, due) = pool(&["a", "b"]);
     let test = async {
         let first = pool.lease(Need::default()).unwrap();
-        let second = pool.lease(Need { not: &[1] }).unwrap();
-        first.fail(Effect::Limited { wait: Some(Duration::from_secs(5)) }, cause());
-        assert!(!second.fail(Effect::Limited { wait: Some(Duration::from_secs(60)) }, cause()));
+        let second = pool.lease(Need { not: &[1], model: None }).unwrap();
+        first.fail(failure(told(5)));
+        assert!(second.fail(failure(told(60))).is_none());
         pool.replace(table(&["b", "a"]), States::Keep);
         tokio::time::sleep(Duration::from_secs(59)).await;
         assert_eq!(pool.available(), 1);
@@ -145,4 +154,225 @@ async fn a_cooldown_that_was_prolonged_ends_at_the_later_time_also_after_a_reloa
         assert_eq!(pool.available(), 2);
     };
     tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
+
+#[test]
+fn a_key_that_is_limited_for_a_model_serves_the_others() {
+    let (pool, _due) = pool(&["a", "b"]);
+    assert!(lease_for(&pool, "big").unwrap().fail(for_model("big", told(60))).is_some());
+    for _ in 0..3 {
+        assert_eq!(lease_for(&pool, "big").unwrap().expose(), "b");
+    }
+    let others = ["small", "small"].map(|model| lease_for(&pool, model).unwrap().expose().to_owned());
+    assert_eq!(others, ["b", "a"]);
+    let list = pool.blacklisted();
+    assert_eq!((list.len(), list[0].model.as_deref(), list[0].index), (1, Some("big"), 0));
+    assert_eq!(pool.available(), 2, "it is in rotation");
+    // Out for all is out for the model too, and back is back for what it is not out for.
+    pool.lease(Need { not: &[0], model: None }).unwrap().fail(failure(told(60)));
+    assert!(lease_for(&pool, "big").is_none());
+    assert!(lease_for(&pool, "small").is_some());
+    pool.restore(1);
+    assert_eq!(lease_for(&pool, "big").unwrap().expose(), "b");
+}
+
+#[test]
+fn a_models_standing_survives_a_reload_and_its_memory_is_bounded() {
+    let (pool, _due) = pool(&["a", "b"]);
+    lease_for(&pool, "big").unwrap().fail(for_model("big", told(60)));
+    pool.replace(table(&["x", "b", "a"]), States::Keep);
+    let leased = [(); 4].map(|()| lease_for(&pool, "big").unwrap().expose().to_owned());
+    assert!(!leased.contains(&"a".to_owned()), "{leased:?}");
+    for model in 0..200 {
+        let model = format!("model-{model}");
+        lease_for(&pool, &model).unwrap().fail(for_model(&model, told(60)));
+    }
+    assert_eq!(pool.blacklisted().len(), MODELS_MAX);
+}
+
+#[test]
+fn a_key_that_may_not_use_a_model_is_remembered_and_a_model_is_known_once_it_was_served() {
+    let (pool, _due) = pool(&["a", "b"]);
+    assert!(!pool.has_served("new"));
+    lease_for(&pool, "new").unwrap().succeed(Some("new"), 0, Left::Unknown, false);
+    assert!(pool.has_served("new") && !pool.is_denied("new"));
+    lease_for(&pool, "new").unwrap().fail(for_model("new", Effect::Denied));
+    assert!(pool.is_denied("new"));
+    assert_eq!([(); 3].map(|()| lease_for(&pool, "new").unwrap().index()), [0; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_comes_back_is_given_more_with_each_success_and_its_full_share_within_ten_seconds() {
+    let (pool, due) = pool(&["a"]);
+    let test = async {
+        pool.lease(Need::default()).unwrap().fail(failure(told(90)));
+        tokio::time::sleep(Duration::from_secs(91)).await;
+        let first = pool.lease(Need::default()).unwrap();
+        assert!(pool.lease(Need::default()).is_none(), "one at a time");
+        assert_eq!(pool.available(), 1, "but it is no blacklisted key");
+        assert!(pool.lease_busy(Need::default()).is_some(), "and better than none");
+        first.succeed(None, 0, Left::Unknown, false);
+        let two = [pool.lease(Need::default()), pool.lease(Need::default())];
+        assert!(two.iter().all(Option::is_some) && pool.lease(Need::default()).is_none());
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        let many: Vec<_> = (0..100).map(|_| pool.lease(Need::default())).collect();
+        assert!(many.iter().all(Option::is_some));
+    };
+    tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
+
+#[test]
+fn what_is_left_to_a_key_bounds_what_it_gets() {
+    let (pool, _due) = pool(&["a"]);
+    pool.lease(Need::default()).unwrap().succeed(None, 0, Left::Requests(2), false);
+    let two = [pool.lease(Need::default()), pool.lease(Need::default())];
+    assert!(two.iter().all(Option::is_some) && pool.lease(Need::default()).is_none());
+    let [first, second] = two.map(Option::unwrap);
+    let nothing = Left::Nothing { wait: Duration::from_secs(20), from: "x-ratelimit-reset-requests" };
+    first.succeed(None, 0, nothing, false);
+    second.succeed(None, 0, Left::Unknown, false);
+    let list = pool.blacklisted();
+    assert_eq!((list[0].effect.name(), list[0].fail_count), ("key_limited", 0));
+    assert_eq!(list[0].cause.wait_from.as_deref(), Some("x-ratelimit-reset-requests"));
+}
+
+#[test]
+fn what_is_left_for_a_model_is_about_that_model() {
+    let (pool, _due) = pool(&["a", "b"]);
+    let nothing = Left::Nothing { wait: Duration::from_secs(20), from: "header" };
+    lease_for(&pool, "big").unwrap().succeed(Some("big"), 0, nothing, true);
+    assert_eq!([(); 2].map(|()| lease_for(&pool, "big").unwrap().index()), [1; 2]);
+    lease_for(&pool, "big").unwrap().succeed(Some("big"), 0, Left::Requests(1), true);
+    let held = lease_for(&pool, "big").unwrap();
+    assert!(lease_for(&pool, "big").is_none());
+    assert!(lease_for(&pool, "small").is_some());
+    drop(held);
+    assert!(lease_for(&pool, "big").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_served_in_the_order_of_coming() {
+    let (pool, due) = pool(&["a"]);
+    pool.lease(Need::default()).unwrap().fail(failure(told(3)));
+    let order = std::cell::RefCell::new(Vec::new());
+    let wait = async |name: u32| {
+        tokio::time::sleep(Duration::from_millis(u64::from(name))).await;
+        let by = Instant::now() + Duration::from_secs(5);
+        let lease = pool.lease_by(Need::default(), by).await.unwrap();
+        order.borrow_mut().push(name);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        lease.succeed(None, 0, Left::Unknown, false);
+    };
+    let waits = async {
+        tokio::join!(wait(3), wait(1), wait(4), wait(2));
+    };
+    tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = waits => {} }
+    assert_eq!(*order.borrow(), [1, 2, 3, 4]);
+    assert_eq!(pool.waiting(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_longer_than_asked_and_nobody_overtakes() {
+    let (pool, due) = pool(&["a"]);
+    let test = async {
+        pool.lease(Need::default()).unwrap().fail(failure(told(30)));
+        let began = Instant::now();
+        assert!(pool.lease_by(Need::default(), began + Duration::from_secs(2)).await.is_none());
+        assert_eq!(began.elapsed(), Duration::from_secs(2));
+        let first = pool.lease_by(Need::default(), began + Duration::from_secs(60));
+        tokio::pin!(first);
+        assert!(futures_pending(&mut first).await);
+        pool.restore(0);
+        assert!(pool.lease(Need::default()).is_none(), "somebody was here before");
+        assert!(first.await.is_some());
+        assert!(pool.lease(Need::default()).is_some());
+    };
+    tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
+
+async fn futures_pending(future: &mut (impl Future + Unpin)) -> bool {
+    std::future::poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx).is_pending()))
+        .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_cooldown_gets_one_live_request_each_interval() {
+    let (pool, due) = pool(&["a"]);
+    let test = async {
+        pool.lease(Need::default()).unwrap().fail(failure(told(3600)));
+        tokio::time::sleep(Duration::from_secs(599)).await;
+        assert!(pool.lease(Need::default()).is_none());
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let probe = pool.lease(Need::default()).unwrap();
+        assert!(pool.lease(Need::default()).is_none(), "one");
+        assert_eq!(pool.blacklisted().len(), 1, "it is still out");
+        probe.fail(failure(LIMITED));
+        assert!(pool.lease(Need::default()).is_none());
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        pool.lease(Need::default()).unwrap().succeed(None, 0, Left::Unknown, false);
+        assert!(pool.blacklisted().is_empty() && pool.lease(Need::default()).is_some());
+    };
+    tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_pool_is_tried_once_a_second() {
+    let (pool, _due) = pool(&["a", "b", "c"]);
+    for effect in [Effect::Invalid, told(3600), told(600)] {
+        pool.lease(Need::default()).unwrap().fail(failure(effect));
+    }
+    let closest = pool.last_resort(Need::default()).unwrap();
+    assert_eq!(closest.index(), 2);
+    assert!(pool.last_resort(Need::default()).is_none());
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(
+        pool.last_resort(Need { not: &[1, 2], model: None }).unwrap().index(),
+        0,
+        "failing that, a dead one"
+    );
+    closest.succeed(None, 0, Left::Unknown, false);
+    assert_eq!(pool.available(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storm_is_held_as_suspicion_until_a_key_works() {
+    let keys = ["a", "b", "c", "d", "e", "f"];
+    let (pool, due) = pool(&keys);
+    let test = async {
+        for _ in keys {
+            pool.lease(Need::default()).unwrap().fail(failure(Effect::Invalid));
+        }
+        let list = pool.blacklisted();
+        assert!(list.iter().all(|key| !key.permanent && key.effect == Effect::Suspected), "{list:?}");
+        assert_eq!(pool.storms().len(), 1);
+        let probe = pool.last_resort(Need::default()).unwrap();
+        assert!(probe.succeed(None, 0, Left::Unknown, false), "the storm is over");
+        assert!(pool.blacklisted().is_empty() && pool.storms().is_empty());
+        assert_eq!(pool.available(), 6);
+        // Told so again, it is believed.
+        let again = pool.lease(Need::default()).unwrap();
+        assert_eq!(again.fail(failure(Effect::Invalid)), Some(Effect::Invalid));
+    };
+    tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
+
+#[test]
+fn what_the_journal_tells_is_as_it_was() {
+    let (before, _due) = pool(&["sk-aaaaaaaaaaaaaaaa", "sk-bbbbbbbbbbbbbbbb"]);
+    before.lease(Need::default()).unwrap().fail(failure(Effect::Invalid));
+    lease_for(&before, "big").unwrap().fail(for_model("big", told(60)));
+    let changes = before.take_changes();
+    assert_eq!(changes.len(), 2);
+    let (after, _due) = pool(&["sk-aaaaaaaaaaaaaaaa", "sk-bbbbbbbbbbbbbbbb"]);
+    for changed in &changes {
+        after.set_aside(&before.blacklisted_key(changed).unwrap());
+    }
+    let shown = |pool: &KeyPool| -> Vec<String> {
+        let line = |key: &Blacklisted| {
+            format!("{} {:?} {:?} {} {:?}", key.index, key.model, key.effect, key.fail_count, key.cause)
+        };
+        pool.blacklisted().iter().map(line).collect()
+    };
+    assert_eq!(shown(&after), shown(&before));
+    assert!(lease_for(&after, "big").is_none());
 }

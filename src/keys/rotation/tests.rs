@@ -16,7 +16,7 @@ mod properties {
     use super::*;
 
     fn take(rotation: &Rotation) -> Option<usize> {
-        rotation.take(Need::default()).map(|turn| turn.index as usize)
+        rotation.take(&[], None).map(|turn| turn.index as usize)
     }
 
     #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ mod properties {
         /// The model: walk the keys one by one from the cursor.
         #[test]
         fn leases_are_what_a_walk_over_the_keys_would_give(len in 1_usize..300, start in 0_usize..1000, steps in steps()) {
-            let rotation = Rotation::new(&vec![Standing::FRESH; len], start);
+            let rotation = Rotation::new(&vec![Standing::FRESH; len], start, |_| false);
             let mut available = vec![true; len];
             let mut cursor = start % len;
             for step in steps {
@@ -52,12 +52,12 @@ mod properties {
                     Step::SetAside(at) => {
                         let at = at.index(len);
                         available[at] = false;
-                        rotation.change(u32::try_from(at).unwrap(), |_| out());
+                        rotation.change(u32::try_from(at).unwrap(), None, |_| out());
                     }
                     Step::Restore(at) => {
                         let at = at.index(len);
                         available[at] = true;
-                        rotation.change(u32::try_from(at).unwrap(), |_| Standing::FRESH);
+                        rotation.change(u32::try_from(at).unwrap(), None, |_| Standing::FRESH);
                     }
                 }
                 prop_assert_eq!(rotation.available(), available.iter().filter(|yes| **yes).count());
@@ -72,7 +72,7 @@ mod properties {
         ) {
             let standings: Vec<Standing> =
                 out_of_rotation.iter().map(|yes| if *yes { out() } else { Standing::FRESH }).collect();
-            let rotation = Rotation::new(&standings, 0);
+            let rotation = Rotation::new(&standings, 0, |_| false);
             for _ in 0..before {
                 take(&rotation);
             }
@@ -94,9 +94,9 @@ mod properties {
 
         #[test]
         fn a_need_is_met_or_nothing_is_leased(len in 1_usize..100, tried in prop::collection::vec(0_u32..100, 0..120)) {
-            let rotation = Rotation::new(&vec![Standing::FRESH; len], 0);
+            let rotation = Rotation::new(&vec![Standing::FRESH; len], 0, |_| false);
             let free = (0..u32::try_from(len).unwrap()).any(|index| !tried.contains(&index));
-            match rotation.take(Need { not: &tried }) {
+            match rotation.take(&tried, None) {
                 Some(turn) => prop_assert!(!tried.contains(&turn.index)),
                 None => prop_assert!(!free),
             }
@@ -105,7 +105,7 @@ mod properties {
 
     #[test]
     fn threads_together_are_as_fair_as_one() {
-        let rotation = Rotation::new(&[Standing::FRESH; 7], 3);
+        let rotation = Rotation::new(&[Standing::FRESH; 7], 3, |_| false);
         let counts: Vec<AtomicU64> = (0..7).map(|_| AtomicU64::new(0)).collect();
         std::thread::scope(|scope| {
             for _ in 0..4 {
@@ -121,8 +121,8 @@ mod properties {
 
     #[test]
     fn a_lap_ends_once() {
-        let rotation = Rotation::new(&[Standing::FRESH; 3], 1);
-        let laps: Vec<bool> = (0..7).map(|_| rotation.take(Need::default()).unwrap().ends_lap).collect();
+        let rotation = Rotation::new(&[Standing::FRESH; 3], 1, |_| false);
+        let laps: Vec<bool> = (0..7).map(|_| rotation.take(&[], None).unwrap().ends_lap).collect();
         assert_eq!(laps, [false, true, false, false, true, false, false]);
     }
 }
@@ -142,11 +142,11 @@ mod races {
     fn wide(available: impl Fn(usize) -> bool) -> Arc<Rotation> {
         let standings: Vec<Standing> =
             (0..65).map(|index| if available(index) { Standing::FRESH } else { out() }).collect();
-        Arc::new(Rotation::new(&standings, 0))
+        Arc::new(Rotation::new(&standings, 0, |_| false))
     }
 
     fn leased(rotation: &Rotation) -> Option<u32> {
-        rotation.take(Need::default()).map(|turn| turn.index)
+        rotation.take(&[], None).map(|turn| turn.index)
     }
 
     #[test]
@@ -155,9 +155,9 @@ mod races {
             let rotation = wide(|index| index == 0);
             let clearing = {
                 let rotation = Arc::clone(&rotation);
-                thread::spawn(move || rotation.change(0, |_| out()))
+                thread::spawn(move || rotation.change(0, None, |_| out()))
             };
-            rotation.change(1, |_| Standing::FRESH);
+            rotation.change(1, None, |_| Standing::FRESH);
             // Seen by the very next lease, even while the other thread is between clear and look-again.
             assert!(matches!(leased(&rotation), Some(0 | 1)));
             clearing.join().unwrap();
@@ -172,9 +172,9 @@ mod races {
             let rotation = wide(|index| index == 64);
             let ending = {
                 let rotation = Arc::clone(&rotation);
-                thread::spawn(move || rotation.change(64, |standing| standing.at(Millis(5))))
+                thread::spawn(move || rotation.change(64, None, |standing| standing.at(Millis(5))))
             };
-            rotation.change(64, |_| cooling(5));
+            rotation.change(64, None, |_| cooling(5));
             ending.join().unwrap();
             let available = rotation.standing(64).is_available();
             assert_eq!(rotation.available.next(0).is_some(), available);
@@ -206,9 +206,35 @@ mod races {
                 let rotation = Arc::clone(&rotation);
                 thread::spawn(move || leased(&rotation))
             };
-            rotation.change(0, |_| out());
+            rotation.change(0, None, |_| out());
             assert_eq!(leased(&rotation), Some(1));
             leasing.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_a_ration_of_one_is_taken_by_one_and_the_key_comes_back() {
+        // The whole space takes hours: every schedule with up to two preemptions.
+        let mut bounded = loom::model::Builder::new();
+        bounded.preemption_bound = Some(2);
+        bounded.check(|| {
+            let rotation = wide(|index| index == 64);
+            rotation.ration(64).set(1);
+            let give_back = |rotation: &Rotation| {
+                let turn = rotation.take(&[], None)?;
+                rotation.ration(turn.index).leave();
+                rotation.show(turn.index, None);
+                Some(turn.index)
+            };
+            let other = {
+                let rotation = Arc::clone(&rotation);
+                thread::spawn(move || give_back(&rotation))
+            };
+            let mine = give_back(&rotation);
+            let theirs = other.join().unwrap();
+            assert!(mine.is_some() || theirs.is_some());
+            assert_eq!((rotation.available(), rotation.busy()), (1, 0));
+            assert_eq!(leased(&rotation), Some(64));
         });
     }
 }

@@ -1,0 +1,340 @@
+//! The right to use one key for one attempt.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::Guard;
+
+use super::pool::{Generation, KeyPool};
+use super::ration::{Entry, LARGEST};
+use super::roster::{Cause, Roster, Story};
+use super::rotation::Turn;
+use super::secret::preview;
+use super::state::{Effect, Millis, Place, Standing};
+use super::storm::Finding;
+
+/// How long a ration lasts that a provider's own headers led to.
+const RATION_LASTS: Duration = Duration::from_secs(10);
+
+/// The right to use one key for one attempt. It ends in a verdict; dropped without one (the client went away, or
+/// the failure was not the key's) it blames nobody.
+pub struct Lease<'pool> {
+    pool: &'pool KeyPool,
+    generation: Guard<Arc<Generation>>,
+    /// The model's roster that it was taken from, if not from the keys as such.
+    model: Option<Arc<Roster>>,
+    index: u32,
+    ends_lap: bool,
+    entry: Entry,
+    of_base: Entry,
+}
+
+/// What an answer says of what is left to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Left {
+    /// Nothing that matters.
+    #[default]
+    Unknown,
+    /// So many requests.
+    Requests(u32),
+    /// None until then.
+    Nothing {
+        /// How long.
+        wait: Duration,
+        /// The header that says so.
+        from: &'static str,
+    },
+}
+
+/// Why a key is to be set aside.
+#[derive(Clone, Debug)]
+pub struct Failure<'a> {
+    /// What it means for the key.
+    pub effect: Effect,
+    /// For this model alone.
+    pub model: Option<&'a str>,
+    /// The upstream that said so.
+    pub upstream: usize,
+    /// For people.
+    pub cause: Cause,
+}
+
+/// Where a lease's key stands today: a reload may have moved it.
+struct Here {
+    generation: Guard<Arc<Generation>>,
+    /// The model's roster, if keys stand apart for it.
+    model: Option<Arc<Roster>>,
+    index: u32,
+}
+
+impl<'pool> Lease<'pool> {
+    pub(super) fn new(
+        pool: &'pool KeyPool,
+        generation: Guard<Arc<Generation>>,
+        model: Option<Arc<Roster>>,
+        turn: Turn,
+        of_base: Entry,
+    ) -> Self {
+        Self {
+            pool,
+            generation,
+            model,
+            index: turn.index,
+            ends_lap: turn.ends_lap,
+            entry: turn.entry,
+            of_base,
+        }
+    }
+
+    /// The key's place in the file.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// The key itself, for the one place that sends it and the one that redacts it.
+    pub fn expose(&self) -> &str {
+        self.generation.keys.get(self.index)
+    }
+
+    /// What may be shown of it.
+    pub fn preview(&self) -> String {
+        preview(self.expose())
+    }
+
+    /// Whether this turn was the last of a lap over the keys.
+    pub fn ends_lap(&self) -> bool {
+        self.ends_lap
+    }
+
+    /// The key did its work, for `model` if one was asked for, at `upstream`. Returns whether it ended an outage of
+    /// that upstream's. `left` is about the model where `left_per_model`.
+    pub fn succeed(self, model: Option<&str>, upstream: usize, left: Left, left_per_model: bool) -> bool {
+        if let Some(model) = model {
+            self.pool.served.note(model, self.pool.since_began());
+        }
+        let mut ended_storm = false;
+        if self.pool.storms.any() {
+            let suspects = self.pool.storms.served(upstream);
+            ended_storm = !suspects.is_empty();
+            self.release(&suspects);
+        }
+        let Some(here) = self.here() else { return ended_storm };
+        here.succeed(self.pool, None, self.base_entry());
+        if let Some(roster) = &here.model {
+            here.succeed(self.pool, Some(roster), self.entry);
+        }
+        let is_rationed = self.entry != Entry::Free || self.of_base != Entry::Free;
+        let is_scarce = match left {
+            Left::Unknown => false,
+            Left::Requests(requests) => requests <= LARGEST,
+            Left::Nothing { .. } => true,
+        };
+        if is_rationed || is_scarce {
+            self.note_left(&here, model.filter(|_| left_per_model), left);
+        }
+        ended_storm
+    }
+
+    fn base_entry(&self) -> Entry {
+        if self.model.is_some() { self.of_base } else { self.entry }
+    }
+
+    /// Sets the key's ration, or the key aside, by what is left to it.
+    fn note_left(&self, here: &Here, model: Option<&str>, left: Left) {
+        let generation = &here.generation;
+        match left {
+            Left::Unknown => {
+                for (roster, base, entry) in self.rosters(here) {
+                    if entry != Entry::Free {
+                        roster.rotation.ration(here.index).double();
+                        roster.show(here.index, base);
+                    }
+                }
+            }
+            Left::Requests(requests) => {
+                let plenty = requests > LARGEST;
+                let known = model.and_then(|_| here.model.clone());
+                let made = || (!plenty).then(|| Some(self.pool.roster_for(generation, model?))).flatten();
+                let of_model = known.or_else(made);
+                if of_model.is_none() && model.is_some() {
+                    return;
+                }
+                let about = of_model.as_deref().unwrap_or(&generation.base);
+                let base = (about.id != 0).then_some(&generation.base);
+                if plenty {
+                    about.rotation.ration(here.index).set(0);
+                } else {
+                    self.pool.keep_to_ration(generation, about, here.index, requests.max(1), RATION_LASTS);
+                }
+                about.show(here.index, base);
+                if about.id != 0 && self.of_base != Entry::Free {
+                    generation.base.rotation.ration(here.index).double();
+                    generation.base.show(here.index, None);
+                }
+            }
+            Left::Nothing { wait, from } => {
+                let cause = Cause {
+                    rule: "ahead.nothing_left".into(),
+                    error: "the last answer said that nothing is left until then".into(),
+                    wait_from: Some(from.into()),
+                    ..Cause::default()
+                };
+                here.set_aside(self.pool, model, Effect::Spent { wait }, cause, false);
+            }
+        }
+        generation.spread(here.index);
+    }
+
+    fn rosters<'a>(
+        &'a self,
+        here: &'a Here,
+    ) -> impl Iterator<Item = (&'a Roster, Option<&'a Roster>, Entry)> {
+        let base = &here.generation.base;
+        let of_model = here.model.as_deref().map(|roster| (roster, Some(base), self.entry));
+        [Some((base, None, self.base_entry())), of_model].into_iter().flatten()
+    }
+
+    /// The key failed. Returns what it came to, if it left the rotation with this.
+    pub fn fail(self, failure: Failure<'_>) -> Option<Effect> {
+        let here = self.here()?;
+        let Failure { mut effect, model, upstream, cause } = failure;
+        if matches!(effect, Effect::Invalid | Effect::Exhausted { .. }) {
+            let pool = here.generation.base.rotation.len();
+            match self.pool.storms.told(upstream, here.index, pool, self.pool.now()) {
+                Finding::Believed => {}
+                Finding::Suspected => effect = Effect::Suspected,
+                Finding::Begins(others) => {
+                    tracing::error!(
+                        upstream,
+                        keys = others.len() + 1,
+                        "most of the pool was refused by one upstream within seconds: taken for the upstream's outage, \
+                         the keys are held as suspects until one works again"
+                    );
+                    effect = Effect::Suspected;
+                    for index in others {
+                        here.suspect(self.pool, index);
+                    }
+                }
+            }
+        }
+        let probe = self.entry == Entry::Probe || self.of_base == Entry::Probe;
+        here.set_aside(self.pool, model, effect, cause, probe).then_some(effect)
+    }
+
+    /// Lets suspects back into rotation, each for one request at first.
+    fn release(&self, suspects: &[u32]) {
+        if suspects.is_empty() {
+            return;
+        }
+        let generation = self.pool.generation.load_full();
+        for index in suspects.iter().copied() {
+            let base = &generation.base;
+            if base.story(index).is_none_or(|story| story.effect != Effect::Suspected) {
+                continue;
+            }
+            base.stories().remove(&index);
+            self.pool.keep_to_ration(&generation, base, index, 1, RATION_LASTS);
+            base.change(index, None, |standing| Standing { place: Place::Available, ..standing });
+            generation.spread(index);
+            self.pool.note_change(index, None);
+        }
+    }
+
+    /// Where the key stands today; `None` if it is gone, or a reset has drawn a line.
+    fn here(&self) -> Option<Here> {
+        let generation = self.pool.generation.load();
+        if generation.number == self.generation.number {
+            return Some(Here { generation, model: self.model.clone(), index: self.index });
+        }
+        if generation.resets != self.generation.resets {
+            return None;
+        }
+        let index = generation.keys.find(self.expose())?;
+        let model = generation.model(self.model.as_ref().and_then(|roster| roster.model.as_deref()));
+        Some(Here { generation, model, index })
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        if self.entry == Entry::Free && self.of_base == Entry::Free {
+            return;
+        }
+        let base = &self.generation.base;
+        if let Some(roster) = &self.model {
+            roster.give_back(self.index, self.entry, Some(base));
+        }
+        base.give_back(self.index, self.base_entry(), None);
+        self.generation.spread(self.index);
+    }
+}
+
+impl Here {
+    fn succeed(&self, pool: &KeyPool, model: Option<&Roster>, entry: Entry) {
+        let base = model.map(|_| &self.generation.base);
+        let roster = model.unwrap_or(&self.generation.base);
+        let (before, after) = roster.change(self.index, base, |standing| {
+            standing.after(Effect::Success, &pool.policy.cooldown, Millis(0), 0.0, entry == Entry::Probe)
+        });
+        if before.is_available() || !after.is_available() {
+            return;
+        }
+        // A probe has found that it works again: its full share comes within seconds.
+        roster.stories().remove(&self.index);
+        pool.keep_to_ration(&self.generation, roster, self.index, 2, RATION_LASTS);
+        pool.note_change(self.index, roster.model.as_deref());
+        self.generation.spread(self.index);
+    }
+
+    /// Applies a failure. Returns whether the key left the rotation with it.
+    fn set_aside(
+        &self,
+        pool: &KeyPool,
+        model: Option<&str>,
+        effect: Effect,
+        cause: Cause,
+        probe: bool,
+    ) -> bool {
+        let made = model.map(|model| pool.roster_for(&self.generation, model));
+        let roster = made.as_deref().unwrap_or(&self.generation.base);
+        let base = made.as_ref().map(|_| &self.generation.base);
+        let (now, jitter) = (pool.now(), fastrand::f64());
+        let (before, after) = roster.change(self.index, base, |standing| {
+            standing.after(effect, &pool.policy.cooldown, now, jitter, probe)
+        });
+        if after.is_available() {
+            return false;
+        }
+        let since = match roster.story(self.index) {
+            Some(story) if !before.is_available() => story.since,
+            _ => SystemTime::now(),
+        };
+        roster.stories().insert(self.index, Arc::new(Story { effect, since, tried: now, cause }));
+        if before.place != after.place {
+            pool.schedule(&self.generation, roster, self.index, after);
+            pool.note_change(self.index, model);
+        }
+        if base.is_none() {
+            self.generation.spread(self.index);
+        }
+        before.is_available()
+    }
+
+    /// Holds a key that was believed to be out for good, or for long, as a suspect.
+    fn suspect(&self, pool: &KeyPool, index: u32) {
+        let base = &self.generation.base;
+        let Some(story) = base.story(index) else { return };
+        if !matches!(story.effect, Effect::Invalid | Effect::Exhausted { .. }) {
+            return;
+        }
+        let (now, jitter) = (pool.now(), fastrand::f64());
+        let (_, after) = base.change(index, None, |standing| {
+            let standing = Standing { place: Place::Available, ..standing };
+            standing.after(Effect::Suspected, &pool.policy.cooldown, now, jitter, false)
+        });
+        let story = Story { effect: Effect::Suspected, ..(*story).clone() };
+        base.stories().insert(index, Arc::new(story));
+        pool.schedule(&self.generation, base, index, after);
+        pool.note_change(index, None);
+    }
+}

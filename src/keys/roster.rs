@@ -1,0 +1,173 @@
+//! Who may be leased: the keys as such, or the keys for one model. A rotation, the stories of the keys that are out,
+//! and those who wait for one to come back.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use tokio::sync::Notify;
+
+use super::ration::Entry;
+use super::rotation::{Rotation, Turn};
+use super::state::{Effect, Millis, Standing};
+
+/// Why a lease failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cause {
+    /// The rule that judged it.
+    pub rule: Box<str>,
+    /// The upstream's status.
+    pub status: Option<u16>,
+    /// What the upstream said: one line, redacted.
+    pub error: Box<str>,
+    /// Where the time to wait was found.
+    pub wait_from: Option<Box<str>>,
+    /// The upstream that said it, by its index.
+    pub upstream: Option<usize>,
+}
+
+/// Why a key is out.
+#[derive(Clone)]
+pub(super) struct Story {
+    pub(super) effect: Effect,
+    pub(super) since: SystemTime,
+    /// When it was last tried.
+    pub(super) tried: Millis,
+    pub(super) cause: Cause,
+}
+
+/// The keys' standings in one respect, with all that hangs on them.
+pub(super) struct Roster {
+    /// 0 for the keys as such; unlike any other's for a model's.
+    pub(super) id: u32,
+    /// The model that it is about.
+    pub(super) model: Option<Box<str>>,
+    pub(super) rotation: Rotation,
+    /// Never locked on the way of a request that succeeds.
+    stories: Mutex<HashMap<u32, Arc<Story>>>,
+    /// When the first cooldown ends, in [`Millis`]; `u64::MAX` if none does.
+    earliest: AtomicU64,
+    /// Requests that wait for a key.
+    waiting: AtomicUsize,
+    pub(super) freed: Notify,
+    /// When it last mattered, so that the memory for models can be bounded.
+    pub(super) used: AtomicU64,
+}
+
+/// A request's place among those who wait.
+pub(super) struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Roster {
+    pub(super) fn new(
+        id: u32,
+        model: Option<Box<str>>,
+        standings: &[Standing],
+        start: usize,
+        absent: impl Fn(usize) -> bool,
+    ) -> Self {
+        Self {
+            id,
+            model,
+            rotation: Rotation::new(standings, start, absent),
+            stories: Mutex::default(),
+            earliest: AtomicU64::new(u64::MAX),
+            waiting: AtomicUsize::new(0),
+            freed: Notify::new(),
+            used: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes the next turn; for a model, of a key that `base` has available too.
+    pub(super) fn take(&self, not: &[u32], base: Option<&Self>) -> Option<(Turn, Entry)> {
+        loop {
+            let turn = self.rotation.take(not, base.map(|base| &base.rotation))?;
+            let Some(base) = base else { return Some((turn, Entry::Free)) };
+            if let Some(entry) = base.rotation.ration(turn.index).enter() {
+                if entry != Entry::Free {
+                    base.show(turn.index, None);
+                    self.show(turn.index, Some(base));
+                }
+                return Some((turn, entry));
+            }
+            self.give_back(turn.index, turn.entry, Some(base));
+        }
+    }
+
+    /// A lease on a key ends.
+    pub(super) fn give_back(&self, index: u32, entry: Entry, base: Option<&Self>) {
+        match entry {
+            Entry::Free => return,
+            Entry::Counted => self.rotation.ration(index).leave(),
+            Entry::Probe => {}
+        }
+        self.show(index, base);
+    }
+
+    /// Changes a key's standing.
+    pub(super) fn change(
+        &self,
+        index: u32,
+        base: Option<&Self>,
+        change: impl Fn(Standing) -> Standing,
+    ) -> (Standing, Standing) {
+        let (before, after) = self.rotation.change(index, base.map(|base| &base.rotation), change);
+        if after.is_available() && !before.is_available() {
+            self.wake_first();
+        }
+        (before, after)
+    }
+
+    /// Shows a key where it belongs, and tells those who wait.
+    pub(super) fn show(&self, index: u32, base: Option<&Self>) {
+        if self.rotation.show(index, base.map(|base| &base.rotation)) {
+            self.wake_first();
+        }
+    }
+
+    /// Wakes who has waited longest, if there is a key to be had.
+    pub(super) fn wake_first(&self) {
+        if self.waiting.load(Ordering::SeqCst) > 0 && self.rotation.available() > 0 {
+            self.freed.notify_one();
+        }
+    }
+
+    /// Takes a place among those who wait.
+    pub(super) fn queue(&self) -> Waiting<'_> {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        Waiting(&self.waiting)
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// When the first cooldown ends.
+    pub(super) fn earliest(&self) -> Option<Millis> {
+        Some(self.earliest.load(Ordering::Relaxed)).filter(|at| *at != u64::MAX).map(Millis)
+    }
+
+    /// The clock's word on that.
+    pub(super) fn publish_earliest(&self, at: Option<Millis>) {
+        self.earliest.store(at.map_or(u64::MAX, |at| at.0), Ordering::Relaxed);
+    }
+
+    /// A cooldown that began since.
+    pub(super) fn at_the_latest(&self, at: Millis) {
+        self.earliest.fetch_min(at.0, Ordering::Relaxed);
+    }
+
+    pub(super) fn story(&self, index: u32) -> Option<Arc<Story>> {
+        self.stories().get(&index).map(Arc::clone)
+    }
+
+    pub(super) fn stories(&self) -> MutexGuard<'_, HashMap<u32, Arc<Story>>> {
+        self.stories.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
