@@ -5,6 +5,7 @@ mod answer;
 mod attempt;
 mod body;
 pub mod credentials;
+pub mod dialect;
 mod ending;
 mod headers;
 mod refused;
