@@ -1,7 +1,9 @@
 //! The command line's definition. What the commands do is elsewhere; their settings are environment variables, the
 //! same for all of them.
 
-use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
 
 const AFTER_HELP: &str = "\
 Without a command, gpt-load serves.
@@ -16,7 +18,7 @@ Exit status:
   2  wrong command line, configuration or keys file; nothing was started";
 
 /// Spreads OpenAI-compatible requests over many API keys
-#[derive(Clone, Copy, Debug, Parser, PartialEq, Eq)]
+#[derive(Clone, Debug, Parser, PartialEq, Eq)]
 #[command(name = "gpt-load", version, after_help = AFTER_HELP)]
 pub struct CommandLine {
     /// `None`: serve.
@@ -25,14 +27,43 @@ pub struct CommandLine {
 }
 
 /// What can be asked for instead of serving.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Print the effective configuration, secrets hidden, and every problem
     Check,
     /// Ask the running server whether it lives: exit status 0 or 1 (for containers without a shell)
     Healthcheck,
+    /// Say what a provider's answer means, and which rule says so
+    #[command(after_help = JUDGE_HELP)]
+    Judge(Judge),
     /// Test every key of the keys file against the upstream
     ValidateKeys,
+}
+
+const JUDGE_HELP: &str = "\
+The answer is read as `curl -i` prints it: a status line, headers, an empty line, the body. With --status the input
+is the body alone. Redact keys before you show it to anybody.
+
+Examples:
+  curl -si https://api.example.com/v1/models -H 'Authorization: Bearer …' | gpt-load judge
+  echo '{\"error\":{\"code\":\"insufficient_quota\"}}' | gpt-load judge --status 429 --header 'retry-after: 20'
+
+Exit status: 0 judged, 2 no answer to judge.";
+
+/// An answer to judge.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Judge {
+    /// The file with the answer; none or `-`: standard input
+    pub file: Option<PathBuf>,
+    /// The answer's status; the input is then its body alone
+    #[arg(long, value_name = "CODE")]
+    pub status: Option<u16>,
+    /// A header of the answer, as often as there are any
+    #[arg(long = "header", value_name = "NAME: VALUE", requires = "status")]
+    pub headers: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[cfg(test)]
@@ -54,6 +85,11 @@ mod tests {
             (&["gpt-load", "check"], Ok(Some(Command::Check))),
             (&["gpt-load", "healthcheck"], Ok(Some(Command::Healthcheck))),
             (&["gpt-load", "validate-keys"], Ok(Some(Command::ValidateKeys))),
+            (
+                &["gpt-load", "judge", "--json"],
+                Ok(Some(Command::Judge(Judge { file: None, status: None, headers: Vec::new(), json: true }))),
+            ),
+            (&["gpt-load", "judge", "--header", "a: b"], Err((ErrorKind::MissingRequiredArgument, 2))),
             (&["gpt-load", "--version"], Err((ErrorKind::DisplayVersion, 0))),
             (&["gpt-load", "--help"], Err((ErrorKind::DisplayHelp, 0))),
             (&["gpt-load", "serve"], Err((ErrorKind::InvalidSubcommand, 2))),
@@ -68,7 +104,7 @@ mod tests {
     #[test]
     fn the_help_says_where_settings_and_keys_come_from() {
         let help = CommandLine::command().render_help().to_string();
-        for word in [".env", "keys.txt", "Exit status", "check", "healthcheck", "validate-keys"] {
+        for word in [".env", "keys.txt", "Exit status", "check", "healthcheck", "judge", "validate-keys"] {
             assert!(help.contains(word), "{word}");
         }
     }

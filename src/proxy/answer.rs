@@ -125,7 +125,7 @@ impl Stream {
             Some(Err(cause)) => {
                 self.dialect = None;
                 let mut told = BytesMut::new();
-                if self.tail != *b"\n\n" {
+                if !matches!(&self.tail, b"\n\n" | b"\r\n") {
                     // The event that it broke off in ends here.
                     told.extend_from_slice(b"\n\n");
                 }
