@@ -71,6 +71,7 @@ def test_the_demo():
     assert re.search(r"14 requests took \d+ attempts: [23] failed with their first key", done.stdout)
     assert re.search(r"key 1 \(sk-key-1\.\.\.gone\)  key_invalid  for good", done.stdout)
     assert re.search(r"key 3 \(sk-key-3\.\.\.poor\)  key_exhausted  until 20", done.stdout)
-    assert "3 of 6 keys take turns now" in done.stdout
+    assert re.search(r"key 4 \(sk-key-4\.\.\.busy\)  key_limited  until 20\S+  for the model demo-model alone", done.stdout)
+    assert "4 of 6 keys take turns for every model" in done.stdout
     milliseconds = int(re.search(r"The first answer was there (\d+) ms", done.stdout)[1])
     assert milliseconds < 1000
