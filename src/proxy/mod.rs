@@ -9,6 +9,7 @@ pub mod credentials;
 mod ending;
 mod headers;
 mod refused;
+pub mod revalidate;
 
 use std::rc::Rc;
 use std::sync::Arc;
