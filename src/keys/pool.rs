@@ -456,6 +456,9 @@ impl KeyPool {
             }
         }
         self.storms.clear();
+        for (index, story) in new.base.stories().iter() {
+            self.resume_storm(*index, story);
+        }
         self.announce(Due::Replaced);
         // Whoever waited on the old rosters looks again.
         old.each(|roster, _| roster.freed.notify_waiters());
@@ -550,6 +553,9 @@ impl KeyPool {
             tried: self.now(),
             cause: told.cause.clone(),
         };
+        if told.model.is_none() {
+            self.resume_storm(told.index, &story);
+        }
         let set = |roster: &Roster, base: Option<&Roster>| {
             roster.stories().insert(told.index, Arc::new(story));
             roster.change(told.index, base, |_| standing);
@@ -563,6 +569,12 @@ impl KeyPool {
             Some(model) => set(&self.roster_for(&generation, model), Some(&generation.base)),
         }
         self.note_change(told.index, told.model.as_deref());
+    }
+
+    fn resume_storm(&self, index: u32, story: &Story) {
+        if let (Effect::Suspected, Some(upstream)) = (story.effect, story.cause.upstream) {
+            self.storms.resume(upstream, index, story.since);
+        }
     }
 
     /// Puts a key back into rotation, in every respect.

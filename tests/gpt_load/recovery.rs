@@ -26,8 +26,12 @@ fn all_valid(keys: &[String]) -> Mock {
     Mock::start(Options { keys, ..Options::default() })
 }
 
-fn out(gpt_load: &GptLoad) -> BTreeSet<u64> {
-    gpt_load.blacklist().iter().map(|entry| entry["index"].as_u64().unwrap()).collect()
+fn index(entry: &Value) -> usize {
+    usize::try_from(entry["index"].as_u64().unwrap()).unwrap()
+}
+
+fn out(gpt_load: &GptLoad) -> BTreeSet<usize> {
+    gpt_load.blacklist().iter().map(index).collect()
 }
 
 fn revalidation(gpt_load: &GptLoad) -> Value {
@@ -47,7 +51,7 @@ fn kill_9_in_a_loop_forgets_at_most_the_last_second() {
         let mut gpt_load = GptLoad::before(&mock, &env, &texts(&keys));
         let restored = out(&gpt_load);
         assert!(restored.is_superset(&known), "round {round}: {known:?} became {restored:?}");
-        let asked: Vec<u64> = known.iter().map(|index| mock.key(&keys[*index as usize]).asked).collect();
+        let asked: Vec<u64> = known.iter().map(|index| mock.key(&keys[*index]).asked).collect();
         for key in &keys[round * 4..round * 4 + 4] {
             let play = if round % 2 == 0 { "revoked" } else { "out_of_quota" };
             mock.play(key, play.parse().unwrap());
@@ -55,7 +59,7 @@ fn kill_9_in_a_loop_forgets_at_most_the_last_second() {
         for _ in 0..keys.len() {
             assert_eq!(gpt_load.chat().status, 200);
         }
-        let again: Vec<u64> = known.iter().map(|index| mock.key(&keys[*index as usize]).asked).collect();
+        let again: Vec<u64> = known.iter().map(|index| mock.key(&keys[*index]).asked).collect();
         assert_eq!(again, asked, "a key that was out is not asked after the restart");
         known = out(&gpt_load);
         assert_eq!(known.len(), round * 4 + 4);

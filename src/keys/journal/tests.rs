@@ -1,11 +1,13 @@
 //! Files are made, damaged and read; nothing that was not written is ever restored.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, reason = "a test's helpers")]
+
 use std::os::unix::fs::PermissionsExt as _;
 
 use proptest::prelude::*;
 
 use super::super::file::{self, KeyTable};
-use super::super::{Blacklisted, Cause, CooldownPolicy, Effect, PoolPolicy};
+use super::super::{Blacklisted, Cause, CooldownPolicy, Effect, Left, PoolPolicy};
 use super::record::Hash;
 use super::*;
 
@@ -181,6 +183,27 @@ fn a_reset_leaves_nothing_to_come_back() {
 }
 
 #[test]
+fn a_storm_outlives_a_restart_and_a_reload_and_one_good_key_ends_it() {
+    let place = Place::new();
+    let before = pool(&KEYS);
+    let journal = place.open(&before);
+    for index in 0..3 {
+        before.set_aside(&Blacklisted { effect: Effect::Suspected, ..out(index, None, Some(600)) });
+    }
+    journal.write(&before);
+    let after = pool(&KEYS);
+    let journal = place.open(&after);
+    let turned = [KEYS[3], KEYS[2], KEYS[1], KEYS[0]];
+    journal.replace(&after, table(&turned), States::Keep);
+    let [(upstream, _, suspects)] = after.storms()[..] else { panic!("no storm") };
+    assert_eq!((upstream, suspects, after.available()), (1, 3, 1));
+    assert!(after.probe_key(2).unwrap().succeed(None, 1, Left::Unknown, false));
+    assert_eq!(after.available(), 4);
+    journal.write(&after);
+    assert!(place.known(&KEYS).is_empty());
+}
+
+#[test]
 fn it_stays_small() {
     let place = Place::new();
     let keys = pool(&KEYS);
@@ -236,8 +259,10 @@ fn what_cannot_be_written_is_told_at_the_start_and_tried_again_later() {
     assert_eq!(place.known(&KEYS), [(0, None)]);
 }
 
+type Stood = (Hash, Option<Box<str>>, Out);
+
 /// A file with many kinds of record, and all that stands or ever stood in it.
-fn written() -> (Vec<u8>, Vec<(Hash, Option<Box<str>>, Out)>) {
+fn written() -> (Vec<u8>, Vec<Stood>) {
     let salt = Salt::random().unwrap();
     let (mut bytes, mut all) = (salt.header().into_bytes(), Vec::new());
     for round in 0..3_u64 {
@@ -298,7 +323,9 @@ proptest! {
     #[test]
     fn a_damaged_file_never_restores_what_was_not_written(damage in prop::collection::vec(Damage::any(), 1..6)) {
         let (mut bytes, all) = written();
-        damage.iter().for_each(|damage| damage.done_to(&mut bytes));
+        for damage in &damage {
+            damage.done_to(&mut bytes);
+        }
         let contents = Contents::read(bytes.as_slice()).unwrap();
         for (key, of_key) in contents.map(|contents| contents.records).unwrap_or_default() {
             for (model, out) in of_key {
