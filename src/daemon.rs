@@ -15,11 +15,13 @@ use tokio::time::{Instant, timeout};
 use crate::config::{Config, Format, Level, Log};
 use crate::group::{self, Group};
 use crate::keys::file::{self, KeyFileError};
+use crate::keys::journal::{Journal, JournalError};
 use crate::keys::watch::Version;
 use crate::keys::{self, CooldownPolicy, Due, KeyPool, PoolPolicy, States, clock};
 use crate::monitor::Monitor;
 use crate::proxy::admission::Admission;
 use crate::proxy::credentials::Tokens;
+use crate::proxy::revalidate::{Intervals, Revalidation};
 use crate::proxy::{BodyLimits, Common, Times};
 use crate::server::cors::Cors;
 use crate::server::tls::{Acceptor, TlsError};
@@ -50,6 +52,9 @@ pub enum StartError {
     /// The port can't be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The journal can't be kept.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The system gives no threads or signals.
     #[error("the system refuses what gpt-load needs to run: {0}")]
     System(#[from] std::io::Error),
@@ -75,9 +80,6 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    if config.state_file.is_some() {
-        tracing::warn!("STATE_FILE is set, but this version keeps key states in memory only");
-    }
     group::warn(&file);
     let keys = file.keys.len();
     let policy = PoolPolicy {
@@ -90,12 +92,16 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     };
     let start = usize::try_from(config.start_index).unwrap_or(usize::MAX);
     let (pool, due) = KeyPool::new(file.keys, policy, start, config.state_file.is_some());
+    let upstreams = config.upstreams.iter().map(ToString::to_string).collect();
+    let journal =
+        config.state_file.as_deref().map(|path| Journal::open(path, upstreams, &pool)).transpose()?;
     let group = Arc::new(Group {
         keys: pool,
         upstreams: Upstreams::new(config.upstreams.clone()),
         max_retries: config.policy.max_retries,
         max_key_wait: config.policy.max_key_wait,
         keys_file: config.keys_file.clone(),
+        journal,
     });
     let (phase, heard) = watch::channel(Phase::default());
     let address = listeners.address();
@@ -116,7 +122,15 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     if config.auth.tokens.is_empty() && !address.ip().is_loopback() {
         tracing::warn!(address = %address, "anyone who can reach this address can use your keys: set AUTH_KEY");
     }
-    let background = Background { group, connector: blueprint.connector, logging, phase, draining };
+    let revalidation = Revalidation::new(
+        Arc::clone(&group),
+        &blueprint.connector,
+        Arc::clone(&blueprint.monitor.checks),
+        Intervals::of(config.policy.key_revalidate_interval),
+        config.timeouts.response,
+    );
+    let background =
+        Background { group, connector: blueprint.connector, logging, phase, draining, revalidation };
     Ok(runtime.block_on(background.run(due, version, signals, workers, config.timeouts.graceful_shutdown)))
 }
 
@@ -138,6 +152,7 @@ fn blueprint(
         admission: Arc::clone(&admission),
         tokens: Tokens::new(admin.clone()),
         draining: Arc::clone(draining),
+        checks: Arc::default(),
         lost_log_lines: logging.lost(),
         began: Instant::now(),
         workers: config.listen.workers.get(),
@@ -221,6 +236,7 @@ struct Background {
     logging: Logging,
     phase: watch::Sender<Phase>,
     draining: Arc<AtomicBool>,
+    revalidation: Revalidation,
 }
 
 impl Background {
@@ -246,6 +262,8 @@ impl Background {
             tokio::join!(
                 clock::run(&this.group.keys, due),
                 keys::watch::run(&this.group.keys_file, version, &reload),
+                group::keep_journal(Arc::clone(&this.group)),
+                this.revalidation.run(),
             );
         };
         let mut housekeeping = std::pin::pin!(housekeeping);
@@ -276,6 +294,7 @@ impl Background {
             () = signals.end() => self.cut(workers).await,
             () = &mut housekeeping => Ok(0),
         };
+        self.group.write_journal();
         match cut {
             Ok(0) => {
                 tracing::info!("drained");

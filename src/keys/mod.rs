@@ -3,6 +3,7 @@
 mod bitmap;
 pub mod clock;
 pub mod file;
+pub mod journal;
 mod lease;
 mod pool;
 mod ration;
@@ -15,7 +16,7 @@ mod storm;
 pub mod watch;
 
 pub use lease::{Failure, Lease, Left};
-pub use pool::{Blacklisted, Changed, Due, KeyPool, Need, PoolPolicy, Replaced, States};
+pub use pool::{Blacklisted, Changed, Condemned, Due, KeyPool, Need, PoolPolicy, Replaced, States};
 pub use roster::Cause;
 pub use secret::{Secret, redact};
 pub use state::{CooldownPolicy, Effect, LONGEST_COOLDOWN};

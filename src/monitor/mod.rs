@@ -17,6 +17,7 @@ use crate::group::Group;
 use crate::keys::{Blacklisted, States};
 use crate::proxy::admission::Admission;
 use crate::proxy::credentials::Tokens;
+use crate::proxy::revalidate::{Checks, Found};
 use crate::refusal::Refusal;
 use crate::telemetry::Lost;
 use crate::telemetry::counters::{Counters, End};
@@ -35,6 +36,8 @@ pub struct Monitor {
     pub tokens: Tokens,
     /// Whether the process drains.
     pub draining: Arc<AtomicBool>,
+    /// What re-checks of keys came to.
+    pub checks: Arc<Checks>,
     /// Log lines that were lost.
     pub lost_log_lines: Lost,
     /// Since when it serves.
@@ -203,6 +206,13 @@ impl Monitor {
                 "attempts": self.counters.attempts(),
                 "healed": self.counters.healed(),
                 "failures": failures,
+            },
+            "revalidation": {
+                "checked": self.checks.checked(),
+                "restored": self.checks.count(Found::Restored),
+                "confirmed": self.checks.count(Found::Confirmed),
+                "inconclusive": self.checks.count(Found::Inconclusive),
+                "last_run": self.checks.last_run().map(rfc3339),
             },
             "upstreams": upstreams,
             "memory": memory(),

@@ -11,6 +11,7 @@ mod dialect;
 mod ending;
 mod headers;
 mod refused;
+pub mod revalidate;
 
 use std::rc::Rc;
 use std::sync::Arc;
