@@ -245,6 +245,7 @@ fn a_streams_first_event_is_the_same_however_it_is_cut() {
         error(b"{\n  \"error\": {\"code\": 429}\n}"),
         error(b"{\"error\":\"model runner has stopped\"}\n"),
         error(b"data: {\"error\":{\"code\":500}}"),
+        error(b"{\"error\":\"no\"}\n{\"done\":true}\n"),
     ] {
         for piece in 1..=stream.len() {
             let first = first_event(&stream, piece);

@@ -78,7 +78,7 @@ impl FirstEvent {
     /// The stream has ended: whatever it held is all there is. Still undecided: it held nothing.
     pub fn finish(mut self) -> First {
         if self.kind == Kind::Json {
-            return if self.line.trim_ascii().is_empty() { First::Undecided } else { verdict_of(&self.line) };
+            return first_json(&self.line).map_or(First::Healthy, verdict_of);
         }
         let rest = std::mem::take(&mut self.line);
         self.event.read(rest.strip_prefix(BOM).filter(|_| self.kind == Kind::Unknown).unwrap_or(&rest));
@@ -157,8 +157,8 @@ impl FirstEvent {
         if !matches!(self.line.trim_ascii_end().last(), Some(b'}' | b']')) {
             return First::Undecided;
         }
-        if serde_json::from_slice::<serde::de::IgnoredAny>(&self.line).is_ok() {
-            return verdict_of(&self.line);
+        if let Some(json) = first_json(&self.line) {
+            return verdict_of(json);
         }
         self.ends += 1;
         if self.ends > ENDS_MAX { First::Healthy } else { First::Undecided }
@@ -193,6 +193,12 @@ impl Event {
             (false, false) => First::Undecided,
         }
     }
+}
+
+/// The first JSON text, if all of it came.
+fn first_json(text: &[u8]) -> Option<&[u8]> {
+    let first = serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>().next()?.ok()?;
+    Some(first.get().as_bytes())
 }
 
 fn verdict_of(data: &[u8]) -> First {
