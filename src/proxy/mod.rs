@@ -266,6 +266,9 @@ impl Proxy {
     /// A key that this request has not tried, while there is one, and an upstream other than the one that failed. Waits
     /// for a key, if one is due in time.
     async fn lease(&self, request: &Try, so_far: &SoFar<'_>) -> Option<(Lease<'_>, &Upstream)> {
+        if so_far.client_gives_up.is_some_and(|end| end <= Instant::now()) {
+            return None;
+        }
         let group = &self.common.group;
         let need = Need { not: &so_far.tried, model: request.model() };
         let lease = match group.keys.lease(need) {
