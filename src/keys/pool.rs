@@ -267,23 +267,26 @@ impl KeyPool {
     /// # Cancel safety
     /// Dropping it gives the place up; whoever is next is woken in its stead.
     pub async fn lease_by(&self, need: Need<'_>, by: Instant) -> Option<Lease<'_>> {
-        let generation = self.generation.load_full();
-        let model = generation.model(need.model);
-        let roster = model.as_deref().unwrap_or(&generation.base);
-        let _place = roster.queue();
         loop {
-            let mut freed = std::pin::pin!(roster.freed.notified());
-            freed.as_mut().enable();
-            // Whoever was woken and has not come yet must not keep us waiting for nothing.
-            roster.wake_first();
-            let arrived = timeout_at(by, freed).await.is_ok();
-            // A reload has new rosters, and frees keys without a word to the old ones.
-            if let Some(lease) = self.take(need, |_| true) {
-                roster.wake_first();
-                return Some(lease);
-            }
-            if !arrived {
-                return None;
+            let generation = self.generation.load_full();
+            let model = generation.model(need.model);
+            let roster = model.as_deref().unwrap_or(&generation.base);
+            let place = roster.queue();
+            // A reload brings new rosters, and a model may get one of its own: then it is there that one waits.
+            let is_in_use = || {
+                let today = self.generation.load();
+                let of_model = today.model(need.model);
+                today.number == generation.number
+                    && of_model.as_ref().map(Arc::as_ptr) == model.as_ref().map(Arc::as_ptr)
+            };
+            while is_in_use() {
+                let is_turn = timeout_at(by, place.turn()).await.is_ok();
+                if let Some(lease) = self.take(need, |_| true) {
+                    return Some(lease);
+                }
+                if !is_turn {
+                    return None;
+                }
             }
         }
     }
@@ -461,7 +464,7 @@ impl KeyPool {
         }
         self.announce(Due::Replaced);
         // Whoever waited on the old rosters looks again.
-        old.each(|roster, _| roster.freed.notify_waiters());
+        old.each(|roster, _| roster.wake_all());
         done
     }
 
@@ -653,7 +656,7 @@ impl KeyPool {
             let oldest = models.iter().min_by_key(|(_, roster)| roster.used.load(Ordering::Relaxed));
             let Some(name) = oldest.map(|(name, _)| name.clone()) else { break };
             if let Some(forgotten) = models.remove(&name) {
-                forgotten.freed.notify_waiters();
+                forgotten.wake_all();
             }
         }
         models.insert(model.into(), Arc::clone(&roster));

@@ -68,6 +68,14 @@ pub(super) struct StreamLimits {
     pub(super) deadline: Option<Instant>,
 }
 
+impl StreamLimits {
+    /// When a silence that begins now has lasted too long.
+    pub(super) fn end(self) -> Instant {
+        let silence = Instant::now() + self.silence;
+        self.deadline.map_or(silence, |deadline| deadline.min(silence))
+    }
+}
+
 /// Armed only once a body makes us wait: most answers come whole with their head.
 struct Waiting {
     timer: Pin<Box<Sleep>>,
@@ -164,15 +172,11 @@ impl Stream {
 
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let limits = self.limits;
-        let end = || {
-            let silence = Instant::now() + limits.silence;
-            limits.deadline.map_or(silence, |deadline| deadline.min(silence))
-        };
         let waiting = self
             .waiting
-            .get_or_insert_with(|| Waiting { timer: Box::pin(sleep_until(end())), current: true });
+            .get_or_insert_with(|| Waiting { timer: Box::pin(sleep_until(limits.end())), current: true });
         if !waiting.current {
-            waiting.timer.as_mut().reset(end());
+            waiting.timer.as_mut().reset(limits.end());
             waiting.current = true;
         }
         waiting.timer.as_mut().poll(cx)

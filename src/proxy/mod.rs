@@ -275,6 +275,10 @@ impl Proxy {
             Some(lease) => lease,
             None => Box::pin(self.lease_when_none_is_free(need, so_far)).await?,
         };
+        // What may not be the key's fault is not to be learnt from the same key.
+        if so_far.weak.as_ref().is_some_and(|weak| weak.lease.index() == lease.index()) {
+            return None;
+        }
         if lease.ends_lap() {
             group.upstreams.end_lap(group.keys.available());
         }
