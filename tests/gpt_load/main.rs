@@ -1,0 +1,25 @@
+//! gpt-load as its users meet it: the built binary, real sockets, a mock provider behind it. One file per chapter.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::string_slice,
+    clippy::needless_pass_by_value,
+    unreachable_pub,
+    reason = "tests"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod attempts;
+mod cors_gzip;
+mod forwarding;
+mod keys_file;
+mod limits;
+mod logs;
+mod monitoring;
+mod process;

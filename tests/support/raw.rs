@@ -1,0 +1,67 @@
+//! Bytes on a socket, for what no client would send.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::patience;
+
+/// A connection.
+pub struct Raw(TcpStream);
+
+impl Raw {
+    pub fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(patience())).unwrap();
+        Self(stream)
+    }
+
+    /// Sends bytes; a peer that has closed already is no error.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        let _ = self.0.write_all(bytes.as_ref());
+        self
+    }
+
+    /// Says that nothing more is sent.
+    pub fn finish(&mut self) -> &mut Self {
+        self.0.shutdown(std::net::Shutdown::Write).unwrap();
+        self
+    }
+
+    /// Everything until the peer closes, in whatever way.
+    pub fn rest(&mut self) -> String {
+        let mut got = Vec::new();
+        let mut piece = [0; 16 * 1024];
+        loop {
+            match self.0.read(&mut piece) {
+                Ok(0) => break,
+                Ok(length) => got.extend_from_slice(&piece[..length]),
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
+                Err(error) => panic!("the peer did not close: {error}; {}", String::from_utf8_lossy(&got)),
+            }
+        }
+        String::from_utf8_lossy(&got).into_owned()
+    }
+
+    /// Reads until this text has come.
+    pub fn until(&mut self, text: &str) -> String {
+        let mut got = Vec::new();
+        let mut piece = [0; 16 * 1024];
+        while !String::from_utf8_lossy(&got).contains(text) {
+            let length = self.0.read(&mut piece).unwrap();
+            assert!(length > 0, "it ended before {text}: {}", String::from_utf8_lossy(&got));
+            got.extend_from_slice(&piece[..length]);
+        }
+        String::from_utf8_lossy(&got).into_owned()
+    }
+
+    /// Whether the peer says nothing for this long.
+    pub fn is_silent_for(&mut self, time: Duration) -> bool {
+        self.0.set_read_timeout(Some(time)).unwrap();
+        let silent = self.0.peek(&mut [0]).is_err_and(|error| {
+            matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
+        });
+        self.0.set_read_timeout(Some(patience())).unwrap();
+        silent
+    }
+}
