@@ -3,6 +3,8 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::validate;
+
 const AFTER_HELP: &str = "\
 Without a command, gpt-load serves.
 
@@ -15,8 +17,25 @@ Exit status:
   1  started, and failed later (healthcheck: not healthy; validate-keys: a bad key)
   2  wrong command line, configuration or keys file; nothing was started";
 
+const AFTER_VALIDATE_KEYS: &str = "\
+Each key is valid, limited, out of quota, invalid or unknown; an upstream's fault makes none invalid. An interrupted run
+is gone on with by the next one.
+
+Examples:
+  gpt-load validate-keys                          ask for the free list of models
+  gpt-load validate-keys --model gpt-4o-mini      ask for one token, which shows keys without credit too
+  gpt-load validate-keys --rate 20 --output /tmp/keys
+  gpt-load validate-keys --remove-invalid         rewrite the keys file, with a backup
+  gpt-load validate-keys --json | jq .summary
+
+Exit status:
+  0  no key is bad
+  1  a key is invalid or out of quota
+  2  nothing could be found out: wrong command line, configuration or keys file, or an upstream that is down
+  130  interrupted";
+
 /// Spreads OpenAI-compatible requests over many API keys
-#[derive(Clone, Copy, Debug, Parser, PartialEq, Eq)]
+#[derive(Clone, Debug, Parser, PartialEq)]
 #[command(name = "gpt-load", version, after_help = AFTER_HELP)]
 pub struct CommandLine {
     /// `None`: serve.
@@ -25,14 +44,15 @@ pub struct CommandLine {
 }
 
 /// What can be asked for instead of serving.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
     /// Print the effective configuration, secrets hidden, and every problem
     Check,
     /// Ask the running server whether it lives: exit status 0 or 1 (for containers without a shell)
     Healthcheck,
     /// Test every key of the keys file against the upstream
-    ValidateKeys,
+    #[command(after_help = AFTER_VALIDATE_KEYS)]
+    ValidateKeys(validate::Options),
 }
 
 #[cfg(test)]
@@ -53,7 +73,8 @@ mod tests {
             (&["gpt-load"][..], Ok(None)),
             (&["gpt-load", "check"], Ok(Some(Command::Check))),
             (&["gpt-load", "healthcheck"], Ok(Some(Command::Healthcheck))),
-            (&["gpt-load", "validate-keys"], Ok(Some(Command::ValidateKeys))),
+            (&["gpt-load", "validate-keys", "--rate", "0"], Err((ErrorKind::ValueValidation, 2))),
+            (&["gpt-load", "validate-keys", "--concurrency", "5000"], Err((ErrorKind::ValueValidation, 2))),
             (&["gpt-load", "--version"], Err((ErrorKind::DisplayVersion, 0))),
             (&["gpt-load", "--help"], Err((ErrorKind::DisplayHelp, 0))),
             (&["gpt-load", "serve"], Err((ErrorKind::InvalidSubcommand, 2))),
@@ -63,6 +84,14 @@ mod tests {
             let read = CommandLine::try_parse_from(arguments).map(|line| line.command);
             assert_eq!(read.map_err(|error| (error.kind(), error.exit_code())), want, "{arguments:?}");
         }
+    }
+
+    #[test]
+    fn validate_keys_is_careful_unless_told_otherwise() {
+        let read = CommandLine::try_parse_from(["gpt-load", "validate-keys"]).unwrap().command;
+        let Some(Command::ValidateKeys(options)) = read else { panic!("another command") };
+        assert_eq!((options.concurrency, options.rate, options.model), (50, None, None));
+        assert!(!options.json && !options.remove_invalid && options.output == std::path::Path::new("."));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use gpt_load::cli::{Command, CommandLine};
 use gpt_load::config::{Config, ConfigErrors, Loaded};
-use gpt_load::{config, daemon, healthcheck};
+use gpt_load::{config, daemon, healthcheck, validate};
 
 /// Nothing was started: wrong configuration, keys file, port or certificate (spec §2).
 const UNUSABLE: u8 = 2;
@@ -17,9 +17,7 @@ fn main() -> ExitCode {
         None => serve(),
         Some(Command::Check) => check(),
         Some(Command::Healthcheck) => health(),
-        Some(Command::ValidateKeys) => unusable(
-            "validate-keys arrives with a later version; `gpt-load check` looks at the keys file's form",
-        ),
+        Some(Command::ValidateKeys(options)) => validate_keys(&options),
     }
 }
 
@@ -53,6 +51,13 @@ fn health() -> ExitCode {
             let _ = writeln!(io::stderr(), "{error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn validate_keys(options: &validate::Options) -> ExitCode {
+    match load() {
+        Ok(loaded) => validate::validate(options, &loaded.config).unwrap_or_else(unusable),
+        Err(errors) => unusable(errors),
     }
 }
 

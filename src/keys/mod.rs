@@ -17,5 +17,6 @@ pub mod watch;
 pub use lease::{Failure, Lease, Left};
 pub use pool::{Blacklisted, Changed, Due, KeyPool, Need, PoolPolicy, Replaced, States};
 pub use roster::Cause;
+pub(crate) use secret::preview;
 pub use secret::{Secret, redact};
 pub use state::{CooldownPolicy, Effect, LONGEST_COOLDOWN};

@@ -23,3 +23,4 @@ mod limits;
 mod logs;
 mod monitoring;
 mod process;
+mod validate_keys;
