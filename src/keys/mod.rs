@@ -1,6 +1,7 @@
 //! What a key is and where it stands. Knows no HTTP.
 
 mod bitmap;
+mod census;
 pub mod clock;
 pub mod file;
 mod lease;
@@ -14,6 +15,7 @@ mod state;
 mod storm;
 pub mod watch;
 
+pub use census::{BY_OPERATOR, Counts, KeyState, KeyView, Query, Sort, Wanted};
 pub use lease::{Failure, Lease, Left};
 pub use pool::{Blacklisted, Changed, Due, KeyPool, Need, PoolPolicy, Replaced, States};
 pub use roster::Cause;

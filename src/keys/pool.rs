@@ -10,6 +10,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
+use super::census::{BY_OPERATOR, Losses};
 use super::file::KeyTable;
 use super::lease::Lease;
 use super::ration::Entry;
@@ -55,6 +56,7 @@ pub struct KeyPool {
     due: mpsc::UnboundedSender<Due>,
     pub(super) served: Served,
     pub(super) storms: Storms,
+    pub(super) losses: Losses,
     /// Standings that changed since the journal last looked. Never locked on the way of a request that succeeds.
     changed: Mutex<Vec<Changed>>,
     journaled: bool,
@@ -215,6 +217,7 @@ impl KeyPool {
             due,
             served: Served::default(),
             storms: Storms::default(),
+            losses: Losses::default(),
             changed: Mutex::default(),
             journaled,
             last_resort: AtomicU64::new(0),
@@ -570,6 +573,7 @@ impl KeyPool {
             .stories()
             .iter()
             .filter(|(_, story)| matches!(story.effect, Effect::Invalid | Effect::Suspected))
+            .filter(|(_, story)| &*story.cause.rule != BY_OPERATOR)
             .map(|(index, story)| (story.tried, *index))
             .collect();
         list.sort_unstable();

@@ -31,6 +31,8 @@ use crate::keys::{Cause, Effect, Failure, Lease, Left, Need};
 use crate::refusal::{Refusal, Retry};
 use crate::telemetry::RequestLog;
 use crate::telemetry::counters::{Counters, End, Stripe};
+use crate::telemetry::failures::Failures;
+use crate::telemetry::models::Models;
 use crate::upstream::Upstream;
 use crate::upstream::client::Client;
 use crate::upstream::connect::Connector;
@@ -53,6 +55,12 @@ pub struct Common {
     pub admission: Arc<Admission>,
     /// What is counted.
     pub counters: Arc<Counters>,
+    /// Attempts that failed.
+    pub failures: Arc<Failures>,
+    /// What each model did.
+    pub models: Arc<Models>,
+    /// `USAGE`: whether answers are looked through for tokens.
+    pub usage: bool,
     /// How large and how slow a request may be.
     pub body_limits: BodyLimits,
     /// How long an upstream may take.
@@ -180,7 +188,7 @@ impl Proxy {
             Ok(answer) => answer,
             Err(refusal) => (refusal.answer().map(Payload::Whole), refusal.end),
         };
-        ending.answered(response.status(), end);
+        ending.answered(&response, end);
         response.map(|payload| Body::new(payload, ending))
     }
 
@@ -192,6 +200,7 @@ impl Proxy {
         request
             .check_target(&self.common.group.upstreams)
             .map_err(|error| Refusal::bad_request(error.to_string()))?;
+        ending.received(&request);
         self.attempts(request, ending).await
     }
 
@@ -209,6 +218,7 @@ impl Proxy {
                 .await
             {
                 Outcome::Answer(response, connection) if response.status().as_u16() < 400 => {
+                    ending.succeeded(&request, upstream);
                     let answer = answer::pass_on(response, &self.client, connection, lease.expose(), limits);
                     self.succeed(lease, upstream, &request, &mut so_far);
                     return Ok(answer);
@@ -216,9 +226,11 @@ impl Proxy {
                 Outcome::Answer(response, connection) => {
                     let answer =
                         Box::pin(Refused::read(response, &self.client, connection, &lease, limits)).await;
+                    ending.refused(&request, &lease, upstream, &answer);
                     self.refused(lease, upstream, answer, &request, &mut so_far)
                 }
                 Outcome::Failed(failed) => {
+                    ending.unanswered(&request, &lease, upstream, &failed);
                     let follow = self.failed(&request, &lease, upstream, &failed)?;
                     so_far.failure = Some(failed);
                     follow
