@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::validate;
+
 const AFTER_HELP: &str = "\
 Without a command, gpt-load serves.
 
@@ -17,8 +19,25 @@ Exit status:
   1  started, and failed later (healthcheck: not healthy; validate-keys: a bad key)
   2  wrong command line, configuration or keys file; nothing was started";
 
+const AFTER_VALIDATE_KEYS: &str = "\
+Each key is valid, limited, out of quota, invalid or unknown; an upstream's fault makes none invalid. An interrupted run
+is gone on with by the next one.
+
+Examples:
+  gpt-load validate-keys                          ask for the free list of models
+  gpt-load validate-keys --model gpt-4o-mini      ask for one token, which shows keys without credit too
+  gpt-load validate-keys --rate 20 --output /tmp/keys
+  gpt-load validate-keys --remove-invalid         rewrite the keys file, with a backup
+  gpt-load validate-keys --json | jq .summary
+
+Exit status:
+  0  no key is bad
+  1  a key is invalid or out of quota
+  2  nothing could be found out: wrong command line, configuration or keys file, or an upstream that is down
+  130  interrupted";
+
 /// Spreads OpenAI-compatible requests over many API keys
-#[derive(Clone, Debug, Parser, PartialEq, Eq)]
+#[derive(Clone, Debug, Parser, PartialEq)]
 #[command(name = "gpt-load", version, after_help = AFTER_HELP)]
 pub struct CommandLine {
     /// `None`: serve.
@@ -27,7 +46,7 @@ pub struct CommandLine {
 }
 
 /// What can be asked for instead of serving.
-#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
     /// Print the effective configuration, secrets hidden, and every problem
     Check,
@@ -37,7 +56,8 @@ pub enum Command {
     #[command(after_help = JUDGE_HELP)]
     Judge(Judge),
     /// Test every key of the keys file against the upstream
-    ValidateKeys,
+    #[command(after_help = AFTER_VALIDATE_KEYS)]
+    ValidateKeys(validate::Options),
 }
 
 const JUDGE_HELP: &str = "\
@@ -84,12 +104,13 @@ mod tests {
             (&["gpt-load"][..], Ok(None)),
             (&["gpt-load", "check"], Ok(Some(Command::Check))),
             (&["gpt-load", "healthcheck"], Ok(Some(Command::Healthcheck))),
-            (&["gpt-load", "validate-keys"], Ok(Some(Command::ValidateKeys))),
             (
                 &["gpt-load", "judge", "--json"],
                 Ok(Some(Command::Judge(Judge { file: None, status: None, headers: Vec::new(), json: true }))),
             ),
             (&["gpt-load", "judge", "--header", "a: b"], Err((ErrorKind::MissingRequiredArgument, 2))),
+            (&["gpt-load", "validate-keys", "--rate", "0"], Err((ErrorKind::ValueValidation, 2))),
+            (&["gpt-load", "validate-keys", "--concurrency", "5000"], Err((ErrorKind::ValueValidation, 2))),
             (&["gpt-load", "--version"], Err((ErrorKind::DisplayVersion, 0))),
             (&["gpt-load", "--help"], Err((ErrorKind::DisplayHelp, 0))),
             (&["gpt-load", "serve"], Err((ErrorKind::InvalidSubcommand, 2))),
@@ -99,6 +120,14 @@ mod tests {
             let read = CommandLine::try_parse_from(arguments).map(|line| line.command);
             assert_eq!(read.map_err(|error| (error.kind(), error.exit_code())), want, "{arguments:?}");
         }
+    }
+
+    #[test]
+    fn validate_keys_is_careful_unless_told_otherwise() {
+        let read = CommandLine::try_parse_from(["gpt-load", "validate-keys"]).unwrap().command;
+        let Some(Command::ValidateKeys(options)) = read else { panic!("another command") };
+        assert_eq!((options.concurrency, options.rate, options.model), (50, None, None));
+        assert!(!options.json && !options.remove_invalid && options.output == std::path::Path::new("."));
     }
 
     #[test]

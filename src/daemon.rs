@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{spawn_blocking, spawn_local};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::config::{Config, Format, Level, Log};
 use crate::group::{self, Group};
@@ -18,7 +18,8 @@ use crate::keys::file::{self, KeyFileError};
 use crate::keys::journal::{Journal, JournalError};
 use crate::keys::watch::Version;
 use crate::keys::{self, CooldownPolicy, Due, KeyPool, PoolPolicy, States, clock};
-use crate::monitor::Monitor;
+use crate::monitor::alert::Alert;
+use crate::monitor::{Monitor, series};
 use crate::proxy::admission::Admission;
 use crate::proxy::credentials::Tokens;
 use crate::proxy::revalidate::{Intervals, Revalidation};
@@ -27,6 +28,8 @@ use crate::server::cors::Cors;
 use crate::server::tls::{Acceptor, TlsError};
 use crate::server::{self, BindError, Blueprint, ClientTimes, Listeners, Phase};
 use crate::telemetry::counters::Counters;
+use crate::telemetry::failures::Failures;
+use crate::telemetry::models::Models;
 use crate::telemetry::{LogError, LogOptions, Logging};
 use crate::upstream::Upstreams;
 use crate::upstream::connect::{self, Connector};
@@ -129,9 +132,18 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
         Intervals::of(config.policy.key_revalidate_interval),
         config.timeouts.response,
     );
-    let background =
-        Background { group, connector: blueprint.connector, logging, phase, draining, revalidation };
-    Ok(runtime.block_on(background.run(due, version, signals, workers, config.timeouts.graceful_shutdown)))
+    let alert = config.insight.alert_webhook.clone();
+    let alert = alert.map(|webhook| Alert::new(webhook, blueprint.connector.clone()));
+    let Blueprint { connector, monitor, .. } = blueprint;
+    let background = Background { group, connector, monitor, logging, phase, draining, revalidation };
+    Ok(runtime.block_on(background.run(
+        due,
+        version,
+        alert,
+        signals,
+        workers,
+        config.timeouts.graceful_shutdown,
+    )))
 }
 
 fn blueprint(
@@ -143,25 +155,34 @@ fn blueprint(
     draining: &Arc<AtomicBool>,
     logging: &Logging,
 ) -> Blueprint {
-    let counters = Arc::new(Counters::new(config.listen.workers.get()));
+    let workers = config.listen.workers.get();
+    let counters = Arc::new(Counters::new(workers, config.upstreams.len()));
+    let failures = Arc::new(Failures::default());
+    let models = Arc::new(Models::new(workers));
     let admission = Arc::new(Admission::new(config.limits.max_concurrent_requests as usize));
     let admin = if config.auth.admin.is_empty() { &config.auth.tokens } else { &config.auth.admin };
     let monitor = Monitor {
         group: Arc::clone(&group),
         counters: Arc::clone(&counters),
+        failures: Arc::clone(&failures),
+        models: Arc::clone(&models),
+        series: Arc::default(),
         admission: Arc::clone(&admission),
         tokens: Tokens::new(admin.clone()),
         draining: Arc::clone(draining),
         checks: Arc::default(),
         lost_log_lines: logging.lost(),
         began: Instant::now(),
-        workers: config.listen.workers.get(),
+        workers,
     };
     let common = Common {
         group,
         tokens: Tokens::new(config.auth.tokens.clone()),
         admission,
         counters,
+        failures,
+        models,
+        usage: config.insight.usage,
         body_limits: BodyLimits {
             replay: config.limits.max_replay_body,
             total: config.limits.max_request_body,
@@ -233,6 +254,7 @@ impl Signals {
 struct Background {
     group: Arc<Group>,
     connector: Connector,
+    monitor: Monitor,
     logging: Logging,
     phase: watch::Sender<Phase>,
     draining: Arc<AtomicBool>,
@@ -244,6 +266,7 @@ impl Background {
         self,
         due: mpsc::UnboundedReceiver<Due>,
         version: Option<Version>,
+        alert: Option<Alert>,
         mut signals: Signals,
         workers: Vec<JoinHandle<usize>>,
         grace: Duration,
@@ -264,6 +287,7 @@ impl Background {
                 keys::watch::run(&this.group.keys_file, version, &reload),
                 group::keep_journal(Arc::clone(&this.group)),
                 this.revalidation.run(),
+                this.sample(alert),
             );
         };
         let mut housekeeping = std::pin::pin!(housekeeping);
@@ -304,6 +328,21 @@ impl Background {
                 tracing::warn!(connections = cut.unwrap_or_default(), "cut what was still running");
                 ExitCode::FAILURE
             }
+        }
+    }
+
+    /// Takes down how things stand, every few seconds, and calls if the pool runs low. Never returns.
+    async fn sample(&self, mut alert: Option<Alert>) {
+        let mut ticks = interval(series::STEP);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let now = self.monitor.snapshot();
+            if let Some(alert) = &mut alert {
+                let keys = now.keys;
+                Box::pin(alert.look(&self.monitor.series.forecast(now.clone()), keys)).await;
+            }
+            self.monitor.series.push(now);
         }
     }
 

@@ -26,4 +26,5 @@ pub mod refusal;
 pub mod server;
 pub mod telemetry;
 pub mod upstream;
+pub mod validate;
 pub mod verdict;

@@ -10,6 +10,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
+use super::census::{BY_OPERATOR, Losses};
 use super::file::KeyTable;
 use super::lease::Lease;
 use super::ration::Entry;
@@ -55,6 +56,7 @@ pub struct KeyPool {
     due: mpsc::UnboundedSender<Due>,
     pub(super) served: Served,
     pub(super) storms: Storms,
+    pub(super) losses: Losses,
     /// Standings that changed since the journal last looked. Never locked on the way of a request that succeeds.
     changed: Mutex<Vec<Changed>>,
     journaled: bool,
@@ -228,6 +230,7 @@ impl KeyPool {
             due,
             served: Served::default(),
             storms: Storms::default(),
+            losses: Losses::default(),
             changed: Mutex::default(),
             journaled,
             last_resort: AtomicU64::new(0),
@@ -600,7 +603,8 @@ impl KeyPool {
     pub fn condemned(&self) -> Vec<Condemned> {
         let (generation, now) = (self.generation.load_full(), self.now());
         let stories = generation.base.stories();
-        let condemned = stories.iter().filter_map(|(index, story)| {
+        let stories = stories.iter().filter(|(_, story)| &*story.cause.rule != BY_OPERATOR);
+        let condemned = stories.filter_map(|(index, story)| {
             let suspected = match story.effect {
                 Effect::Suspected => true,
                 Effect::Invalid => false,

@@ -106,6 +106,8 @@ pub struct Launch<'a> {
 pub struct Ended {
     pub status: Option<i32>,
     pub output: String,
+    /// Where it ran; gone with this.
+    pub folder: TempDir,
 }
 
 impl<'a> Launch<'a> {
@@ -193,7 +195,7 @@ impl<'a> Launch<'a> {
         let output = output.lines.lock().unwrap().join("\n");
         assert!(status.is_some(), "it did not end by itself:\n{output}");
         no_secret_in(&output, &self.secrets());
-        Ended { status: status.and_then(|status| status.code()), output }
+        Ended { status: status.and_then(|status| status.code()), output, folder: self.folder }
     }
 
     /// Starts it and waits until it serves.
