@@ -10,21 +10,26 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{spawn_blocking, spawn_local};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::config::{Config, Format, Level, Log};
 use crate::group::{self, Group};
 use crate::keys::file::{self, KeyFileError};
+use crate::keys::journal::{Journal, JournalError};
 use crate::keys::watch::Version;
 use crate::keys::{self, CooldownPolicy, Due, KeyPool, PoolPolicy, States, clock};
-use crate::monitor::Monitor;
+use crate::monitor::alert::Alert;
+use crate::monitor::{Monitor, series};
 use crate::proxy::admission::Admission;
 use crate::proxy::credentials::Tokens;
+use crate::proxy::revalidate::{Intervals, Revalidation};
 use crate::proxy::{BodyLimits, Common, Times};
 use crate::server::cors::Cors;
 use crate::server::tls::{Acceptor, TlsError};
 use crate::server::{self, BindError, Blueprint, ClientTimes, Listeners, Phase};
 use crate::telemetry::counters::Counters;
+use crate::telemetry::failures::Failures;
+use crate::telemetry::models::Models;
 use crate::telemetry::{LogError, LogOptions, Logging};
 use crate::upstream::Upstreams;
 use crate::upstream::connect::{self, Connector};
@@ -50,6 +55,9 @@ pub enum StartError {
     /// The port can't be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The journal can't be kept.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The system gives no threads or signals.
     #[error("the system refuses what gpt-load needs to run: {0}")]
     System(#[from] std::io::Error),
@@ -75,9 +83,6 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    if config.state_file.is_some() {
-        tracing::warn!("STATE_FILE is set, but this version keeps key states in memory only");
-    }
     group::warn(&file);
     let keys = file.keys.len();
     let policy = PoolPolicy {
@@ -90,12 +95,16 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     };
     let start = usize::try_from(config.start_index).unwrap_or(usize::MAX);
     let (pool, due) = KeyPool::new(file.keys, policy, start, config.state_file.is_some());
+    let upstreams = config.upstreams.iter().map(ToString::to_string).collect();
+    let journal =
+        config.state_file.as_deref().map(|path| Journal::open(path, upstreams, &pool)).transpose()?;
     let group = Arc::new(Group {
         keys: pool,
         upstreams: Upstreams::new(config.upstreams.clone()),
         max_retries: config.policy.max_retries,
         max_key_wait: config.policy.max_key_wait,
         keys_file: config.keys_file.clone(),
+        journal,
     });
     let (phase, heard) = watch::channel(Phase::default());
     let address = listeners.address();
@@ -116,8 +125,25 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     if config.auth.tokens.is_empty() && !address.ip().is_loopback() {
         tracing::warn!(address = %address, "anyone who can reach this address can use your keys: set AUTH_KEY");
     }
-    let background = Background { group, connector: blueprint.connector, logging, phase, draining };
-    Ok(runtime.block_on(background.run(due, version, signals, workers, config.timeouts.graceful_shutdown)))
+    let revalidation = Revalidation::new(
+        Arc::clone(&group),
+        &blueprint.connector,
+        Arc::clone(&blueprint.monitor.checks),
+        Intervals::of(config.policy.key_revalidate_interval),
+        config.timeouts.response,
+    );
+    let alert = config.insight.alert_webhook.clone();
+    let alert = alert.map(|webhook| Alert::new(webhook, blueprint.connector.clone()));
+    let Blueprint { connector, monitor, .. } = blueprint;
+    let background = Background { group, connector, monitor, logging, phase, draining, revalidation };
+    Ok(runtime.block_on(background.run(
+        due,
+        version,
+        alert,
+        signals,
+        workers,
+        config.timeouts.graceful_shutdown,
+    )))
 }
 
 fn blueprint(
@@ -129,24 +155,34 @@ fn blueprint(
     draining: &Arc<AtomicBool>,
     logging: &Logging,
 ) -> Blueprint {
-    let counters = Arc::new(Counters::new(config.listen.workers.get()));
+    let workers = config.listen.workers.get();
+    let counters = Arc::new(Counters::new(workers, config.upstreams.len()));
+    let failures = Arc::new(Failures::default());
+    let models = Arc::new(Models::new(workers));
     let admission = Arc::new(Admission::new(config.limits.max_concurrent_requests as usize));
     let admin = if config.auth.admin.is_empty() { &config.auth.tokens } else { &config.auth.admin };
     let monitor = Monitor {
         group: Arc::clone(&group),
         counters: Arc::clone(&counters),
+        failures: Arc::clone(&failures),
+        models: Arc::clone(&models),
+        series: Arc::default(),
         admission: Arc::clone(&admission),
         tokens: Tokens::new(admin.clone()),
         draining: Arc::clone(draining),
+        checks: Arc::default(),
         lost_log_lines: logging.lost(),
         began: Instant::now(),
-        workers: config.listen.workers.get(),
+        workers,
     };
     let common = Common {
         group,
         tokens: Tokens::new(config.auth.tokens.clone()),
         admission,
         counters,
+        failures,
+        models,
+        usage: config.insight.usage,
         body_limits: BodyLimits {
             replay: config.limits.max_replay_body,
             total: config.limits.max_request_body,
@@ -218,9 +254,11 @@ impl Signals {
 struct Background {
     group: Arc<Group>,
     connector: Connector,
+    monitor: Monitor,
     logging: Logging,
     phase: watch::Sender<Phase>,
     draining: Arc<AtomicBool>,
+    revalidation: Revalidation,
 }
 
 impl Background {
@@ -228,6 +266,7 @@ impl Background {
         self,
         due: mpsc::UnboundedReceiver<Due>,
         version: Option<Version>,
+        alert: Option<Alert>,
         mut signals: Signals,
         workers: Vec<JoinHandle<usize>>,
         grace: Duration,
@@ -246,6 +285,9 @@ impl Background {
             tokio::join!(
                 clock::run(&this.group.keys, due),
                 keys::watch::run(&this.group.keys_file, version, &reload),
+                group::keep_journal(Arc::clone(&this.group)),
+                this.revalidation.run(),
+                this.sample(alert),
             );
         };
         let mut housekeeping = std::pin::pin!(housekeeping);
@@ -276,6 +318,7 @@ impl Background {
             () = signals.end() => self.cut(workers).await,
             () = &mut housekeeping => Ok(0),
         };
+        self.group.write_journal();
         match cut {
             Ok(0) => {
                 tracing::info!("drained");
@@ -285,6 +328,21 @@ impl Background {
                 tracing::warn!(connections = cut.unwrap_or_default(), "cut what was still running");
                 ExitCode::FAILURE
             }
+        }
+    }
+
+    /// Takes down how things stand, every few seconds, and calls if the pool runs low. Never returns.
+    async fn sample(&self, mut alert: Option<Alert>) {
+        let mut ticks = interval(series::STEP);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let now = self.monitor.snapshot();
+            if let Some(alert) = &mut alert {
+                let keys = now.keys;
+                Box::pin(alert.look(&self.monitor.series.forecast(now.clone()), keys)).await;
+            }
+            self.monitor.series.push(now);
         }
     }
 

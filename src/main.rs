@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use gpt_load::cli::{Command, CommandLine};
 use gpt_load::config::{Config, ConfigErrors, Loaded};
-use gpt_load::{config, daemon, healthcheck};
+use gpt_load::{config, daemon, healthcheck, judge, validate};
 
 /// Nothing was started: wrong configuration, keys file, port or certificate (spec §2).
 const UNUSABLE: u8 = 2;
@@ -17,9 +17,15 @@ fn main() -> ExitCode {
         None => serve(),
         Some(Command::Check) => check(),
         Some(Command::Healthcheck) => health(),
-        Some(Command::ValidateKeys) => unusable(
-            "validate-keys arrives with a later version; `gpt-load check` looks at the keys file's form",
-        ),
+        Some(Command::Judge(what)) => match judge::report(&what) {
+            Ok(report) => {
+                // A reader that has seen enough is no error.
+                let _ = writeln!(io::stdout(), "{report}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => unusable(error),
+        },
+        Some(Command::ValidateKeys(options)) => validate_keys(&options),
     }
 }
 
@@ -53,6 +59,13 @@ fn health() -> ExitCode {
             let _ = writeln!(io::stderr(), "{error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn validate_keys(options: &validate::Options) -> ExitCode {
+    match load() {
+        Ok(loaded) => validate::validate(options, &loaded.config).unwrap_or_else(unusable),
+        Err(errors) => unusable(errors),
     }
 }
 

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 
+pub use crate::monitor::alert::Webhook;
 pub use crate::server::cors::Allowed;
 pub use documents::{Language, env_example, readme_table};
 pub use environment::Origin;
@@ -32,13 +33,13 @@ use crate::upstream::outbound::{Exception, Outbound, OutboundProxy};
 use environment::Environment;
 use reader::Reader;
 use variables::{
-    ADMIN_KEY, ALL_PROXY, ALLOW_CREDENTIALS, ALLOWED_HEADERS, ALLOWED_METHODS, ALLOWED_ORIGINS, AUTH_KEY,
-    BLACKLIST_THRESHOLD, ENABLE_CORS, ENABLE_GZIP, HOST, HTTP_PROXY, HTTPS_PROXY, IDLE_CONN_TIMEOUT,
-    KEY_COOLDOWN, KEY_COOLDOWN_MAX, KEY_REVALIDATE_INTERVAL, KEYS_FILE, LOG_ENABLE_FILE, LOG_ENABLE_REQUEST,
-    LOG_FILE_PATH, LOG_FORMAT, LOG_LEVEL, MAX_CONCURRENT_REQUESTS, MAX_KEY_WAIT, MAX_REPLAY_BODY,
-    MAX_REQUEST_BODY, MAX_RETRIES, NO_PROXY, OPENAI_BASE_URL, PORT, REQUEST_TIMEOUT, RESPONSE_TIMEOUT,
-    SERVER_GRACEFUL_SHUTDOWN_TIMEOUT, SERVER_IDLE_TIMEOUT, SERVER_READ_TIMEOUT, SERVER_WRITE_TIMEOUT,
-    START_INDEX, STATE_FILE, TLS_CERT_FILE, TLS_KEY_FILE, WORKERS,
+    ADMIN_KEY, ALERT_WEBHOOK, ALL_PROXY, ALLOW_CREDENTIALS, ALLOWED_HEADERS, ALLOWED_METHODS,
+    ALLOWED_ORIGINS, AUTH_KEY, BLACKLIST_THRESHOLD, ENABLE_CORS, ENABLE_GZIP, HOST, HTTP_PROXY, HTTPS_PROXY,
+    IDLE_CONN_TIMEOUT, KEY_COOLDOWN, KEY_COOLDOWN_MAX, KEY_REVALIDATE_INTERVAL, KEYS_FILE, LOG_ENABLE_FILE,
+    LOG_ENABLE_REQUEST, LOG_FILE_PATH, LOG_FORMAT, LOG_LEVEL, MAX_CONCURRENT_REQUESTS, MAX_KEY_WAIT,
+    MAX_REPLAY_BODY, MAX_REQUEST_BODY, MAX_RETRIES, NO_PROXY, OPENAI_BASE_URL, PORT, REQUEST_TIMEOUT,
+    RESPONSE_TIMEOUT, SERVER_GRACEFUL_SHUTDOWN_TIMEOUT, SERVER_IDLE_TIMEOUT, SERVER_READ_TIMEOUT,
+    SERVER_WRITE_TIMEOUT, START_INDEX, STATE_FILE, TLS_CERT_FILE, TLS_KEY_FILE, USAGE, WORKERS,
 };
 
 /// Everything that can be set, as the rooms of the house take it.
@@ -68,8 +69,19 @@ pub struct Config {
     pub gzip: bool,
     /// What browsers are told; `None`: nothing.
     pub cors: Option<Cors>,
+    /// What operators see of us.
+    pub insight: Insight,
     /// What is logged.
     pub log: Log,
+}
+
+/// What operators see of us, beyond what they ask for.
+#[derive(Clone, Debug)]
+pub struct Insight {
+    /// Whether tokens are counted.
+    pub usage: bool,
+    /// Who is told before the pool is empty.
+    pub alert_webhook: Option<Webhook>,
 }
 
 /// Where we listen, and with how many threads.
@@ -264,6 +276,7 @@ impl Config {
         let timeouts = Timeouts::read(reader);
         let gzip = reader.read(&ENABLE_GZIP, values::flag);
         let cors = Cors::read(reader);
+        let insight = Insight::read(reader);
         let log = Log::read(reader);
         let config = Self {
             listen: listen?,
@@ -278,6 +291,7 @@ impl Config {
             timeouts: timeouts?,
             gzip: gzip?,
             cors: cors?,
+            insight: insight?,
             log: log?,
         };
         config.refuse_shared_files(reader);
@@ -438,6 +452,14 @@ impl Cors {
         }
         let cors = Self { origins, methods: methods?, headers: headers?, credentials };
         Some(enabled.then_some(cors))
+    }
+}
+
+impl Insight {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let usage = reader.read(&USAGE, values::flag);
+        let alert_webhook = reader.read_optional(&ALERT_WEBHOOK, values::webhook);
+        Some(Self { usage: usage?, alert_webhook: alert_webhook? })
     }
 }
 

@@ -50,6 +50,8 @@ pub enum Group {
     Timeouts,
     /// What browsers and compression need.
     CorsAndGzip,
+    /// What operators see of us.
+    Insight,
     /// What is logged, how and where.
     Logs,
 }
@@ -66,6 +68,7 @@ impl Group {
             Self::Limits => ("Limits", "限额"),
             Self::Timeouts => ("Timeouts, in seconds", "超时（单位：秒）"),
             Self::CorsAndGzip => ("CORS and compression", "跨域与压缩"),
+            Self::Insight => ("Insight", "可观测性"),
             Self::Logs => ("Logs", "日志"),
         }
     }
@@ -227,6 +230,15 @@ variables! {
         ENABLE_GZIP = "true" Open accepted::FLAG,
             "Compress answers for clients that accept it; never event streams.",
             "为支持的客户端压缩响应；事件流从不压缩。";
+    }
+
+    Insight {
+        USAGE = "true" Open accepted::FLAG,
+            "Read how many tokens answers say they cost, as they pass.",
+            "在响应经过时读取其中声明的 token 用量。";
+        ALERT_WEBHOOK = "" Secret accepted::WEBHOOK,
+            "URL that is told, by a POST with JSON, before the pool runs out of keys, and when it is well again.",
+            "密钥池即将耗尽以及恢复正常时，以 JSON POST 通知的 URL。";
     }
 
     Logs {

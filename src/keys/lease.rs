@@ -317,6 +317,9 @@ impl Here {
         if base.is_none() {
             self.generation.spread(self.index);
         }
+        if before.is_available() {
+            pool.losses.note(effect, base.is_some());
+        }
         before.is_available()
     }
 

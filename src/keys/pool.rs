@@ -10,6 +10,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
+use super::census::{BY_OPERATOR, Losses};
 use super::file::KeyTable;
 use super::lease::Lease;
 use super::ration::Entry;
@@ -55,6 +56,7 @@ pub struct KeyPool {
     due: mpsc::UnboundedSender<Due>,
     pub(super) served: Served,
     pub(super) storms: Storms,
+    pub(super) losses: Losses,
     /// Standings that changed since the journal last looked. Never locked on the way of a request that succeeds.
     changed: Mutex<Vec<Changed>>,
     journaled: bool,
@@ -106,7 +108,7 @@ pub(super) enum What {
 }
 
 /// A standing that changed: the key's text is looked up when the journal is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Changed {
     /// The key's place in the file.
     pub index: u32,
@@ -155,6 +157,19 @@ pub struct Blacklisted {
     pub cooldowns: u32,
     /// Why.
     pub cause: Cause,
+}
+
+/// A key that is out until it is found to be good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Condemned {
+    /// Its place in the file.
+    pub index: u32,
+    /// It is only suspected: most of the pool was told the same.
+    pub suspected: bool,
+    /// How long ago it was last tried.
+    pub tried_ago: Duration,
+    /// The upstream that told so.
+    pub upstream: Option<usize>,
 }
 
 impl Generation {
@@ -215,6 +230,7 @@ impl KeyPool {
             due,
             served: Served::default(),
             storms: Storms::default(),
+            losses: Losses::default(),
             changed: Mutex::default(),
             journaled,
             last_resort: AtomicU64::new(0),
@@ -324,11 +340,17 @@ impl KeyPool {
         Some(self.probe(generation, model, index))
     }
 
-    /// A lease on a certain key, whether it is out or not, to find out whether it works: for a revalidation.
+    /// A lease on a certain key, whether it is out or not, to find out whether it works: for a revalidation. The key
+    /// counts as tried, whatever comes of it.
     pub fn probe_key(&self, index: u32) -> Option<Lease<'_>> {
         let generation = self.generation.load();
-        let exists = (index as usize) < generation.base.rotation.len();
-        exists.then(|| self.probe(generation, None, index))
+        if index as usize >= generation.base.rotation.len() {
+            return None;
+        }
+        if let Some(story) = generation.base.stories().get_mut(&index) {
+            *story = Arc::new(Story { tried: self.now(), ..(**story).clone() });
+        }
+        Some(self.probe(generation, None, index))
     }
 
     fn probe(&self, generation: Guard<Arc<Generation>>, model: Option<Arc<Roster>>, index: u32) -> Lease<'_> {
@@ -440,6 +462,9 @@ impl KeyPool {
             }
         }
         self.storms.clear();
+        for (index, story) in new.base.stories().iter() {
+            self.resume_storm(*index, story);
+        }
         self.announce(Due::Replaced);
         // Whoever waited on the old rosters looks again.
         old.each(|roster, _| roster.wake_all());
@@ -534,6 +559,9 @@ impl KeyPool {
             tried: self.now(),
             cause: told.cause.clone(),
         };
+        if told.model.is_none() {
+            self.resume_storm(told.index, &story);
+        }
         let set = |roster: &Roster, base: Option<&Roster>| {
             roster.stories().insert(told.index, Arc::new(story));
             roster.change(told.index, base, |_| standing);
@@ -547,6 +575,12 @@ impl KeyPool {
             Some(model) => set(&self.roster_for(&generation, model), Some(&generation.base)),
         }
         self.note_change(told.index, told.model.as_deref());
+    }
+
+    fn resume_storm(&self, index: u32, story: &Story) {
+        if let (Effect::Suspected, Some(upstream)) = (story.effect, story.cause.upstream) {
+            self.storms.resume(upstream, index, story.since);
+        }
     }
 
     /// Puts a key back into rotation, in every respect.
@@ -565,24 +599,26 @@ impl KeyPool {
         generation.spread(index);
     }
 
-    /// The keys that are out for good, or under suspicion of it, and when each was last tried: oldest first.
-    pub fn condemned(&self) -> Vec<u32> {
-        let generation = self.generation.load_full();
-        let mut list: Vec<(Millis, u32)> = generation
-            .base
-            .stories()
-            .iter()
-            .filter(|(_, story)| matches!(story.effect, Effect::Invalid | Effect::Suspected))
-            .map(|(index, story)| (story.tried, *index))
-            .collect();
-        list.sort_unstable();
-        list.into_iter().map(|(_, index)| index).collect()
+    /// The keys that are out for good, or under suspicion of it.
+    pub fn condemned(&self) -> Vec<Condemned> {
+        let (generation, now) = (self.generation.load_full(), self.now());
+        let stories = generation.base.stories();
+        let stories = stories.iter().filter(|(_, story)| &*story.cause.rule != BY_OPERATOR);
+        let condemned = stories.filter_map(|(index, story)| {
+            let suspected = match story.effect {
+                Effect::Suspected => true,
+                Effect::Invalid => false,
+                _ => return None,
+            };
+            let tried_ago = Duration::from_millis(now.0.saturating_sub(story.tried.0));
+            Some(Condemned { index: *index, suspected, tried_ago, upstream: story.cause.upstream })
+        });
+        condemned.collect()
     }
 
-    /// How long ago a key that is out was last tried.
-    pub fn tried_ago(&self, index: u32) -> Option<Duration> {
-        let story = self.generation.load().base.story(index)?;
-        Some(Duration::from_millis(self.now().0.saturating_sub(story.tried.0)))
+    /// Whether there is a change that nobody has taken.
+    pub fn has_changes(&self) -> bool {
+        !self.changed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// What changed since this was last asked.

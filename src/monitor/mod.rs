@@ -1,5 +1,10 @@
 //! The paths that tell the daemon's state (spec §10): ours alone, they never fall through to the proxy.
 
+pub mod alert;
+mod metrics;
+mod process;
+pub mod series;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -13,13 +18,19 @@ use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
+use self::process::Process;
+use self::series::{Series, Snapshot};
 use crate::group::Group;
 use crate::keys::{Blacklisted, States};
 use crate::proxy::admission::Admission;
 use crate::proxy::credentials::Tokens;
+use crate::proxy::revalidate::{Checks, Found};
 use crate::refusal::Refusal;
 use crate::telemetry::Lost;
 use crate::telemetry::counters::{Counters, End};
+use crate::telemetry::failures::Failures;
+use crate::telemetry::histogram::{Distribution, FIRST_TOKEN, Histogram};
+use crate::telemetry::models::Models;
 use crate::upstream::Upstream;
 
 /// What the monitoring paths look at.
@@ -29,12 +40,20 @@ pub struct Monitor {
     pub group: Arc<Group>,
     /// What was counted.
     pub counters: Arc<Counters>,
+    /// Attempts that failed.
+    pub failures: Arc<Failures>,
+    /// What each model did.
+    pub models: Arc<Models>,
+    /// The last hour.
+    pub series: Arc<Series>,
     /// What is running.
     pub admission: Arc<Admission>,
     /// `ADMIN_KEY`, or `AUTH_KEY` where that is not set.
     pub tokens: Tokens,
     /// Whether the process drains.
     pub draining: Arc<AtomicBool>,
+    /// What re-checks of keys came to.
+    pub checks: Arc<Checks>,
     /// Log lines that were lost.
     pub lost_log_lines: Lost,
     /// Since when it serves.
@@ -58,7 +77,9 @@ pub enum Page {
     Blacklist,
     /// `/reset-keys`
     ResetKeys,
-    /// `/metrics` and `/dashboard`: ours, and to come.
+    /// `/metrics`
+    Metrics,
+    /// `/dashboard`: ours, and to come.
     Unbuilt,
 }
 
@@ -72,7 +93,8 @@ impl Page {
             "/stats" => Self::Stats,
             "/blacklist" => Self::Blacklist,
             "/reset-keys" => Self::ResetKeys,
-            "/metrics" | "/dashboard" => Self::Unbuilt,
+            "/metrics" => Self::Metrics,
+            "/dashboard" => Self::Unbuilt,
             _ => return None,
         })
     }
@@ -115,6 +137,7 @@ impl Monitor {
             Page::Readyz => self.readyz(),
             Page::Stats => json_response(StatusCode::OK, &self.stats()),
             Page::Blacklist => self.blacklist().await?,
+            Page::Metrics => self.metrics(),
             Page::ResetKeys => self.reset_keys(&parts.headers).await?,
             Page::Unbuilt => {
                 let message = "This version does not have this page yet.";
@@ -204,8 +227,16 @@ impl Monitor {
                 "healed": self.counters.healed(),
                 "failures": failures,
             },
+            "revalidation": {
+                "checked": self.checks.checked(),
+                "restored": self.checks.count(Found::Restored),
+                "confirmed": self.checks.count(Found::Confirmed),
+                "inconclusive": self.checks.count(Found::Inconclusive),
+                "last_run": self.checks.last_run().map(rfc3339),
+            },
             "upstreams": upstreams,
-            "memory": memory(),
+            "usage": self.usage(),
+            "memory": Process::look().memory(),
             "system": {
                 "version": env!("CARGO_PKG_VERSION"),
                 "pid": std::process::id(),
@@ -217,6 +248,45 @@ impl Monitor {
             },
             "timestamp": now(),
         })
+    }
+
+    /// Tokens by model.
+    fn usage(&self) -> Value {
+        let models = self.models.all();
+        let each = models.iter().map(|model| {
+            json!({
+                "model": model.name,
+                "operation": model.operation.name(),
+                "provider": model.provider,
+                "requests": model.durations().count(),
+                "input_tokens": model.input().sum,
+                "output_tokens": model.output().sum,
+                "cached_tokens": model.cached(),
+            })
+        });
+        Value::Array(each.collect())
+    }
+
+    /// Everything that is looked at over time, as it stands now.
+    pub fn snapshot(&self) -> Snapshot {
+        let models = self.models.all();
+        let empty = || Distribution::of(&FIRST_TOKEN, [&Histogram::new(&FIRST_TOKEN)]);
+        let first_tokens = models.iter().map(|model| model.first_tokens()).fold(empty(), Distribution::and);
+        Snapshot {
+            at: SystemTime::now(),
+            requests: self.counters.ended_in_all(),
+            succeeded: self.counters.ended(End::Success),
+            healed: self.counters.healed(),
+            attempts: self.counters.attempts(),
+            running: self.admission.running(),
+            waiting: self.group.keys.waiting(),
+            keys: self.group.keys.counts(),
+            input_tokens: models.iter().map(|model| model.input().sum).sum(),
+            output_tokens: models.iter().map(|model| model.output().sum).sum(),
+            durations: self.counters.durations(),
+            first_tokens,
+            losses: Arc::new(self.group.keys.losses()),
+        }
     }
 
     async fn blacklist(&self) -> Result<Response<Bytes>, Refusal> {
@@ -315,17 +385,6 @@ fn uptime(elapsed: Duration) -> String {
         (0, minutes, seconds) => format!("{minutes}m{seconds}s"),
         (hours, minutes, seconds) => format!("{hours}h{minutes}m{seconds}s"),
     }
-}
-
-/// What the process occupies, from `/proc` (zeros where there is none).
-fn memory() -> Value {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let bytes = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let kib = line.and_then(|line| line.split_whitespace().find_map(|word| word.parse::<u64>().ok()));
-        kib.unwrap_or(0) * 1024
-    };
-    json!({ "rss_bytes": bytes("VmRSS:"), "peak_rss_bytes": bytes("VmHWM:"), "virtual_bytes": bytes("VmSize:") })
 }
 
 #[cfg(test)]

@@ -133,7 +133,7 @@ impl Stream {
             Some(Err(cause)) => {
                 self.dialect = None;
                 let mut told = BytesMut::new();
-                if self.tail != *b"\n\n" {
+                if !matches!(&self.tail, b"\n\n" | b"\r\n") {
                     // The event that it broke off in ends here.
                     told.extend_from_slice(b"\n\n");
                 }
@@ -252,7 +252,7 @@ impl http_body::Body for Body {
             Poll::Ready(None) => this.finish(),
             Poll::Ready(Some(Ok(frame))) => {
                 if let (Some(ending), Some(data)) = (&mut this.ending, frame.data_ref()) {
-                    ending.sent(data.len());
+                    ending.sent(data);
                 }
                 // hyper does not ask again after the last frame of a body whose end is known.
                 if this.is_end() {

@@ -11,6 +11,7 @@ mod dialect;
 mod ending;
 mod headers;
 mod refused;
+pub mod revalidate;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -35,6 +36,8 @@ use crate::keys::{Cause, Effect, Failure, Lease, Left, Need};
 use crate::refusal::{Refusal, Retry};
 use crate::telemetry::RequestLog;
 use crate::telemetry::counters::{Counters, End, Stripe};
+use crate::telemetry::failures::Failures;
+use crate::telemetry::models::Models;
 use crate::upstream::Upstream;
 use crate::upstream::client::Client;
 use crate::upstream::connect::Connector;
@@ -57,6 +60,12 @@ pub struct Common {
     pub admission: Arc<Admission>,
     /// What is counted.
     pub counters: Arc<Counters>,
+    /// Attempts that failed.
+    pub failures: Arc<Failures>,
+    /// What each model did.
+    pub models: Arc<Models>,
+    /// `USAGE`: whether answers are looked through for tokens.
+    pub usage: bool,
     /// How large and how slow a request may be.
     pub body_limits: BodyLimits,
     /// How long an upstream may take.
@@ -184,7 +193,7 @@ impl Proxy {
             Ok(answer) => answer,
             Err(refusal) => (refusal.answer().map(Payload::Whole), refusal.end),
         };
-        ending.answered(response.status(), end);
+        ending.answered(&response, end);
         response.map(|payload| Body::new(payload, ending))
     }
 
@@ -196,6 +205,7 @@ impl Proxy {
         request
             .check_target(&self.common.group.upstreams)
             .map_err(|error| Refusal::bad_request(error.to_string()))?;
+        ending.received(&request);
         self.attempts(request, ending).await
     }
 
@@ -217,6 +227,7 @@ impl Proxy {
                         answer::begin(response, &self.client, connection, lease.expose(), limits);
                     match beginning::look(&parts, &mut stream, request.harmless).await {
                         Beginning::Healthy => {
+                            ending.succeeded(&request, upstream);
                             self.succeed(lease, upstream, &request, &parts.headers, &mut so_far);
                             if is_event_stream(&parts.headers) {
                                 stream.speaks(Dialect::of_path(request.path()));
@@ -238,9 +249,11 @@ impl Proxy {
                 Outcome::Answer(response, connection) => {
                     let answer =
                         Box::pin(Refused::read(response, &self.client, connection, &lease, limits)).await;
+                    ending.refused(&request, &lease, upstream, &answer);
                     self.refused(lease, upstream, answer, &request, &mut so_far)
                 }
                 Outcome::Failed(failed) => {
+                    ending.unanswered(&request, &lease, upstream, &failed);
                     let follow = self.failed(&request, &lease, upstream, &failed)?;
                     so_far.failure = Some(failed);
                     follow
@@ -265,6 +278,9 @@ impl Proxy {
     /// A key that this request has not tried, while there is one, and an upstream other than the one that failed. Waits
     /// for a key, if one is due in time.
     async fn lease(&self, request: &Try, so_far: &SoFar<'_>) -> Option<(Lease<'_>, &Upstream)> {
+        if so_far.client_gives_up.is_some_and(|end| end <= Instant::now()) {
+            return None;
+        }
         let group = &self.common.group;
         let need = Need { not: &so_far.tried, model: request.model() };
         let lease = match group.keys.lease(need) {

@@ -23,6 +23,8 @@ use crate::telemetry::counters::End;
 
 /// More headers than this are an attack (spec §4). HTTP/1.1 has the same limit from hyper.
 const HEADERS_MAX: usize = 100;
+/// A larger head too, in bytes.
+pub(super) const HEAD_MAX: usize = 64 * 1024;
 
 /// The front of one worker.
 pub(super) struct Front {
@@ -89,12 +91,8 @@ impl Front {
     }
 
     async fn proxied(&self, request: Request<Incoming>) -> Response<Content> {
-        if request.headers().len() > HEADERS_MAX {
-            let message = format!("The request has more than {HEADERS_MAX} headers.");
-            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            return Refusal::new(status, "too_many_headers", End::BadRequest, message)
-                .answer()
-                .map(Content::Own);
+        if let Some(refusal) = too_large(&request) {
+            return refusal.answer().map(Content::Own);
         }
         if request.method() == Method::CONNECT {
             let message = "gpt-load is no forward proxy: set it as your SDK's base_url.";
@@ -108,6 +106,25 @@ impl Front {
             None => Refusal::internal().answer().map(Content::Own),
         }
     }
+}
+
+/// The refusal of a head that is over a limit. hyper looks at the size only while a head is not whole: what one read
+/// completes may be larger.
+fn too_large(request: &Request<Incoming>) -> Option<Refusal> {
+    let (headers, uri) = (request.headers(), request.uri());
+    let (code, message) = if headers.len() > HEADERS_MAX {
+        ("too_many_headers", format!("The request has more than {HEADERS_MAX} headers."))
+    } else {
+        // As they stand in HTTP/1.1: a colon, a space and a line's end each.
+        let fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+        let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
+        if target + fields.sum::<usize>() <= HEAD_MAX {
+            return None;
+        }
+        ("head_too_large", format!("The request's head is larger than {HEAD_MAX} bytes."))
+    };
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    Some(Refusal::new(status, code, End::BadRequest, message))
 }
 
 /// What a future gives, or `None` if it panics.

@@ -1,9 +1,13 @@
 //! Logs and counters. Knows nothing of requests, keys or HTTP but what it is told.
 
 pub mod counters;
+pub mod failures;
 mod format;
+pub mod histogram;
+pub mod models;
 mod request_line;
 mod sink;
+pub mod usage;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;

@@ -103,9 +103,16 @@ pub(super) fn resets_without_remaining(headers: &HeaderMap) -> impl Iterator<Ite
 
 /// Told from a name's beginning: nearly every header fails at its first bytes.
 fn is_of_limit(name: &str) -> bool {
-    ["x-ratelimit-", "ratelimit", "anthropic-ratelimit-", "x-tokenlimit-", "x-rate-limit-"]
-        .iter()
-        .any(|beginning| name.starts_with(beginning))
+    match name.as_bytes().first() {
+        Some(b'x') => {
+            name.starts_with("x-ratelimit-")
+                || name.starts_with("x-tokenlimit-")
+                || name.starts_with("x-rate-limit-")
+        }
+        Some(b'a') => name.starts_with("anthropic-ratelimit-"),
+        Some(b'r') => name.starts_with("ratelimit"),
+        _ => false,
+    }
 }
 
 /// What is left by this header: never less than nothing. Less than nothing is how Azure says "no limit".

@@ -8,6 +8,7 @@
     clippy::print_stdout,
     clippy::string_slice,
     clippy::needless_pass_by_value,
+    clippy::format_collect,
     unreachable_pub,
     reason = "tests"
 )]
@@ -22,6 +23,9 @@ mod heart;
 mod keys_file;
 mod limits;
 mod logs;
+mod metrics;
 mod monitoring;
 mod process;
+mod recovery;
+mod validate_keys;
 mod waiting;

@@ -167,7 +167,9 @@ fn limits_that_are_told_ahead_are_never_run_into() {
                 })
             })
             .collect();
-        clients.into_iter().for_each(|client| client.join().unwrap());
+        for client in clients {
+            client.join().unwrap();
+        }
         assert_eq!(refused_with_429(&mock, &[A, B]), 0, "{dialect}");
     }
 }

@@ -17,7 +17,7 @@ use mock_provider::{Mock, Options, Play};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub use client::{Answer, Ask, Stream};
+pub use client::{Answer, Ask};
 pub use raw::Raw;
 
 /// Keys that the mock provider has no play for until a test gives them one. Long enough to have a preview.
@@ -106,6 +106,8 @@ pub struct Launch<'a> {
 pub struct Ended {
     pub status: Option<i32>,
     pub output: String,
+    /// Where it ran; gone with this.
+    pub folder: TempDir,
 }
 
 impl<'a> Launch<'a> {
@@ -187,11 +189,13 @@ impl<'a> Launch<'a> {
             child.kill().unwrap();
             child.wait().unwrap();
         }
-        readers.into_iter().for_each(|reader| reader.join().unwrap());
+        for reader in readers {
+            reader.join().unwrap();
+        }
         let output = output.lines.lock().unwrap().join("\n");
         assert!(status.is_some(), "it did not end by itself:\n{output}");
         no_secret_in(&output, &self.secrets());
-        Ended { status: status.and_then(|status| status.code()), output }
+        Ended { status: status.and_then(|status| status.code()), output, folder: self.folder }
     }
 
     /// Starts it and waits until it serves.
@@ -249,11 +253,6 @@ impl GptLoad {
 
     pub fn keys_file(&self) -> PathBuf {
         self.folder.path().join("keys.txt")
-    }
-
-    /// Its id for the system.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// A request on a connection of its own.
