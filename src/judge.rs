@@ -57,7 +57,7 @@ pub fn report(what: &Judge) -> Result<String, Unreadable> {
     };
     let now = SystemTime::now();
     let judgement = dump.judged(now);
-    let ahead = verdict::ahead(&dump.headers, || now).filter(|_| judgement.verdict == Verdict::Success);
+    let ahead = verdict::ahead(&dump.headers, 0, || now).filter(|_| judgement.verdict == Verdict::Success);
     Ok(if what.json { as_json(&judgement, ahead) } else { as_text(&judgement, ahead) })
 }
 

@@ -15,20 +15,20 @@ use tokio::time::{sleep, sleep_until};
 
 /// What a request costs, evenly spread.
 const TOKENS: std::ops::RangeInclusive<u32> = 20..=80;
-pub const MEAN_TOKENS: f64 = 50.0;
+pub(super) const MEAN_TOKENS: f64 = 50.0;
 /// How long the provider works on one.
-pub const WORK: Duration = Duration::from_millis(100);
+pub(super) const WORK: Duration = Duration::from_millis(100);
 
 /// When it is asked how much.
-pub struct Demand {
+pub(super) struct Demand {
     /// Requests a second, and for how long.
-    pub phases: Vec<(f64, Duration)>,
-    pub seed: u64,
+    pub(super) phases: Vec<(f64, Duration)>,
+    pub(super) seed: u64,
 }
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     Served,
     /// Refused because the keys are at their limits.
     Limited,
@@ -38,17 +38,17 @@ pub enum Kind {
 
 /// A request that was made.
 #[derive(Clone, Copy, Debug)]
-pub struct Done {
-    pub at: Duration,
-    pub tokens: u32,
-    pub kind: Kind,
-    pub took: Duration,
+pub(super) struct Done {
+    pub(super) at: Duration,
+    pub(super) tokens: u32,
+    pub(super) kind: Kind,
+    pub(super) took: Duration,
 }
 
 type Sender = Client<HttpConnector, Full<Bytes>>;
 
 /// Makes all requests, in the order of their times; calls `mark` at one moment.
-pub fn run(address: SocketAddr, demand: &Demand, from: Duration, mark: impl FnOnce()) -> Vec<Done> {
+pub(super) fn run(address: SocketAddr, demand: &Demand, from: Duration, mark: impl FnOnce()) -> Vec<Done> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let client: Sender = Client::builder(TokioExecutor::new()).build_http();
     let uri: http::Uri = format!("http://{address}/v1/chat/completions").parse().unwrap();
@@ -113,9 +113,6 @@ async fn ask(client: &Sender, uri: http::Uri, tokens: u32) -> Kind {
     match (status, body["error"]["code"].as_str()) {
         (200, _) if body["choices"].is_array() => Kind::Served,
         (429, Some("rate_limit_exceeded")) | (503, Some("no_available_keys")) => Kind::Limited,
-        other => {
-            println!("{other:?} {body}");
-            Kind::Failed
-        }
+        _ => Kind::Failed,
     }
 }

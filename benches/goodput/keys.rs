@@ -7,19 +7,19 @@ use mock_provider::{Play, Rate};
 use super::clients::MEAN_TOKENS;
 
 /// A provider's minute.
-pub const MINUTE: Duration = Duration::from_secs(6);
+pub(super) const MINUTE: Duration = Duration::from_secs(6);
 
 /// A key and what it plays.
-pub struct Key {
-    pub name: String,
-    pub tier: &'static str,
+pub(super) struct Key {
+    pub(super) name: String,
+    pub(super) tier: &'static str,
     /// Requests and tokens a minute; none if it is good for nothing.
-    pub limits: Option<(u32, u32)>,
+    pub(super) limits: Option<(u32, u32)>,
     fault: Option<Play>,
 }
 
 impl Key {
-    pub fn play(&self) -> Play {
+    pub(super) fn play(&self) -> Play {
         let Some((requests, tokens)) = self.limits else {
             return self.fault.clone().unwrap_or(Play::Valid);
         };
@@ -34,7 +34,7 @@ impl Key {
 
 /// 140 good keys of four tiers, of which two are bound by their requests and two by their tokens; 20 revoked, 20 out
 /// of quota, 10 that answer every eighth request with a 500, and 10 more good ones; strewn over the file.
-pub fn keys() -> Vec<Key> {
+pub(super) fn keys() -> Vec<Key> {
     let tiers = [
         ("free", 60, Some((3, 400)), None),
         ("tier 1", 50, Some((20, 700)), None),
@@ -56,7 +56,7 @@ pub fn keys() -> Vec<Key> {
 }
 
 /// How many requests a second all keys allow together.
-pub fn capacity(keys: &[Key]) -> f64 {
+pub(super) fn capacity(keys: &[Key]) -> f64 {
     let allowed = |(requests, tokens): (u32, u32)| f64::from(requests).min(f64::from(tokens) / MEAN_TOKENS);
     keys.iter().filter_map(|key| key.limits).map(allowed).sum::<f64>() / MINUTE.as_secs_f64()
 }

@@ -11,6 +11,7 @@
 #![allow(
     missing_docs,
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -42,7 +43,7 @@ const BURST: (f64, Duration) = (2.5, Duration::from_secs(6));
 const SETTLE: Duration = Duration::from_secs(12);
 const MEASURED: Duration = Duration::from_secs(42);
 /// gpt-load's default.
-pub const MAX_KEY_WAIT: Duration = Duration::from_secs(5);
+const MAX_KEY_WAIT: Duration = Duration::from_secs(5);
 
 fn main() {
     let arguments: Vec<u32> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();

@@ -1,8 +1,10 @@
-//! What a scheduler could serve that knows every bucket at every moment: first come, first served, each request with
-//! the key that has most to spare, none waiting longer than gpt-load lets it.
+//! What a scheduler could serve that knows every bucket at every moment, though not what a request will cost: first come,
+//! first served, each with the key that is ready first for a request of the mean cost, none waiting longer for its turn
+//! than gpt-load lets it.
 
 use std::time::Duration;
 
+use super::clients::MEAN_TOKENS;
 use super::keys::{Key, MINUTE};
 
 struct Bucket {
@@ -39,7 +41,7 @@ impl Bucket {
 }
 
 /// Whether each request could have been served.
-pub fn served(
+pub(super) fn served(
     keys: &[Key],
     requests: impl Iterator<Item = (Duration, u32)>,
     patience: Duration,
@@ -50,20 +52,21 @@ pub fn served(
     let mut last = 0.0_f64;
     requests
         .map(|(at, tokens)| {
-            let (at, costs) = (at.as_secs_f64(), [1.0, f64::from(tokens)]);
+            let at = at.as_secs_f64();
             let now = last.max(at);
+            let costs = [1.0, MEAN_TOKENS];
             let ready = |key: &[Bucket; 2]| key[0].ready(costs[0], now).max(key[1].ready(costs[1], now));
             let spare = |key: &[Bucket; 2]| key[0].fullness(now).min(key[1].fullness(now));
             let best = buckets.iter_mut().min_by(|one, other| {
                 ready(one).total_cmp(&ready(other)).then(spare(other).total_cmp(&spare(one)))
             });
             let Some(best) = best else { return false };
-            let ready = ready(best);
-            if ready > at + patience.as_secs_f64() {
+            if now > at + patience.as_secs_f64() {
                 return false;
             }
+            let ready = ready(best);
             last = ready;
-            for (bucket, cost) in best.iter_mut().zip(costs) {
+            for (bucket, cost) in best.iter_mut().zip([1.0, f64::from(tokens)]) {
                 bucket.take(cost, ready);
             }
             true

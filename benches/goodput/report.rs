@@ -11,7 +11,7 @@ use super::clients::{Done, WORK};
 use super::keys::Key;
 
 /// What was measured at one demand.
-pub struct Row {
+pub(super) struct Row {
     percent: u32,
     requests: usize,
     served: usize,
@@ -27,7 +27,7 @@ pub struct Row {
 }
 
 impl Row {
-    pub fn new(
+    pub(super) fn new(
         percent: u32,
         keys: &[Key],
         (at_from, at_end): (&[Asked], &[Asked]),
@@ -69,15 +69,15 @@ impl Row {
         }
     }
 
-    /// Errors that a healthy key could have cured: all but the refusals that the all-knowing had to give too.
+    /// Errors that a healthy key could have cured: those beyond what the all-knowing scheduler had to refuse as well.
     fn curable(&self) -> usize {
         let had_to = self.requests - self.possible;
-        self.failed + self.limited.saturating_sub(had_to)
+        (self.failed + self.limited).saturating_sub(had_to)
     }
 }
 
 /// What became of each tier's keys, for whoever looks for the reasons.
-pub fn print_tiers(keys: &[Key], at_from: &[Asked], at_end: &[Asked]) {
+pub(super) fn print_tiers(keys: &[Key], at_from: &[Asked], at_end: &[Asked]) {
     let mut tiers: BTreeMap<&str, BTreeMap<u16, u64>> = BTreeMap::new();
     for ((key, from), end) in keys.iter().zip(at_from).zip(at_end) {
         for (status, count) in &end.statuses {
@@ -105,21 +105,22 @@ fn percent(part: u64, whole: u64) -> f64 {
 }
 
 /// The table, in Markdown.
-pub fn table(rows: &[Row]) -> String {
+pub(super) fn table(rows: &[Row]) -> String {
     let mut table = String::from(
         "| demand | requests | served of the possible | wasted attempts | 5xx of the provider's own | client-visible \
-         errors | curable ones | fairness | waited p50 / p99 | dead keys asked |\n|---|---|---|---|---|---|---|---|---|---|\n",
+         errors | of these 5xx of the provider's | curable ones | fairness | waited p50 / p99 | dead keys asked |\n|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for row in rows {
         let _ = writeln!(
             table,
-            "| {} % | {} | {:.2} % | {:.2} % | {:.2} % | {} | {} | {:.3} | {} / {} ms | {} times |",
+            "| {} % | {} | {:.2} % | {:.2} % | {:.2} % | {} | {} | {} | {:.3} | {} / {} ms | {} times |",
             row.percent,
             row.requests,
             percent(row.served as u64, row.possible as u64),
             percent(row.wasted, row.attempts),
             percent(row.faults, row.attempts),
             row.limited + row.failed,
+            row.failed,
             row.curable(),
             row.fairness,
             row.waited[0].as_millis(),
@@ -131,7 +132,7 @@ pub fn table(rows: &[Row]) -> String {
 }
 
 /// The page.
-pub fn page(table: &str) -> String {
+pub(super) fn page(table: &str) -> String {
     format!("{}\n{table}\n{}", BEFORE.trim_start(), AFTER.trim_start())
 }
 
@@ -150,8 +151,9 @@ seconds. gpt-load runs as it is released, with its default settings but for `MAX
 
 **The columns.** *Demand*: in percent of what the healthy keys allow. *Served of the possible*: compared with a
 scheduler that knows every bucket at every moment, and lets nobody wait longer than `MAX_KEY_WAIT` either. *Wasted
-attempts*: answers other than 2xx and the provider's own 5xx, of all attempts. *Curable errors*: those of which a
-healthy key could have made a good answer: all but refusals that the all-knowing scheduler had to give as well.
+attempts*: answers other than 2xx and the provider's own 5xx, of all attempts. *Client-visible errors*: refusals while all keys are at
+their limits, and the provider's own 5xx where no other key was due in time for another try. *Curable ones*: those
+beyond what the all-knowing scheduler had to refuse as well.
 *Fairness*: Jain's index of the requests that keys of one tier served (1: all the same), the lowest of all tiers.
 *Waited*: how much longer than the provider's own 100 ms an answer took. *Dead keys asked*: requests that the 40
 revoked and exhausted keys got in all, before the measured time.

@@ -306,7 +306,7 @@ mod tests {
         let lease = pool.lease(Need::default()).unwrap();
         let index = lease.index();
         let cause = Cause { rule: rule.into(), error: "You said \"No\"".into(), ..Cause::default() };
-        lease.fail(Failure { effect, model, upstream: 0, cause });
+        lease.fail(Failure { effect, model, upstream: 0, too_few_tokens: None, cause });
         index
     }
 

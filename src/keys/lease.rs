@@ -13,9 +13,6 @@ use super::secret::preview;
 use super::state::{Effect, Millis, Place, Standing};
 use super::storm::Finding;
 
-/// How long a ration lasts that a provider's own headers led to.
-const RATION_LASTS: Duration = Duration::from_secs(10);
-
 /// The right to use one key for one attempt. It ends in a verdict; dropped without one (the client went away, or
 /// the failure was not the key's) it blames nobody.
 pub struct Lease<'pool> {
@@ -55,6 +52,8 @@ pub struct Failure<'a> {
     pub model: Option<&'a str>,
     /// The upstream that said so.
     pub upstream: usize,
+    /// How many tokens were left when it was refused for more.
+    pub too_few_tokens: Option<u32>,
     /// For people.
     pub cause: Cause,
 }
@@ -99,6 +98,11 @@ impl<'pool> Lease<'pool> {
     /// What may be shown of it.
     pub fn preview(&self) -> String {
         preview(self.expose())
+    }
+
+    /// How many tokens a request is known to cost, 0 if nothing is known.
+    pub fn price(&self) -> u32 {
+        self.model.as_deref().unwrap_or(&self.generation.base).price.tokens()
     }
 
     /// Whether this turn was the last of a lap over the keys.
@@ -146,7 +150,7 @@ impl<'pool> Lease<'pool> {
             Left::Unknown => {
                 for (roster, base, entry) in self.rosters(here) {
                     if entry != Entry::Free {
-                        roster.rotation.ration(here.index).double();
+                        roster.rotation.ration(here.index).double(roster.largest_ration());
                         roster.show(here.index, base);
                     }
                 }
@@ -161,14 +165,15 @@ impl<'pool> Lease<'pool> {
                 }
                 let about = of_model.as_deref().unwrap_or(&generation.base);
                 let base = (about.id != 0).then_some(&generation.base);
-                if plenty {
+                if requests > about.largest_ration() {
                     about.rotation.ration(here.index).set(0);
                 } else {
-                    self.pool.keep_to_ration(generation, about, here.index, requests.max(1), RATION_LASTS);
+                    self.pool
+                        .keep_to_ration(generation, about, here.index, |ration| ration.tell(requests.max(1)));
                 }
                 about.show(here.index, base);
                 if about.id != 0 && self.of_base != Entry::Free {
-                    generation.base.rotation.ration(here.index).double();
+                    generation.base.rotation.ration(here.index).double(generation.base.largest_ration());
                     generation.base.show(here.index, None);
                 }
             }
@@ -180,6 +185,7 @@ impl<'pool> Lease<'pool> {
                     ..Cause::default()
                 };
                 here.set_aside(self.pool, model, Effect::Spent { wait }, cause, false);
+                self.model.as_deref().unwrap_or(&generation.base).price.forget_a_little();
             }
         }
         generation.spread(here.index);
@@ -197,7 +203,7 @@ impl<'pool> Lease<'pool> {
     /// The key failed. Returns what it came to, if it left the rotation with this.
     pub fn fail(self, failure: Failure<'_>) -> Option<Effect> {
         let here = self.here()?;
-        let Failure { mut effect, model, upstream, cause } = failure;
+        let Failure { mut effect, model, upstream, too_few_tokens, cause } = failure;
         if matches!(effect, Effect::Invalid | Effect::Exhausted { .. }) {
             let pool = here.generation.base.rotation.len();
             match self.pool.storms.told(upstream, here.index, pool, self.pool.now()) {
@@ -218,7 +224,12 @@ impl<'pool> Lease<'pool> {
             }
         }
         let probe = self.entry == Entry::Probe || self.of_base == Entry::Probe;
-        here.set_aside(self.pool, model, effect, cause, probe).then_some(effect)
+        let is_out = here.set_aside(self.pool, model, effect, cause, probe);
+        if let Some(tokens) = too_few_tokens {
+            let of_model = here.generation.model(model);
+            of_model.as_deref().unwrap_or(&here.generation.base).price.learn(tokens.saturating_add(1));
+        }
+        is_out.then_some(effect)
     }
 
     /// Lets suspects back into rotation, each for one request at first.
@@ -233,7 +244,7 @@ impl<'pool> Lease<'pool> {
                 continue;
             }
             base.stories().remove(&index);
-            self.pool.keep_to_ration(&generation, base, index, 1, RATION_LASTS);
+            self.pool.keep_to_ration(&generation, base, index, |ration| ration.set(1));
             base.change(index, None, |standing| Standing { place: Place::Available, ..standing });
             generation.spread(index);
             self.pool.note_change(index, None);
@@ -281,7 +292,7 @@ impl Here {
         }
         // A probe has found that it works again: its full share comes within seconds.
         roster.stories().remove(&self.index);
-        pool.keep_to_ration(&self.generation, roster, self.index, 2, RATION_LASTS);
+        pool.keep_to_ration(&self.generation, roster, self.index, |ration| ration.set(2));
         pool.note_change(self.index, roster.model.as_deref());
         self.generation.spread(self.index);
     }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use super::census::{BY_OPERATOR, Losses};
 use super::file::KeyTable;
 use super::lease::Lease;
-use super::ration::Entry;
+use super::ration::{Entry, Ration};
 use super::roster::{Cause, Roster, Story};
 use super::rotation::Turn;
 use super::secret::preview;
@@ -26,8 +26,9 @@ use super::storm::Storms;
 const MODELS_MAX: usize = 64;
 /// The same in standings (12 bytes each): a pool of a million keys keeps four models.
 const STANDINGS_MAX: usize = 1 << 22;
-/// How long a key that came back is kept to a ration (spec §6).
-const SLOW_RETURN: u64 = 10_000;
+/// A ration that nothing else changes doubles so often, in milliseconds: the smallest is over within ten seconds
+/// (spec §6).
+const RATION_STEP: u64 = 1_400;
 
 /// What a lease is asked for. A resource that belongs to one key or an estimate of tokens will be further fields.
 #[derive(Clone, Copy, Debug, Default)]
@@ -103,8 +104,8 @@ pub(super) enum What {
     Return,
     /// Its cooldown, a long one, is put to the test.
     Probe,
-    /// Its ration ends.
-    FullShare,
+    /// Its ration grows.
+    MoreShare,
 }
 
 /// A standing that changed: the key's text is looked up when the journal is written.
@@ -265,16 +266,17 @@ impl KeyPool {
         Some(Lease::new(self, generation, model, turn, of_base))
     }
 
-    /// Waits until `by` for the first key that meets the need, first come first served.
+    /// Waits until `by` for the first key that meets the need, first come first served: by when the request began, so
+    /// that one that has to try again does not stand behind all who came after it.
     ///
     /// # Cancel safety
     /// Dropping it gives the place up; whoever is next is woken in its stead.
-    pub async fn lease_by(&self, need: Need<'_>, by: Instant) -> Option<Lease<'_>> {
+    pub async fn lease_by(&self, need: Need<'_>, began: Instant, by: Instant) -> Option<Lease<'_>> {
         loop {
             let generation = self.generation.load_full();
             let model = generation.model(need.model);
             let roster = model.as_deref().unwrap_or(&generation.base);
-            let place = roster.queue();
+            let place = roster.wait(began);
             // A reload brings new rosters, and a model may get one of its own: then it is there that one waits.
             let is_in_use = || {
                 let today = self.generation.load();
@@ -687,19 +689,18 @@ impl KeyPool {
         Some(Millis(self.now().0 + interval)).filter(|at| *at < end)
     }
 
-    /// Keeps a key to so many requests at a time for a while.
+    /// Keeps a key to a ration for a while; `ration` sets it.
     pub(super) fn keep_to_ration(
         &self,
         generation: &Generation,
         roster: &Roster,
         index: u32,
-        requests: u32,
-        lasts: Duration,
+        ration: impl FnOnce(&Ration) -> bool,
     ) {
-        if roster.rotation.ration(index).set(requests) {
-            let at = Millis(self.now().0 + u64::try_from(lasts.as_millis()).unwrap_or(SLOW_RETURN));
+        if ration(roster.rotation.ration(index)) {
+            let at = Millis(self.now().0 + RATION_STEP);
             let (generation, roster) = (generation.number, roster.id);
-            self.announce(Due::Later(Event { at, generation, roster, index, what: What::FullShare }));
+            self.announce(Due::Later(Event { at, generation, roster, index, what: What::MoreShare }));
         }
     }
 
@@ -720,8 +721,9 @@ impl KeyPool {
                         again = self.next_probe(end).map(|at| Event { at, ..event });
                     }
                 }
-                What::FullShare => {
-                    roster.rotation.ration(event.index).set(0);
+                What::MoreShare => {
+                    let grows = roster.rotation.ration(event.index).ease(roster.largest_ration());
+                    again = grows.then(|| Event { at: Millis(self.now().0 + RATION_STEP), ..event });
                     roster.show(event.index, base);
                 }
             }
@@ -747,7 +749,7 @@ impl KeyPool {
         }
         roster.rotation.ration(event.index).withdraw_probe();
         // Not all at once: what waited for it would run it into its limit again.
-        self.keep_to_ration(generation, roster, event.index, 1, Duration::from_millis(SLOW_RETURN));
+        self.keep_to_ration(generation, roster, event.index, |ration| ration.set(1));
         let (_, after) = roster.change(event.index, base, |standing| standing.at(now));
         if after.is_available() {
             roster.stories().remove(&event.index);
@@ -807,6 +809,7 @@ fn moved(old: &Roster, stays: &[Option<u32>], start: usize, absent: impl Fn(usiz
     let standings: Vec<Standing> = stays.iter().map(standing).collect();
     let roster = Roster::new(old.id, old.model.clone(), &standings, start, absent);
     roster.used.store(old.used.load(Ordering::Relaxed), Ordering::Relaxed);
+    roster.price.learn(old.price.tokens());
     {
         let (told, mut tell) = (old.stories(), roster.stories());
         for (index, at) in (0_u32..).zip(stays) {

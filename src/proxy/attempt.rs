@@ -37,6 +37,8 @@ pub(super) struct Try {
     /// Whether the answer is a stream (spec §9).
     pub(super) streaming: bool,
     model: Model,
+    /// When the last attempt began.
+    pub(super) sent: Instant,
     /// How long the client waits for an answer, where it says so (`x-stainless-read-timeout`).
     pub(super) client_waits: Option<Duration>,
 }
@@ -82,7 +84,18 @@ impl Try {
         let client_waits =
             parts.headers.get(READ_TIMEOUT).and_then(|value| value.to_str().ok()?.parse().ok());
         let client_waits = client_waits.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        Self { method: parts.method, target, headers, place, body, harmless, streaming, model, client_waits }
+        Self {
+            method: parts.method,
+            target,
+            headers,
+            place,
+            body,
+            harmless,
+            streaming,
+            model,
+            sent: Instant::now(),
+            client_waits,
+        }
     }
 
     /// The model that is asked for, if any is named.
@@ -113,7 +126,8 @@ impl Try {
     ) -> Outcome {
         let mut fresh = false;
         loop {
-            let limit = connect_limit.min(head_by.saturating_duration_since(Instant::now()));
+            self.sent = Instant::now();
+            let limit = connect_limit.min(head_by.saturating_duration_since(self.sent));
             let connection = if fresh {
                 Box::pin(client.fresh_connection(upstream, limit)).await
             } else {

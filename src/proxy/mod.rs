@@ -41,13 +41,17 @@ use crate::telemetry::models::Models;
 use crate::upstream::Upstream;
 use crate::upstream::client::Client;
 use crate::upstream::connect::Connector;
-use crate::verdict::{self, Ahead, Scope, Verdict};
+use crate::verdict::{self, Ahead, Scope, Verdict, Wait};
 
 pub use self::answer::{Body, Broken};
 pub use self::body::BodyLimits;
 
 /// The first pause before a retry elsewhere; each further one doubles it (spec §8).
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+
+/// A limit's reset may have been counted at the attempt's beginning; so it is taken to be nearer than it is said by as
+/// long as the answer took, and at most by one in so many parts.
+const LATE: u32 = 20;
 
 /// What every worker's proxy has in common.
 #[derive(Clone)]
@@ -96,6 +100,7 @@ pub struct Proxy {
 
 /// How far a request has come.
 struct SoFar<'a> {
+    began: Instant,
     tried: Vec<u32>,
     failed_upstream: Option<usize>,
     limits: StreamLimits,
@@ -117,15 +122,17 @@ struct Held<'a> {
     model: Option<Box<str>>,
     cause: Cause,
     wait: Option<Duration>,
+    too_few_tokens: Option<u32>,
 }
 
 impl Held<'_> {
     /// Sets the key aside.
     fn set_aside(self) {
-        let Self { lease, effect, model, cause, wait, .. } = self;
+        let Self { lease, effect, model, cause, wait, too_few_tokens, .. } = self;
         let (key_index, key_preview) = (lease.index(), lease.preview());
         let upstream = cause.upstream.unwrap_or_default();
-        let failure = Failure { effect, model: model.as_deref(), upstream, cause: cause.clone() };
+        let failure =
+            Failure { effect, model: model.as_deref(), upstream, too_few_tokens, cause: cause.clone() };
         if let Some(effect) = lease.fail(failure) {
             tracing::warn!(
                 key_index,
@@ -147,6 +154,7 @@ impl SoFar<'_> {
     fn new(request: &Try, times: Times) -> Self {
         let now = Instant::now();
         Self {
+            began: now,
             tried: Vec::new(),
             failed_upstream: None,
             limits: StreamLimits {
@@ -302,14 +310,12 @@ impl Proxy {
         let by = Instant::now() + *max_key_wait;
         let by = so_far.ends_by().map_or(by, |end| end.min(by));
         let patience = by.saturating_duration_since(Instant::now());
-        if !patience.is_zero()
-            && keys.may_return_within(need.model, patience)
-            && let Some(lease) = keys.lease_by(need, by).await
-        {
-            return Some(lease);
-        }
-        // A key that has much to do is better than none.
-        if let Some(lease) = keys.lease_busy(need) {
+        if !patience.is_zero() && keys.may_return_within(need.model, patience) {
+            if let Some(lease) = keys.lease_by(need, so_far.began, by).await {
+                return Some(lease);
+            }
+        } else if let Some(lease) = keys.lease_busy(need) {
+            // For who can't wait, a key that has much to do is better than none.
             return Some(lease);
         }
         // No key may use this model: let the provider say so, at no key's cost.
@@ -336,9 +342,13 @@ impl Proxy {
         headers: &HeaderMap,
         so_far: &mut SoFar<'_>,
     ) {
-        let ahead = verdict::ahead(headers, SystemTime::now);
+        let ahead = verdict::ahead(headers, lease.price(), SystemTime::now);
         let left = match ahead {
-            Some(Ahead { spent: Some(wait), .. }) => Left::Nothing { wait: wait.duration, from: wait.from },
+            Some(Ahead { spent: Some(Wait { duration, from }), .. }) => {
+                // Counted when the request came in, as far as one can know: not when it was answered.
+                let since = request.sent.elapsed().min(duration / LATE);
+                Left::Nothing { wait: duration.saturating_sub(since), from }
+            }
             Some(Ahead { remaining_requests: Some(requests), .. }) => Left::Requests(requests),
             _ => Left::Unknown,
         };
@@ -396,6 +406,7 @@ impl Proxy {
             status: answer.status(),
             model: per_model.then(|| request.model()).flatten().map(Box::from),
             cause: answer.cause(upstream),
+            too_few_tokens: answer.too_few_tokens(),
             lease,
             effect,
             wait,
@@ -440,6 +451,7 @@ impl Proxy {
                 lease,
                 effect: Effect::Denied,
                 wait: None,
+                too_few_tokens: None,
             }
             .set_aside();
             Follow::NextKey

@@ -90,6 +90,12 @@ impl Refused {
         self.parts.status
     }
 
+    /// How many tokens its key had left when it was refused for want of more.
+    pub(super) fn too_few_tokens(&self) -> Option<u32> {
+        let is_limited = self.judgement.verdict == Verdict::KeyLimited;
+        is_limited.then(|| verdict::too_few_tokens(&self.parts.headers)).flatten()
+    }
+
     /// Why its key is set aside, for people.
     pub(super) fn cause(&self, upstream: &Upstream) -> Cause {
         let judgement = &self.judgement;

@@ -204,7 +204,7 @@ fn refused(lease: Lease<'_>, key: &Condemned, upstream: &Upstream, answer: &Refu
         wait_from: judgement.wait.as_ref().map(|wait| wait.from.into()),
         upstream: Some(upstream.index),
     };
-    lease.fail(Failure { effect, model: None, upstream: upstream.index, cause });
+    lease.fail(Failure { effect, model: None, upstream: upstream.index, too_few_tokens: None, cause });
     Found::Confirmed
 }
 

@@ -62,7 +62,7 @@ fn lengths(headers: &HeaderMap, envelope: &Envelope, now: SystemTime) -> Option<
     let told = [
         (millis.and_then(seconds), "retry-after-ms"),
         (header(RETRY_AFTER.as_str()).and_then(|text| moment_or_length(text, now)), "retry-after"),
-        (limits::spent(headers).filter_map(|spent| spent.wait(now)).max(), "reset header"),
+        (limits::spent(headers, 0).filter_map(|spent| spent.wait(now)).max(), "reset header"),
         (envelope.times.iter().filter_map(|(name, value)| field(name, value, now)).max(), "body field"),
         (spoken(&envelope.words), "message"),
     ];

@@ -30,7 +30,7 @@ fuzz_target!(|input: &[u8]| {
     let day = Duration::from_secs(24 * 60 * 60);
     let body = lines.next().unwrap_or_default();
     let answer = Answer { status: StatusCode::TOO_MANY_REQUESTS, headers: &headers, body };
-    let waits = [verdict::judge(&answer, now).wait, verdict::ahead(&headers, || now).and_then(|ahead| ahead.spent)];
+    let waits = [verdict::judge(&answer, now).wait, verdict::ahead(&headers, 0, || now).and_then(|ahead| ahead.spent)];
     for wait in waits.into_iter().flatten() {
         assert!(!wait.duration.is_zero() && wait.duration <= day, "{wait:?}");
     }
