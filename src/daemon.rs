@@ -27,7 +27,7 @@ use crate::server::{self, BindError, Blueprint, ClientTimes, Listeners, Phase};
 use crate::telemetry::counters::Counters;
 use crate::telemetry::{LogError, LogOptions, Logging};
 use crate::upstream::Upstreams;
-use crate::upstream::connect::{self, Connector};
+use crate::upstream::connect::{self, Connector, Versions};
 
 /// How long the look at each upstream at start may take.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
@@ -298,7 +298,7 @@ impl Background {
         for upstream in self.group.upstreams.all() {
             let (url, mut connector) = (upstream.url.clone(), self.connector.clone());
             spawn_local(async move {
-                let problem = match timeout(FIRST_LOOK, connector.connect(&url)).await {
+                let problem = match timeout(FIRST_LOOK, connector.connect(&url, Versions::Any)).await {
                     Ok(Ok(_)) => return,
                     Ok(Err(error)) => connect::chain(&error),
                     Err(_elapsed) => format!("no connection within {} s", FIRST_LOOK.as_secs()),

@@ -1,8 +1,9 @@
 //! Which headers go on, in both directions.
 
-use http::header::{CONNECTION, HOST, TE};
+use http::header::{CONNECTION, HOST, SEC_WEBSOCKET_PROTOCOL, TE, TRAILER};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::credentials;
 use crate::keys::redact;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -23,7 +24,48 @@ pub(super) fn of_request(client: &HeaderMap) -> HeaderMap {
     if client.get_all(TE).iter().any(|value| lists(value, "trailers")) {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+    if headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
+        let offered =
+            join(credentials::subprotocols(client).filter(|name| !credentials::is_subprotocol_key(name)));
+        set_or_remove(&mut headers, SEC_WEBSOCKET_PROTOCOL, &offered);
+    }
     headers
+}
+
+/// What trailers take upstream. Credentials and what frames a message have no place in them (RFC 9110 §6.5.1).
+pub(super) fn of_trailers(client: &HeaderMap) -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(client.len());
+    for (name, value) in client.iter().filter(|(name, _)| !stays_here(name.as_str())) {
+        trailers.append(name, value.clone());
+    }
+    trailers
+}
+
+/// Announces the trailers that come, if they are known, or else those that the client announced: without it none are sent
+/// on HTTP/1.1.
+pub(super) fn announce_trailers(headers: &mut HeaderMap, client: &HeaderMap, known: Option<&HeaderMap>) {
+    let names = match known {
+        Some(trailers) => join(trailers.keys().map(HeaderName::as_str)),
+        None => join(items(client, TRAILER).filter(|name| !stays_here(&name.to_ascii_lowercase()))),
+    };
+    set_or_remove(headers, TRAILER, &names);
+}
+
+/// The items of a header that is a list, in all of its lines.
+pub(super) fn items(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|item| !item.is_empty())
+}
+
+fn join<'a>(items: impl Iterator<Item = &'a str>) -> String {
+    items.collect::<Vec<_>>().join(", ")
+}
+
+fn set_or_remove(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    match HeaderValue::from_str(value) {
+        Ok(value) if !value.is_empty() => headers.insert(name, value),
+        _ => headers.remove(name),
+    };
 }
 
 /// Hop-by-hop (RFC 9110 §7.6.1), credentials, and what is between the client and us alone (spec §5). `Host` and

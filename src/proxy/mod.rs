@@ -11,6 +11,7 @@ mod dialect;
 mod ending;
 mod headers;
 mod refused;
+mod upgrade;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -42,6 +43,7 @@ use crate::verdict::{self, Ahead, Scope, Verdict};
 
 pub use self::answer::{Body, Broken};
 pub use self::body::BodyLimits;
+pub use self::upgrade::Tunnel;
 
 /// The first pause before a retry elsewhere; each further one doubles it (spec §8).
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
@@ -239,6 +241,10 @@ impl Proxy {
                     let answer =
                         Box::pin(Refused::read(response, &self.client, connection, &lease, limits)).await;
                     self.refused(lease, upstream, answer, &request, &mut so_far)
+                }
+                Outcome::Switched(parts, upgraded) => {
+                    self.succeed(lease, upstream, &request, &parts.headers, &mut so_far);
+                    return Ok((Response::from_parts(parts, Payload::Tunnel(upgraded)), End::Success));
                 }
                 Outcome::Failed(failed) => {
                     let follow = self.failed(&request, &lease, upstream, &failed)?;

@@ -1,14 +1,17 @@
 //! One client's connection from its first byte to its last: TLS, HTTP/1.1 or HTTP/2, and the requests on it.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::io;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::StatusCode;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -56,9 +59,20 @@ where
 {
     let activity = Activity::new(http2);
     let io = TokioIo::new(Timed::new(stream, Rc::clone(&activity), times));
+    // What the connection goes on as once its request for an upgrade has been answered 101.
+    let upgraded = Rc::new(Cell::new(None));
+    let switch = Rc::clone(&upgraded);
     let service = service_fn(move |request| {
         let (front, running) = (Rc::clone(&front), activity.begin());
-        async move { Ok::<_, Infallible>(front.answer(request, running).await) }
+        let (switch, activity) = (Rc::clone(&switch), Rc::clone(&activity));
+        // Boxed once here: hyper would move these kilobytes several times on their way to the connection's task.
+        Box::pin(async move {
+            let mut response = front.answer(request, running).await;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                switch.set(response.body_mut().take_tunnel().map(|tunnel| (tunnel, activity.begin())));
+            }
+            Ok::<_, Infallible>(response)
+        })
     });
     if http2 {
         let connection = http2::Builder::new(LocalExecutor)
@@ -69,10 +83,27 @@ where
             .max_header_list_size(u32::try_from(READ_BUFFER).unwrap_or(u32::MAX))
             .keep_alive_interval(times.idle)
             .serve_connection(io, service);
-        gate.pass(connection, http2::Connection::graceful_shutdown).await;
+        let mut connection = pin!(connection);
+        gate.pass(
+            &mut connection,
+            |connection, cx| connection.as_mut().poll(cx),
+            |connection| connection.as_mut().graceful_shutdown(),
+        )
+        .await;
     } else {
-        let connection = http1::Builder::new().max_buf_size(READ_BUFFER).serve_connection(io, service);
-        gate.pass(connection, http1::Connection::graceful_shutdown).await;
+        let mut connection = http1::Builder::new().max_buf_size(READ_BUFFER).serve_connection(io, service);
+        let ended = gate.pass(&mut connection, http1::Connection::poll_without_shutdown, |connection| {
+            Pin::new(connection).graceful_shutdown()
+        });
+        if let Some(Ok(())) = ended.await {
+            let http1::Parts { io, read_buf, .. } = connection.into_parts();
+            let mut client = io.into_inner();
+            if let Some((tunnel, _running)) = upgraded.take() {
+                gate.run(tunnel.run(client, read_buf)).await;
+            } else {
+                gate.run(client.shutdown()).await;
+            }
+        }
     }
 }
 

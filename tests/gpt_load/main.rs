@@ -23,3 +23,5 @@ mod limits;
 mod logs;
 mod monitoring;
 mod process;
+mod protocol;
+mod upgrades;

@@ -2,6 +2,7 @@
 //! sockets, and at the end of its life looks for keys and tokens in everything that it said.
 
 mod client;
+mod peer;
 mod raw;
 
 use std::fs;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub use client::{Answer, Ask, Stream};
+pub use peer::{Peer, Wire};
 pub use raw::Raw;
 
 /// Keys that the mock provider has no play for until a test gives them one. Long enough to have a preview.
@@ -231,6 +233,14 @@ impl GptLoad {
         Launch::new(env, keys).start()
     }
 
+    /// Starts one in front of a peer.
+    pub fn before_peer(peer: &Peer, env: &[(&str, &str)], keys: &[&str]) -> Self {
+        let url = peer.url();
+        let mut all = vec![("OPENAI_BASE_URL", url.as_str())];
+        all.extend_from_slice(env);
+        Launch::new(&all, keys).start()
+    }
+
     /// Starts one in front of a provider.
     pub fn before(provider: &Mock, env: &[(&str, &str)], keys: &[&str]) -> Self {
         let url = provider.url();
@@ -254,6 +264,12 @@ impl GptLoad {
     /// Its id for the system.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its resident memory, in bytes.
+    pub fn rss(&self) -> u64 {
+        let statm = fs::read_to_string(format!("/proc/{}/statm", self.pid())).unwrap();
+        statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
     }
 
     /// A request on a connection of its own.
@@ -305,7 +321,11 @@ impl GptLoad {
             looked_at = lines.len();
             let left = until.saturating_duration_since(Instant::now());
             let finished = self.readers.iter().all(JoinHandle::is_finished);
-            assert!(!left.is_zero() && !finished, "{what} was never logged:\n{}", lines.join("\n"));
+            if left.is_zero() || finished {
+                let said = lines.join("\n");
+                drop(lines);
+                panic!("{what} was never logged:\n{said}");
+            }
             lines = self.output.more.wait_timeout(lines, left.min(Duration::from_millis(100))).unwrap().0;
         }
     }
