@@ -1,5 +1,6 @@
 //! One try of a request: one key, one upstream. Says what happened; what follows is decided elsewhere.
 
+use std::net::IpAddr;
 use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
@@ -52,6 +53,10 @@ enum Model {
     Path(Range<usize>),
 }
 
+/// Whose connection a request came on, put into its extensions where its address may go upstream (`TRUST_FORWARDED`).
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
 /// What happened.
 pub(super) enum Outcome {
     /// The head of an answer.
@@ -82,6 +87,9 @@ impl Try {
         let harmless = is_harmless(&parts.method, target.path());
         let mut headers = headers::of_request(&parts.headers);
         headers::announce_trailers(&mut headers, &parts.headers, body.trailers());
+        if let Some(Peer(peer)) = parts.extensions.get() {
+            headers::forward(&mut headers, &parts.headers, *peer);
+        }
         if let Some(upgrade) = &upgrade {
             upgrade.announce(&mut headers);
         }

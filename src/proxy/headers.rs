@@ -1,11 +1,14 @@
 //! Which headers go on, in both directions.
 
-use http::header::{CONNECTION, HOST, SEC_WEBSOCKET_PROTOCOL, TE, TRAILER};
+use std::net::IpAddr;
+
+use http::header::{CONNECTION, FORWARDED, HOST, SEC_WEBSOCKET_PROTOCOL, TE, TRAILER};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::credentials;
 use crate::keys::redact;
 
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
@@ -30,6 +33,23 @@ pub(super) fn of_request(client: &HeaderMap) -> HeaderMap {
         set_or_remove(&mut headers, SEC_WEBSOCKET_PROTOCOL, &offered);
     }
     headers
+}
+
+/// Passes on what proxies before us say of the client, with the address that we see appended (`TRUST_FORWARDED`).
+pub(super) fn forward(headers: &mut HeaderMap, client: &HeaderMap, peer: IpAddr) {
+    for (name, value) in client.iter().filter(|(name, _)| name.as_str().starts_with("x-forwarded-")) {
+        headers.append(name, value.clone());
+    }
+    let peer = peer.to_canonical();
+    let chain = join(items(client, X_FORWARDED_FOR).chain([peer.to_string().as_str()]));
+    set_or_remove(headers, X_FORWARDED_FOR, &chain);
+    if client.contains_key(FORWARDED) {
+        // RFC 7239 §4, §6: an IPv6 address is bracketed and quoted.
+        let node = if peer.is_ipv6() { format!("for=\"[{peer}]\"") } else { format!("for={peer}") };
+        let lines = client.get_all(FORWARDED).iter().filter_map(|line| line.to_str().ok());
+        let chain = join(lines.chain([node.as_str()]));
+        set_or_remove(headers, FORWARDED, &chain);
+    }
 }
 
 /// What trailers take upstream. Credentials and what frames a message have no place in them (RFC 9110 §6.5.1).
@@ -213,6 +233,27 @@ mod tests {
         let headers = of_request(&client);
         assert_eq!(names(&headers), ["x-keep", "content-type"]);
         assert_eq!(headers.get_all("x-keep").iter().collect::<Vec<_>>(), ["3", "4"]);
+    }
+
+    #[test]
+    fn a_trusted_chain_goes_on_with_one_more_link() {
+        let chain = |client: &[(&str, &str)], peer: &str| {
+            let (client, mut headers) = (map(client), HeaderMap::new());
+            forward(&mut headers, &client, peer.parse().unwrap());
+            let value =
+                |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap().to_owned());
+            [value("x-forwarded-for"), value("forwarded"), value("x-forwarded-proto")]
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(chain(&[], "::ffff:10.0.0.1"), [some("10.0.0.1"), None, None]);
+        assert_eq!(
+            chain(&[("x-forwarded-for", "1.2.3.4,5.6.7.8"), ("x-forwarded-proto", "https")], "::1"),
+            [some("1.2.3.4, 5.6.7.8, ::1"), None, some("https")]
+        );
+        assert_eq!(
+            chain(&[("forwarded", "for=1.2.3.4;proto=https")], "2001:db8::1"),
+            [some("2001:db8::1"), some("for=1.2.3.4;proto=https, for=\"[2001:db8::1]\""), None]
+        );
     }
 
     #[test]

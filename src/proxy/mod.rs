@@ -42,6 +42,7 @@ use crate::upstream::connect::Connector;
 use crate::verdict::{self, Ahead, Scope, Verdict};
 
 pub use self::answer::{Body, Broken};
+pub use self::attempt::Peer;
 pub use self::body::BodyLimits;
 pub use self::upgrade::Tunnel;
 

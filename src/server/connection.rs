@@ -7,7 +7,8 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -18,7 +19,9 @@ use tokio::time::timeout;
 use super::drain::Gate;
 use super::front::Front;
 use super::io::{Activity, ClientTimes, Timed};
+use super::listen::Place;
 use super::tls::Acceptor;
+use crate::proxy::Peer;
 use crate::upstream::client::LocalExecutor;
 
 /// How large a request's head may be (spec §4), and how much is read ahead of a slow upstream.
@@ -38,23 +41,31 @@ pub(super) async fn serve(
     times: ClientTimes,
     front: Rc<Front>,
     gate: Rc<Gate>,
+    _place: Place,
 ) {
+    let peer = front.trust_forwarded.then(|| stream.peer_addr().ok()).flatten().map(|peer| Peer(peer.ip()));
     let Some(tls) = tls else {
         let begun = gate.begin(timeout(times.read, speaks_http2(&stream)));
         if let Some(Ok(Ok(http2))) = begun.await {
-            serve_http(stream, http2, times, front, &gate).await;
+            serve_http(stream, http2, times, front, peer, &gate).await;
         }
         return;
     };
     let begun = gate.begin(timeout(times.read, tls.accept(stream)));
     if let Some(Ok(Ok(stream))) = begun.await {
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        serve_http(stream, http2, times, front, &gate).await;
+        serve_http(stream, http2, times, front, peer, &gate).await;
     }
 }
 
-async fn serve_http<S>(stream: S, http2: bool, times: ClientTimes, front: Rc<Front>, gate: &Rc<Gate>)
-where
+async fn serve_http<S>(
+    stream: S,
+    http2: bool,
+    times: ClientTimes,
+    front: Rc<Front>,
+    peer: Option<Peer>,
+    gate: &Gate,
+) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let activity = Activity::new(http2);
@@ -62,7 +73,10 @@ where
     // What the connection goes on as once its request for an upgrade has been answered 101.
     let upgraded = Rc::new(Cell::new(None));
     let switch = Rc::clone(&upgraded);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         let (front, running) = (Rc::clone(&front), activity.begin());
         let (switch, activity) = (Rc::clone(&switch), Rc::clone(&activity));
         // Boxed once here: hyper would move these kilobytes several times on their way to the connection's task.
@@ -93,7 +107,7 @@ where
     } else {
         let mut connection = http1::Builder::new().max_buf_size(READ_BUFFER).serve_connection(io, service);
         let ended = gate.pass(&mut connection, http1::Connection::poll_without_shutdown, |connection| {
-            Pin::new(connection).graceful_shutdown()
+            Pin::new(connection).graceful_shutdown();
         });
         if let Some(Ok(())) = ended.await {
             let http1::Parts { io, read_buf, .. } = connection.into_parts();

@@ -30,6 +30,8 @@ pub(super) struct Front {
     pub(super) monitor: Monitor,
     pub(super) cors: Option<Arc<Cors>>,
     pub(super) gzip: bool,
+    /// `TRUST_FORWARDED`.
+    pub(super) trust_forwarded: bool,
 }
 
 impl Front {

@@ -10,7 +10,7 @@ use http::{HeaderValue, Uri};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -141,15 +141,19 @@ fn tcp_error(error: impl std::error::Error) -> ConnectError {
     ConnectError::Tcp(chain(&error))
 }
 
-/// What TLS to upstreams trusts: the system's roots, and the bundled ones where it has none.
+/// What TLS to upstreams trusts: the system's roots, or the bundled ones where it has none, and `more`
+/// (`UPSTREAM_CA_FILE`).
 ///
 /// # Errors
 /// If the platform's crypto does not offer the protocol versions we ask for.
-pub fn tls_config() -> Result<Arc<ClientConfig>, rustls::Error> {
+pub fn tls_config(more: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, rustls::Error> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    for certificate in more {
+        roots.add(certificate)?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)

@@ -7,7 +7,8 @@ mod raw;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -101,6 +102,10 @@ pub struct Launch<'a> {
     /// The keys file's content; none, no file.
     keys: Option<Vec<u8>>,
     arguments: &'a [&'a str],
+    /// What a shell does first.
+    before: &'a str,
+    /// Its standard input.
+    input: Option<OwnedFd>,
     folder: TempDir,
 }
 
@@ -124,7 +129,8 @@ impl<'a> Launch<'a> {
             all.push((name, (*value).to_owned()));
         }
         let keys = keys.iter().fold(String::new(), |text, key| text + key + "\n");
-        Self { env: all, keys: Some(keys.into_bytes()), arguments: &[], folder: tempfile::tempdir().unwrap() }
+        let folder = tempfile::tempdir().unwrap();
+        Self { env: all, keys: Some(keys.into_bytes()), arguments: &[], before: ":", input: None, folder }
     }
 
     /// With this in the keys file, or without one.
@@ -139,6 +145,18 @@ impl<'a> Launch<'a> {
         self
     }
 
+    /// A shell does this first: sets limits, say. It becomes gpt-load afterwards.
+    pub fn after(mut self, shell: &'a str) -> Self {
+        self.before = shell;
+        self
+    }
+
+    /// This socket is already bound for it (`LISTEN_FDS`).
+    pub fn socket(mut self, listener: &TcpListener) -> Self {
+        self.input = Some(listener.try_clone().unwrap().into());
+        self.after("exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$")
+    }
+
     /// The folder that it will run in.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -148,12 +166,15 @@ impl<'a> Launch<'a> {
         if let Some(keys) = &self.keys {
             fs::write(self.folder.path().join("keys.txt"), keys).unwrap();
         }
-        Command::new(env!("CARGO_BIN_EXE_gpt-load"))
+        let input = self.input.as_ref().map(|input| input.try_clone().unwrap());
+        let shell = format!("{}; exec \"$0\" \"$@\"", self.before);
+        Command::new("/bin/sh")
+            .args(["-c", &shell, env!("CARGO_BIN_EXE_gpt-load")])
             .args(self.arguments)
             .env_clear()
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .current_dir(self.folder.path())
-            .stdin(Stdio::null())
+            .stdin(input.map_or_else(Stdio::null, Stdio::from))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -270,6 +291,15 @@ impl GptLoad {
     pub fn rss(&self) -> u64 {
         let statm = fs::read_to_string(format!("/proc/{}/statm", self.pid())).unwrap();
         statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+    }
+
+    /// The processor time that it has taken.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        // utime and stime, in hundredths of a second.
+        let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 10)
     }
 
     /// A request on a connection of its own.
