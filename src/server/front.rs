@@ -17,7 +17,7 @@ use super::cors::Cors;
 use super::gzip::{self, Gzip};
 use super::io::Running;
 use crate::monitor::{Monitor, Page};
-use crate::proxy::{self, Broken, Proxy};
+use crate::proxy::{self, Broken, Proxy, Tunnel};
 use crate::refusal::Refusal;
 use crate::telemetry::counters::End;
 
@@ -32,6 +32,8 @@ pub(super) struct Front {
     pub(super) monitor: Monitor,
     pub(super) cors: Option<Arc<Cors>>,
     pub(super) gzip: bool,
+    /// `TRUST_FORWARDED`.
+    pub(super) trust_forwarded: bool,
 }
 
 impl Front {
@@ -50,6 +52,9 @@ impl Front {
             Some(page) => Box::pin(self.page(page, request)).await.map(Content::Own),
             None => self.proxied(request).await,
         };
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return response.map(|content| Body::new(content, running));
+        }
         if let Some(cors) = cors
             && page.is_none_or(|page| self.monitor.is_readable_cross_origin(page))
         {
@@ -100,8 +105,7 @@ impl Front {
                 Refusal::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", End::BadRequest, message);
             return refusal.answer().map(Content::Own);
         }
-        // Boxed once here: hyper would move these kilobytes several times on their way to the connection's task.
-        match caught(Box::pin(self.proxy.handle(request)).as_mut()).await {
+        match caught(pin!(self.proxy.handle(request))).await {
             Some(response) => response.map(Content::Proxied),
             None => Refusal::internal().answer().map(Content::Own),
         }
@@ -152,6 +156,14 @@ pub(super) enum Content {
 impl Body {
     fn new(content: Content, running: Running) -> Self {
         Self { content, _running: running }
+    }
+
+    /// What the connection goes on as after a 101.
+    pub(super) fn take_tunnel(&mut self) -> Option<Tunnel> {
+        match &mut self.content {
+            Content::Proxied(body) => body.take_tunnel(),
+            Content::Own(_) | Content::Compressed(_) => None,
+        }
     }
 }
 
