@@ -28,10 +28,6 @@ fn asking(gpt_load: &GptLoad, fields: Value) -> Ask {
     gpt_load.post(CHAT).json(&chat_with(fields))
 }
 
-fn refused_with_429(mock: &Mock, keys: &[&str]) -> u64 {
-    keys.iter().map(|key| mock.key(key).statuses.get(&429).copied().unwrap_or(0)).sum()
-}
-
 #[test]
 fn a_request_waits_for_the_first_key_to_come_back() {
     let mock = provider(&[]);
