@@ -1,6 +1,8 @@
 //! The paths that tell the daemon's state (spec §10): ours alone, they never fall through to the proxy.
 
+mod admin;
 pub mod alert;
+mod dashboard;
 mod metrics;
 mod process;
 pub mod series;
@@ -18,6 +20,7 @@ use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
+use self::dashboard::Asset;
 use self::process::Process;
 use self::series::{Series, Snapshot};
 use crate::group::Group;
@@ -76,13 +79,24 @@ pub enum Page {
     ResetKeys,
     /// `/metrics`
     Metrics,
-    /// `/dashboard`: ours, and to come.
-    Unbuilt,
+    /// `/dashboard` and its files
+    Dashboard(Asset),
+    /// `/admin/…`
+    Admin,
+    /// Ours, and nothing is there.
+    Nowhere,
 }
 
 impl Page {
-    /// The page at a path, if the path is ours.
+    /// The page at a path, if the path is ours. However one of our paths is written: the proxy must not get it.
     pub fn at(path: &str) -> Option<Self> {
+        Self::plain(path).or_else(|| {
+            let otherwise = written_otherwise(path)?;
+            Self::plain(&otherwise).map(|_| Self::Nowhere)
+        })
+    }
+
+    fn plain(path: &str) -> Option<Self> {
         Some(match path {
             "/health" => Self::Health,
             "/livez" => Self::Livez,
@@ -91,18 +105,23 @@ impl Page {
             "/blacklist" => Self::Blacklist,
             "/reset-keys" => Self::ResetKeys,
             "/metrics" => Self::Metrics,
-            "/dashboard" => Self::Unbuilt,
+            "/admin" => Self::Nowhere,
+            _ if path.starts_with("/admin/") => Self::Admin,
+            "/dashboard" => Self::Dashboard(Asset::Page),
+            _ if path.starts_with("/dashboard/") => Asset::at(path).map_or(Self::Nowhere, Self::Dashboard),
             _ => return None,
         })
     }
 
     /// Open to everybody, since whoever restarts containers has no token.
     fn is_open(self) -> bool {
-        matches!(self, Self::Health | Self::Livez | Self::Readyz)
+        matches!(self, Self::Health | Self::Livez | Self::Readyz | Self::Dashboard(_) | Self::Nowhere)
     }
 
     fn allows(self, method: &Method) -> Result<(), Refusal> {
         let (allowed, allow) = match self {
+            // Each of their paths has its own.
+            Self::Admin | Self::Nowhere => return Ok(()),
             // HEAD would have to reset as well, and nobody expects that of it.
             Self::ResetKeys => ([Method::GET, Method::POST], "GET, POST"),
             _ => ([Method::GET, Method::HEAD], "GET, HEAD"),
@@ -136,10 +155,9 @@ impl Monitor {
             Page::Blacklist => self.blacklist().await?,
             Page::Metrics => self.metrics(),
             Page::ResetKeys => self.reset_keys(&parts.headers).await?,
-            Page::Unbuilt => {
-                let message = "This version does not have this page yet.";
-                return Err(Refusal::new(StatusCode::NOT_FOUND, "not_found", End::BadRequest, message));
-            }
+            Page::Dashboard(asset) => asset.answer(),
+            Page::Admin => self.admin(parts).await?,
+            Page::Nowhere => return Err(admin::not_found()),
         })
     }
 
@@ -179,31 +197,6 @@ impl Monitor {
             .collect();
         let failed: u64 = failures.values().filter_map(Value::as_u64).sum();
         let succeeded = self.counters.ended(End::Success);
-        let upstreams: Vec<Value> = self
-            .group
-            .upstreams
-            .all()
-            .iter()
-            .map(|upstream| {
-                let report = self.group.upstreams.report(upstream);
-                json!({
-                    "url": upstream.url.to_string(),
-                    "healthy": report.ejected_for.is_none(),
-                    "attempts": report.attempts,
-                    "faults": report.faults,
-                    "consecutive_faults": report.consecutive_faults,
-                    "ejected_until": report.ejected_for.map(|wait| rfc3339(SystemTime::now() + wait)),
-                })
-            })
-            .collect();
-        let storms: Vec<Value> = keys
-            .storms()
-            .into_iter()
-            .filter_map(|(upstream, since, suspects)| {
-                let url = self.group.upstreams.all().get(upstream)?.url.to_string();
-                Some(json!({ "upstream": url, "since": rfc3339(since), "suspects": suspects }))
-            })
-            .collect();
         json!({
             "keys": {
                 "total": total,
@@ -211,7 +204,7 @@ impl Monitor {
                 "blacklisted": total.saturating_sub(healthy),
                 "current_index": keys.current_index(),
                 "waiting": keys.waiting(),
-                "storms": storms,
+                "storms": self.storms(),
                 "earliest_return_s": keys.earliest_return(None).map(|wait| wait.as_secs_f64()),
             },
             "requests": {
@@ -224,7 +217,7 @@ impl Monitor {
                 "healed": self.counters.healed(),
                 "failures": failures,
             },
-            "upstreams": upstreams,
+            "upstreams": self.upstreams(),
             "usage": self.usage(),
             "memory": Process::look().memory(),
             "system": {
@@ -238,6 +231,32 @@ impl Monitor {
             },
             "timestamp": now(),
         })
+    }
+
+    fn upstreams(&self) -> Value {
+        let all = &self.group.upstreams;
+        let each = all.all().iter().map(|upstream| {
+            let report = all.report(upstream);
+            json!({
+                "url": upstream.url.to_string(),
+                "healthy": report.ejected_for.is_none(),
+                "attempts": report.attempts,
+                "faults": report.faults,
+                "ejections": report.ejections,
+                "consecutive_faults": report.consecutive_faults,
+                "ejected_until": report.ejected_for.map(|wait| rfc3339(SystemTime::now() + wait)),
+            })
+        });
+        Value::Array(each.collect())
+    }
+
+    /// Upstreams that refuse most of the pool's keys.
+    fn storms(&self) -> Value {
+        let each = self.group.keys.storms().into_iter().filter_map(|(upstream, since, suspects)| {
+            let url = self.group.upstreams.all().get(upstream)?.url.to_string();
+            Some(json!({ "upstream": url, "since": rfc3339(since), "suspects": suspects }))
+        });
+        Value::Array(each.collect())
     }
 
     /// Tokens by model.
@@ -321,6 +340,39 @@ impl Monitor {
     }
 }
 
+/// A path in its plain form, where it is written in another: percent-encoded, with doubled slashes, backslashes or dot
+/// segments. `None`: it is plain.
+fn written_otherwise(path: &str) -> Option<String> {
+    let bytes = path.as_bytes();
+    let odd = |pair: &[u8]| matches!(pair, b"//" | b"/." | [_, b'%' | b'\\']);
+    if !bytes.windows(2).any(odd) {
+        return None;
+    }
+    let decoded = percent_decoded(bytes);
+    let mut segments: Vec<&[u8]> = Vec::new();
+    for segment in decoded.split(|byte| matches!(byte, b'/' | b'\\')) {
+        match segment {
+            b"" | b"." => {}
+            b".." => drop(segments.pop()),
+            segment => segments.push(segment),
+        }
+    }
+    let plain = segments.iter().fold(Vec::new(), |path, segment| [&path, &b"/"[..], segment].concat());
+    Some(String::from_utf8_lossy(&plain).into_owned())
+}
+
+fn percent_decoded(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, behind @ ..] = rest {
+        let digits = behind.get(..2).and_then(|digits| str::from_utf8(digits).ok());
+        let byte = digits.filter(|_| *first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        rest = if byte.is_some() { behind.get(2..).unwrap_or_default() } else { behind };
+        decoded.push(byte.unwrap_or(*first));
+    }
+    decoded
+}
+
 /// Whether a browser says that another site's page sent this (Fetch Metadata; `Origin` for browsers without it).
 fn is_cross_site(headers: &HeaderMap) -> bool {
     if let Some(site) = headers.get("sec-fetch-site") {
@@ -380,6 +432,34 @@ fn uptime(elapsed: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn our_paths_are_ours_however_they_are_written() {
+        for (path, want) in [
+            ("/stats", Some(Page::Stats)),
+            ("/admin/api/keys", Some(Page::Admin)),
+            ("/admin", Some(Page::Nowhere)),
+            ("/dashboard/app.js", Some(Page::Dashboard(Asset::Script))),
+            ("/dashboard/", Some(Page::Nowhere)),
+            ("/%61dmin/api/keys", Some(Page::Nowhere)),
+            ("/admin%2Fapi/keys", Some(Page::Nowhere)),
+            ("//admin/api/keys", Some(Page::Nowhere)),
+            ("/./admin/api", Some(Page::Nowhere)),
+            ("/v1/../admin/api", Some(Page::Nowhere)),
+            ("/v1/%2e%2e/admin/api", Some(Page::Nowhere)),
+            ("/\\admin\\api", Some(Page::Nowhere)),
+            ("/%73tats", Some(Page::Nowhere)),
+            ("/v1/organization/admin_api_keys", None),
+            ("/v1/admin/x", None),
+            ("/administration", None),
+            ("/v1/chat/completions", None),
+            ("/v1/files/a%2Fb", None),
+            ("/%", None),
+            ("/", None),
+        ] {
+            assert_eq!(Page::at(path), want, "{path}");
+        }
+    }
 
     #[test]
     fn only_our_own_pages_may_reset() {

@@ -87,6 +87,16 @@ impl Series {
         points.iter().cloned().chain([now]).collect()
     }
 
+    /// How long requests and first tokens took in the last hour, or since the process began.
+    pub fn quantiles(&self, now: &Snapshot) -> Value {
+        let points = self.points.lock().unwrap_or_else(PoisonError::into_inner);
+        let (durations, first_tokens) = match points.front() {
+            Some(then) => (now.durations.since(&then.durations), now.first_tokens.since(&then.first_tokens)),
+            None => (now.durations.clone(), now.first_tokens.clone()),
+        };
+        json!({ "duration_s": quantiles(&durations), "first_token_s": quantiles(&first_tokens) })
+    }
+
     /// Where the pool is going, seen from now.
     pub fn forecast(&self, now: Snapshot) -> Forecast {
         forecast(&self.with(now))
@@ -136,6 +146,10 @@ fn point(then: &Snapshot, now: &Snapshot) -> Value {
         "input_tokens": (now.input_tokens - then.input_tokens).max(0.0),
         "output_tokens": (now.output_tokens - then.output_tokens).max(0.0),
     })
+}
+
+fn quantiles(of: &Distribution) -> Value {
+    json!({ "p50": of.quantile(0.5), "p95": of.quantile(0.95), "p99": of.quantile(0.99) })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]

@@ -16,6 +16,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admin;
 mod attempts;
 mod cors_gzip;
 mod forwarding;
