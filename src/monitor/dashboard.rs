@@ -44,7 +44,7 @@ impl Asset {
     }
 
     pub(super) fn answer(self) -> Response<Bytes> {
-        let (kind, text): (&str, &str) = match self {
+        let (kind, text) = match self {
             Self::Page => ("text/html; charset=utf-8", include_str!("dashboard/index.html")),
             Self::Script => (SCRIPT, include_str!("dashboard/app.js")),
             Self::Words => (SCRIPT, include_str!("dashboard/words.js")),

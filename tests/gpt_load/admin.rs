@@ -177,7 +177,9 @@ fn the_page_is_served_without_a_token_and_runs_nothing_but_its_own_files() {
         assert!(answer.header("content-type").unwrap().starts_with(kind));
         let policy = answer.header("content-security-policy").unwrap();
         assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
-        assert!(!answer.text().contains("https://") && !answer.text().contains("http://www"), "{path}");
+        // The one address in it is a name: that of SVG.
+        let text = answer.text().replace("http://www.w3.org/2000/svg", "");
+        assert!(!text.contains("https:") && !text.contains("http:"), "{path}");
         size += answer.body.len();
     }
     assert!(size < 150_000, "{size}");
@@ -195,7 +197,10 @@ fn hold(document: &Value, schema: &Value, value: &Value, place: &str) {
         let null = choices.iter().any(|choice| choice["type"] == "null");
         let other = choices.iter().find(|choice| choice["type"] != "null").unwrap();
         assert!(!value.is_null() || null, "{place} may not be null");
-        return if value.is_null() { () } else { hold(document, other, value, place) };
+        if !value.is_null() {
+            hold(document, other, value, place);
+        }
+        return;
     }
     let is = |kind: &str| match kind {
         "null" => value.is_null(),
