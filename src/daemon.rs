@@ -169,6 +169,7 @@ fn blueprint(
         failures,
         models,
         usage: config.insight.usage,
+        response_trace: config.insight.response_trace,
         body_limits: BodyLimits {
             replay: config.limits.max_replay_body,
             total: config.limits.max_request_body,
@@ -208,7 +209,13 @@ fn log_options(log: &Log) -> LogOptions {
         Level::Warn => tracing::Level::WARN,
         Level::Error => tracing::Level::ERROR,
     };
-    LogOptions { level, json: log.format == Format::Json, file: log.file.clone() }
+    LogOptions {
+        level,
+        json: log.format == Format::Json,
+        file: log.file.clone(),
+        max_files: log.max_files,
+        slow: log.slow,
+    }
 }
 
 /// The signals that steer the process.

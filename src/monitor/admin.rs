@@ -306,7 +306,7 @@ impl Monitor {
         json!({
             "number": failed.number,
             "at": rfc3339(failed.at),
-            "request_id": format!("{:016x}", failed.request_id),
+            "request_id": failed.request_id,
             "attempt": failed.attempt,
             "key_index": failed.key_index,
             "key_preview": failed.key_preview,

@@ -9,6 +9,7 @@ pub mod credentials;
 mod ending;
 mod headers;
 mod refused;
+mod trace;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -61,6 +62,8 @@ pub struct Common {
     pub models: Arc<Models>,
     /// `USAGE`: whether answers are looked through for tokens.
     pub usage: bool,
+    /// `RESPONSE_TRACE`: whether answers tell whose time they took, and whose fault they are.
+    pub response_trace: bool,
     /// How large and how slow a request may be.
     pub body_limits: BodyLimits,
     /// How long an upstream may take.
@@ -183,12 +186,12 @@ impl Proxy {
     /// Answers a client's request.
     pub async fn handle(self: &Rc<Self>, request: Request<Incoming>) -> Response<Body> {
         let (parts, incoming) = request.into_parts();
-        let mut ending = Ending::begin(self, parts.method.clone(), parts.uri.path_and_query().cloned());
-        let (response, end) = match self.proxy(parts, incoming, &mut ending).await {
+        let mut ending = Ending::begin(self, &parts);
+        let (mut response, end) = match self.proxy(parts, incoming, &mut ending).await {
             Ok(answer) => answer,
             Err(refusal) => (refusal.answer().map(Payload::Whole), refusal.end),
         };
-        ending.answered(&response, end);
+        ending.answered(&mut response, end);
         response.map(|payload| Body::new(payload, ending))
     }
 

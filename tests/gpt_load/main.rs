@@ -20,6 +20,7 @@ mod admin;
 mod attempts;
 mod cors_gzip;
 mod forwarding;
+mod insight;
 mod keys_file;
 mod limits;
 mod logs;
