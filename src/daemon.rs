@@ -1,5 +1,6 @@
 //! `gpt-load` without a command: puts the house together, serves, drains (spec §12).
 
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{spawn_blocking, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
+use crate::banner::Banner;
 use crate::config::{Config, Format, Level, Log};
 use crate::group::{self, Group};
 use crate::keys::file::{self, KeyFileError};
@@ -68,6 +70,10 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     let tls = config.listen.tls.as_ref().map(|tls| Acceptor::read(&tls.cert, &tls.key)).transpose()?;
     let connector = Connector::new(connect::tls_config()?, Arc::new(config.outbound.clone()));
     let listeners = Listeners::bind(&config.listen.host, config.listen.port, config.listen.workers.get())?;
+    if config.log.format == Format::Text && std::io::stdout().is_terminal() {
+        // Whoever does not want to read it is no reason not to start.
+        let _ = writeln!(std::io::stdout(), "{}", Banner::new(config, &file, listeners.address()));
+    }
     let logging = Logging::start(&log_options(&config.log))?;
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!(
