@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use crate::banner::Banner;
 use crate::config::{Config, Format, Level, Log};
 use crate::group::{self, Group};
-use crate::keys::file::{self, KeyFileError};
+use crate::keys::file::{self, KeyFileError, KeyTable};
 use crate::keys::watch::Version;
 use crate::keys::{self, CooldownPolicy, Due, KeyPool, PoolPolicy, States, clock};
 use crate::monitor::alert::Alert;
@@ -89,23 +89,7 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     }
     group::warn(&file);
     let keys = file.keys.len();
-    let policy = PoolPolicy {
-        cooldown: CooldownPolicy {
-            threshold: config.policy.blacklist_threshold,
-            first: config.policy.key_cooldown,
-            longest: config.policy.key_cooldown_max,
-        },
-        probe_interval: config.policy.key_revalidate_interval,
-    };
-    let start = usize::try_from(config.start_index).unwrap_or(usize::MAX);
-    let (pool, due) = KeyPool::new(file.keys, policy, start, config.state_file.is_some());
-    let group = Arc::new(Group {
-        keys: pool,
-        upstreams: Upstreams::new(config.upstreams.clone()),
-        max_retries: config.policy.max_retries,
-        max_key_wait: config.policy.max_key_wait,
-        keys_file: config.keys_file.clone(),
-    });
+    let (group, due) = group_of(config, file.keys);
     let (phase, heard) = watch::channel(Phase::default());
     let address = listeners.address();
     let draining = Arc::new(AtomicBool::new(false));
@@ -137,6 +121,27 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
         workers,
         config.timeouts.graceful_shutdown,
     )))
+}
+
+fn group_of(config: &Config, keys: KeyTable) -> (Arc<Group>, mpsc::UnboundedReceiver<Due>) {
+    let policy = PoolPolicy {
+        cooldown: CooldownPolicy {
+            threshold: config.policy.blacklist_threshold,
+            first: config.policy.key_cooldown,
+            longest: config.policy.key_cooldown_max,
+        },
+        probe_interval: config.policy.key_revalidate_interval,
+    };
+    let start = usize::try_from(config.start_index).unwrap_or(usize::MAX);
+    let (pool, due) = KeyPool::new(keys, policy, start, config.state_file.is_some());
+    let group = Group {
+        keys: pool,
+        upstreams: Upstreams::new(config.upstreams.clone()),
+        max_retries: config.policy.max_retries,
+        max_key_wait: config.policy.max_key_wait,
+        keys_file: config.keys_file.clone(),
+    };
+    (Arc::new(group), due)
 }
 
 fn blueprint(
@@ -335,7 +340,7 @@ impl Background {
             let now = self.monitor.snapshot();
             if let Some(alert) = &mut alert {
                 let keys = now.keys;
-                Box::pin(alert.look(&self.monitor.series.forecast(now.clone()), keys)).await;
+                alert.look(&self.monitor.series.forecast(now.clone()), keys);
             }
             self.monitor.series.push(now);
         }

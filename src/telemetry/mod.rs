@@ -6,6 +6,7 @@ mod format;
 pub mod histogram;
 pub mod models;
 mod request_line;
+mod sampled;
 mod sink;
 pub mod usage;
 
@@ -22,6 +23,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::format::EventFormat;
+use self::sampled::Sampled;
 use self::sink::{LogFile, Sink};
 
 pub use self::format::Style;
@@ -97,13 +99,14 @@ impl Logging {
             NonBlockingBuilder::default().lossy(true).buffered_lines_limit(QUEUE).finish(Sink::new(file));
         let dropped = queue.error_counter();
         let writer = queue.clone();
+        let sampled = Sampled::default();
         let lines = tracing_subscriber::fmt::layer()
-            .event_format(EventFormat(style))
+            .event_format(EventFormat(style, sampled.clone()))
             .with_writer(move || writer.clone());
         let ours = Targets::new()
             .with_default(LevelFilter::WARN)
             .with_target("gpt_load", LevelFilter::from_level(options.level));
-        tracing_subscriber::registry().with(ours).with(lines).try_init()?;
+        tracing_subscriber::registry().with(ours).with(sampled).with(lines).try_init()?;
         Ok(Self { queue, dropped, reopen, level: options.level, slow: options.slow, style, _thread: thread })
     }
 
