@@ -2,8 +2,9 @@
 //! same for all of them.
 
 use std::io;
+use std::path::PathBuf;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::validate;
@@ -53,6 +54,9 @@ pub enum Command {
     Check,
     /// Ask the running server whether it lives: exit status 0 or 1 (for containers without a shell)
     Healthcheck,
+    /// Say what a provider's answer means, and which rule says so
+    #[command(after_help = JUDGE_HELP)]
+    Judge(Judge),
     /// Test every key of the keys file against the upstream
     #[command(after_help = AFTER_VALIDATE_KEYS)]
     ValidateKeys(validate::Options),
@@ -86,6 +90,32 @@ impl CommandLine {
     }
 }
 
+const JUDGE_HELP: &str = "\
+The answer is read as `curl -i` prints it: a status line, headers, an empty line, the body. With --status the input
+is the body alone. Redact keys before you show it to anybody.
+
+Examples:
+  curl -si https://api.example.com/v1/models -H 'Authorization: Bearer …' | gpt-load judge
+  echo '{\"error\":{\"code\":\"insufficient_quota\"}}' | gpt-load judge --status 429 --header 'retry-after: 20'
+
+Exit status: 0 judged, 2 no answer to judge.";
+
+/// An answer to judge.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Judge {
+    /// The file with the answer; none or `-`: standard input
+    pub file: Option<PathBuf>,
+    /// The answer's status; the input is then its body alone
+    #[arg(long, value_name = "CODE")]
+    pub status: Option<u16>,
+    /// A header of the answer, as often as there are any
+    #[arg(long = "header", value_name = "NAME: VALUE", requires = "status")]
+    pub headers: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use clap::error::ErrorKind;
@@ -103,6 +133,11 @@ mod tests {
             (&["gpt-load"][..], Ok(None)),
             (&["gpt-load", "check"], Ok(Some(Command::Check))),
             (&["gpt-load", "healthcheck"], Ok(Some(Command::Healthcheck))),
+            (
+                &["gpt-load", "judge", "--json"],
+                Ok(Some(Command::Judge(Judge { file: None, status: None, headers: Vec::new(), json: true }))),
+            ),
+            (&["gpt-load", "judge", "--header", "a: b"], Err((ErrorKind::MissingRequiredArgument, 2))),
             (&["gpt-load", "validate-keys", "--rate", "0"], Err((ErrorKind::ValueValidation, 2))),
             (&["gpt-load", "validate-keys", "--concurrency", "5000"], Err((ErrorKind::ValueValidation, 2))),
             (&["gpt-load", "--version"], Err((ErrorKind::DisplayVersion, 0))),
@@ -142,7 +177,7 @@ mod tests {
     #[test]
     fn the_help_says_where_settings_and_keys_come_from() {
         let help = CommandLine::command().render_help().to_string();
-        for word in [".env", "keys.txt", "Exit status", "check", "healthcheck", "validate-keys"] {
+        for word in [".env", "keys.txt", "Exit status", "check", "healthcheck", "judge", "validate-keys"] {
             assert!(help.contains(word), "{word}");
         }
     }

@@ -17,22 +17,26 @@ use crate::banner::Banner;
 use crate::config::{Config, Format, Level, Log};
 use crate::group::{self, Group};
 use crate::keys::file::{self, KeyFileError, KeyTable};
+use crate::keys::journal::{Journal, JournalError};
 use crate::keys::watch::Version;
 use crate::keys::{self, CooldownPolicy, Due, KeyPool, PoolPolicy, States, clock};
 use crate::monitor::alert::Alert;
 use crate::monitor::{Monitor, series};
 use crate::proxy::admission::Admission;
 use crate::proxy::credentials::Tokens;
+use crate::proxy::revalidate::{Intervals, Revalidation};
 use crate::proxy::{BodyLimits, Common, Times};
 use crate::server::cors::Cors;
-use crate::server::tls::{Acceptor, TlsError};
-use crate::server::{self, BindError, Blueprint, ClientTimes, Listeners, Phase};
+use crate::server::tls::{Acceptor, TlsError, read_certificates};
+use crate::server::{
+    self, BindError, Blueprint, ClientTimes, Connections, Listeners, Phase, raise_descriptors,
+};
 use crate::telemetry::counters::Counters;
 use crate::telemetry::failures::Failures;
 use crate::telemetry::models::Models;
 use crate::telemetry::{LogError, LogOptions, Logging};
 use crate::upstream::Upstreams;
-use crate::upstream::connect::{self, Connector};
+use crate::upstream::connect::{self, Connector, Versions};
 
 /// How long the look at each upstream at start may take.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
@@ -55,6 +59,9 @@ pub enum StartError {
     /// The port can't be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The journal can't be kept.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The system gives no threads or signals.
     #[error("the system refuses what gpt-load needs to run: {0}")]
     System(#[from] std::io::Error),
@@ -68,13 +75,21 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     let version = Version::of(&config.keys_file);
     let file = file::read(&config.keys_file)?;
     let tls = config.listen.tls.as_ref().map(|tls| Acceptor::read(&tls.cert, &tls.key)).transpose()?;
-    let connector = Connector::new(connect::tls_config()?, Arc::new(config.outbound.clone()));
-    let listeners = Listeners::bind(&config.listen.host, config.listen.port, config.listen.workers.get())?;
+    let certificate_read = tls.as_ref().map(|tls| tls.files().map(Version::of));
+    let trusted = config.upstream_ca.as_ref().map(|path| read_certificates("UPSTREAM_CA_FILE", path));
+    let trusted = connect::tls_config(trusted.transpose()?.unwrap_or_default())?;
+    let connector = Connector::new(trusted, Arc::new(config.outbound.clone()));
+    let workers = config.listen.workers.get();
+    let listeners = match Listeners::inherited(workers)? {
+        Some(listeners) => listeners,
+        None => Listeners::bind(&config.listen.host, config.listen.port, workers)?,
+    };
     if config.log.format == Format::Text && std::io::stdout().is_terminal() {
         // Whoever does not want to read it is no reason not to start.
         let _ = writeln!(std::io::stdout(), "{}", Banner::new(config, &file, listeners.address()));
     }
     let logging = Logging::start(&log_options(&config.log))?;
+    raise_descriptors();
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!(
             location = panic.location().map(tracing::field::display),
@@ -84,16 +99,13 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    if config.state_file.is_some() {
-        tracing::warn!("STATE_FILE is set, but this version keeps key states in memory only");
-    }
     group::warn(&file);
     let keys = file.keys.len();
-    let (group, due) = group_of(config, file.keys);
+    let (group, due) = group_of(config, file.keys)?;
     let (phase, heard) = watch::channel(Phase::default());
     let address = listeners.address();
     let draining = Arc::new(AtomicBool::new(false));
-    let blueprint = blueprint(config, Arc::clone(&group), connector, tls, heard, &draining, &logging);
+    let blueprint = blueprint(config, Arc::clone(&group), connector, tls.clone(), heard, &draining, &logging);
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let signals = runtime.block_on(async { Signals::take() })?;
     let workers = server::start(listeners, &blueprint)?;
@@ -109,10 +121,18 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     if config.auth.tokens.is_empty() && !address.ip().is_loopback() {
         tracing::warn!(address = %address, "anyone who can reach this address can use your keys: set AUTH_KEY");
     }
+    let tls = tls.zip(certificate_read);
+    let revalidation = Revalidation::new(
+        Arc::clone(&group),
+        &blueprint.connector,
+        Arc::clone(&blueprint.monitor.checks),
+        Intervals::of(config.policy.key_revalidate_interval),
+        config.timeouts.response,
+    );
     let alert = config.insight.alert_webhook.clone();
     let alert = alert.map(|webhook| Alert::new(webhook, blueprint.connector.clone()));
     let Blueprint { connector, monitor, .. } = blueprint;
-    let background = Background { group, connector, monitor, logging, phase, draining };
+    let background = Background { group, connector, monitor, tls, logging, phase, draining, revalidation };
     Ok(runtime.block_on(background.run(
         due,
         version,
@@ -123,7 +143,10 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     )))
 }
 
-fn group_of(config: &Config, keys: KeyTable) -> (Arc<Group>, mpsc::UnboundedReceiver<Due>) {
+fn group_of(
+    config: &Config,
+    keys: KeyTable,
+) -> Result<(Arc<Group>, mpsc::UnboundedReceiver<Due>), JournalError> {
     let policy = PoolPolicy {
         cooldown: CooldownPolicy {
             threshold: config.policy.blacklist_threshold,
@@ -134,14 +157,18 @@ fn group_of(config: &Config, keys: KeyTable) -> (Arc<Group>, mpsc::UnboundedRece
     };
     let start = usize::try_from(config.start_index).unwrap_or(usize::MAX);
     let (pool, due) = KeyPool::new(keys, policy, start, config.state_file.is_some());
+    let upstreams = config.upstreams.iter().map(ToString::to_string).collect();
+    let journal =
+        config.state_file.as_deref().map(|path| Journal::open(path, upstreams, &pool)).transpose()?;
     let group = Group {
         keys: pool,
         upstreams: Upstreams::new(config.upstreams.clone()),
         max_retries: config.policy.max_retries,
         max_key_wait: config.policy.max_key_wait,
         keys_file: config.keys_file.clone(),
+        journal,
     };
-    (Arc::new(group), due)
+    Ok((Arc::new(group), due))
 }
 
 fn blueprint(
@@ -168,6 +195,7 @@ fn blueprint(
         admission: Arc::clone(&admission),
         tokens: Tokens::new(admin.clone()),
         draining: Arc::clone(draining),
+        checks: Arc::default(),
         lost_log_lines: logging.lost(),
         began: Instant::now(),
         workers,
@@ -209,6 +237,8 @@ fn blueprint(
             idle: config.timeouts.server_idle,
         },
         tls,
+        connections: Arc::new(Connections::new(config.limits.max_connections as usize)),
+        trust_forwarded: config.trust_forwarded,
         phase,
     }
 }
@@ -259,9 +289,12 @@ struct Background {
     group: Arc<Group>,
     connector: Connector,
     monitor: Monitor,
+    /// TLS in front, with the versions of its files that were read at start.
+    tls: Option<(Acceptor, [Option<Version>; 2])>,
     logging: Logging,
     phase: watch::Sender<Phase>,
     draining: Arc<AtomicBool>,
+    revalidation: Revalidation,
 }
 
 impl Background {
@@ -288,7 +321,10 @@ impl Background {
             tokio::join!(
                 clock::run(&this.group.keys, due),
                 keys::watch::run(&this.group.keys_file, version, &reload),
+                group::keep_journal(Arc::clone(&this.group)),
+                this.revalidation.run(),
                 this.sample(alert),
+                this.watch_certificate(),
             );
         };
         let mut housekeeping = std::pin::pin!(housekeeping);
@@ -297,6 +333,7 @@ impl Background {
                 () = &mut housekeeping => {}
                 _ = signals.hangup.recv() => {
                     self.logging.reopen();
+                    self.reload_certificate().await;
                     reload().await;
                 }
                 _ = signals.terminate.recv() => break,
@@ -319,6 +356,7 @@ impl Background {
             () = signals.end() => self.cut(workers).await,
             () = &mut housekeeping => Ok(0),
         };
+        self.group.write_journal();
         match cut {
             Ok(0) => {
                 tracing::info!("drained");
@@ -346,6 +384,21 @@ impl Background {
         }
     }
 
+    /// Never returns.
+    async fn watch_certificate(&self) {
+        let Some((tls, [cert_read, key_read])) = &self.tls else { return std::future::pending().await };
+        let [cert, key] = tls.files();
+        let reload = async || self.reload_certificate().await;
+        tokio::join!(keys::watch::run(cert, *cert_read, &reload), keys::watch::run(key, *key_read, &reload));
+    }
+
+    async fn reload_certificate(&self) {
+        if let Some((tls, _)) = &self.tls {
+            let tls = tls.clone();
+            drop(spawn_blocking(move || tls.reload()).await);
+        }
+    }
+
     async fn cut(&self, workers: tokio::task::JoinHandle<usize>) -> Result<usize, tokio::task::JoinError> {
         self.phase.send_replace(Phase::Cutting);
         workers.await
@@ -356,7 +409,7 @@ impl Background {
         for upstream in self.group.upstreams.all() {
             let (url, mut connector) = (upstream.url.clone(), self.connector.clone());
             spawn_local(async move {
-                let problem = match timeout(FIRST_LOOK, connector.connect(&url)).await {
+                let problem = match timeout(FIRST_LOOK, connector.connect(&url, Versions::Any)).await {
                     Ok(Ok(_)) => return,
                     Ok(Err(error)) => connect::chain(&error),
                     Err(_elapsed) => format!("no connection within {} s", FIRST_LOOK.as_secs()),

@@ -19,6 +19,7 @@ pub mod config;
 pub mod daemon;
 pub mod group;
 pub mod healthcheck;
+pub mod judge;
 pub mod keys;
 pub mod monitor;
 pub mod proxy;

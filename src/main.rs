@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use gpt_load::cli::{Command, CommandLine};
 use gpt_load::config::{Config, ConfigErrors, Loaded};
-use gpt_load::{config, daemon, healthcheck, validate};
+use gpt_load::{config, daemon, healthcheck, judge, validate};
 
 /// Nothing was started: wrong configuration, keys file, port or certificate (spec §2).
 const UNUSABLE: u8 = 2;
@@ -17,6 +17,14 @@ fn main() -> ExitCode {
         None => serve(),
         Some(Command::Check) => check(),
         Some(Command::Healthcheck) => health(),
+        Some(Command::Judge(what)) => match judge::report(&what) {
+            Ok(report) => {
+                // A reader that has seen enough is no error.
+                let _ = writeln!(io::stdout(), "{report}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => unusable(error),
+        },
         Some(Command::ValidateKeys(options)) => validate_keys(&options),
         // A reader that has seen enough is no error.
         Some(Command::Completions { shell }) => {

@@ -32,16 +32,19 @@ pub struct Refusal {
 pub enum Retry {
     /// Waiting so long helps.
     After(Duration),
+    /// Waiting helps, but for longer than a client would.
+    Later,
     /// It would only multiply the load.
     Never,
 }
 
 impl Retry {
-    /// Advice from the time until the pool has a key again: waiting helps only if that is not far away.
+    /// Advice from the time until the pool has a key again.
     pub fn until_a_key(wait: Option<Duration>) -> Self {
         match wait {
             Some(wait) if wait <= LONGEST_ADVICE => Self::After(wait),
-            _ => Self::Never,
+            Some(_) => Self::Later,
+            None => Self::Never,
         }
     }
 
@@ -50,6 +53,9 @@ impl Retry {
         headers.remove(RETRY_AFTER_MS);
         let Self::After(wait) = self else {
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+            if self == Self::Later {
+                headers.insert(RETRY_AFTER, HeaderValue::from(LONGEST_ADVICE.as_secs()));
+            }
             return;
         };
         headers.insert(SHOULD_RETRY, HeaderValue::from_static("true"));
@@ -143,8 +149,11 @@ mod tests {
             assert_eq!(headers[RETRY_AFTER_MS], millis);
             assert_eq!(headers[SHOULD_RETRY], "true");
         }
-        for wait in [None, Some(Duration::from_secs(61))] {
-            assert_eq!(Retry::until_a_key(wait), Retry::Never);
+        for (wait, after) in [(None, None), (Some(Duration::from_secs(61)), Some("60"))] {
+            let mut headers = HeaderMap::new();
+            Retry::until_a_key(wait).advise(&mut headers);
+            assert_eq!(headers.get(RETRY_AFTER).map(|after| after.to_str().unwrap()), after);
+            assert_eq!(headers[SHOULD_RETRY], "false");
         }
     }
 }

@@ -2,22 +2,96 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
-use gpt_load::verdict::{Answer, Verdict, judge};
+use gpt_load::verdict::{
+    Answer, First, FirstEvent, Judgement, Scope, Verdict, decoded, is_error_envelope, judge, judge_in_stream,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use jiff::Timestamp;
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
 
+/// The time at which a case is judged, unless it names another.
+const NOW: &str = "2026-09-24T12:00:00Z";
+
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Case {
     name: String,
+    provider: String,
     source: String,
+    #[serde(default)]
+    transport: Transport,
+    now: Option<String>,
     status: u16,
     headers: serde_json::Map<String, Value>,
     body: Value,
     verdict: String,
+    scope: String,
+    #[serde(default)]
+    denied_model: bool,
+    /// Seconds; `null` where the answer names none.
+    wait: Option<f64>,
+    /// Why it is not what one would think.
+    #[serde(default, rename = "note")]
+    _note: String,
+}
+
+/// How the answer came.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Transport {
+    /// With its status.
+    #[default]
+    Http,
+    /// As the first event of a stream.
+    Sse,
+    /// As a whole body with status 200.
+    #[serde(rename = "json_200")]
+    Json200,
+    /// As a message after an upgrade.
+    Ws,
+}
+
+impl Case {
+    fn judged(&self) -> Option<Judgement> {
+        let body = self.body.as_str().map_or_else(|| self.body.to_string(), str::to_owned);
+        let headers = headers(&self.headers);
+        let now = moment(self.now.as_deref().unwrap_or(NOW));
+        match self.transport {
+            Transport::Http => {
+                let status = StatusCode::from_u16(self.status).unwrap();
+                Some(judge(&Answer { status, headers: &headers, body: body.as_bytes() }, now))
+            }
+            Transport::Sse => match first_event(body.as_bytes(), body.len().max(1)) {
+                First::Error(data) => Some(judge_in_stream(&headers, &data, now)),
+                First::Healthy | First::Undecided => None,
+            },
+            Transport::Json200 => is_error_envelope(&decoded(&headers, body.as_bytes()))
+                .then(|| judge_in_stream(&headers, body.as_bytes(), now)),
+            Transport::Ws => Some(judge_in_stream(&headers, body.as_bytes(), now)),
+        }
+    }
+}
+
+fn moment(text: &str) -> SystemTime {
+    let since_1970 = text.parse::<Timestamp>().unwrap().as_second();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(since_1970.try_into().unwrap())
+}
+
+/// What a stream that comes in pieces of so many bytes begins with.
+fn first_event(stream: &[u8], piece: usize) -> First {
+    let mut first = FirstEvent::default();
+    for piece in stream.chunks(piece) {
+        let seen = first.feed(piece);
+        if seen != First::Undecided {
+            return seen;
+        }
+    }
+    first.finish()
 }
 
 fn headers(fields: &serde_json::Map<String, Value>) -> HeaderMap {
@@ -32,21 +106,33 @@ fn headers(fields: &serde_json::Map<String, Value>) -> HeaderMap {
 fn the_corpus_is_judged_as_it_should_be() {
     let text = include_str!("corpus/answers.json");
     let cases: Vec<Case> = serde_json::from_str(text).unwrap();
-    let mut wrong = Vec::new();
+    let (mut names, mut wrong) = (HashSet::new(), Vec::new());
     for case in &cases {
-        assert!(!case.source.is_empty(), "{} has no source", case.name);
-        let body = case.body.as_str().map_or_else(|| case.body.to_string(), str::to_owned);
-        let headers = headers(&case.headers);
-        let status = StatusCode::from_u16(case.status).unwrap();
-        let judgement =
-            judge(&Answer { status, headers: &headers, body: body.as_bytes() }, SystemTime::now());
-        if judgement.verdict.name() != case.verdict {
+        assert!(names.insert(&case.name), "{} is there twice", case.name);
+        assert!(!case.source.is_empty() && !case.provider.is_empty(), "{} has no source", case.name);
+        let judgement = case.judged();
+        let (verdict, scope, denied, wait, rule) =
+            judgement.as_ref().map_or((Verdict::Success, Scope::Request, false, None, "none"), |judgement| {
+                let wait = judgement.wait.map(|wait| wait.duration.as_secs_f64());
+                (judgement.verdict, judgement.scope, judgement.denied_model, wait, judgement.rule)
+            });
+        let is_wait = match (wait, case.wait) {
+            (Some(told), Some(hoped)) => (told - hoped).abs() < 0.001,
+            (told, hoped) => told == hoped,
+        };
+        if (verdict.name(), scope.name(), denied) != (&*case.verdict, &*case.scope, case.denied_model)
+            || !is_wait
+        {
             wrong.push(format!(
-                "{}: {} by {}, not {}",
+                "{}: {} {}{} {wait:?} by {rule}, not {} {}{} {:?}",
                 case.name,
-                judgement.verdict.name(),
-                judgement.rule,
-                case.verdict
+                verdict.name(),
+                scope.name(),
+                if denied { " denied" } else { "" },
+                case.verdict,
+                case.scope,
+                if case.denied_model { " denied" } else { "" },
+                case.wait
             ));
         }
     }
@@ -124,5 +210,87 @@ proptest! {
     fn json_of_any_shape_is_judged(text in r#"[\[\]{}",:a-z0-9 ]{0,300}"#, status in 400_u16..600) {
         verdict(status, &text);
         verdict(status, &format!(r#"{{"error":{{"message":{text}"#));
+    }
+}
+
+#[test]
+fn a_streams_first_event_is_the_same_however_it_is_cut() {
+    let healthy = |body: &[u8]| (body.to_vec(), false);
+    let error = |body: &[u8]| (body.to_vec(), true);
+    for (stream, is_error) in [
+        healthy(b"data: {\"id\":\"a\",\"choices\":[]}\n\ndata: {\"error\":{\"code\":500}}\n\n"),
+        healthy(b": OPENROUTER PROCESSING\n\ndata: {\"error\":null}\n\n"),
+        healthy(b"data: {\"error\":\"\"}\r\n\r\n"),
+        healthy(b"data: {\"error\":{}}\r\r"),
+        healthy(b"data: {\"error\":{\"code\":null,\"message\":null}}\n\n"),
+        healthy(b"data: [DONE]\n\n"),
+        healthy(b"data: {\"a\":\"error\"}\n\n"),
+        healthy(b"event: message_start\ndata: {\"type\":\"message_start\"}\n\n"),
+        healthy(b"[{\n \"candidates\": []\n}\n]"),
+        healthy(b"{\"model\":\"llama\",\"response\":\"error\"}\n"),
+        healthy(b"event: thread.created\ndata: {}\n\n"),
+        error(b"data: {\"error\":{\"code\":500}}\n\n"),
+        error(b"\xef\xbb\xbfdata:{\"error\":\"no\"}\r\n\r\ndata: {}\r\n\r\n"),
+        error(b"\r\n: a\r\n\r\n:\r\rdata: {\"type\":\"error\",\"code\":\"x\"}\r\r"),
+        error(b"event: error\r\ndata: it broke\r\n\r\n"),
+        error(
+            b"id: 1\nevent:error\n:HTTP_STATUS/400\ndata:{\"code\":\"InvalidApiKey\",\"message\":\"no\"}\n\n",
+        ),
+        error(b"data: {\"error\":\ndata: {\"message\":\"in two lines\"}}\n\n"),
+        error(
+            b"data: {\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"server_error\"}}}\n\n",
+        ),
+        error(b"data: {\"choices\":[{\"finish_reason\":\"error\"}],\"error\":{\"code\":429}}\n\n"),
+        error(b"[{\n  \"error\": {\"code\": 429}\n}\n]"),
+        error(b"{\n  \"error\": {\"code\": 429}\n}"),
+        error(b"{\"error\":\"model runner has stopped\"}\n"),
+        error(b"data: {\"error\":{\"code\":500}}"),
+        error(b"{\"error\":\"no\"}\n{\"done\":true}\n"),
+    ] {
+        for piece in 1..=stream.len() {
+            let first = first_event(&stream, piece);
+            let text = String::from_utf8_lossy(&stream);
+            match first {
+                First::Error(_) => assert!(is_error, "{text} in pieces of {piece}"),
+                First::Healthy => assert!(!is_error, "{text} in pieces of {piece}"),
+                First::Undecided => panic!("{text} in pieces of {piece} is undecided"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_healthy_stream_is_known_by_its_first_event_and_no_later() {
+    let mut first = FirstEvent::default();
+    assert_eq!(first.feed(b": keep-alive\n\n"), First::Undecided);
+    assert_eq!(first.feed(b"data: {\"error\":null"), First::Undecided);
+    assert_eq!(first.feed(b"}\n"), First::Undecided);
+    assert_eq!(first.feed(b"\n"), First::Healthy);
+    assert_eq!(FirstEvent::default().finish(), First::Undecided);
+    assert_eq!(first_event(b": keep-alive\n\n: keep-alive\n\n", 7), First::Undecided);
+}
+
+#[test]
+fn what_is_held_of_a_stream_is_bounded() {
+    for piece in [
+        &b"data: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n"[..],
+        b"aaaaaaaaaaaaaa",
+        b"{",
+    ] {
+        let mut first = FirstEvent::default();
+        let fed = (0..70_000).find(|_| first.feed(piece) != First::Undecided);
+        assert!(fed.is_some_and(|fed| fed <= 64 * 1024), "{fed:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_and_no_cuts_upset_the_scanner(
+        stream in r#"(data:|event:|error|\{"error":|[\[\]{}":,a\r\n \x{feff}]){0,40}"#,
+        piece in 1_usize..20,
+    ) {
+        prop_assert_eq!(first_event(stream.as_bytes(), piece), first_event(stream.as_bytes(), stream.len().max(1)));
+        is_error_envelope(stream.as_bytes());
+        judge_in_stream(&HeaderMap::new(), stream.as_bytes(), SystemTime::now());
     }
 }

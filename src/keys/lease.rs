@@ -123,7 +123,13 @@ impl<'pool> Lease<'pool> {
         if let Some(roster) = &here.model {
             here.succeed(self.pool, Some(roster), self.entry);
         }
-        if left != Left::Unknown || self.entry != Entry::Free || self.of_base != Entry::Free {
+        let is_rationed = self.entry != Entry::Free || self.of_base != Entry::Free;
+        let is_scarce = match left {
+            Left::Unknown => false,
+            Left::Requests(requests) => requests <= LARGEST,
+            Left::Nothing { .. } => true,
+        };
+        if is_rationed || is_scarce {
             self.note_left(&here, model.filter(|_| left_per_model), left);
         }
         ended_storm

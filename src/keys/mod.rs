@@ -4,6 +4,7 @@ mod bitmap;
 mod census;
 pub mod clock;
 pub mod file;
+pub mod journal;
 mod lease;
 mod pool;
 mod ration;
@@ -17,7 +18,7 @@ pub mod watch;
 
 pub use census::{BY_OPERATOR, Counts, KeyState, KeyView, Query, Sort, Wanted};
 pub use lease::{Failure, Lease, Left};
-pub use pool::{Blacklisted, Changed, Due, KeyPool, Need, PoolPolicy, Replaced, States};
+pub use pool::{Blacklisted, Changed, Condemned, Due, KeyPool, Need, PoolPolicy, Replaced, States};
 pub use roster::Cause;
 pub(crate) use secret::preview;
 pub use secret::{Secret, redact};

@@ -108,7 +108,7 @@ pub(super) enum What {
 }
 
 /// A standing that changed: the key's text is looked up when the journal is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Changed {
     /// The key's place in the file.
     pub index: u32,
@@ -157,6 +157,19 @@ pub struct Blacklisted {
     pub cooldowns: u32,
     /// Why.
     pub cause: Cause,
+}
+
+/// A key that is out until it is found to be good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Condemned {
+    /// Its place in the file.
+    pub index: u32,
+    /// It is only suspected: most of the pool was told the same.
+    pub suspected: bool,
+    /// How long ago it was last tried.
+    pub tried_ago: Duration,
+    /// The upstream that told so.
+    pub upstream: Option<usize>,
 }
 
 impl Generation {
@@ -257,23 +270,26 @@ impl KeyPool {
     /// # Cancel safety
     /// Dropping it gives the place up; whoever is next is woken in its stead.
     pub async fn lease_by(&self, need: Need<'_>, by: Instant) -> Option<Lease<'_>> {
-        let generation = self.generation.load_full();
-        let model = generation.model(need.model);
-        let roster = model.as_deref().unwrap_or(&generation.base);
-        let _place = roster.queue();
         loop {
-            let mut freed = std::pin::pin!(roster.freed.notified());
-            freed.as_mut().enable();
-            // Whoever was woken and has not come yet must not keep us waiting for nothing.
-            roster.wake_first();
-            let arrived = timeout_at(by, freed).await.is_ok();
-            // A reload has new rosters, and frees keys without a word to the old ones.
-            if let Some(lease) = self.take(need, |_| true) {
-                roster.wake_first();
-                return Some(lease);
-            }
-            if !arrived {
-                return None;
+            let generation = self.generation.load_full();
+            let model = generation.model(need.model);
+            let roster = model.as_deref().unwrap_or(&generation.base);
+            let place = roster.queue();
+            // A reload brings new rosters, and a model may get one of its own: then it is there that one waits.
+            let is_in_use = || {
+                let today = self.generation.load();
+                let of_model = today.model(need.model);
+                today.number == generation.number
+                    && of_model.as_ref().map(Arc::as_ptr) == model.as_ref().map(Arc::as_ptr)
+            };
+            while is_in_use() {
+                let is_turn = timeout_at(by, place.turn()).await.is_ok();
+                if let Some(lease) = self.take(need, |_| true) {
+                    return Some(lease);
+                }
+                if !is_turn {
+                    return None;
+                }
             }
         }
     }
@@ -324,11 +340,17 @@ impl KeyPool {
         Some(self.probe(generation, model, index))
     }
 
-    /// A lease on a certain key, whether it is out or not, to find out whether it works: for a revalidation.
+    /// A lease on a certain key, whether it is out or not, to find out whether it works: for a revalidation. The key
+    /// counts as tried, whatever comes of it.
     pub fn probe_key(&self, index: u32) -> Option<Lease<'_>> {
         let generation = self.generation.load();
-        let exists = (index as usize) < generation.base.rotation.len();
-        exists.then(|| self.probe(generation, None, index))
+        if index as usize >= generation.base.rotation.len() {
+            return None;
+        }
+        if let Some(story) = generation.base.stories().get_mut(&index) {
+            *story = Arc::new(Story { tried: self.now(), ..(**story).clone() });
+        }
+        Some(self.probe(generation, None, index))
     }
 
     fn probe(&self, generation: Guard<Arc<Generation>>, model: Option<Arc<Roster>>, index: u32) -> Lease<'_> {
@@ -440,9 +462,12 @@ impl KeyPool {
             }
         }
         self.storms.clear();
+        for (index, story) in new.base.stories().iter() {
+            self.resume_storm(*index, story);
+        }
         self.announce(Due::Replaced);
         // Whoever waited on the old rosters looks again.
-        old.each(|roster, _| roster.freed.notify_waiters());
+        old.each(|roster, _| roster.wake_all());
         done
     }
 
@@ -534,6 +559,9 @@ impl KeyPool {
             tried: self.now(),
             cause: told.cause.clone(),
         };
+        if told.model.is_none() {
+            self.resume_storm(told.index, &story);
+        }
         let set = |roster: &Roster, base: Option<&Roster>| {
             roster.stories().insert(told.index, Arc::new(story));
             roster.change(told.index, base, |_| standing);
@@ -547,6 +575,12 @@ impl KeyPool {
             Some(model) => set(&self.roster_for(&generation, model), Some(&generation.base)),
         }
         self.note_change(told.index, told.model.as_deref());
+    }
+
+    fn resume_storm(&self, index: u32, story: &Story) {
+        if let (Effect::Suspected, Some(upstream)) = (story.effect, story.cause.upstream) {
+            self.storms.resume(upstream, index, story.since);
+        }
     }
 
     /// Puts a key back into rotation, in every respect.
@@ -565,25 +599,26 @@ impl KeyPool {
         generation.spread(index);
     }
 
-    /// The keys that are out for good, or under suspicion of it, and when each was last tried: oldest first.
-    pub fn condemned(&self) -> Vec<u32> {
-        let generation = self.generation.load_full();
-        let mut list: Vec<(Millis, u32)> = generation
-            .base
-            .stories()
-            .iter()
-            .filter(|(_, story)| matches!(story.effect, Effect::Invalid | Effect::Suspected))
-            .filter(|(_, story)| &*story.cause.rule != BY_OPERATOR)
-            .map(|(index, story)| (story.tried, *index))
-            .collect();
-        list.sort_unstable();
-        list.into_iter().map(|(_, index)| index).collect()
+    /// The keys that are out for good, or under suspicion of it.
+    pub fn condemned(&self) -> Vec<Condemned> {
+        let (generation, now) = (self.generation.load_full(), self.now());
+        let stories = generation.base.stories();
+        let stories = stories.iter().filter(|(_, story)| &*story.cause.rule != BY_OPERATOR);
+        let condemned = stories.filter_map(|(index, story)| {
+            let suspected = match story.effect {
+                Effect::Suspected => true,
+                Effect::Invalid => false,
+                _ => return None,
+            };
+            let tried_ago = Duration::from_millis(now.0.saturating_sub(story.tried.0));
+            Some(Condemned { index: *index, suspected, tried_ago, upstream: story.cause.upstream })
+        });
+        condemned.collect()
     }
 
-    /// How long ago a key that is out was last tried.
-    pub fn tried_ago(&self, index: u32) -> Option<Duration> {
-        let story = self.generation.load().base.story(index)?;
-        Some(Duration::from_millis(self.now().0.saturating_sub(story.tried.0)))
+    /// Whether there is a change that nobody has taken.
+    pub fn has_changes(&self) -> bool {
+        !self.changed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// What changed since this was last asked.
@@ -625,7 +660,7 @@ impl KeyPool {
             let oldest = models.iter().min_by_key(|(_, roster)| roster.used.load(Ordering::Relaxed));
             let Some(name) = oldest.map(|(name, _)| name.clone()) else { break };
             if let Some(forgotten) = models.remove(&name) {
-                forgotten.freed.notify_waiters();
+                forgotten.wake_all();
             }
         }
         models.insert(model.into(), Arc::clone(&roster));

@@ -1,7 +1,7 @@
 //! Who may be leased: the keys as such, or the keys for one model. A rotation, the stories of the keys that are out,
 //! and those who wait for one to come back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -48,19 +48,33 @@ pub(super) struct Roster {
     stories: Mutex<HashMap<u32, Arc<Story>>>,
     /// When the first cooldown ends, in [`Millis`]; `u64::MAX` if none does.
     earliest: AtomicU64,
-    /// Requests that wait for a key.
+    /// Requests that wait for a key: how many, and each by the number of its place.
     waiting: AtomicUsize,
-    pub(super) freed: Notify,
+    queue: Mutex<BTreeMap<u64, Arc<Notify>>>,
     /// When it last mattered, so that the memory for models can be bounded.
     pub(super) used: AtomicU64,
 }
 
 /// A request's place among those who wait.
-pub(super) struct Waiting<'a>(&'a AtomicUsize);
+pub(super) struct Waiting<'a> {
+    roster: &'a Roster,
+    number: u64,
+    turn: Arc<Notify>,
+}
+
+impl Waiting<'_> {
+    /// It is this request's turn: there was a key, and nobody waits longer. It keeps its place until it is dropped.
+    pub(super) async fn turn(&self) {
+        self.turn.notified().await;
+    }
+}
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.roster.places().remove(&self.number);
+        self.roster.waiting.fetch_sub(1, Ordering::SeqCst);
+        // Whoever is next may have been waiting for this one to take its turn.
+        self.roster.wake_first();
     }
 }
 
@@ -79,7 +93,7 @@ impl Roster {
             stories: Mutex::default(),
             earliest: AtomicU64::new(u64::MAX),
             waiting: AtomicUsize::new(0),
-            freed: Notify::new(),
+            queue: Mutex::default(),
             used: AtomicU64::new(0),
         }
     }
@@ -133,19 +147,40 @@ impl Roster {
 
     /// Wakes who has waited longest, if there is a key to be had.
     pub(super) fn wake_first(&self) {
-        if self.waiting.load(Ordering::SeqCst) > 0 && self.rotation.available() > 0 {
-            self.freed.notify_one();
+        if self.waiting.load(Ordering::SeqCst) > 0
+            && self.rotation.available() > 0
+            && let Some((_, first)) = self.places().first_key_value()
+        {
+            first.notify_one();
         }
     }
 
-    /// Takes a place among those who wait.
+    /// Wakes everybody: the roster is out of use.
+    pub(super) fn wake_all(&self) {
+        self.places().values().for_each(|waiting| waiting.notify_one());
+    }
+
+    /// Takes the last place among those who wait.
     pub(super) fn queue(&self) -> Waiting<'_> {
+        let turn = Arc::new(Notify::new());
+        let number = {
+            let mut places = self.places();
+            let number = places.last_key_value().map_or(0, |(last, _)| last + 1);
+            places.insert(number, Arc::clone(&turn));
+            number
+        };
         self.waiting.fetch_add(1, Ordering::SeqCst);
-        Waiting(&self.waiting)
+        // A key that came back before that woke nobody.
+        self.wake_first();
+        Waiting { roster: self, number, turn }
+    }
+
+    fn places(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Notify>>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        self.waiting.load(Ordering::SeqCst)
     }
 
     /// When the first cooldown ends.

@@ -27,6 +27,7 @@ use crate::group::Group;
 use crate::keys::{Blacklisted, States};
 use crate::proxy::admission::Admission;
 use crate::proxy::credentials::Tokens;
+use crate::proxy::revalidate::{Checks, Found};
 use crate::refusal::Refusal;
 use crate::telemetry::Lost;
 use crate::telemetry::counters::{Counters, End};
@@ -56,6 +57,8 @@ pub struct Monitor {
     pub tokens: Tokens,
     /// Whether the process drains.
     pub draining: Arc<AtomicBool>,
+    /// What re-checks of keys came to.
+    pub checks: Arc<Checks>,
     /// Log lines that were lost.
     pub lost_log_lines: Lost,
     /// Since when it serves.
@@ -150,6 +153,13 @@ impl Monitor {
                 "attempts": self.counters.attempts(),
                 "healed": self.counters.healed(),
                 "failures": failures,
+            },
+            "revalidation": {
+                "checked": self.checks.checked(),
+                "restored": self.checks.count(Found::Restored),
+                "confirmed": self.checks.count(Found::Confirmed),
+                "inconclusive": self.checks.count(Found::Inconclusive),
+                "last_run": self.checks.last_run().map(rfc3339),
             },
             "upstreams": self.upstreams(),
             "usage": self.usage(),

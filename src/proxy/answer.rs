@@ -5,17 +5,23 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::Response;
+use bytes::{Bytes, BytesMut};
+use http::response::Parts;
+use http::{HeaderMap, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::body::Outgoing;
+use super::dialect::Dialect;
 use super::ending::Ending;
 use super::headers;
-use crate::telemetry::counters::End;
+use super::upgrade::Tunnel;
 use crate::upstream::client::{Client, Connection};
+
+/// How often a connection is let write before it is cut, so that the client's last word goes out.
+const FLUSH_TURNS: u8 = 2;
 
 /// An answer's body. The request ends with it: with its last byte, or when it is dropped before that.
 pub struct Body {
@@ -29,6 +35,8 @@ pub(super) enum Payload {
     Whole(Bytes),
     /// The upstream's body.
     Stream(Stream),
+    /// No body: the connection goes on as another protocol.
+    Tunnel(Upgraded),
 }
 
 /// The upstream's body, and what becomes of its connection.
@@ -38,7 +46,21 @@ pub(super) struct Stream {
     pub(super) incoming: Incoming,
     pub(super) connection: Option<(Rc<Client<Outgoing>>, Connection<Outgoing>)>,
     pub(super) limits: StreamLimits,
+    /// What came after that, if it was read already.
+    pub(super) trailers: Option<Box<HeaderMap>>,
     waiting: Option<Waiting>,
+    /// In whose words a client is told that an event stream broke off.
+    dialect: Option<Dialect>,
+    /// The last two bytes that went out.
+    tail: [u8; 2],
+    cut: Option<Box<Cut>>,
+}
+
+/// A stream that broke off: the client was told, and is now cut off.
+struct Cut {
+    cause: Broken,
+    /// Turns that are left to the connection to write what the client is told.
+    turns: u8,
 }
 
 /// How long an answer's body may take.
@@ -48,6 +70,14 @@ pub(super) struct StreamLimits {
     pub(super) silence: Duration,
     /// The end of `REQUEST_TIMEOUT`, for requests that are not streaming.
     pub(super) deadline: Option<Instant>,
+}
+
+impl StreamLimits {
+    /// When a silence that begins now has lasted too long.
+    pub(super) fn end(self) -> Instant {
+        let silence = Instant::now() + self.silence;
+        self.deadline.map_or(silence, |deadline| deadline.min(silence))
+    }
 }
 
 /// Armed only once a body makes us wait: most answers come whole with their head.
@@ -70,12 +100,68 @@ pub enum Broken {
 
 impl Stream {
     pub(super) fn new(incoming: Incoming, limits: StreamLimits) -> Self {
-        Self { first: Bytes::new(), incoming, connection: None, limits, waiting: None }
+        Self {
+            first: Bytes::new(),
+            incoming,
+            connection: None,
+            limits,
+            trailers: None,
+            waiting: None,
+            dialect: None,
+            tail: *b"\n\n",
+            cut: None,
+        }
+    }
+
+    /// An event stream's client is told in its own dialect if the stream breaks off.
+    pub(super) fn speaks(&mut self, dialect: Dialect) {
+        // After the last byte of a known length there is no place for another word.
+        if self.incoming.size_hint().exact().is_none() {
+            self.dialect = Some(dialect);
+        }
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if let Some(mut cut) = self.cut.take() {
+            if cut.turns == 0 {
+                return Poll::Ready(Some(Err(cut.cause)));
+            }
+            cut.turns -= 1;
+            self.cut = Some(cut);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let frame = std::task::ready!(self.poll_upstream(cx));
+        let Some(dialect) = self.dialect else { return Poll::Ready(frame) };
+        match frame {
+            Some(Err(cause)) => {
+                self.dialect = None;
+                let mut told = BytesMut::new();
+                if !matches!(&self.tail, b"\n\n" | b"\r\n") {
+                    // The event that it broke off in ends here.
+                    told.extend_from_slice(b"\n\n");
+                }
+                told.extend_from_slice(&dialect.error_event(&cause.to_string()));
+                self.cut = Some(Box::new(Cut { cause, turns: FLUSH_TURNS }));
+                Poll::Ready(Some(Ok(Frame::data(told.freeze()))))
+            }
+            frame => {
+                if let Some(Ok(frame)) = &frame
+                    && let Some([.., before, last]) = frame.data_ref().map(|data| &data[..])
+                {
+                    self.tail = [*before, *last];
+                }
+                Poll::Ready(frame)
+            }
+        }
+    }
+
+    fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         if !self.first.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.first)))));
+        }
+        if let Some(trailers) = self.trailers.take() {
+            return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
         }
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(frame) => {
@@ -90,33 +176,32 @@ impl Stream {
 
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let limits = self.limits;
-        let end = || {
-            let silence = Instant::now() + limits.silence;
-            limits.deadline.map_or(silence, |deadline| deadline.min(silence))
-        };
         let waiting = self
             .waiting
-            .get_or_insert_with(|| Waiting { timer: Box::pin(sleep_until(end())), current: true });
+            .get_or_insert_with(|| Waiting { timer: Box::pin(sleep_until(limits.end())), current: true });
         if !waiting.current {
-            waiting.timer.as_mut().reset(end());
+            waiting.timer.as_mut().reset(limits.end());
             waiting.current = true;
         }
         waiting.timer.as_mut().poll(cx)
     }
 
-    fn is_end(&self) -> bool {
-        self.first.is_empty() && self.incoming.is_end_stream()
+    pub(super) fn is_end(&self) -> bool {
+        self.first.is_empty()
+            && self.trailers.is_none()
+            && self.cut.is_none()
+            && self.incoming.is_end_stream()
     }
 }
 
-/// A successful answer as it goes on, and how its request ends if nothing breaks.
-pub(super) fn pass_on(
+/// A good answer's head, cleaned, and its body.
+pub(super) fn begin(
     response: Response<Incoming>,
     client: &Rc<Client<Outgoing>>,
     connection: Connection<Outgoing>,
     key: &str,
     limits: StreamLimits,
-) -> (Response<Payload>, End) {
+) -> (Parts, Stream) {
     let (mut parts, incoming) = response.into_parts();
     headers::of_answer(&mut parts.headers);
     if parts.status.is_redirection() {
@@ -125,16 +210,27 @@ pub(super) fn pass_on(
     }
     let mut stream = Stream::new(incoming, limits);
     stream.connection = Some((Rc::clone(client), connection));
-    (Response::from_parts(parts, Payload::Stream(stream)), End::Success)
+    (parts, stream)
 }
 
 impl Body {
     pub(super) fn new(payload: Payload, ending: Ending) -> Self {
         let mut body = Self { payload, ending: Some(Box::new(ending)) };
-        if body.is_end() {
+        if body.is_end() && !matches!(body.payload, Payload::Tunnel(_)) {
             body.finish();
         }
         body
+    }
+
+    /// What the connection goes on as after a 101: the request ends with that.
+    pub fn take_tunnel(&mut self) -> Option<Tunnel> {
+        match std::mem::replace(&mut self.payload, Payload::Whole(Bytes::new())) {
+            Payload::Tunnel(upstream) => Some(Tunnel::new(upstream, self.ending.take()?)),
+            payload => {
+                self.payload = payload;
+                None
+            }
+        }
     }
 
     /// The answer has ended as it should.
@@ -151,6 +247,7 @@ impl Body {
         match &self.payload {
             Payload::Whole(bytes) => bytes.is_empty(),
             Payload::Stream(stream) => stream.is_end(),
+            Payload::Tunnel(_) => true,
         }
     }
 }
@@ -165,9 +262,11 @@ impl http_body::Body for Body {
             Payload::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Payload::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Payload::Stream(stream) => stream.poll_frame(cx),
+            Payload::Tunnel(_) => Poll::Ready(None),
         };
         match &frame {
             Poll::Pending => {}
+            Poll::Ready(None) if matches!(this.payload, Payload::Tunnel(_)) => {}
             Poll::Ready(None) => this.finish(),
             Poll::Ready(Some(Ok(frame))) => {
                 if let (Some(ending), Some(data)) = (&mut this.ending, frame.data_ref()) {
@@ -194,6 +293,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.payload {
             Payload::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Payload::Tunnel(_) => SizeHint::with_exact(0),
             Payload::Stream(stream) => {
                 let (hint, first) = (stream.incoming.size_hint(), stream.first.len() as u64);
                 hint.exact().map_or_else(SizeHint::default, |length| SizeHint::with_exact(first + length))

@@ -4,27 +4,33 @@ pub mod admission;
 mod answer;
 mod asked;
 mod attempt;
+mod beginning;
 mod body;
 pub mod credentials;
+mod dialect;
 mod ending;
 mod headers;
 mod refused;
+pub mod revalidate;
 mod trace;
+mod upgrade;
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use self::admission::Admission;
 use self::answer::{Payload, StreamLimits};
 use self::attempt::{NoAnswer, Outcome, Try};
+use self::beginning::{Beginning, is_event_stream};
 use self::body::Outgoing;
 use self::credentials::Tokens;
+use self::dialect::Dialect;
 use self::ending::Ending;
 use self::refused::Refused;
 use crate::group::Group;
@@ -37,10 +43,12 @@ use crate::telemetry::models::Models;
 use crate::upstream::Upstream;
 use crate::upstream::client::Client;
 use crate::upstream::connect::Connector;
-use crate::verdict::Verdict;
+use crate::verdict::{self, Ahead, Scope, Verdict};
 
 pub use self::answer::{Body, Broken};
+pub use self::attempt::Peer;
 pub use self::body::BodyLimits;
+pub use self::upgrade::Tunnel;
 
 /// The first pause before a retry elsewhere; each further one doubles it (spec §8).
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
@@ -221,16 +229,41 @@ impl Proxy {
                 .await
             {
                 Outcome::Answer(response, connection) if response.status().as_u16() < 400 => {
-                    ending.succeeded(&request, upstream);
-                    let answer = answer::pass_on(response, &self.client, connection, lease.expose(), limits);
-                    self.succeed(lease, upstream, &request, &mut so_far);
-                    return Ok(answer);
+                    let (parts, mut stream) =
+                        answer::begin(response, &self.client, connection, lease.expose(), limits);
+                    match beginning::look(&parts, &mut stream, request.harmless).await {
+                        Beginning::Healthy => {
+                            ending.succeeded(&request, upstream);
+                            self.succeed(lease, upstream, &request, &parts.headers, &mut so_far);
+                            if is_event_stream(&parts.headers) {
+                                stream.speaks(Dialect::of_path(request.path()));
+                            }
+                            return Ok((Response::from_parts(parts, Payload::Stream(stream)), End::Success));
+                        }
+                        Beginning::Error(error) => {
+                            let answer = Refused::within(parts, stream, &error, lease.expose());
+                            ending.refused(&request, &lease, upstream, &answer);
+                            self.refused(lease, upstream, answer, &request, &mut so_far)
+                        }
+                        Beginning::Broken { timed_out, error } => {
+                            let failed = NoAnswer { timed_out, maybe_done: true, error };
+                            ending.unanswered(&request, &lease, upstream, &failed);
+                            let follow = self.failed(&request, &lease, upstream, &failed)?;
+                            so_far.failure = Some(failed);
+                            follow
+                        }
+                    }
                 }
                 Outcome::Answer(response, connection) => {
                     let answer =
                         Box::pin(Refused::read(response, &self.client, connection, &lease, limits)).await;
                     ending.refused(&request, &lease, upstream, &answer);
                     self.refused(lease, upstream, answer, &request, &mut so_far)
+                }
+                Outcome::Switched(parts, upgraded) => {
+                    ending.succeeded(&request, upstream);
+                    self.succeed(lease, upstream, &request, &parts.headers, &mut so_far);
+                    return Ok((Response::from_parts(parts, Payload::Tunnel(upgraded)), End::Success));
                 }
                 Outcome::Failed(failed) => {
                     ending.unanswered(&request, &lease, upstream, &failed);
@@ -258,12 +291,19 @@ impl Proxy {
     /// A key that this request has not tried, while there is one, and an upstream other than the one that failed. Waits
     /// for a key, if one is due in time.
     async fn lease(&self, request: &Try, so_far: &SoFar<'_>) -> Option<(Lease<'_>, &Upstream)> {
+        if so_far.client_gives_up.is_some_and(|end| end <= Instant::now()) {
+            return None;
+        }
         let group = &self.common.group;
         let need = Need { not: &so_far.tried, model: request.model() };
         let lease = match group.keys.lease(need) {
             Some(lease) => lease,
             None => Box::pin(self.lease_when_none_is_free(need, so_far)).await?,
         };
+        // What may not be the key's fault is not to be learnt from the same key.
+        if so_far.weak.as_ref().is_some_and(|weak| weak.lease.index() == lease.index()) {
+            return None;
+        }
         if lease.ends_lap() {
             group.upstreams.end_lap(group.keys.available());
         }
@@ -301,8 +341,22 @@ impl Proxy {
     }
 
     /// Settles the lease of an attempt that succeeded.
-    fn succeed(&self, lease: Lease<'_>, upstream: &Upstream, request: &Try, so_far: &mut SoFar<'_>) {
-        if lease.succeed(request.model(), upstream.index, Left::Unknown, false) {
+    fn succeed(
+        &self,
+        lease: Lease<'_>,
+        upstream: &Upstream,
+        request: &Try,
+        headers: &HeaderMap,
+        so_far: &mut SoFar<'_>,
+    ) {
+        let ahead = verdict::ahead(headers, SystemTime::now);
+        let left = match ahead {
+            Some(Ahead { spent: Some(wait), .. }) => Left::Nothing { wait: wait.duration, from: wait.from },
+            Some(Ahead { remaining_requests: Some(requests), .. }) => Left::Requests(requests),
+            _ => Left::Unknown,
+        };
+        let per_model = ahead.is_some_and(|ahead| ahead.per_model);
+        if lease.succeed(request.model(), upstream.index, left, per_model) {
             tracing::info!(upstream = %upstream.url, "the upstream works again: its suspects are back");
         }
         self.upstream_answered(upstream);
@@ -336,6 +390,10 @@ impl Proxy {
                 so_far.refused = Some(answer);
                 return Follow::NextUpstream;
             }
+            _ if judgement.denied_model => {
+                self.upstream_answered(upstream);
+                return self.denied(lease, upstream, answer, request, so_far);
+            }
             Verdict::Success | Verdict::RequestFault => {
                 self.upstream_answered(upstream);
                 so_far.refused = Some(answer);
@@ -346,17 +404,11 @@ impl Proxy {
             Verdict::KeyLimited => Effect::Limited { wait },
         };
         self.upstream_answered(upstream);
-        let per_model = judgement.per_model;
+        let per_model = judgement.scope == Scope::KeyAndModel;
         let verdict = Held {
             status: answer.status(),
             model: per_model.then(|| request.model()).flatten().map(Box::from),
-            cause: Cause {
-                rule: judgement.rule.into(),
-                status: Some(answer.status().as_u16()),
-                error: judgement.message.as_str().into(),
-                wait_from: judgement.wait.as_ref().map(|wait| wait.from.into()),
-                upstream: Some(upstream.index),
-            },
+            cause: answer.cause(upstream),
             lease,
             effect,
             wait,
@@ -379,6 +431,36 @@ impl Proxy {
         }
         so_far.refused = Some(answer);
         Follow::NextKey
+    }
+
+    /// The key may not use the model that was asked for. If another key served it of late, another key is asked, and
+    /// this one is not asked for it again for a while; else it is the request's own fault.
+    fn denied<'a>(
+        &self,
+        lease: Lease<'a>,
+        upstream: &Upstream,
+        mut answer: Box<Refused>,
+        request: &Try,
+        so_far: &mut SoFar<'a>,
+    ) -> Follow {
+        answer.judgement.verdict = Verdict::RequestFault;
+        let model = request.model().filter(|model| self.common.group.keys.has_served(model));
+        let follow = if let Some(model) = model {
+            Held {
+                status: answer.status(),
+                model: Some(model.into()),
+                cause: answer.cause(upstream),
+                lease,
+                effect: Effect::Denied,
+                wait: None,
+            }
+            .set_aside();
+            Follow::NextKey
+        } else {
+            Follow::Pass
+        };
+        so_far.refused = Some(answer);
+        follow
     }
 
     /// What follows an attempt without an answer.

@@ -15,9 +15,10 @@ use tokio::time::{Instant, timeout_at};
 use super::answer::{Payload, Stream, StreamLimits};
 use super::body::Outgoing;
 use super::headers;
-use crate::keys::{Lease, redact};
+use crate::keys::{Cause, Lease, redact};
 use crate::refusal::{Refusal, Retry};
 use crate::telemetry::counters::End;
+use crate::upstream::Upstream;
 use crate::upstream::client::{Client, Connection};
 use crate::verdict::{self, Judgement, Verdict};
 
@@ -66,9 +67,39 @@ impl Refused {
         refused
     }
 
+    /// An answer with a good status and an error in it.
+    pub(super) fn within(parts: Parts, mut stream: Stream, error: &[u8], key: &str) -> Box<Self> {
+        let mut judgement = verdict::judge_in_stream(&parts.headers, error, SystemTime::now());
+        judgement.message = redacted(judgement.message, key);
+        let mut first = std::mem::take(&mut stream.first);
+        let mut parts = parts;
+        if let Some(redacted) = redact(&first, key) {
+            first = redacted.into();
+            // Its length is another now, and the rest ends where the stream does.
+            parts.headers.remove(CONTENT_LENGTH);
+        }
+        let ended = stream.is_end();
+        if ended && let Some((client, connection)) = stream.connection.take() {
+            client.keep(connection);
+        }
+        Box::new(Self { parts, first, rest: (!ended).then_some(stream), judgement })
+    }
+
     /// Its status.
     pub(super) fn status(&self) -> StatusCode {
         self.parts.status
+    }
+
+    /// Why its key is set aside, for people.
+    pub(super) fn cause(&self, upstream: &Upstream) -> Cause {
+        let judgement = &self.judgement;
+        Cause {
+            rule: judgement.rule.into(),
+            status: Some(self.parts.status.as_u16()),
+            error: judgement.message.as_str().into(),
+            wait_from: judgement.wait.as_ref().map(|wait| wait.from.into()),
+            upstream: Some(upstream.index),
+        }
     }
 
     /// Takes the key out of a whole body that quotes it, encoded or not.

@@ -17,12 +17,14 @@ use super::cors::Cors;
 use super::gzip::{self, Gzip};
 use super::io::Running;
 use crate::monitor::{Monitor, Page};
-use crate::proxy::{self, Broken, Proxy};
+use crate::proxy::{self, Broken, Proxy, Tunnel};
 use crate::refusal::Refusal;
 use crate::telemetry::counters::End;
 
 /// More headers than this are an attack (spec §4). HTTP/1.1 has the same limit from hyper.
 const HEADERS_MAX: usize = 100;
+/// A larger head too, in bytes.
+pub(super) const HEAD_MAX: usize = 64 * 1024;
 
 /// The front of one worker.
 pub(super) struct Front {
@@ -30,6 +32,8 @@ pub(super) struct Front {
     pub(super) monitor: Monitor,
     pub(super) cors: Option<Arc<Cors>>,
     pub(super) gzip: bool,
+    /// `TRUST_FORWARDED`.
+    pub(super) trust_forwarded: bool,
 }
 
 impl Front {
@@ -48,6 +52,9 @@ impl Front {
             Some(page) => Box::pin(self.page(page, request)).await.map(Content::Own),
             None => self.proxied(request).await,
         };
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return response.map(|content| Body::new(content, running));
+        }
         if let Some(cors) = cors
             && page.is_none_or(|page| self.monitor.is_readable_cross_origin(page))
         {
@@ -89,12 +96,8 @@ impl Front {
     }
 
     async fn proxied(&self, request: Request<Incoming>) -> Response<Content> {
-        if request.headers().len() > HEADERS_MAX {
-            let message = format!("The request has more than {HEADERS_MAX} headers.");
-            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            return Refusal::new(status, "too_many_headers", End::BadRequest, message)
-                .answer()
-                .map(Content::Own);
+        if let Some(refusal) = too_large(&request) {
+            return refusal.answer().map(Content::Own);
         }
         if request.method() == Method::CONNECT {
             let message = "gpt-load is no forward proxy: set it as your SDK's base_url.";
@@ -102,12 +105,30 @@ impl Front {
                 Refusal::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", End::BadRequest, message);
             return refusal.answer().map(Content::Own);
         }
-        // Boxed once here: hyper would move these kilobytes several times on their way to the connection's task.
-        match caught(Box::pin(self.proxy.handle(request)).as_mut()).await {
+        match caught(pin!(self.proxy.handle(request))).await {
             Some(response) => response.map(Content::Proxied),
             None => Refusal::internal().answer().map(Content::Own),
         }
     }
+}
+
+/// The refusal of a head that is over a limit. hyper looks at the size only while a head is not whole: what one read
+/// completes may be larger.
+fn too_large(request: &Request<Incoming>) -> Option<Refusal> {
+    let (headers, uri) = (request.headers(), request.uri());
+    let (code, message) = if headers.len() > HEADERS_MAX {
+        ("too_many_headers", format!("The request has more than {HEADERS_MAX} headers."))
+    } else {
+        // As they stand in HTTP/1.1: a colon, a space and a line's end each.
+        let fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+        let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
+        if target + fields.sum::<usize>() <= HEAD_MAX {
+            return None;
+        }
+        ("head_too_large", format!("The request's head is larger than {HEAD_MAX} bytes."))
+    };
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    Some(Refusal::new(status, code, End::BadRequest, message))
 }
 
 /// What a future gives, or `None` if it panics.
@@ -135,6 +156,14 @@ pub(super) enum Content {
 impl Body {
     fn new(content: Content, running: Running) -> Self {
         Self { content, _running: running }
+    }
+
+    /// What the connection goes on as after a 101.
+    pub(super) fn take_tunnel(&mut self) -> Option<Tunnel> {
+        match &mut self.content {
+            Content::Proxied(body) => body.take_tunnel(),
+            Content::Own(_) | Content::Compressed(_) => None,
+        }
     }
 }
 

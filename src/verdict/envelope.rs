@@ -1,71 +1,150 @@
 //! One form for all the forms in which providers, relays and what stands before them say what is wrong: OpenAI's,
 //! Anthropic's, Google's, Azure's, Cloudflare's, FastAPI's and one-api's envelopes, arrays and strings, text and HTML.
+//!
+//! Codes and messages are kept apart: a code is the provider's own word, a message may repeat what the client wrote.
 
-use serde_json::Value;
+use http::HeaderMap;
+use serde_json::{Map, Value};
 
-/// What is kept of an answer's words.
-const LONGEST_TEXT: usize = 4096;
+use super::words::{self, Words};
+
+/// What is kept of an answer's messages.
+const LONGEST_TEXT: usize = 1024;
 /// What people are shown of them.
 const LONGEST_LINE: usize = 300;
-/// How many codes, and how deep they are looked for.
+/// How many codes, how long, and how deep they are looked for.
 const CODES_MAX: usize = 32;
-const DEPTH_MAX: usize = 6;
+const LONGEST_CODE: usize = 128;
+const DEPTH_MAX: usize = 7;
 
 /// What an answer says.
 #[derive(Debug, Default)]
 pub(super) struct Envelope {
     /// Codes, types, reasons, status words and quota names, in lower case.
     pub(super) codes: Vec<String>,
-    /// Its messages, as they are written.
-    message: String,
-    /// Codes and messages, in lower case: what words are looked for in.
-    pub(super) text: String,
+    /// Its messages in lower case, without what they quote: what words are looked for in.
+    pub(super) words: Words,
     /// Times that stand in fields of their own: name in lower case, value.
     pub(super) times: Vec<(String, String)>,
-    /// Whether it is a page for browsers.
-    pub(super) is_html: bool,
-    /// Whether it says nothing at all.
-    pub(super) is_empty: bool,
+    /// Marks of its form.
+    pub(super) forms: Vec<Form>,
+    /// The status that it names itself.
+    pub(super) status: Option<u16>,
+    /// Its messages, as they are written.
+    message: String,
+}
+
+/// Marks by which forms are told apart where the same code means different things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// It says nothing at all.
+    Nothing,
+    /// A page for browsers.
+    Page,
+    /// An array around the error: Google behind an OpenAI route.
+    Array,
+    /// An `error` object.
+    ErrorObject,
+    /// An `error` object with a `request_id` beside it, and not Anthropic's: Alibaba's.
+    RequestIdBeside,
+    /// Code and message at the top.
+    Flat,
+    /// `success: false`: Cloudflare's.
+    Unsuccessful,
+    /// `base_resp`: MiniMax's.
+    BaseResp,
+    /// An error within a chunk of an answer: the provider behind a router failed.
+    Chunk,
 }
 
 impl Envelope {
     /// Reads a decoded body.
-    pub(super) fn read(body: &[u8]) -> Self {
+    pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Self {
         let mut envelope = Self::default();
         let body = body.trim_ascii();
         match serde_json::from_slice::<Value>(body) {
-            Ok(value) => envelope.visit(&value, DEPTH_MAX),
+            Ok(value) => envelope.read_json(&value),
             Err(_) => envelope.read_text(&String::from_utf8_lossy(body)),
         }
-        envelope.is_empty = body.is_empty();
-        envelope.text = envelope.codes.join(" ");
-        envelope.text.push(' ');
-        envelope.text.push_str(&without_quotations(&envelope.message).to_lowercase());
+        // AWS names the error's type in a header.
+        if let Some(kind) = headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok()) {
+            envelope.code(kind.split(':').next().unwrap_or(kind));
+        }
+        envelope.words = Words::of(&envelope.message);
         envelope
     }
 
     /// What it says in one line for people.
     pub(super) fn line(&self) -> String {
-        let source = if self.message.is_empty() { self.codes.join(" ") } else { self.message.clone() };
-        let words: Vec<&str> = source
-            .split(|c: char| c.is_whitespace() || c.is_control())
-            .filter(|word| !word.is_empty())
-            .collect();
-        words.join(" ").chars().take(LONGEST_LINE).collect()
+        let codes = self.codes.join(" ");
+        let source = if self.message.is_empty() { &codes } else { &self.message };
+        let mut line = String::new();
+        let words =
+            source.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+        for word in words {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+            if line.len() > 4 * LONGEST_LINE {
+                break;
+            }
+        }
+        line.chars().take(LONGEST_LINE).collect()
     }
 
-    /// Text that is no JSON: a sentence, a page, or JSON that was cut off.
+    fn read_json(&mut self, value: &Value) {
+        match value {
+            Value::Array(items) => {
+                self.forms.push(Form::Array);
+                items.iter().take(4).for_each(|item| self.visit(item, DEPTH_MAX));
+            }
+            Value::Object(fields) => {
+                self.mark(fields);
+                self.visit(value, DEPTH_MAX);
+            }
+            value => self.visit(value, DEPTH_MAX),
+        }
+    }
+
+    /// Notes the marks of a JSON object's form.
+    fn mark(&mut self, fields: &Map<String, Value>) {
+        let has = |name: &str| fields.contains_key(name);
+        let is = |name: &str, text: &str| fields.get(name).and_then(Value::as_str) == Some(text);
+        if fields.get("error").is_some_and(Value::is_object) {
+            self.forms.push(Form::ErrorObject);
+            if has("request_id") && !has("type") {
+                self.forms.push(Form::RequestIdBeside);
+            }
+        } else if has("code") || has("message") || has("error_code") {
+            self.forms.push(Form::Flat);
+        }
+        if fields.get("success") == Some(&Value::Bool(false)) {
+            self.forms.push(Form::Unsuccessful);
+        }
+        if has("base_resp") {
+            self.forms.push(Form::BaseResp);
+        }
+        if has("choices") || is("type", "response.error") {
+            self.forms.push(Form::Chunk);
+        }
+    }
+
+    /// Text that is no JSON: a sentence, a page, events of a stream, or JSON that was cut off.
     fn read_text(&mut self, text: &str) {
+        if text.is_empty() {
+            self.forms.push(Form::Nothing);
+            return;
+        }
         let beginning: String = text.chars().take(512).collect::<String>().to_ascii_lowercase();
-        self.is_html = beginning.starts_with('<') || beginning.contains("<html");
+        if beginning.starts_with('<') || beginning.contains("<html") {
+            self.forms.push(Form::Page);
+        }
         if text.starts_with(['{', '[']) {
-            for name in ["code", "type", "reason", "status", "quotaId"] {
-                self.codes
-                    .extend(quoted_values(text, name).map(|value| value.to_lowercase()).take(CODES_MAX / 4));
+            for name in ["code", "type", "reason", "status", "quotaId", "error_type"] {
+                quoted_values(text, name).take(CODES_MAX / 4).for_each(|code| self.code(&code));
             }
-            for message in quoted_values(text, "message") {
-                self.say(message);
-            }
+            quoted_values(text, "message").take(4).for_each(|message| self.say(&message));
         }
         if self.message.is_empty() {
             self.say(text);
@@ -73,15 +152,19 @@ impl Envelope {
     }
 
     fn visit(&mut self, value: &Value, depth: usize) {
-        if depth == 0 {
-            return;
-        }
+        let Some(depth) = depth.checked_sub(1) else { return };
         match value {
-            Value::String(text) => self.say(text),
-            Value::Array(items) => items.iter().take(16).for_each(|item| self.visit(item, depth - 1)),
+            Value::String(text) => self.say_or_unwrap(text, depth),
+            Value::Array(items) => items.iter().take(8).for_each(|item| self.visit(item, depth)),
             Value::Object(fields) => {
-                for (name, value) in fields {
-                    self.visit_field(&name.to_ascii_lowercase(), value, depth);
+                // What remains of a limit stands beside its reset: that of a limit that is not spent doesn't count.
+                let left = ["X-RateLimit-Remaining", "x-ratelimit-remaining"];
+                let unspent = left.iter().filter_map(|name| fields.get(*name)).any(|left| !is_zero(left));
+                for (name, value) in fields.iter().take(64) {
+                    let name = name.to_ascii_lowercase();
+                    if !(unspent && name == "x-ratelimit-reset") {
+                        self.visit_field(&name, value, depth);
+                    }
                 }
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
@@ -92,24 +175,17 @@ impl Envelope {
         match (name, value) {
             (
                 "code" | "type" | "reason" | "status" | "error_type" | "error_code" | "errorcode" | "quotaid"
-                | "quota_id" | "limit_source",
+                | "limit_source" | "status_code" | "statuscode" | "http_status" | "finish_reason" | "__type",
                 Value::String(_) | Value::Number(_),
             ) => {
-                if self.codes.len() < CODES_MAX {
-                    let code = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                    self.codes.push(code.chars().take(128).collect::<String>().to_lowercase());
-                }
+                let code = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                self.code(&code);
             }
             (
-                "message" | "msg" | "detail" | "title" | "error" | "error_msg" | "error_message",
+                "message" | "msg" | "detail" | "title" | "error" | "error_msg" | "error_message"
+                | "status_msg" | "error_description" | "raw" | "description",
                 Value::String(text),
-            ) => {
-                // Relays put the whole answer into their own message.
-                match text.trim_start().starts_with('{').then(|| serde_json::from_str::<Value>(text)) {
-                    Some(Ok(inner)) => self.visit(&inner, depth.min(4) - 1),
-                    _ => self.say(text),
-                }
-            }
+            ) => self.say_or_unwrap(text, depth),
             (_, Value::String(_) | Value::Number(_)) if is_time(name) => {
                 let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 if self.times.len() < 8 && text.len() <= 64 {
@@ -118,56 +194,80 @@ impl Envelope {
             }
             (
                 "error" | "errors" | "details" | "detail" | "message" | "metadata" | "availability"
-                | "violations" | "response" | "data" | "headers",
+                | "violations" | "response" | "headers" | "choices" | "base_resp" | "header" | "raw",
                 Value::Object(_) | Value::Array(_),
-            ) => self.visit(value, depth - 1),
-            ("raw", Value::String(text)) => self.say(text),
+            ) => self.visit(value, depth),
             _ => {}
         }
     }
 
-    fn say(&mut self, text: &str) {
-        let room = LONGEST_TEXT.saturating_sub(self.message.len());
-        if !self.message.is_empty() && room > 0 {
-            self.message.push(' ');
+    fn code(&mut self, code: &str) {
+        if self.codes.len() >= CODES_MAX || code.is_empty() {
+            return;
         }
-        self.message.extend(text.chars().take(room / 4));
+        let code: String = code.chars().take(LONGEST_CODE).collect::<String>().to_lowercase();
+        if self.status.is_none() {
+            self.status = code.parse().ok().filter(|status| (400..600).contains(status));
+        }
+        self.codes.push(code);
+    }
+
+    /// A message; relays put a whole answer into theirs, and a message in one word is a code.
+    fn say_or_unwrap(&mut self, text: &str, depth: usize) {
+        if let Some(inner) = words::wrapped(text)
+            && let Some(depth) = depth.min(4).checked_sub(1)
+        {
+            return self.visit(&inner, depth);
+        }
+        if !text.contains(char::is_whitespace) && text.is_ascii() {
+            self.code(text);
+        }
+        // "[1113][Insufficient balance …]": Zhipu's codes on its Anthropic route.
+        if let Some((code, _)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']'))
+            && code.bytes().all(|byte| byte.is_ascii_digit())
+        {
+            self.code(code);
+        }
+        self.say(text);
+    }
+
+    fn say(&mut self, text: &str) {
+        if !self.message.is_empty() {
+            self.message.push('\n');
+        }
+        let room = LONGEST_TEXT.saturating_sub(self.message.len());
+        let end = (0..=room.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        self.message.push_str(text.get(..end).unwrap_or_default());
     }
 }
 
-/// A message without what it quotes: that is the client's own text, and may say anything.
-fn without_quotations(message: &str) -> String {
-    let mut kept = String::with_capacity(message.len());
-    let mut rest = message;
-    let mut before = ' ';
-    while let Some(c) = rest.chars().next() {
-        rest = rest.get(c.len_utf8()..).unwrap_or_default();
-        // An apostrophe within a word quotes nothing.
-        let opens = matches!(c, '\'' | '"' | '`') && !before.is_alphanumeric();
-        if let Some((_, after)) = opens.then(|| rest.split_once(c)).flatten() {
-            rest = after;
-            before = ' ';
-            continue;
-        }
-        kept.push(c);
-        before = c;
-    }
-    kept
+fn is_zero(value: &Value) -> bool {
+    value.as_str().map_or_else(|| value.as_f64() == Some(0.0), |text| text.trim() == "0")
 }
 
 /// Field names that hold a time to wait or a time of return.
 fn is_time(name: &str) -> bool {
-    name.contains("retry") && (name.contains("after") || name.contains("delay"))
-        || name.contains("reset") && (name.contains("at") || name.contains("time") || name.contains("after"))
+    let any = |words: &[&str]| words.iter().any(|word| name.contains(word));
+    name.contains("retry") && any(&["after", "delay", "_in"])
+        || !name.contains("ratelimit")
+            && name.contains("reset")
+            && any(&["at", "time", "after", "delay", "in", "second"])
         || name == "x-ratelimit-reset"
 }
 
 /// The string values of a field in JSON that may be cut off.
-fn quoted_values<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
+fn quoted_values<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = String> + 'a {
     text.match_indices(name).filter_map(move |(at, _)| {
         let before = text.get(..at)?;
         let rest = text.get(at + name.len()..)?.strip_prefix('"').filter(|_| before.ends_with('"'))?;
         let value = rest.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?;
-        Some(value.split('"').next().unwrap_or(value))
+        let mut escaped = false;
+        let end = value.bytes().take(4 * LONGEST_TEXT).position(|byte| {
+            let ends = byte == b'"' && !escaped;
+            escaped = byte == b'\\' && !escaped;
+            ends
+        });
+        let value = value.get(..end.unwrap_or(value.len())).unwrap_or(value);
+        Some(serde_json::from_str(&format!("\"{value}\"")).unwrap_or_else(|_| value.to_owned()))
     })
 }

@@ -5,8 +5,11 @@
 
 mod decode;
 mod envelope;
+mod first_event;
+mod limits;
 mod rules;
 mod wait;
+mod words;
 
 use std::time::{Duration, SystemTime};
 
@@ -15,6 +18,8 @@ use http::{HeaderMap, StatusCode};
 use self::envelope::Envelope;
 
 pub use self::decode::decoded;
+pub use self::first_event::{First, FirstEvent, is_error_envelope};
+pub use self::limits::{Ahead, ahead};
 pub use self::wait::Wait;
 
 /// A limit that lasts so long is a quota, whatever it calls itself.
@@ -51,6 +56,31 @@ impl Verdict {
     }
 }
 
+/// What a verdict is about, and what is set aside for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// The key: its account, project or organisation.
+    Key,
+    /// The key, for the model that was asked for.
+    KeyAndModel,
+    /// The request.
+    Request,
+    /// The upstream, or our way to it.
+    Upstream,
+}
+
+impl Scope {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::KeyAndModel => "key_and_model",
+            Self::Request => "request",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
 /// An upstream's answer, as far as it has to be known.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer<'a> {
@@ -69,39 +99,74 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// The rule that gave it.
     pub rule: &'static str,
+    /// Where the rule comes from.
+    pub source: &'static str,
+    /// What it is about.
+    pub scope: Scope,
     /// How long the provider says to wait.
     pub wait: Option<Wait>,
-    /// It is about the key's right to one model, not about the key.
-    pub per_model: bool,
+    /// "This key may not use that model": another key may, or nobody may. The scope is [`Scope::KeyAndModel`], the
+    /// verdict what follows if nothing is known of other keys.
+    pub denied_model: bool,
     /// It rests on a bare 401 or 403: no row knew the answer.
     pub weak: bool,
     /// What the upstream said: one line, at most 300 characters. It may quote a key.
     pub message: String,
 }
 
-/// Judges an answer. `now` is the time for dates that the answer names.
+/// Judges an answer by its status, headers and body. `now` is the time for dates that the answer names.
 pub fn judge(answer: &Answer<'_>, now: SystemTime) -> Judgement {
     if answer.status.as_u16() < 400 {
         return Judgement {
             verdict: Verdict::Success,
             rule: "status.success",
+            source: "RFC 9110 §15",
+            scope: Scope::Request,
             wait: None,
-            per_model: false,
+            denied_model: false,
             weak: false,
             message: String::new(),
         };
     }
     let body = decoded(answer.headers, answer.body);
-    let envelope = Envelope::read(&body);
-    let row = rules::row_for(answer.status.as_u16(), &envelope);
-    let (verdict, wait) = match row.verdict {
-        Verdict::KeyLimited | Verdict::KeyExhausted => {
-            let wait = wait::of(answer.headers, &envelope, now);
-            let is_long = wait.as_ref().is_some_and(|wait| wait.duration >= LONG);
-            (if is_long { Verdict::KeyExhausted } else { row.verdict }, wait)
-        }
-        verdict => (verdict, None),
+    judged(answer.status.as_u16(), answer.headers, &Envelope::read(answer.headers, &body), now)
+}
+
+/// Judges an error that came within an answer with status 200: an event's data, or a body that is an error's
+/// envelope, decoded. As if it had been a status: the one that it names, or the one that its type stands for.
+pub fn judge_in_stream(headers: &HeaderMap, error: &[u8], now: SystemTime) -> Judgement {
+    let envelope = Envelope::read(headers, error);
+    let has = |types: &[&str]| envelope.codes.iter().any(|code| types.contains(&code.as_str()));
+    let status = envelope.status.unwrap_or(match () {
+        () if has(&["invalid_request_error", "badrequesterror", "invalid_argument"]) => 400,
+        () if has(&["authentication_error", "unauthenticated"]) => 401,
+        () if has(&["permission_error", "permission_denied"]) => 403,
+        () if has(&["not_found_error", "not_found"]) => 404,
+        () if has(&["rate_limit_error", "resource_exhausted"]) => 429,
+        () => rules::IN_STREAM,
+    });
+    judged(status, headers, &envelope, now)
+}
+
+fn judged(status: u16, headers: &HeaderMap, envelope: &Envelope, now: SystemTime) -> Judgement {
+    let row = rules::row_for(status, headers, envelope);
+    let wait = match row.verdict {
+        Verdict::KeyLimited | Verdict::KeyExhausted => wait::of(headers, envelope, row, now),
+        _ => None,
     };
-    let weak = matches!(row.id, "status.401" | "status.403");
-    Judgement { verdict, rule: row.id, wait, per_model: row.per_model, weak, message: envelope.line() }
+    let is_long = wait.is_some_and(|wait| wait.duration >= LONG);
+    Judgement {
+        verdict: if row.verdict == Verdict::KeyLimited && is_long {
+            Verdict::KeyExhausted
+        } else {
+            row.verdict
+        },
+        rule: row.id,
+        source: row.source,
+        scope: row.scope,
+        wait,
+        denied_model: row.denied_model,
+        weak: row.weak,
+        message: envelope.line(),
+    }
 }

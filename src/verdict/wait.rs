@@ -6,13 +6,25 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
 use jiff::Timestamp;
+use jiff::civil::{self, DateTime};
+use jiff::tz::Offset;
 
+use super::Verdict;
 use super::envelope::Envelope;
+use super::limits;
+use super::rules::{Row, Until};
+use super::words::Words;
 
 /// No answer makes anybody wait longer (spec §6).
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-/// A smaller number of seconds is a length of time, a larger one a date.
-const FIRST_DATE: f64 = 1_000_000_000.0;
+pub(super) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// What is told as "at once", or as a moment that is past.
+const SHORTEST: Duration = Duration::from_secs(1);
+/// A quota that is spent for long is not whole again within a minute: so short a time speaks of another limit.
+const SHORT: Duration = Duration::from_secs(60);
+/// A smaller number is a length of time in seconds, a larger one a date in seconds since 1970, a still larger one in
+/// milliseconds.
+const FIRST_DATE: f64 = 1e7;
+const FIRST_DATE_IN_MILLIS: f64 = 1e11;
 /// A `Date` further from our clock than this is not believed.
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -25,73 +37,180 @@ pub struct Wait {
     pub from: &'static str,
 }
 
-/// The headers that say when a limit that is spent is whole again, each with the one that says what is left of it.
-const RESETS: [(&str, &str); 11] = [
-    ("x-ratelimit-reset-requests", "x-ratelimit-remaining-requests"),
-    ("x-ratelimit-reset-tokens", "x-ratelimit-remaining-tokens"),
-    ("x-ratelimit-reset", "x-ratelimit-remaining"),
-    ("ratelimit-reset", "ratelimit-remaining"),
-    ("anthropic-ratelimit-requests-reset", "anthropic-ratelimit-requests-remaining"),
-    ("anthropic-ratelimit-tokens-reset", "anthropic-ratelimit-tokens-remaining"),
-    ("anthropic-ratelimit-input-tokens-reset", "anthropic-ratelimit-input-tokens-remaining"),
-    ("anthropic-ratelimit-output-tokens-reset", "anthropic-ratelimit-output-tokens-remaining"),
-    ("x-ratelimit-reset-requests-day", "x-ratelimit-remaining-requests-day"),
-    ("x-ratelimit-reset-tokens-minute", "x-ratelimit-remaining-tokens-minute"),
-    ("x-ratelimit-reset-tokens-day", "x-ratelimit-remaining-tokens-day"),
-];
-
-/// How long an answer that names a limit says to wait.
-pub(super) fn of(headers: &HeaderMap, envelope: &Envelope, now: SystemTime) -> Option<Wait> {
+/// How long an answer that a row knows as a limit says to wait.
+pub(super) fn of(headers: &HeaderMap, envelope: &Envelope, row: &Row, now: SystemTime) -> Option<Wait> {
     let now = their_time(headers, now);
+    let lengths = lengths(headers, envelope, now);
+    // A short wait in the text beside a spent quota is the rate limit's, not the quota's. A header is about the answer.
+    let is_quotas = |wait: &Wait| wait.duration >= SHORT || wait.from.starts_with("retry-after");
+    let lengths = lengths.filter(|wait| row.verdict != Verdict::KeyExhausted || is_quotas(wait));
+    let text = envelope.words.text();
+    let date = stated_date(text, row.in_china || text.contains(|c| matches!(c, '\u{4e00}'..='\u{9fff}')))
+        .and_then(|date| until(date, now))
+        .map(|duration| Wait { duration, from: "date in the message" });
+    let date = date.filter(|date| row.verdict != Verdict::KeyExhausted || !date.duration.is_zero());
+    let calendar =
+        row.until.and_then(|rule| next(rule, now)).map(|duration| Wait { duration, from: "calendar" });
+    let told = [lengths, date, calendar].into_iter().flatten().max_by_key(|wait| wait.duration)?;
+    Some(Wait { duration: told.duration.clamp(Duration::from_nanos(1), LONGEST), ..told })
+}
+
+/// The longest of the lengths of time that headers, fields and the message name.
+fn lengths(headers: &HeaderMap, envelope: &Envelope, now: SystemTime) -> Option<Wait> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let millis = header("retry-after-ms").and_then(|text| text.parse::<f64>().ok()).map(|ms| ms / 1000.0);
-    let mut waits = vec![
+    let told = [
         (millis.and_then(seconds), "retry-after-ms"),
         (header(RETRY_AFTER.as_str()).and_then(|text| moment_or_length(text, now)), "retry-after"),
+        (limits::spent(headers).filter_map(|spent| spent.wait(now)).max(), "reset header"),
+        (envelope.times.iter().filter_map(|(name, value)| field(name, value, now)).max(), "body field"),
+        (spoken(&envelope.words), "message"),
     ];
-    for (reset, remaining) in RESETS {
-        // The reset of a limit that is not spent is nobody's to wait for.
-        let spent = header(remaining).is_some_and(|left| left.parse::<f64>().is_ok_and(|left| left <= 0.0));
-        if spent {
-            waits.push((header(reset).and_then(|text| moment_or_length(text, now)), reset));
-        }
-    }
-    for (_, value) in &envelope.times {
-        waits.push((moment_or_length(value, now), "body field"));
-    }
-    waits.push((spoken(&envelope.text), "message"));
     let longest =
-        waits.into_iter().filter_map(|(wait, from)| Some((wait?, from))).max_by_key(|(wait, _)| *wait)?;
-    let (duration, from) = (longest.0.min(LONGEST), longest.1);
-    (!duration.is_zero()).then_some(Wait { duration, from })
+        told.into_iter().filter_map(|(wait, from)| Some((wait?, from))).max_by_key(|(wait, _)| *wait);
+    let (duration, from) = longest.or_else(|| {
+        // Nothing says of which limit it is, nor how much of that is left.
+        let resets = limits::resets_without_remaining(headers);
+        resets.filter_map(|reset| moment_or_length(reset, now)).max().map(|wait| (wait, "reset header"))
+    })?;
+    Some(Wait { duration: if duration.is_zero() { SHORTEST } else { duration }, from })
 }
 
 /// The time by the provider's clock, for its dates; ours if it does not tell or can't be right.
-fn their_time(headers: &HeaderMap, now: SystemTime) -> SystemTime {
+pub(super) fn their_time(headers: &HeaderMap, now: SystemTime) -> SystemTime {
     let date = headers.get(DATE).and_then(|value| value.to_str().ok());
     let Some(date) = date.and_then(|text| httpdate::parse_http_date(text).ok()) else { return now };
     let apart = now.duration_since(date).unwrap_or_else(|error| error.duration());
     if apart <= CLOCK_SKEW_MAX { date } else { now }
 }
 
-/// `20`, `6m0s`, `1.5s`, a date of HTTP or RFC 3339, or seconds (or milliseconds) since 1970.
-fn moment_or_length(text: &str, now: SystemTime) -> Option<Duration> {
+/// A time that stands in a field of its own.
+fn field(name: &str, value: &str, now: SystemTime) -> Option<Duration> {
+    let in_millis = name.ends_with("ms") || name.contains("millis");
+    match value.trim().parse::<f64>() {
+        Ok(number) if in_millis && number < FIRST_DATE_IN_MILLIS => seconds(number / 1000.0),
+        _ => moment_or_length(value.trim(), now),
+    }
+}
+
+/// `20`, `6m0s`, `1.5s`, a date of HTTP or RFC 3339, or seconds (or milliseconds) since 1970. Zero if it is past.
+pub(super) fn moment_or_length(text: &str, now: SystemTime) -> Option<Duration> {
+    let text = text.trim();
     let until = |moment: SystemTime| Some(moment.duration_since(now).unwrap_or_default());
     if let Ok(number) = text.parse::<f64>() {
         if number < FIRST_DATE {
             return seconds(number);
         }
-        let since_1970 = if number < FIRST_DATE * 1000.0 { number } else { number / 1000.0 };
+        let since_1970 = if number < FIRST_DATE_IN_MILLIS { number } else { number / 1000.0 };
         return until(SystemTime::UNIX_EPOCH.checked_add(seconds(since_1970)?)?);
     }
     if let Ok(date) = text.parse::<Timestamp>() {
-        let since_1970 = Duration::from_millis(u64::try_from(date.as_millisecond()).ok()?);
-        return until(SystemTime::UNIX_EPOCH + since_1970);
+        return self::until(date, now);
     }
     if let Ok(date) = httpdate::parse_http_date(text) {
         return until(date);
     }
     length(text)
+}
+
+/// The time until a date, zero if it is past.
+fn until(date: Timestamp, now: SystemTime) -> Option<Duration> {
+    let since_1970 = Duration::from_millis(u64::try_from(date.as_millisecond()).ok()?);
+    Some(SystemTime::UNIX_EPOCH.checked_add(since_1970)?.duration_since(now).unwrap_or_default())
+}
+
+/// The time until the calendar makes a quota whole again.
+fn next(rule: Until, now: SystemTime) -> Option<Duration> {
+    let now = Timestamp::try_from(now).ok()?;
+    let offset = if rule == Until::PacificMidnight { pacific(now) } else { Offset::UTC };
+    let today = offset.to_datetime(now).date();
+    let day = match rule {
+        Until::NextMonth => today.last_of_month().tomorrow().ok()?,
+        Until::PacificMidnight | Until::UtcMidnight => today.tomorrow().ok()?,
+    };
+    // At the end of a day on which the clocks change it has changed.
+    let midnight = |offset: Offset| offset.to_timestamp(day.at(0, 0, 0, 0)).ok();
+    let mut moment = midnight(offset)?;
+    if rule == Until::PacificMidnight {
+        moment = midnight(pacific(moment))?;
+    }
+    Duration::try_from(moment.duration_since(now)).ok()
+}
+
+/// Los Angeles' offset: since 2007 its summer time runs from the second Sunday of March to the first of November, 2 a.m.
+fn pacific(moment: Timestamp) -> Offset {
+    let (winter, summer) = (Offset::constant(-8), Offset::constant(-7));
+    let year = winter.to_datetime(moment).year();
+    let change = |month: i8, nth: i8, before: Offset| {
+        let sunday =
+            civil::Date::new(year, month, 1).ok()?.nth_weekday_of_month(nth, civil::Weekday::Sunday).ok()?;
+        before.to_timestamp(sunday.at(2, 0, 0, 0)).ok()
+    };
+    let is_summer = change(3, 2, winter).is_some_and(|begin| moment >= begin)
+        && change(11, 1, summer).is_some_and(|end| moment < end);
+    if is_summer { summer } else { winter }
+}
+
+/// "You will regain access on 2026-09-01 at 00:00 UTC", "resets 2026-10-07 00:00 UTC", "将在 2026-10-07 08:00:00 重置".
+fn stated_date(text: &str, in_china: bool) -> Option<Timestamp> {
+    let before = [
+        "reset",
+        "regain",
+        "until",
+        "after",
+        "available",
+        "refresh",
+        "renew",
+        "将在",
+        "将于",
+        "请在",
+        "请于",
+    ];
+    let after = ["重置", "恢复", "刷新", "解除"];
+    let dates = text.match_indices("20").take(64).filter_map(|(at, _)| {
+        let rest = text.get(at..)?;
+        let (date, rest) = date_and_time(rest, in_china)?;
+        let start = (at.saturating_sub(60)..=at).find(|start| text.is_char_boundary(*start))?;
+        let said_before =
+            text.get(start..at).is_some_and(|said| before.iter().any(|word| said.contains(word)));
+        let said_after = after.iter().any(|word| rest.trim_start().starts_with(word));
+        (said_before || said_after).then_some(date)
+    });
+    dates.max()
+}
+
+/// `2026-10-07`, ` at ` or `t` or a space, `00:00`, seconds if any, and `utc`, `z`, `+08:00` or nothing.
+fn date_and_time(text: &str, in_china: bool) -> Option<(Timestamp, &str)> {
+    let date: civil::Date = text.get(..10)?.parse().ok()?;
+    let rest = text.get(10..)?;
+    let rest = rest.strip_prefix(" at ").or_else(|| rest.strip_prefix(['t', ' '])).unwrap_or(rest);
+    let clock = rest.find(|c: char| !matches!(c, '0'..='9' | ':' | '.')).unwrap_or(rest.len());
+    let (clock, rest) = rest.split_at_checked(clock)?;
+    let mut parts = clock.trim_end_matches('.').split(':').map(str::parse::<f64>);
+    let mut part =
+        || parts.next().and_then(Result::ok).filter(|part| (0.0..60.0).contains(part)).unwrap_or(0.0);
+    #[expect(clippy::cast_possible_truncation, reason = "below 60")]
+    let (hour, minute, second) = (part() as i8, part() as i8, part() as i8);
+    let moment = DateTime::new(date.year(), date.month(), date.day(), hour, minute, second, 0).ok()?;
+    let (offset, rest) =
+        zone(rest.trim_start()).unwrap_or((Offset::constant(if in_china { 8 } else { 0 }), rest));
+    Some((offset.to_timestamp(moment).ok()?, rest))
+}
+
+fn zone(text: &str) -> Option<(Offset, &str)> {
+    for name in ["utc", "gmt", "z"] {
+        if let Some(rest) = text.strip_prefix(name) {
+            return Some(zone(rest).unwrap_or((Offset::UTC, rest)));
+        }
+    }
+    let sign = if text.starts_with('-') { -1 } else { 1 };
+    let rest = text.strip_prefix(['+', '-'])?;
+    let digits = rest.find(|c: char| !c.is_ascii_digit() && c != ':').unwrap_or(rest.len());
+    let (digits, rest) = rest.split_at_checked(digits)?;
+    let (hours, minutes) = digits.split_once(':').unwrap_or((digits, "0"));
+    let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
+    let seconds = hours.checked_mul(3600)?.checked_add(minutes.checked_mul(60)?)?;
+    Some((Offset::from_seconds(sign * seconds).ok()?, rest))
 }
 
 /// `1h2m3.5s`, `250ms`, `2 minutes`: all of it has to be one length of time.
@@ -103,6 +222,12 @@ fn length(text: &str) -> Option<Duration> {
 /// The length of time at the beginning of a text, and what follows it.
 fn leading_length(text: &str) -> Option<(Duration, &str)> {
     let mut rest = text.trim_start();
+    for word in ["about ", "approximately ", "another "] {
+        rest = rest.strip_prefix(word).unwrap_or(rest);
+    }
+    if let Some(clock) = clock(rest) {
+        return Some(clock);
+    }
     let mut total = None;
     loop {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
@@ -146,41 +271,68 @@ fn unit_of(word: &str) -> Option<(f64, usize)> {
     Some((scale, word.len()))
 }
 
+/// `12.01:02:03`: days, hours, minutes, seconds, as Azure API Management writes it.
+fn clock(text: &str) -> Option<(Duration, &str)> {
+    let end = text.find(|c: char| !matches!(c, '0'..='9' | ':' | '.')).unwrap_or(text.len());
+    let (clock, rest) = text.split_at_checked(end)?;
+    let (front, seconds_part) = clock.trim_end_matches('.').rsplit_once(':')?;
+    let (hours, minutes) = front.split_once(':')?;
+    let (days, hours) = hours.split_once('.').unwrap_or(("0", hours));
+    let number = |text: &str| text.parse::<f64>().ok();
+    let total =
+        ((number(days)? * 24.0 + number(hours)?) * 60.0 + number(minutes)?) * 60.0 + number(seconds_part)?;
+    Some((seconds(total)?, rest))
+}
+
 /// "Please try again in 1m2.5s", "retry after 20 seconds", "请在 5 秒后重试".
-fn spoken(text: &str) -> Option<Duration> {
+fn spoken(words: &Words) -> Option<Duration> {
     let phrases = [
-        "try again in ",
+        "again in ",
+        "again after ",
         "retry in ",
         "retry after ",
+        "retrying in ",
         "wait for ",
         "wait ",
         "reset after ",
         "reset in ",
+        "resets in ",
+        "replenished in ",
+        "available in ",
         "请在",
-        "请等待",
+        "请于",
+        "将在",
+        "等待",
+        "请",
     ];
+    let text = words.text();
+    let there = phrases.into_iter().filter(|phrase| words.find(phrase).is_some());
     let after = |phrase: &'static str| {
-        text.match_indices(phrase).filter_map(move |(at, _)| text.get(at + phrase.len()..))
+        text.match_indices(phrase).filter_map(move |(at, _)| text.get(at + phrase.len()..)).take(16)
     };
-    phrases.into_iter().flat_map(after).filter_map(|rest| leading_length(rest).map(|(wait, _)| wait)).max()
+    there.flat_map(after).filter_map(|rest| leading_length(rest).map(|(wait, _)| wait)).max()
 }
 
+/// Less than nothing, or no number, is no length of time.
 fn seconds(number: f64) -> Option<Duration> {
-    Duration::try_from_secs_f64(number.max(0.0)).ok()
+    Duration::try_from_secs_f64(number).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
+    use http::{HeaderName, HeaderValue, StatusCode};
     use proptest::prelude::*;
 
+    use super::super::{Answer, judge};
     use super::*;
 
-    /// 2026-11-24T05:00:00Z
-    const NOW: u64 = 1_795_496_400;
+    fn at(text: &str) -> SystemTime {
+        let since_1970 = text.parse::<Timestamp>().unwrap().as_second();
+        SystemTime::UNIX_EPOCH + Duration::from_secs(since_1970.try_into().unwrap())
+    }
 
     fn now() -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)
+        at("2026-11-24T05:00:00Z")
     }
 
     fn waited(headers: &[(&str, &str)], body: &str) -> Option<(u128, &'static str)> {
@@ -188,8 +340,9 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
             .collect();
-        of(&headers, &Envelope::read(body.as_bytes()), now())
-            .map(|wait| (wait.duration.as_millis(), wait.from))
+        let answer =
+            Answer { status: StatusCode::TOO_MANY_REQUESTS, headers: &headers, body: body.as_bytes() };
+        judge(&answer, now()).wait.map(|wait| (wait.duration.as_millis(), wait.from))
     }
 
     #[test]
@@ -198,33 +351,38 @@ mod tests {
             (&[("retry-after", "20")][..], Some((20_000, "retry-after"))),
             (&[("retry-after", "1.5")], Some((1_500, "retry-after"))),
             (&[("retry-after", "Tue, 24 Nov 2026 05:01:00 GMT")], Some((60_000, "retry-after"))),
-            (&[("retry-after", "Tue, 24 Nov 2026 04:01:00 GMT")], None),
+            (&[("retry-after", "Tue, 24 Nov 2026 04:01:00 GMT")], Some((1_000, "retry-after"))),
+            (&[("retry-after", "0")], Some((1_000, "retry-after"))),
             (&[("retry-after", "-5")], None),
+            (&[("retry-after", "NaN")], None),
+            (&[("retry-after", "inf")], None),
             (&[("retry-after", "soon")], None),
             (&[("retry-after", "20"), ("retry-after-ms", "20500")], Some((20_500, "retry-after-ms"))),
             (&[("retry-after", "9999999")], Some((86_400_000, "retry-after"))),
             (
                 &[("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "6m0s")],
-                Some((360_000, "x-ratelimit-reset-requests")),
+                Some((360_000, "reset header")),
+            ),
+            (
+                &[("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "250ms")],
+                Some((250, "reset header")),
             ),
             (&[("x-ratelimit-remaining-tokens", "12"), ("x-ratelimit-reset-tokens", "6m0s")], None),
+            (&[("x-ratelimit-reset", "7")], Some((7_000, "reset header"))),
+            (&[("x-ratelimit-reset", "7"), ("retry-after", "2")], Some((2_000, "retry-after"))),
             (
                 &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1795496430")],
-                Some((30_000, "x-ratelimit-reset")),
-            ),
-            (
-                &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1795496430000")],
-                Some((30_000, "x-ratelimit-reset")),
+                Some((30_000, "reset header")),
             ),
             (
                 &[
                     ("anthropic-ratelimit-tokens-remaining", "0"),
                     ("anthropic-ratelimit-tokens-reset", "2026-11-24T05:00:07Z"),
                 ],
-                Some((7_000, "anthropic-ratelimit-tokens-reset")),
+                Some((7_000, "reset header")),
             ),
         ] {
-            assert_eq!(waited(headers, ""), want, "{headers:?}");
+            assert_eq!(waited(headers, "no"), want, "{headers:?}");
         }
     }
 
@@ -233,15 +391,60 @@ mod tests {
         for (body, want) in [
             (r#"{"error":{"message":"Please try again in 1m2.5s. Visit"}}"#, Some((62_500, "message"))),
             (r#"{"error":{"message":"Please try again in 250ms."}}"#, Some((250, "message"))),
+            (r#"{"error":{"message":"Please try again in 2h31m16.752s."}}"#, Some((9_076_752, "message"))),
             (r#"{"error":{"message":"Please retry after 2 hours."}}"#, Some((7_200_000, "message"))),
+            (r#"{"error":{"message":"Please retry after 7 days."}}"#, Some((86_400_000, "message"))),
+            (r#"{"error":{"message":"Try again in about 5 minutes"}}"#, Some((300_000, "message"))),
+            (r#"{"error":{"message":"please try again after 1 seconds"}}"#, Some((1_000, "message"))),
+            (r#"{"error":{"message":"replenished in 01:02:03."}}"#, Some((3_723_000, "message"))),
             (r#"{"error":{"message":"请在5秒后重试"}}"#, Some((5_000, "message"))),
-            (r#"{"error":{"message":"请在 2 分钟后重试"}}"#, Some((120_000, "message"))),
+            (r#"{"error":{"message":"请 2 分钟后再试"}}"#, Some((120_000, "message"))),
             (r#"{"error":{"details":[{"retryDelay":"34.07s"}]}}"#, Some((34_070, "body field"))),
+            (r#"{"error":{"retry_after_ms":1500}}"#, Some((1_500, "body field"))),
+            (r#"{"error":{"resets_in_seconds":15}}"#, Some((15_000, "body field"))),
             (r#"{"error":{"metadata":{"resets_at":"2026-11-24T05:00:10Z"}}}"#, Some((10_000, "body field"))),
             (r#"{"error":{"message":"try again later"}}"#, None),
+            (r#"{"error":{"message":"try again in a minute"}}"#, None),
+            (r#"{"error":{"message":"try again in -5s"}}"#, None),
+            (r#"{"error":{"message":"the message '请在5秒后重试' is wrong"}}"#, None),
         ] {
             assert_eq!(waited(&[], body), want, "{body}");
         }
+    }
+
+    #[test]
+    fn dates_are_read_in_the_zone_that_is_meant() {
+        for (message, in_china, want) in [
+            ("you will regain access on 2026-09-01 at 00:00 utc.", false, Some("2026-09-01T00:00:00Z")),
+            ("usage blocked until 2024-03-01t00:00:00+00:00 due to", false, Some("2024-03-01T00:00:00Z")),
+            ("spend limit reached (daily; resets 2026-10-07 00:00 utc)", false, Some("2026-10-07T00:00:00Z")),
+            ("your limit will reset at 2026-10-06 21:31:39", true, Some("2026-10-06T13:31:39Z")),
+            ("your limit will reset at 2026-10-06 21:31:39", false, Some("2026-10-06T21:31:39Z")),
+            ("resets on 2026-10-06", false, Some("2026-10-06T00:00:00Z")),
+            ("resets 2026-10-06 01:00 utc+8", false, Some("2026-10-05T17:00:00Z")),
+            ("限额将在 2026-10-06 08:00:00 重置", true, Some("2026-10-06T00:00:00Z")),
+            ("gpt-4o-2024-08-06 is slow", false, None),
+            ("resets 2026-13-40", false, None),
+            ("until 2026-10-06 99:99:99", false, Some("2026-10-06T00:00:00Z")),
+        ] {
+            let want = want.map(|want| want.parse::<Timestamp>().unwrap());
+            assert_eq!(stated_date(message, in_china), want, "{message}");
+        }
+    }
+
+    #[test]
+    fn midnight_in_los_angeles_knows_summer_time() {
+        for (moment, hours) in [
+            ("2026-01-15T12:00:00Z", 20),
+            ("2026-07-15T12:00:00Z", 19),
+            ("2026-03-08T08:00:00Z", 23),
+            ("2026-11-01T07:00:00Z", 25),
+            ("2026-11-02T07:59:00Z", 0),
+        ] {
+            let wait = next(Until::PacificMidnight, at(moment)).unwrap();
+            assert_eq!(wait.as_secs() / 3600, hours, "{moment}");
+        }
+        assert_eq!(next(Until::NextMonth, at("2026-12-31T23:59:50Z")), Some(Duration::from_secs(10)));
     }
 
     #[test]
@@ -257,14 +460,33 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_short_wait_beside_a_spent_quota_is_not_the_quotas() {
+        let quota = r#"{"error":{"code":"insufficient_quota"}}"#;
+        assert_eq!(waited(&[("retry-after", "600")], quota), Some((600_000, "retry-after")));
+        assert_eq!(waited(&[("retry-after", "5")], quota), Some((5_000, "retry-after")));
+        let said = r#"{"error":{"code":"insufficient_quota","message":"Please try again in 5s"}}"#;
+        assert_eq!(waited(&[], said), None);
+    }
+
     proptest! {
         #[test]
-        fn whatever_is_said_the_wait_is_within_a_day(text in "\\PC{0,40}", number in any::<f64>(), words in "[a-z0-9.: ]{0,30}") {
-            for value in [text, number.to_string(), words] {
-                let Ok(header) = HeaderValue::from_str(&value) else { continue };
-                let headers = HeaderMap::from_iter([(RETRY_AFTER, header)]);
-                let message = Envelope::read(format!("try again in {value}").as_bytes());
-                for wait in [of(&headers, &Envelope::default(), now()), of(&HeaderMap::new(), &message, now())].into_iter().flatten() {
+        fn whatever_is_said_the_wait_is_within_a_day(
+            text in "\\PC{0,40}",
+            number in any::<f64>(),
+            words in "[a-z0-9.:+ ]{0,30}",
+            date in "20[0-9]{2}-[0-9]{2}-[0-9]{2}[t ][0-9:.]{0,12}( utc|z|[+-][0-9:]{0,9})?",
+            since_1970 in 0..u64::MAX / 2,
+        ) {
+            for value in [text, number.to_string(), words, date] {
+                let header = HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static("0"));
+                let names = [RETRY_AFTER, DATE, HeaderName::from_static("x-ratelimit-reset")];
+                let headers: HeaderMap = names.into_iter().map(|name| (name, header.clone())).collect();
+                let body = format!("try again in {value}, resets {value}");
+                let now = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(since_1970)).unwrap_or_else(now);
+                let answer =
+                    Answer { status: StatusCode::TOO_MANY_REQUESTS, headers: &headers, body: body.as_bytes() };
+                if let Some(wait) = judge(&answer, now).wait {
                     prop_assert!(wait.duration <= LONGEST && !wait.duration.is_zero());
                 }
             }

@@ -13,12 +13,12 @@ fn previews(page: &Value) -> Vec<&str> {
 
 #[test]
 fn keys_are_told_by_the_page_and_each_has_its_story() {
-    let mock = provider(&[(A, "valid"), (B, "revoked"), (C, "rate_limited requests=1 per=60s")]);
+    let mock = provider(&[(A, "valid"), (B, "revoked"), (C, "out_of_quota")]);
     let gpt_load = GptLoad::before(&mock, &[], &[A, B, C]);
     for _ in 0..6 {
         assert_eq!(gpt_load.chat().status, 200);
     }
-    let page = gpt_load.told("/admin/api/keys?state=out&sort=since&order=desc");
+    let page = gpt_load.told("/admin/api/keys?state=out&sort=recovers");
     assert_eq!((&page["total"], &page["matching"]), (&3.into(), &2.into()));
     assert_eq!(previews(&page), ["sk-test-...0003", "sk-test-...0002"]);
     assert_eq!(previews(&gpt_load.told("/admin/api/keys?q=0002")), ["sk-test-...0002"]);

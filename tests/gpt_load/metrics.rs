@@ -295,3 +295,15 @@ fn promtool_plays_the_alerts_through() {
     };
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
+
+#[test]
+fn an_error_within_a_200_counts_as_the_failed_attempt_that_it_is() {
+    let mock = provider(&[(A, "first_event_error rate_limited"), (B, "valid")]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+    let streamed = gpt_load.post("/v1/chat/completions").json(&chat_with(json!({"stream": true}))).send();
+    assert_eq!(streamed.status, 200);
+    let metrics = all_ended(&gpt_load, 1.0);
+    is(metrics.sum("gpt_load_attempts_total", &[]), float(mock.requests()));
+    is(metrics.sum("gpt_load_attempts_total", &["verdict=\"key_limited\""]), 1.0);
+    is(metrics.sum("gpt_load_healed_requests_total", &[]), 1.0);
+}

@@ -55,6 +55,16 @@ impl Raw {
         String::from_utf8_lossy(&got).into_owned()
     }
 
+    /// Reads until this text has come, says that nothing more is sent, and reads what is left.
+    pub fn finish_after(&mut self, text: &str) -> String {
+        self.until(text) + &self.finish().rest()
+    }
+
+    /// Ends the connection by TCP RST.
+    pub fn reset(self) {
+        socket2::SockRef::from(&self.0).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
     /// Whether the peer says nothing for this long.
     pub fn is_silent_for(&mut self, time: Duration) -> bool {
         self.0.set_read_timeout(Some(time)).unwrap();

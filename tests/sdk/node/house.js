@@ -8,6 +8,9 @@ const os = require('node:os');
 const path = require('node:path');
 const { after, afterEach } = require('node:test');
 
+// Node 18 has it, but not where the SDK looks for it.
+globalThis.File ??= require('node:buffer').File;
+
 const TOKEN = 'token-of-the-clients';
 const PATIENCE_MS = 15_000;
 

@@ -1,0 +1,155 @@
+//! Errors inside a 200 (spec §6): an answer is looked at before the client sees any of it. An event stream is held until
+//! its first event, a short JSON body until it is whole; everything else goes on at once.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::response::Parts;
+use http::{HeaderMap, StatusCode};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use memchr::memmem;
+use tokio::time::{Instant, timeout_at};
+
+use super::answer::Stream;
+use crate::upstream::connect::chain;
+use crate::verdict::{First, FirstEvent, is_error_envelope};
+
+/// How long comments before the first event are held, and a JSON body that comes in pieces.
+const HELD: Duration = Duration::from_secs(5);
+/// A longer JSON body is no error's.
+const ENVELOPE_MAX: u64 = 16 * 1024;
+
+/// What stands near the beginning of every envelope of an error.
+const MARKS: [&[u8]; 4] = [b"error", b"fail", b"\"success\"", b"\"code\""];
+const BEGINNING: usize = 512;
+
+/// What an answer with a good status begins with.
+pub(super) enum Beginning {
+    /// What was asked for, as far as can be told.
+    Healthy,
+    /// An error, to be judged.
+    Error(Vec<u8>),
+    /// Nothing: it broke off before its first event.
+    Broken {
+        /// It took too long.
+        timed_out: bool,
+        /// For the log.
+        error: String,
+    },
+}
+
+/// Looks at the beginning of an answer; what was read of it stays in the stream. `infers`: a JSON body may be an
+/// error's envelope, not the state of a job that has an error in it.
+///
+/// # Cancel safety
+/// Dropping it loses what was read: only together with the stream.
+pub(super) async fn look(parts: &Parts, stream: &mut Stream, infers: bool) -> Beginning {
+    if parts.status != StatusCode::OK || parts.headers.contains_key(CONTENT_ENCODING) || stream.is_end() {
+        return Beginning::Healthy;
+    }
+    if is_event_stream(&parts.headers) {
+        return Box::pin(first_event(stream)).await;
+    }
+    let may_be_envelope = infers
+        && has_type(&parts.headers, b"application/json")
+        && stream.incoming.size_hint().upper().is_none_or(|length| length <= ENVELOPE_MAX);
+    if !may_be_envelope {
+        return Beginning::Healthy;
+    }
+    // Nearly always it came with the head, in one piece.
+    let by = stream.limits.end().min(Instant::now() + HELD);
+    match timeout_at(by, stream.incoming.frame()).await {
+        Ok(Some(Ok(frame))) => stream.hold(frame),
+        Ok(None) | Err(_) => return Beginning::Healthy,
+        Ok(Some(Err(error))) => return Beginning::Broken { timed_out: false, error: chain(&error) },
+    }
+    if !stream.incoming.is_end_stream() {
+        // What does not begin like an error's envelope goes on with the rest to come.
+        let begins = stream.first.get(..BEGINNING).unwrap_or(&stream.first);
+        if !MARKS.iter().any(|mark| memmem::find(begins, mark).is_some()) {
+            return Beginning::Healthy;
+        }
+        return Box::pin(envelope(stream, by)).await;
+    }
+    if is_error_envelope(&stream.first) {
+        Beginning::Error(stream.first.to_vec())
+    } else {
+        Beginning::Healthy
+    }
+}
+
+/// Whether an answer is an event stream.
+pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
+    has_type(headers, b"text/event-stream")
+}
+
+fn has_type(headers: &HeaderMap, name: &[u8]) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
+    kind.get(..name.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(name))
+}
+
+async fn envelope(stream: &mut Stream, by: Instant) -> Beginning {
+    while stream.first.len() as u64 <= ENVELOPE_MAX && !stream.incoming.is_end_stream() {
+        match timeout_at(by, stream.incoming.frame()).await {
+            Ok(Some(Ok(frame))) => stream.hold(frame),
+            Ok(Some(Err(error))) => return Beginning::Broken { timed_out: false, error: chain(&error) },
+            Ok(None) => break,
+            Err(_elapsed) => return Beginning::Healthy,
+        }
+    }
+    if is_error_envelope(&stream.first) {
+        Beginning::Error(stream.first.to_vec())
+    } else {
+        Beginning::Healthy
+    }
+}
+
+async fn first_event(stream: &mut Stream) -> Beginning {
+    let mut scanner = FirstEvent::default();
+    // Before the first byte it may be silent as long as any stream.
+    let mut by = stream.limits.end();
+    loop {
+        let frame = match timeout_at(by, stream.incoming.frame()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(error))) => return Beginning::Broken { timed_out: false, error: chain(&error) },
+            Ok(None) => {
+                return match scanner.finish() {
+                    First::Error(error) => Beginning::Error(error),
+                    First::Healthy | First::Undecided => Beginning::Healthy,
+                };
+            }
+            Err(_elapsed) if stream.first.is_empty() => {
+                return Beginning::Broken { timed_out: true, error: "no event in time".to_owned() };
+            }
+            Err(_elapsed) => return Beginning::Healthy,
+        };
+        if stream.first.is_empty() {
+            by = stream.limits.end().min(Instant::now() + HELD);
+        }
+        let first = frame.data_ref().map_or(First::Undecided, |data| scanner.feed(data));
+        stream.hold(frame);
+        match first {
+            First::Undecided => {}
+            First::Healthy => return Beginning::Healthy,
+            First::Error(error) => return Beginning::Error(error),
+        }
+    }
+}
+
+impl Stream {
+    /// Keeps a frame for later.
+    fn hold(&mut self, frame: http_body::Frame<Bytes>) {
+        match frame.into_data() {
+            Ok(data) if self.first.is_empty() => self.first = data,
+            Ok(data) => {
+                let mut held = BytesMut::with_capacity(self.first.len() + data.len());
+                held.extend_from_slice(&self.first);
+                held.extend_from_slice(&data);
+                self.first = held.freeze();
+            }
+            Err(frame) => self.trailers = frame.into_trailers().ok().map(Box::new),
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! Errors inside a 200: the first event of a stream, and bodies that are an error's envelope.
+//!
+//! Healthy answers pass here too, so that a search for a few words comes before anything is parsed.
+
+use memchr::{memchr2, memmem};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// A first event that is longer is no error.
+const LONGEST: usize = 64 * 1024;
+/// JSON that might have ended so often and has not is no error: a dribble is not parsed at every byte.
+const ENDS_MAX: u32 = 64;
+/// Whole bodies that are longer are no errors.
+const LONGEST_ENVELOPE: usize = 16 * 1024;
+
+/// What the beginning of a stream is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum First {
+    /// Nothing but comments, blank lines and part of an event by now.
+    Undecided,
+    /// An event that is no error: all that was held may go on.
+    Healthy,
+    /// An error, to be judged by [`judge_in_stream`](super::judge_in_stream).
+    Error(Vec<u8>),
+}
+
+/// Reads the beginning of a stream as it comes, up to the end of its first event.
+#[derive(Debug, Default)]
+pub struct FirstEvent {
+    /// What came since the last complete line.
+    line: Vec<u8>,
+    /// How much of `line` was looked through for an end.
+    searched: usize,
+    /// Whether a line feed belongs to the carriage return before it.
+    skip_line_feed: bool,
+    kind: Kind,
+    event: Event,
+    /// How often the JSON might have ended.
+    ends: u32,
+}
+
+/// What a stream is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Kind {
+    /// Nothing came that would tell. A byte order mark may.
+    #[default]
+    Unknown,
+    /// Only blank lines came.
+    Blank,
+    /// Events.
+    Events,
+    /// JSON: Gemini's array, or a JSON text a line.
+    Json,
+}
+
+#[derive(Debug, Default)]
+struct Event {
+    is_error: bool,
+    data: Vec<u8>,
+    has_data: bool,
+}
+
+impl FirstEvent {
+    /// Reads on. After anything but [`First::Undecided`] there is nothing more to ask.
+    pub fn feed(&mut self, mut chunk: &[u8]) -> First {
+        if matches!(self.kind, Kind::Unknown | Kind::Blank) {
+            self.line.extend_from_slice(chunk);
+            if !self.begin() {
+                return First::Undecided;
+            }
+            chunk = &[];
+        }
+        self.line.extend_from_slice(chunk);
+        let first = if self.kind == Kind::Json { self.read_json() } else { self.read_lines() };
+        if first == First::Undecided && self.held() > LONGEST { First::Healthy } else { first }
+    }
+
+    /// The stream has ended: whatever it held is all there is. Still undecided: it held nothing.
+    pub fn finish(mut self) -> First {
+        if self.kind == Kind::Json {
+            return first_json(&self.line).map_or(First::Healthy, verdict_of);
+        }
+        let rest = std::mem::take(&mut self.line);
+        self.event.read(rest.strip_prefix(BOM).filter(|_| self.kind == Kind::Unknown).unwrap_or(&rest));
+        self.event.end()
+    }
+
+    /// Looks at the first byte that says what this is. `false`: it has not come yet.
+    fn begin(&mut self) -> bool {
+        let text = self.line.as_slice();
+        if self.kind == Kind::Unknown && text.len() < BOM.len() && BOM.starts_with(text) {
+            return false;
+        }
+        let text = text.strip_prefix(BOM).filter(|_| self.kind == Kind::Unknown).unwrap_or(text);
+        let Some(first) = text.iter().find(|byte| !byte.is_ascii_whitespace()) else {
+            // Blank lines, as DeepSeek sends them while it queues, are not worth keeping.
+            let kept = text.iter().rev().take_while(|byte| !matches!(byte, b'\n' | b'\r')).count();
+            if kept < text.len() {
+                self.kind = Kind::Blank;
+            }
+            self.line.drain(..self.line.len().saturating_sub(kept));
+            return false;
+        };
+        self.kind = if matches!(first, b'{' | b'[') { Kind::Json } else { Kind::Events };
+        self.line = text.to_vec();
+        true
+    }
+
+    fn held(&self) -> usize {
+        self.line.len() + self.event.data.len()
+    }
+
+    fn read_lines(&mut self) -> First {
+        let mut from = 0;
+        loop {
+            let rest = self.line.get(from..).unwrap_or_default();
+            if self.skip_line_feed && !rest.is_empty() {
+                self.skip_line_feed = false;
+                if rest.first() == Some(&b'\n') {
+                    from += 1;
+                    continue;
+                }
+            }
+            let searched = if from == 0 { self.searched } else { 0 };
+            let found = rest.get(searched..).and_then(|unseen| memchr2(b'\n', b'\r', unseen));
+            let Some(end) = found.map(|at| at + searched) else {
+                self.line.drain(..from);
+                self.searched = self.line.len();
+                return First::Undecided;
+            };
+            let line = rest.get(..end).unwrap_or_default();
+            self.skip_line_feed = rest.get(end) == Some(&b'\r');
+            if line.is_empty() {
+                let first = std::mem::take(&mut self.event).end();
+                if first != First::Undecided {
+                    return first;
+                }
+            } else {
+                self.event.read(line);
+                if self.event.data.len() > LONGEST {
+                    return First::Healthy;
+                }
+            }
+            from += end + 1;
+        }
+    }
+
+    /// JSON without events: an error says so at its very beginning, an answer does not.
+    fn read_json(&mut self) -> First {
+        let text: Vec<u8> =
+            self.line.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).take(16).collect();
+        let beginnings: [&[u8]; 4] = [b"{\"error\"", b"[{\"error\"", b"{\"type\":\"error\"", b"{\"code\":"];
+        let may_be = |beginning: &[u8]| beginning.starts_with(&text) || text.starts_with(beginning);
+        if !beginnings.iter().any(|beginning| may_be(beginning)) {
+            return First::Healthy;
+        }
+        if !matches!(self.line.trim_ascii_end().last(), Some(b'}' | b']')) {
+            return First::Undecided;
+        }
+        if let Some(json) = first_json(&self.line) {
+            return verdict_of(json);
+        }
+        self.ends += 1;
+        if self.ends > ENDS_MAX { First::Healthy } else { First::Undecided }
+    }
+}
+
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+impl Event {
+    fn read(&mut self, line: &[u8]) {
+        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        let (name, value) = line.split_at_checked(colon).unwrap_or((line, &[]));
+        let value = value.strip_prefix(b":").unwrap_or(value);
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        match name {
+            b"event" => self.is_error = value == b"error",
+            b"data" => {
+                if self.has_data {
+                    self.data.push(b'\n');
+                }
+                self.has_data = true;
+                self.data.extend_from_slice(value);
+            }
+            _ => {}
+        }
+    }
+
+    fn end(self) -> First {
+        match (self.is_error, self.has_data) {
+            (true, _) => First::Error(self.data),
+            (false, true) => verdict_of(&self.data),
+            (false, false) => First::Undecided,
+        }
+    }
+}
+
+/// The first JSON text, if all of it came.
+fn first_json(text: &[u8]) -> Option<&[u8]> {
+    let first = serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>().next()?.ok()?;
+    Some(first.get().as_bytes())
+}
+
+fn verdict_of(data: &[u8]) -> First {
+    if is_error_envelope(data) { First::Error(data.to_vec()) } else { First::Healthy }
+}
+
+/// Whether the whole body of an answer with status 200 is an error's envelope. Meant for answers of requests that
+/// infer: the state of a job may hold its error without being one.
+pub fn is_error_envelope(body: &[u8]) -> bool {
+    // What stands in none of these words is no error, and is not parsed.
+    const MARKS: [&[u8]; 6] =
+        [b"error", b"fail", b"\"success\"", b"\"code\"", b"base_resp", b"insufficient_system_resource"];
+    if body.len() > LONGEST_ENVELOPE || !MARKS.iter().any(|mark| memmem::find(body, mark).is_some()) {
+        return false;
+    }
+    if body.trim_ascii_start().starts_with(b"[") {
+        return serde_json::from_slice::<Vec<Probe<'_>>>(body)
+            .is_ok_and(|items| items.first().is_some_and(Probe::is_error));
+    }
+    serde_json::from_slice::<Probe<'_>>(body).is_ok_and(|probe| probe.is_error())
+}
+
+/// A member, unparsed.
+type Raw<'a> = Option<&'a RawValue>;
+
+/// The members that tell an error from an answer.
+#[derive(Deserialize)]
+struct Probe<'a> {
+    #[serde(borrow)]
+    error: Raw<'a>,
+    #[serde(borrow, rename = "type")]
+    kind: Raw<'a>,
+    #[serde(borrow)]
+    object: Raw<'a>,
+    #[serde(borrow)]
+    success: Raw<'a>,
+    #[serde(borrow)]
+    base_resp: Raw<'a>,
+    #[serde(borrow)]
+    code: Raw<'a>,
+    #[serde(borrow)]
+    error_code: Raw<'a>,
+    #[serde(borrow)]
+    message: Raw<'a>,
+    #[serde(borrow)]
+    msg: Raw<'a>,
+    #[serde(borrow)]
+    error_msg: Raw<'a>,
+    // What was asked for.
+    #[serde(borrow)]
+    choices: Raw<'a>,
+    #[serde(borrow)]
+    data: Raw<'a>,
+    #[serde(borrow)]
+    output: Raw<'a>,
+    #[serde(borrow)]
+    result: Raw<'a>,
+    #[serde(borrow)]
+    content: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(borrow)]
+    error: Raw<'a>,
+    #[serde(borrow)]
+    finish_reason: Raw<'a>,
+}
+
+impl Probe<'_> {
+    fn is_error(&self) -> bool {
+        let is = |value: Raw<'_>, texts: &[&str]| value.is_some_and(|v| texts.contains(&v.get()));
+        // A fine-tuning job or a batch that failed is an answer.
+        let is_of_job = self.object.is_some_and(|object| {
+            !["\"error\"", "\"response\""].contains(&object.get()) && !object.get().starts_with("\"chat.")
+        });
+        if is_of_job {
+            return false;
+        }
+        is_true(self.error)
+            || is(self.object, &["\"error\""])
+            || is(self.kind, &["\"error\"", "\"response.failed\"", "\"response.error\""])
+            || is(self.success, &["false"])
+            || self.has_code()
+            || self.base_resp.is_some_and(|resp| names_a_status(resp.get()))
+            || self.choices.is_some_and(|choices| is_broken_off(choices.get()))
+    }
+
+    /// A code that is not "all well", a message, and nothing that was asked for.
+    fn has_code(&self) -> bool {
+        let fine = ["0", "200", "\"0\"", "\"200\"", "\"\"", "\"success\"", "\"Success\"", "\"ok\"", "\"OK\""];
+        let has = |members: &[Raw<'_>]| members.iter().any(|member| is_true(*member));
+        self.code.or(self.error_code).is_some_and(|code| is_true(Some(code)) && !fine.contains(&code.get()))
+            && has(&[self.message, self.msg, self.error_msg])
+            && !has(&[self.choices, self.data, self.output, self.result, self.content])
+    }
+}
+
+/// As the SDKs have it: there, and not empty. An object of nothing but nulls is empty too.
+fn is_true(value: Raw<'_>) -> bool {
+    let Some(text) = value.map(RawValue::get) else { return false };
+    match text {
+        "null" | "false" | "\"\"" | "0" | "{}" | "[]" => false,
+        _ if text.starts_with('{') => {
+            serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text)
+                .is_ok_and(|fields| fields.values().any(|value| !value.is_null()))
+        }
+        _ => true,
+    }
+}
+
+fn names_a_status(base_resp: &str) -> bool {
+    #[derive(Deserialize)]
+    struct BaseResp {
+        status_code: i64,
+    }
+    serde_json::from_str::<BaseResp>(base_resp).is_ok_and(|resp| resp.status_code != 0)
+}
+
+fn is_broken_off(choices: &str) -> bool {
+    serde_json::from_str::<Vec<Choice<'_>>>(choices).is_ok_and(|choices| {
+        choices.first().is_some_and(|choice| {
+            let reasons = ["\"error\"", "\"insufficient_system_resource\""];
+            is_true(choice.error)
+                || choice.finish_reason.is_some_and(|reason| reasons.contains(&reason.get()))
+        })
+    })
+}

@@ -1,0 +1,244 @@
+//! The headers that tell how much of a limit is left and when it is whole again: OpenAI's, Anthropic's, Groq's,
+//! Mistral's, Cerebras', Together's, OpenRouter's, and the forms of the IETF's draft.
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, HeaderName};
+
+use super::wait::{self, Wait};
+
+/// What an answer's headers say of the answers to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ahead {
+    /// Nothing remains of a limit, or of several: the time until the last of them is whole again.
+    pub spent: Option<Wait>,
+    /// The smallest number of requests that remain, where the provider tells.
+    pub remaining_requests: Option<u32>,
+    /// The limits are kept per model.
+    pub per_model: bool,
+}
+
+/// What any answer's headers, even a 200's, say of the limits ahead; `None` where they say nothing.
+///
+/// It is asked of every answer: without such headers it is one look at each name's beginning. `now` is asked for only
+/// where a limit is spent.
+pub fn ahead(headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Option<Ahead> {
+    let mut ahead = None;
+    let mut any_spent = false;
+    for (name, value) in headers {
+        if !is_of_limit(name.as_str()) {
+            continue;
+        }
+        let Some(left) = value.to_str().ok().and_then(|value| remaining(name.as_str(), value)) else {
+            continue;
+        };
+        let known = ahead.get_or_insert(Ahead {
+            spent: None,
+            remaining_requests: None,
+            per_model: is_per_model(name),
+        });
+        known.per_model |= is_per_model(name);
+        any_spent |= left <= 0.0;
+        if is_of_requests(name.as_str()) {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a float's cast saturates"
+            )]
+            let left = left as u32;
+            known.remaining_requests = Some(known.remaining_requests.map_or(left, |known| known.min(left)));
+        }
+    }
+    if any_spent && let Some(ahead) = &mut ahead {
+        let now = wait::their_time(headers, now());
+        ahead.spent = spent(headers)
+            .filter_map(|window| window.wait(now))
+            .filter(|wait| !wait.is_zero())
+            .max()
+            .map(|wait| Wait { duration: wait.min(wait::LONGEST), from: "reset header" });
+    }
+    ahead
+}
+
+/// A limit of which nothing is left.
+pub(super) struct Spent<'a> {
+    reset: Option<&'a str>,
+    /// The window's length, where its name tells it.
+    length: Option<Duration>,
+}
+
+impl Spent<'_> {
+    /// The time until it is whole again, zero if that is past.
+    pub(super) fn wait(&self, now: SystemTime) -> Option<Duration> {
+        self.reset.and_then(|reset| wait::moment_or_length(reset, now)).or(self.length)
+    }
+}
+
+/// The limits of which nothing is left. A limit of nothing is none: so some say "unlimited".
+pub(super) fn spent(headers: &HeaderMap) -> impl Iterator<Item = Spent<'_>> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    headers.iter().filter(|(name, _)| is_of_limit(name.as_str())).filter_map(move |(name, value)| {
+        let (name, value) = (name.as_str(), value.to_str().ok()?);
+        remaining(name, value).filter(|left| *left <= 0.0)?;
+        if name == "ratelimit" {
+            return Some(Spent { reset: item(value, &["reset", "t"]), length: None });
+        }
+        if text(&name.replace("remaining", "limit")).is_some_and(|limit| limit.trim() == "0") {
+            return None;
+        }
+        let bare = if name.starts_with('r') { "ratelimit-reset" } else { "x-ratelimit-reset" };
+        let reset = text(&name.replace("remaining", "reset")).or_else(|| text(bare));
+        Some(Spent { reset, length: length(name) })
+    })
+}
+
+/// Resets of limits of which the answer does not say what is left.
+pub(super) fn resets_without_remaining(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .iter()
+        .filter(|(name, _)| is_of_limit(name.as_str()) && name.as_str().contains("reset"))
+        .filter(|(name, _)| !headers.contains_key(name.as_str().replace("reset", "remaining")))
+        .filter_map(|(_, value)| value.to_str().ok())
+}
+
+/// Told from a name's beginning: nearly every header fails at its first bytes.
+fn is_of_limit(name: &str) -> bool {
+    match name.as_bytes().first() {
+        Some(b'x') => {
+            name.starts_with("x-ratelimit-")
+                || name.starts_with("x-tokenlimit-")
+                || name.starts_with("x-rate-limit-")
+        }
+        Some(b'a') => name.starts_with("anthropic-ratelimit-"),
+        Some(b'r') => name.starts_with("ratelimit"),
+        _ => false,
+    }
+}
+
+/// What is left by this header: never less than nothing. Less than nothing is how Azure says "no limit".
+fn remaining(name: &str, value: &str) -> Option<f64> {
+    let number = match name {
+        "ratelimit" => item(value, &["remaining", "r"])?,
+        _ if name.contains("remaining") => value,
+        _ => return None,
+    };
+    number.trim().parse().ok().filter(|left: &f64| *left >= 0.0)
+}
+
+/// A member of `limit=100, remaining=0, reset=30` or `"default";r=0;t=30`.
+fn item<'a>(value: &'a str, names: &[&str]) -> Option<&'a str> {
+    let members = value.split([',', ';']).filter_map(|member| member.trim().split_once('='));
+    members.filter(|(name, _)| names.contains(name)).map(|(_, value)| value).next()
+}
+
+fn is_of_requests(name: &str) -> bool {
+    name.contains("req") || !name.contains("token") && !name.contains("remaining-")
+}
+
+/// Where only the account is limited, names say no more than the window.
+fn is_per_model(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.contains("requests") || name.contains("token") || name.contains("dynamic")
+}
+
+fn length(name: &str) -> Option<Duration> {
+    let windows = [("second", 1), ("minute", 60), ("hour", 3600)];
+    let of_name = windows.iter().find(|(window, _)| name.ends_with(window));
+    of_name.map(|(_, seconds)| Duration::from_secs(*seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    /// 2026-11-24T05:00:00Z
+    fn now() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_496_400)
+    }
+
+    fn told(headers: &[(&'static str, &str)]) -> Option<(Option<u128>, Option<u32>, bool)> {
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
+            .collect();
+        ahead(&headers, now).map(|ahead| {
+            (ahead.spent.map(|wait| wait.duration.as_millis()), ahead.remaining_requests, ahead.per_model)
+        })
+    }
+
+    #[test]
+    fn every_dialect_of_what_remains_is_read() {
+        for (headers, want) in [
+            (&[("content-type", "application/json"), ("x-request-id", "a")][..], None),
+            (
+                &[
+                    ("x-ratelimit-remaining-requests", "59"),
+                    ("x-ratelimit-reset-requests", "1s"),
+                    ("x-ratelimit-remaining-tokens", "0"),
+                    ("x-ratelimit-reset-tokens", "6m0s"),
+                ],
+                Some((Some(360_000), Some(59), true)),
+            ),
+            (
+                &[
+                    ("anthropic-ratelimit-requests-remaining", "0"),
+                    ("anthropic-ratelimit-requests-reset", "2026-11-24T05:00:07Z"),
+                    ("anthropic-ratelimit-output-tokens-remaining", "800"),
+                    ("anthropic-ratelimit-output-tokens-reset", "2026-11-24T05:00:50Z"),
+                ],
+                Some((Some(7_000), Some(0), true)),
+            ),
+            (&[("x-ratelimit-remaining-req-minute", "0")], Some((Some(60_000), Some(0), false))),
+            (
+                &[
+                    ("x-ratelimit-remaining-tokens-minute", "0"),
+                    ("x-ratelimit-reset-tokens-minute", "12.382"),
+                ],
+                Some((Some(12_382), None, true)),
+            ),
+            (
+                &[("x-tokenlimit-remaining-dynamic", "0"), ("x-ratelimit-reset", "1")],
+                Some((Some(1_000), None, true)),
+            ),
+            (
+                &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1795496430000")],
+                Some((Some(30_000), Some(0), false)),
+            ),
+            (
+                &[("ratelimit-remaining", "0"), ("ratelimit-reset", "30")],
+                Some((Some(30_000), Some(0), false)),
+            ),
+            (&[("ratelimit", "limit=100, remaining=0, reset=30")], Some((Some(30_000), Some(0), false))),
+            (&[("ratelimit", "\"default\";r=5;t=30")], Some((None, Some(5), false))),
+            (&[("ratelimit-policy", "100;w=60")], None),
+            // Long past, without limit, or no number.
+            (
+                &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1700000000")],
+                Some((None, Some(0), false)),
+            ),
+            (&[("x-ratelimit-remaining-requests", "-1"), ("x-ratelimit-reset-requests", "9s")], None),
+            (
+                &[
+                    ("x-ratelimit-limit-requests", "0"),
+                    ("x-ratelimit-remaining-requests", "0"),
+                    ("x-ratelimit-reset-requests", "9s"),
+                ],
+                Some((None, Some(0), true)),
+            ),
+            (&[("x-ratelimit-remaining-requests", "many")], None),
+        ] {
+            assert_eq!(told(headers), want, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn no_clock_is_read_where_nothing_is_spent() {
+        let headers = HeaderMap::from_iter([(
+            HeaderName::from_static("x-ratelimit-remaining-requests"),
+            HeaderValue::from_static("7"),
+        )]);
+        assert_eq!(ahead(&headers, || panic!("the clock")).unwrap().remaining_requests, Some(7));
+    }
+}

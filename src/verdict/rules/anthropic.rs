@@ -1,0 +1,77 @@
+//! Anthropic, and Claude wherever it is sold.
+
+use super::Test::{Code, Says, Status};
+use super::{Row, row};
+use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
+
+const ERRORS: &str = "https://platform.claude.com/docs/en/api/errors";
+const LIMITS: &str = "https://platform.claude.com/docs/en/api/rate-limits";
+
+pub(super) static ROWS: &[Row] = &[
+    // We sent a key: something on the way took the header.
+    row(
+        "anthropic.no_key_seen",
+        ERRORS,
+        UpstreamFault,
+        &[Code(&["authentication_error"]), Says(&["header is required", "header is missing"])],
+    ),
+    row(
+        "anthropic.edge",
+        ERRORS,
+        UpstreamFault,
+        &[Status(&[403]), Code(&["forbidden"]), Says(&["request not allowed"])],
+    ),
+    // Money speaks as a bad request or as a rate limit.
+    row("anthropic.spend_limit", LIMITS, KeyExhausted, &[Code(&["enforced_spend_limit_reached"])]),
+    row(
+        "anthropic.credit",
+        ERRORS,
+        KeyExhausted,
+        &[Says(&["credit balance is too low", "out of extra usage"])],
+    ),
+    row(
+        "anthropic.usage_limit",
+        LIMITS,
+        KeyExhausted,
+        &[Says(&["you will regain access on", "api usage limits", "usage blocked until"])],
+    ),
+    row("anthropic.billing", ERRORS, KeyExhausted, &[Code(&["billing_error"])]),
+    row(
+        "anthropic.long_context",
+        LIMITS,
+        KeyExhausted,
+        &[
+            Status(&[400, 403, 429]),
+            Code(&["rate_limit_error", "invalid_request_error", "permission_error"]),
+            Says(&["long context"]),
+        ],
+    )
+    .of_model(),
+    row(
+        "anthropic.organization_disabled",
+        ERRORS,
+        KeyInvalid,
+        &[Says(&["organization has been disabled", "oauth token has been revoked"])],
+    ),
+    row("anthropic.overloaded", ERRORS, UpstreamFault, &[Code(&["overloaded_error", "timeout_error"])]),
+    row("anthropic.too_large", ERRORS, RequestFault, &[Code(&["request_too_large"])]),
+    row(
+        "anthropic.model",
+        ERRORS,
+        RequestFault,
+        &[Status(&[404, 0]), Code(&["not_found_error"]), Says(&["model: "])],
+    )
+    .denied(),
+    row("anthropic.permission", ERRORS, KeyExhausted, &[Status(&[403]), Code(&["permission_error"])])
+        .denied(),
+    row(
+        "anthropic.rate_of_model",
+        LIMITS,
+        KeyLimited,
+        &[
+            Code(&["rate_limit_error"]),
+            Says(&["tokens per minute", "requests per minute", "model: ", "tokens per day"]),
+        ],
+    )
+    .of_model(),
+];

@@ -1,0 +1,71 @@
+//! Azure OpenAI, Azure AI Foundry, Azure API Management, GitHub Models.
+
+use super::Test::{Code, Header, Says, Status};
+use super::{Row, row};
+use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
+
+const OPENAI: &str = "https://learn.microsoft.com/azure/ai-foundry/openai/quotas-limits";
+const APIM: &str = "https://learn.microsoft.com/azure/api-management/rate-limit-policy";
+const ACCESS: &str = "https://learn.microsoft.com/azure/ai-foundry/openai/how-to/role-based-access-control";
+const NETWORK: &str = "https://learn.microsoft.com/azure/ai-services/cognitive-services-virtual-networks";
+
+pub(super) static ROWS: &[Row] = &[
+    row(
+        "azure.network",
+        NETWORK,
+        UpstreamFault,
+        &[Status(&[403]), Says(&["public access is disabled", "virtual network"])],
+    ),
+    row("azure.key_login_disabled", ACCESS, KeyInvalid, &[Code(&["authenticationtypedisabled"])]),
+    row("azure.subscription_key", APIM, KeyInvalid, &[Status(&[401]), Says(&["invalid subscription key"])]),
+    row("azure.no_key_seen", APIM, UpstreamFault, &[Status(&[401]), Says(&["missing subscription key"])]),
+    row(
+        "azure.role",
+        ACCESS,
+        KeyExhausted,
+        &[Status(&[401, 403]), Says(&["lacks the required data action"])],
+    )
+    .of_model(),
+    row("azure.call_volume", APIM, KeyExhausted, &[Says(&["out of call volume quota"])]),
+    row(
+        "azure.blocked",
+        OPENAI,
+        KeyExhausted,
+        &[Status(&[403]), Says(&["resource has been temporarily blocked"])],
+    ),
+    row("azure.quota", OPENAI, KeyExhausted, &[Code(&["quotaexceeded"])]).of_model(),
+    row(
+        "azure.high_demand",
+        OPENAI,
+        UpstreamFault,
+        &[Says(&["experiencing high demand", "experiencing high traffic"])],
+    ),
+    row(
+        "azure.dependency",
+        "https://learn.microsoft.com/azure/ai-foundry/openai/how-to/on-your-data",
+        UpstreamFault,
+        &[Status(&[424]), Header("apim-request-id")],
+    ),
+    row("azure.deployment", OPENAI, RequestFault, &[Code(&["deploymentnotfound"])]).denied(),
+    row(
+        "azure.rate",
+        OPENAI,
+        KeyLimited,
+        &[Status(&[429]), Says(&["token rate limit", "call rate limit", "request rate limit"])],
+    )
+    .of_model(),
+    row(
+        "github_models.rate",
+        "https://docs.github.com/github-models/prototyping-with-ai-models#rate-limits",
+        KeyLimited,
+        &[Code(&["ratelimitreached"])],
+    )
+    .of_model(),
+    row(
+        "github_models.model",
+        "https://docs.github.com/rest/models/inference",
+        RequestFault,
+        &[Status(&[400, 404]), Code(&["unknown_model", "unavailable_model"])],
+    )
+    .denied(),
+];

@@ -1,0 +1,217 @@
+//! Providers whose first language is Chinese: Zhipu (GLM), Alibaba (DashScope), Moonshot (Kimi), SiliconFlow,
+//! Volcengine (Doubao), MiniMax, Baidu (Qianfan), Tencent (Hunyuan). Their numbers and code words; what they say in
+//! words is in `causes.rs`.
+
+use super::Test::{Code, CodeWith, Has, Says, Silent, Status};
+use super::{Form, Row, row};
+use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
+
+const ZHIPU: &str = "https://docs.bigmodel.cn/cn/faq/api-code";
+const DASHSCOPE: &str = "https://www.alibabacloud.com/help/en/model-studio/error-code";
+const MOONSHOT: &str = "https://platform.moonshot.ai/docs/api/chat#error-description";
+const KIMI: &str = "https://www.kimi.com/code/docs";
+const SILICONFLOW: &str = "https://docs.siliconflow.cn/faqs/error-code";
+const VOLCENGINE: &str = "https://www.volcengine.com/docs/82379/1299023";
+const MINIMAX: &str = "https://platform.minimax.io/docs/api-reference/errorcode";
+const BAIDU: &str = "https://cloud.baidu.com/doc/WENXINWORKSHOP/s/tlmyncueh";
+const TENCENT: &str = "https://cloud.tencent.com/document/product/1729/101846";
+
+/// Zhipu's numbers stand in an `error` object; Mistral's, which are the same, do not.
+const NUMBERED: super::Test = Has(Form::ErrorObject);
+
+pub(super) static ROWS: &[Row] = &[
+    row(
+        "zhipu.key",
+        ZHIPU,
+        KeyInvalid,
+        &[NUMBERED, Code(&["1000", "1002", "1003", "1004", "1110", "1111", "1112", "1121"])],
+    ),
+    row("zhipu.no_key_seen", ZHIPU, UpstreamFault, &[NUMBERED, Code(&["1001"])]),
+    row(
+        "zhipu.quota",
+        ZHIPU,
+        KeyExhausted,
+        &[NUMBERED, Code(&["1113", "1304", "1308", "1309", "1310", "1313"])],
+    )
+    .in_china(),
+    row("zhipu.model_of_plan", ZHIPU, KeyExhausted, &[NUMBERED, Code(&["1220", "1311"])]).denied(),
+    row("zhipu.rate", ZHIPU, KeyLimited, &[NUMBERED, Code(&["1302", "1303"])]).in_china(),
+    row(
+        "zhipu.busy",
+        ZHIPU,
+        UpstreamFault,
+        &[NUMBERED, Code(&["1120", "1200", "1230", "1234", "1305", "1312"])],
+    ),
+    row(
+        "zhipu.request",
+        ZHIPU,
+        RequestFault,
+        &[NUMBERED, Code(&["1210", "1211", "1212", "1213", "1214", "1215", "1221", "1222", "1261", "1301"])],
+    ),
+    // Alibaba. The same word as OpenAI's for no credit means a limit per minute here.
+    row(
+        "dashscope.free_quota",
+        DASHSCOPE,
+        KeyExhausted,
+        &[CodeWith(&["allocationquota"]), Says(&["free allocated", "free tier"])],
+    )
+    .of_model(),
+    row("dashscope.free_only", DASHSCOPE, KeyExhausted, &[CodeWith(&["freetieronly"])]).of_model(),
+    row(
+        "dashscope.throttled_in_openais_words",
+        DASHSCOPE,
+        KeyLimited,
+        &[Has(Form::RequestIdBeside), Code(&["insufficient_quota"])],
+    )
+    .of_model(),
+    row(
+        "dashscope.throttled_by_its_words",
+        DASHSCOPE,
+        KeyLimited,
+        &[
+            Code(&["insufficient_quota"]),
+            Says(&["help.aliyun.com", "alibabacloud.com", "allocated quota exceeded"]),
+        ],
+    )
+    .of_model(),
+    row("dashscope.overloaded", DASHSCOPE, UpstreamFault, &[Code(&["throttling.serviceoverloaded"])]),
+    row(
+        "dashscope.throttled",
+        DASHSCOPE,
+        KeyLimited,
+        &[Code(&[
+            "throttling",
+            "throttling.ratequota",
+            "throttling.burstrate",
+            "throttling.allocationquota",
+            "throttling.concurrency",
+            "throttling.user",
+            "limit_requests",
+            "limit_tokens",
+            "limit_burst_rate",
+        ])],
+    )
+    .of_model(),
+    row(
+        "dashscope.unpaid",
+        DASHSCOPE,
+        KeyExhausted,
+        &[Code(&[
+            "arrearage",
+            "postpaidbilloverdue",
+            "prepaidbilloverdue",
+            "budgetlimitexceeded",
+            "commoditynotpurchased",
+        ])],
+    ),
+    row(
+        "dashscope.model",
+        DASHSCOPE,
+        KeyExhausted,
+        &[Code(&["model.accessdenied", "accessdenied.unpurchased"])],
+    )
+    .denied(),
+    row("dashscope.key", DASHSCOPE, KeyInvalid, &[Code(&["invalidapikey"])]),
+    row(
+        "dashscope.inspection",
+        DASHSCOPE,
+        RequestFault,
+        &[Code(&["datainspectionfailed", "data_inspection_failed"])],
+    ),
+    // Moonshot: one type for agents that are not welcome and for accounts that are closed.
+    row("kimi.agents_only", KIMI, RequestFault, &[Says(&["only available for coding agents"])]),
+    row("kimi.membership_unknown", KIMI, UpstreamFault, &[Says(&["unable to verify your membership"])]),
+    row("moonshot.overloaded", MOONSHOT, UpstreamFault, &[Code(&["engine_overloaded_error"])]),
+    row("moonshot.quota", MOONSHOT, KeyExhausted, &[Code(&["exceeded_current_quota_error"])]),
+    row(
+        "moonshot.rate_of_day",
+        MOONSHOT,
+        KeyExhausted,
+        &[
+            Code(&["rate_limit_reached_error"]),
+            Says(&["tpd rate", "per day", "for this period", "usage limit", "billing cycle", "weekly"]),
+        ],
+    ),
+    row("moonshot.rate", MOONSHOT, KeyLimited, &[Code(&["rate_limit_reached_error"])]),
+    row(
+        "kimi.model_of_plan",
+        KIMI,
+        KeyExhausted,
+        &[Code(&["permission_denied_error"]), Says(&["does not have access to", "upgrade your plan"])],
+    )
+    .denied(),
+    row(
+        "kimi.cycle",
+        KIMI,
+        KeyExhausted,
+        &[Code(&["permission_denied_error"]), Says(&["usage limit", "billing cycle"])],
+    ),
+    row("moonshot.permission", MOONSHOT, KeyExhausted, &[Status(&[403]), Code(&["permission_denied_error"])])
+        .of_model(),
+    row("moonshot.closed", MOONSHOT, KeyInvalid, &[Code(&["access_terminated_error"])]),
+    // SiliconFlow.
+    row("siliconflow.key", SILICONFLOW, KeyInvalid, &[Has(Form::Flat), Code(&["30014"])]),
+    row("siliconflow.balance", SILICONFLOW, KeyExhausted, &[Has(Form::Flat), Code(&["30001"])]),
+    row("siliconflow.busy", SILICONFLOW, UpstreamFault, &[Has(Form::Flat), Code(&["50505"])]),
+    row("siliconflow.request", SILICONFLOW, RequestFault, &[Has(Form::Flat), Code(&["20012", "20015"])]),
+    // Volcengine.
+    row("volcengine.overloaded", VOLCENGINE, UpstreamFault, &[Code(&["serveroverloaded"])]),
+    row(
+        "volcengine.unpaid",
+        VOLCENGINE,
+        KeyExhausted,
+        &[Code(&["accountoverdueerror", "invalidaccountstatus"])],
+    ),
+    row("volcengine.paused", VOLCENGINE, KeyExhausted, &[Code(&["setlimitexceeded"])]).of_model(),
+    row(
+        "volcengine.rate",
+        VOLCENGINE,
+        KeyLimited,
+        &[CodeWith(&["ratelimitexceeded", "requestbursttoofast", "inflightbatchsizeexceeded"])],
+    )
+    .of_model(),
+    row("volcengine.key", VOLCENGINE, KeyInvalid, &[Status(&[401, 0]), Code(&["authenticationerror"])]),
+    row(
+        "volcengine.model",
+        VOLCENGINE,
+        RequestFault,
+        &[CodeWith(&["invalidendpointormodel", "modelnotopen"])],
+    )
+    .denied(),
+    // MiniMax: always 200, with `base_resp`.
+    row("minimax.rate", MINIMAX, KeyLimited, &[Has(Form::BaseResp), Code(&["1002", "1039", "1041"])])
+        .of_model(),
+    row("minimax.key", MINIMAX, KeyInvalid, &[Has(Form::BaseResp), Code(&["1004", "2049"])]),
+    row("minimax.balance", MINIMAX, KeyExhausted, &[Has(Form::BaseResp), Code(&["1008", "2056"])]),
+    row(
+        "minimax.request",
+        MINIMAX,
+        RequestFault,
+        &[Has(Form::BaseResp), Code(&["1026", "1027", "1042", "2013"])],
+    ),
+    // Baidu: always 200, with `error_code`.
+    row("baidu.key", BAIDU, KeyInvalid, &[Has(Form::Flat), Code(&["110", "111"])]),
+    row("baidu.quota", BAIDU, KeyExhausted, &[Has(Form::Flat), Code(&["17", "19"])]),
+    row("baidu.rate", BAIDU, KeyLimited, &[Has(Form::Flat), Code(&["18", "336501", "336502"])]).of_model(),
+    row("baidu.busy", BAIDU, UpstreamFault, &[Has(Form::Flat), Code(&["336100", "336000"])]),
+    row(
+        "baidu.rate_of_model",
+        "https://cloud.baidu.com/doc/qianfan-api/s/Fm2vrveyu",
+        KeyLimited,
+        &[Code(&["rpm_rate_limit_exceeded", "tpm_rate_limit_exceeded", "preemptible_rate_limit_exceeded"])],
+    )
+    .of_model(),
+    // Tencent.
+    row("tencent.key", TENCENT, KeyInvalid, &[CodeWith(&["authfailure."]), Silent(&["signature expired"])]),
+    row(
+        "tencent.unpaid",
+        TENCENT,
+        KeyExhausted,
+        &[CodeWith(&[
+            "failedoperation.serviceisolated",
+            "failedoperation.resourcepackexhausted",
+            "resourceinsufficient.chargeresourceexhaust",
+        ])],
+    ),
+    row("tencent.rate", TENCENT, KeyLimited, &[Code(&["limitexceeded", "requestlimitexceeded"])]).of_model(),
+];

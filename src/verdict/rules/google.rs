@@ -1,0 +1,147 @@
+//! Google: Gemini, its OpenAI route, Vertex, Cloud Code.
+
+use super::Test::{Code, CodeWith, Has, Says, Silent, Status};
+use super::{Form, Row, Until, row};
+use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
+
+const GEMINI: &str = "https://ai.google.dev/gemini-api/docs/troubleshooting";
+const LIMITS: &str = "https://ai.google.dev/gemini-api/docs/rate-limits";
+const REASONS: &str = "https://cloud.google.com/service-infrastructure/docs/service-control/reference/rpc/google.api/servicecontrol.v1#errorreason";
+const VERTEX: &str = "https://cloud.google.com/vertex-ai/generative-ai/docs/error-code-429";
+const BILLING: &str = "https://ai.google.dev/gemini-api/docs/billing";
+
+pub(super) static ROWS: &[Row] = &[
+    row(
+        "google.key_invalid",
+        REASONS,
+        KeyInvalid,
+        &[Code(&["api_key_invalid", "api_key_not_found", "access_token_expired"])],
+    ),
+    row("google.key_leaked", GEMINI, KeyInvalid, &[Says(&["reported as leaked"])]),
+    row(
+        "google.consumer_closed",
+        REASONS,
+        KeyInvalid,
+        &[Code(&["consumer_suspended", "consumer_invalid", "project_deleted", "project_invalid"])],
+    ),
+    row("google.project_denied", GEMINI, KeyInvalid, &[Says(&["project has been denied access"])]),
+    // A restriction that the key's owner set, or a switch that is off: curable, by people.
+    row(
+        "google.key_restricted",
+        REASONS,
+        KeyExhausted,
+        &[Code(&[
+            "service_disabled",
+            "billing_disabled",
+            "api_key_service_blocked",
+            "api_key_http_referrer_blocked",
+            "api_key_ip_address_blocked",
+            "api_key_android_app_blocked",
+            "api_key_ios_app_blocked",
+            "validation_required",
+            "insufficient_g1_credits_balance",
+        ])],
+    ),
+    // The key came in a place where it is not looked for, or did not come at all.
+    row(
+        "google.key_not_seen",
+        REASONS,
+        UpstreamFault,
+        &[Code(&["credentials_missing", "access_token_type_unsupported"])],
+    ),
+    row(
+        "google.key_not_wanted",
+        GEMINI,
+        UpstreamFault,
+        &[
+            Status(&[401, 403]),
+            Says(&["api keys are not supported by this api", "expected oauth", "unregistered callers"]),
+        ],
+    ),
+    row(
+        "google.authentication_down",
+        GEMINI,
+        UpstreamFault,
+        &[Says(&["authentication backend unavailable"])],
+    ),
+    row("google.region", GEMINI, UpstreamFault, &[Says(&["user location is not supported"])]),
+    row("google.capacity", GEMINI, UpstreamFault, &[Code(&["model_capacity_exhausted"])]),
+    row(
+        "google.shared_capacity",
+        VERTEX,
+        UpstreamFault,
+        &[Code(&["resource_exhausted"]), Says(&["error-code-429", "resource exhausted, please try again"])],
+    ),
+    // The file belongs to another key.
+    row(
+        "google.file_of_another",
+        "https://ai.google.dev/gemini-api/docs/files",
+        RequestFault,
+        &[Status(&[403]), Says(&["access the file", "cachedcontent not found"])],
+    ),
+    row(
+        "google.model",
+        GEMINI,
+        RequestFault,
+        &[Status(&[404]), Says(&["is not found for api version", "publisher model"])],
+    )
+    .denied(),
+    row(
+        "google.prepaid",
+        BILLING,
+        KeyExhausted,
+        &[Says(&["prepayment credits", "prepay credit", "prepaid credit"])],
+    ),
+    // No quota at all for this model on this tier.
+    row(
+        "google.no_quota",
+        LIMITS,
+        KeyExhausted,
+        &[
+            Says(&["quota exceeded for metric", "quota exceeded for quota metric"]),
+            Says(&["limit: 0,", "limit: 0 "]),
+        ],
+    )
+    .of_model(),
+    row("google.per_day", LIMITS, KeyExhausted, &[CodeWith(&["perday"])])
+        .of_model()
+        .until(Until::PacificMidnight),
+    row(
+        "google.per_day_told",
+        VERTEX,
+        KeyExhausted,
+        &[Code(&["resource_exhausted"]), Says(&["per_day", "per day"])],
+    )
+    .of_model()
+    .until(Until::PacificMidnight),
+    row("google.quota_exhausted", GEMINI, KeyExhausted, &[Code(&["quota_exhausted"])]).of_model(),
+    row("google.per_minute", LIMITS, KeyLimited, &[CodeWith(&["perminute", "persecond", "perhour"])])
+        .of_model(),
+    row(
+        "google.per_minute_told",
+        VERTEX,
+        KeyLimited,
+        &[Says(&["quota exceeded for"]), Says(&["per_minute", "per minute", "please retry in"])],
+    )
+    .of_model(),
+    row(
+        "google.quota",
+        LIMITS,
+        KeyExhausted,
+        &[
+            Code(&["resource_exhausted"]),
+            Says(&["exceeded your current quota"]),
+            Silent(&["please retry in"]),
+        ],
+    )
+    .of_model(),
+    row(
+        "google.quota_array",
+        LIMITS,
+        KeyExhausted,
+        &[Has(Form::Array), Says(&["exceeded your current quota"]), Silent(&["please retry in"])],
+    )
+    .of_model(),
+    row("google.resource_exhausted", LIMITS, KeyLimited, &[Status(&[429, 0]), Code(&["resource_exhausted"])])
+        .of_model(),
+];

@@ -1,0 +1,232 @@
+//! The table: which answer means what. Read top to bottom, the first row whose tests all hold decides; so what is
+//! more specific stands higher. Rows look at causes, not at hosts: gateways and relays pass on others' errors, with
+//! other statuses too.
+//!
+//! The files are read in the order of [`TABLE`]. First what stands before a provider's API, then provider by provider
+//! what its own codes and words mean, then OpenAI's codes, which everybody borrowed, then causes that are told in
+//! words alone, and last the status where nothing else is known. A provider is added by adding rows and cases in
+//! `tests/corpus/`.
+
+mod anthropic;
+mod azure;
+mod causes;
+mod china;
+mod gateways;
+mod google;
+mod openai;
+mod others;
+mod routers;
+
+use http::HeaderMap;
+
+use super::envelope::{Envelope, Form};
+use super::{Scope, Verdict};
+
+/// One row of the table.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// Stable name, shown in `/blacklist` and the log.
+    pub(super) id: &'static str,
+    /// Where the rule comes from.
+    pub(super) source: &'static str,
+    /// All of them have to hold.
+    tests: &'static [Test],
+    pub(super) verdict: Verdict,
+    pub(super) scope: Scope,
+    /// The key may not use the model, or nobody may.
+    pub(super) denied_model: bool,
+    /// It rests on a bare status.
+    pub(super) weak: bool,
+    /// When a spent quota is whole again where the provider keeps it by the calendar.
+    pub(super) until: Option<Until>,
+    /// Dates in its messages that name no zone are China's.
+    pub(super) in_china: bool,
+}
+
+/// A reset by the calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// The next midnight in Los Angeles.
+    PacificMidnight,
+    /// The next midnight UTC.
+    UtcMidnight,
+    /// The first of the next month, UTC.
+    NextMonth,
+}
+
+/// What a row looks at. Words are in lower case.
+#[derive(Debug)]
+enum Test {
+    /// The status is one of these.
+    Status(&'static [u16]),
+    /// A code, type, reason or status word is one of these.
+    Code(&'static [&'static str]),
+    /// A code contains one of these: names of quotas are long.
+    CodeWith(&'static [&'static str]),
+    /// The message says one of these. See [`Answer::says`].
+    Says(&'static [&'static str]),
+    /// The message says none of these.
+    Silent(&'static [&'static str]),
+    /// The answer has this form.
+    Has(Form),
+    /// A header is there.
+    Header(&'static str),
+    /// A header has this value.
+    HeaderIs(&'static str, &'static str),
+}
+
+/// An answer that came as an event within a stream that began well, and names no status.
+pub(super) const IN_STREAM: u16 = 0;
+/// How far into a message words count where the request is what it speaks of: what comes later may be the client's.
+const OPENING: usize = 160;
+
+/// What rows are held against.
+struct Answer<'a> {
+    status: u16,
+    headers: &'a HeaderMap,
+    envelope: &'a Envelope,
+}
+
+impl Answer<'_> {
+    fn holds(&self, test: &Test) -> bool {
+        let codes = &self.envelope.codes;
+        match test {
+            Test::Status(statuses) => statuses.contains(&self.status),
+            Test::Code(words) => codes.iter().any(|code| words.contains(&code.as_str())),
+            Test::CodeWith(parts) => codes.iter().any(|code| parts.iter().any(|part| code.contains(part))),
+            Test::Says(words) => self.says(words),
+            Test::Silent(words) => !words.iter().any(|word| self.envelope.words.find(word).is_some()),
+            Test::Has(form) => self.envelope.forms.contains(form),
+            Test::Header(name) => self.headers.contains_key(*name),
+            Test::HeaderIs(name, value) => {
+                self.headers.get(*name).is_some_and(|found| found.as_bytes() == value.as_bytes())
+            }
+        }
+    }
+
+    /// Whether the message says one of these words. A 5xx is the upstream's whatever it says; what speaks of the
+    /// request may repeat it, so that only its beginning counts.
+    fn says(&self, words: &[&str]) -> bool {
+        let before = match self.status {
+            500.. => return false,
+            400 | 404 | 413 | 422 => OPENING,
+            _ => usize::MAX,
+        };
+        words.iter().any(|word| self.envelope.words.find(word).is_some_and(|at| at < before))
+    }
+}
+
+/// The row for an answer. The last rows know every status.
+pub(super) fn row_for(status: u16, headers: &HeaderMap, envelope: &Envelope) -> &'static Row {
+    let answer = Answer { status, headers, envelope };
+    TABLE
+        .iter()
+        .flat_map(|rows| rows.iter())
+        .find(|row| row.tests.iter().all(|test| answer.holds(test)))
+        .unwrap_or(match status {
+            400..500 => &REQUEST,
+            _ => &UPSTREAM,
+        })
+}
+
+static TABLE: &[&[Row]] = &[
+    gateways::ROWS,
+    anthropic::ROWS,
+    google::ROWS,
+    azure::ROWS,
+    routers::ROWS,
+    china::ROWS,
+    others::ROWS,
+    openai::ROWS,
+    causes::ROWS,
+    STATUSES,
+];
+
+const SPEC: &str = "the status alone, where nothing else is known";
+
+/// What no row knows (spec §6).
+static STATUSES: &[Row] = &[
+    row("status.401", SPEC, Verdict::KeyInvalid, &[Test::Status(&[401])]).weak(),
+    row("status.402", SPEC, Verdict::KeyExhausted, &[Test::Status(&[402])]),
+    row("status.403", SPEC, Verdict::KeyLimited, &[Test::Status(&[403])]).weak(),
+    row("status.408", SPEC, Verdict::UpstreamFault, &[Test::Status(&[408, 425])]),
+    row("status.429", SPEC, Verdict::KeyLimited, &[Test::Status(&[429])]),
+];
+static UPSTREAM: Row = row("status.5xx", SPEC, Verdict::UpstreamFault, &[]);
+static REQUEST: Row = row("status.4xx", SPEC, Verdict::RequestFault, &[]);
+
+const fn row(id: &'static str, source: &'static str, verdict: Verdict, tests: &'static [Test]) -> Row {
+    let scope = match verdict {
+        Verdict::KeyInvalid | Verdict::KeyExhausted | Verdict::KeyLimited => Scope::Key,
+        Verdict::UpstreamFault => Scope::Upstream,
+        Verdict::RequestFault | Verdict::Success => Scope::Request,
+    };
+    Row { id, source, tests, verdict, scope, denied_model: false, weak: false, until: None, in_china: false }
+}
+
+impl Row {
+    /// Kept per model.
+    const fn of_model(mut self) -> Self {
+        self.scope = Scope::KeyAndModel;
+        self
+    }
+
+    /// "This key may not use that model."
+    const fn denied(mut self) -> Self {
+        self.denied_model = true;
+        self.of_model()
+    }
+
+    const fn until(mut self, until: Until) -> Self {
+        self.until = Some(until);
+        self
+    }
+
+    const fn in_china(mut self) -> Self {
+        self.in_china = true;
+        self
+    }
+
+    const fn weak(mut self) -> Self {
+        self.weak = true;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_row_has_a_name_of_its_own_a_source_and_words_in_lower_case() {
+        let mut names = HashSet::new();
+        for row in TABLE.iter().flat_map(|rows| rows.iter()).chain([&UPSTREAM, &REQUEST]) {
+            assert!(names.insert(row.id), "{} is there twice", row.id);
+            assert!(!row.source.is_empty(), "{}", row.id);
+            for test in row.tests {
+                if let Test::CodeWith(words) | Test::Says(words) = test {
+                    assert!(
+                        words.iter().all(|word| word.len() > 3),
+                        "{}: too short to mean anything",
+                        row.id
+                    );
+                }
+                if let Test::Code(words) | Test::CodeWith(words) | Test::Says(words) | Test::Silent(words) =
+                    test
+                {
+                    assert!(words.iter().all(|word| word.to_lowercase() == **word), "{}", row.id);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_about_a_model_is_about_a_key() {
+        for row in TABLE.iter().flat_map(|rows| rows.iter()) {
+            assert!(row.scope != Scope::KeyAndModel || row.verdict != Verdict::UpstreamFault, "{}", row.id);
+            assert!(row.until.is_none() || row.verdict == Verdict::KeyExhausted, "{}", row.id);
+        }
+    }
+}

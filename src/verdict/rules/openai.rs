@@ -1,0 +1,163 @@
+//! OpenAI's codes and types, which nearly everybody has borrowed. They decide whatever the status.
+
+use super::Test::{Code, CodeWith, Says, Silent, Status};
+use super::{Row, row};
+use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
+
+const ERRORS: &str = "https://platform.openai.com/docs/guides/error-codes";
+const LIMITS: &str = "https://platform.openai.com/docs/guides/rate-limits";
+const SPECIFICATION: &str = "https://github.com/openai/openai-openapi";
+const VERIFIED: &str = "https://help.openai.com/en/articles/10910291-api-organization-verification";
+const COUNTRIES: &str = "https://platform.openai.com/docs/supported-countries";
+
+pub(super) static ROWS: &[Row] = &[
+    // More than the limit ever allows: no wait and no key of this kind cures it.
+    row(
+        "openai.request_too_large",
+        LIMITS,
+        RequestFault,
+        &[Says(&["request too large"]), Silent(&["try again in"])],
+    ),
+    row(
+        "openai.unverified",
+        VERIFIED,
+        RequestFault,
+        &[Status(&[400, 404]), Says(&["organization must be verified"])],
+    )
+    .denied(),
+    row("openai.unverified_model", VERIFIED, KeyExhausted, &[Says(&["organization must be verified"])])
+        .denied(),
+    // What was asked for, not who asked.
+    row(
+        "openai.request",
+        SPECIFICATION,
+        RequestFault,
+        &[Code(&[
+            "context_length_exceeded",
+            "content_filter",
+            "content_policy_violation",
+            "responsibleaipolicyviolation",
+            "misalignment_policy_violation",
+            "moderation_blocked",
+            "invalid_prompt",
+            "bio_policy",
+            "cyber_policy",
+            "string_above_max_length",
+            "array_above_max_length",
+            "integer_above_max_value",
+            "integer_below_min_value",
+            "decimal_above_max_value",
+            "decimal_below_min_value",
+            "unsupported_parameter",
+            "unsupported_value",
+            "unknown_parameter",
+            "missing_required_parameter",
+            "invalid_value",
+            "invalid_type",
+            "invalid_json",
+            "tool_use_failed",
+            "json_validate_failed",
+            "invalid_encrypted_content",
+            "previous_response_not_found",
+            "mismatched_organization",
+            "mismatched_project",
+            "data_residency_mismatch",
+            "unsupported_content_type",
+            "method_not_supported",
+        ])],
+    ),
+    row("openai.image_of_request", SPECIFICATION, RequestFault, &[Status(&[400, 0]), CodeWith(&["image_"])]),
+    row("openai.region", COUNTRIES, UpstreamFault, &[Code(&["unsupported_country_region_territory"])]),
+    row(
+        "openai.no_key_seen",
+        ERRORS,
+        UpstreamFault,
+        &[Status(&[401, 403]), Says(&["didn't provide an api key", "missing bearer"])],
+    ),
+    // Busy, whatever status it says so with. `server_error` alone is said of much else.
+    row(
+        "openai.overloaded",
+        ERRORS,
+        UpstreamFault,
+        &[Code(&["server_is_overloaded", "service_unavailable_error", "vector_store_timeout"])],
+    ),
+    row("openai.overloaded_told", ERRORS, UpstreamFault, &[Status(&[429, 0]), Code(&["server_error"])]),
+    // No money, no quota.
+    row(
+        "openai.billing",
+        ERRORS,
+        KeyExhausted,
+        &[Code(&[
+            "billing_not_active",
+            "billing_hard_limit_reached",
+            "organization_spend_limit_exceeded",
+            "project_spend_limit_exceeded",
+            "organization_usage_limit_exceeded",
+            "credit_balance_exhausted",
+            "insufficient_balance",
+            "insufficient_credits",
+        ])],
+    ),
+    row("openai.insufficient_quota", ERRORS, KeyExhausted, &[Code(&["insufficient_quota"])]),
+    // The key is known and may not do this. What it may do otherwise is not touched.
+    row("openai.ip", ERRORS, KeyExhausted, &[Code(&["ip_not_authorized"])]),
+    row("openai.scope", ERRORS, KeyExhausted, &[Code(&["missing_scope"])]).of_model(),
+    row("openai.scope_told", ERRORS, KeyExhausted, &[Status(&[401, 403]), Says(&["missing scopes"])])
+        .of_model(),
+    row("openai.model_not_allowed", ERRORS, KeyExhausted, &[Status(&[401, 403]), Code(&["model_not_found"])])
+        .denied(),
+    row(
+        "openai.model_gone",
+        "https://platform.openai.com/docs/deprecations",
+        RequestFault,
+        &[Code(&["model_not_found"]), Says(&["has been deprecated", "decommissioned", "has been retired"])],
+    ),
+    row(
+        "openai.model_not_found",
+        ERRORS,
+        RequestFault,
+        &[Status(&[400, 404, 0]), Code(&["model_not_found"])],
+    )
+    .denied(),
+    // Wrong, revoked, expired, closed.
+    row(
+        "openai.account",
+        ERRORS,
+        KeyInvalid,
+        &[Code(&[
+            "account_deactivated",
+            "account_suspended",
+            "access_terminated",
+            "organization_deactivated",
+            "organization_membership_required",
+        ])],
+    ),
+    row(
+        "openai.key",
+        ERRORS,
+        KeyInvalid,
+        &[Code(&[
+            "invalid_api_key",
+            "incorrect_api_key",
+            "incorrect_api_key_error",
+            "invalid_authentication_error",
+            "invalid_authentication",
+            "expired_api_key",
+            "api_key_expired",
+        ])],
+    ),
+    row(
+        "openai.authentication",
+        ERRORS,
+        KeyInvalid,
+        &[Status(&[400, 401, 403, 0]), Code(&["authentication_error"])],
+    ),
+    // Limits.
+    row("openai.rate", LIMITS, KeyLimited, &[Code(&["rate_limit_exceeded", "slow_down"])]).of_model(),
+    row(
+        "openai.rate_of_key",
+        LIMITS,
+        KeyLimited,
+        &[Status(&[400, 403, 429, 0]), Code(&["rate_limit_error"]), Silent(&["usage limit"])],
+    ),
+];

@@ -1,0 +1,158 @@
+//! Groq, Mistral, Cohere, Cerebras, Together, Fireworks, xAI, NVIDIA, AWS, Ollama, Perplexity, Hugging Face and others
+//! with words of their own.
+
+use super::Test::{Code, CodeWith, HeaderIs, Says, Silent, Status};
+use super::{Row, Until, row};
+use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
+
+const GROQ: &str = "https://console.groq.com/docs/errors";
+const MISTRAL: &str = "https://docs.mistral.ai/deployment/laplateforme/tier";
+const COHERE: &str = "https://docs.cohere.com/reference/errors";
+const CEREBRAS: &str = "https://inference-docs.cerebras.ai/support/error";
+const TOGETHER: &str = "https://docs.together.ai/docs/error-codes";
+const FIREWORKS: &str = "https://docs.fireworks.ai/guides/inference-error-codes";
+const XAI: &str = "https://docs.x.ai/docs/key-information/debugging";
+const NVIDIA: &str = "https://docs.api.nvidia.com/nim/docs/api-reference";
+const AWS: &str = "https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html";
+const OLLAMA: &str = "https://docs.ollama.com/cloud";
+const HUGGING_FACE: &str = "https://huggingface.co/docs/inference-providers/pricing";
+
+pub(super) static ROWS: &[Row] = &[
+    // Groq.
+    row("groq.restricted", GROQ, KeyInvalid, &[Code(&["organization_restricted"])]),
+    row("groq.capacity", GROQ, UpstreamFault, &[Code(&["capacity_exceeded"])]),
+    row(
+        "groq.model_blocked",
+        GROQ,
+        KeyExhausted,
+        &[Status(&[401, 403]), CodeWith(&["model_permission_blocked"])],
+    )
+    .denied(),
+    row("groq.terms", GROQ, RequestFault, &[Code(&["model_terms_required"])]).denied(),
+    row("groq.model_gone", GROQ, RequestFault, &[Code(&["model_decommissioned"])]),
+    // Mistral: a limit of nothing means that the plan lacks the model.
+    row(
+        "mistral.model_of_plan",
+        MISTRAL,
+        KeyExhausted,
+        &[Status(&[429]), HeaderIs("x-ratelimit-limit-req-minute", "0")],
+    )
+    .denied(),
+    row(
+        "mistral.rate",
+        MISTRAL,
+        KeyLimited,
+        &[Code(&["rate_limited", "service_tier_capacity_exceeded", "3505"]), Silent(&["per day", "month"])],
+    )
+    .of_model(),
+    // Cohere.
+    row(
+        "cohere.trial_of_month",
+        COHERE,
+        KeyExhausted,
+        &[Says(&["trial key"]), Says(&["/ month", "per month"])],
+    )
+    .until(Until::NextMonth),
+    row("cohere.trial", COHERE, KeyLimited, &[Status(&[429]), Says(&["trial key"])]),
+    row("cohere.payment", COHERE, KeyExhausted, &[Says(&["add or update your payment method"])]),
+    // Cerebras.
+    row("cerebras.queue", CEREBRAS, UpstreamFault, &[Code(&["queue_exceeded"])]),
+    row(
+        "cerebras.per_day",
+        CEREBRAS,
+        KeyExhausted,
+        &[Code(&["request_quota_exceeded", "token_quota_exceeded"]), Says(&["per day", "daily"])],
+    )
+    .of_model()
+    .until(Until::UtcMidnight),
+    row("cerebras.rate", CEREBRAS, KeyLimited, &[Code(&["request_quota_exceeded", "token_quota_exceeded"])])
+        .of_model(),
+    row("cerebras.key", CEREBRAS, KeyInvalid, &[Code(&["wrong_api_key"])]),
+    row("cerebras.payment", CEREBRAS, KeyExhausted, &[Code(&["payment_required_error", "payment_required"])]),
+    // Together.
+    row(
+        "together.rate",
+        TOGETHER,
+        KeyLimited,
+        &[Code(&["dynamic_request_limited", "dynamic_token_limited"])],
+    )
+    .of_model(),
+    row("together.credit", TOGETHER, KeyExhausted, &[Code(&["credit_limit"])]),
+    row("together.context_length", TOGETHER, RequestFault, &[Status(&[403]), Says(&["context length"])]),
+    row("together.model", TOGETHER, RequestFault, &[Status(&[400, 404]), Code(&["model_not_available"])])
+        .denied(),
+    // Fireworks.
+    row("fireworks.suspended", FIREWORKS, KeyExhausted, &[Status(&[403, 412]), Says(&["is suspended"])]),
+    row(
+        "fireworks.permission",
+        FIREWORKS,
+        KeyExhausted,
+        &[Status(&[403]), Says(&["no permission for this resource"])],
+    )
+    .denied(),
+    // xAI tells with words; its codes are gRPC's.
+    row("xai.blocked", XAI, KeyInvalid, &[Says(&["team is blocked", "api key is currently blocked"])]),
+    row("xai.key", XAI, KeyInvalid, &[CodeWith(&["unauthenticated:"])]),
+    row(
+        "xai.model_of_plan",
+        XAI,
+        KeyExhausted,
+        &[Code(&["resource-exhausted"]), Says(&["(actual/limit): 0/0"])],
+    )
+    .denied(),
+    row("xai.free_usage", XAI, KeyExhausted, &[Says(&["free usage quota"])]),
+    row(
+        "xai.credits",
+        XAI,
+        KeyExhausted,
+        &[Says(&["have any credits", "used all available credits", "monthly spending limit"])],
+    ),
+    row("xai.rate", XAI, KeyLimited, &[Code(&["resource-exhausted"]), Silent(&["credit", "spending"])])
+        .of_model(),
+    row("xai.usage_guidelines", XAI, RequestFault, &[Status(&[403]), Says(&["usage guidelines"])]),
+    // NVIDIA.
+    row("nvidia.key", NVIDIA, KeyInvalid, &[Status(&[401, 403]), Says(&["authorization failed"])]),
+    row("nvidia.credits", NVIDIA, KeyExhausted, &[Says(&["cloud credits expired", "credits exhausted"])]),
+    row("nvidia.function", NVIDIA, RequestFault, &[Status(&[404]), Says(&["not found for account"])])
+        .denied(),
+    // AWS.
+    row("aws.per_day", AWS, KeyExhausted, &[Says(&["too many tokens per day", "too many requests per day"])])
+        .of_model()
+        .until(Until::UtcMidnight),
+    row("aws.throttled", AWS, KeyLimited, &[Code(&["throttlingexception"])]).of_model(),
+    row("aws.quota", AWS, KeyExhausted, &[Code(&["servicequotaexceededexception"])]).of_model(),
+    row("aws.not_ready", AWS, UpstreamFault, &[Code(&["modelnotreadyexception", "modeltimeoutexception"])]),
+    row(
+        "aws.key",
+        AWS,
+        KeyInvalid,
+        &[Code(&["unrecognizedclientexception", "expiredtokenexception", "invalidclienttokenid"])],
+    ),
+    row(
+        "aws.key_told",
+        AWS,
+        KeyInvalid,
+        &[Status(&[400, 401, 403]), Says(&["security token included in the request is"])],
+    ),
+    row("aws.model", AWS, KeyExhausted, &[Code(&["accessdeniedexception"])]).denied(),
+    // Ollama, Hugging Face, and what others call a plan.
+    row(
+        "ollama.subscription",
+        OLLAMA,
+        KeyExhausted,
+        &[Status(&[401, 402, 403]), Says(&["requires a subscription", "upgrade for access"])],
+    )
+    .denied(),
+    row(
+        "huggingface.credits",
+        HUGGING_FACE,
+        KeyExhausted,
+        &[Says(&["exceeded your monthly included credits", "monthly included credits"])],
+    ),
+    row(
+        "perplexity.model",
+        "https://docs.perplexity.ai/guides/api-error-handling",
+        RequestFault,
+        &[Code(&["invalid_model"])],
+    ),
+];

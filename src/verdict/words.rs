@@ -1,0 +1,151 @@
+//! The words of a message: as the provider's own as can be, and quick to look for many of them.
+
+use memchr::memmem;
+use serde_json::Value;
+
+/// A message that is looked through for many words.
+///
+/// A bitmap of its pairs of neighbouring bytes says at once of nearly every word that it is not there: hundreds of
+/// words cost less than the look for a few.
+#[derive(Debug)]
+pub(super) struct Words {
+    text: String,
+    pairs: [u64; PAIRS / 64],
+}
+
+const PAIRS: usize = 4096;
+
+impl Default for Words {
+    fn default() -> Self {
+        Self { text: String::new(), pairs: [0; PAIRS / 64] }
+    }
+}
+
+impl Words {
+    /// The words of a message: in lower case, without what it quotes, spaces as one.
+    pub(super) fn of(message: &str) -> Self {
+        let mut words = Self::default();
+        for word in without_quotations(message).to_lowercase().split_whitespace() {
+            words.text.push_str(word);
+            words.text.push(' ');
+        }
+        for (place, bit) in pairs(&words.text) {
+            if let Some(bits) = words.pairs.get_mut(place) {
+                *bits |= bit;
+            }
+        }
+        words
+    }
+
+    /// The text, in lower case.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Where a word begins, if it is there.
+    pub(super) fn find(&self, word: &str) -> Option<usize> {
+        let may_be =
+            pairs(word).all(|(place, bit)| self.pairs.get(place).is_some_and(|bits| bits & bit != 0));
+        if may_be { memmem::find(self.text.as_bytes(), word.as_bytes()) } else { None }
+    }
+}
+
+/// The pairs of neighbouring bytes.
+fn pairs(text: &str) -> impl Iterator<Item = (usize, u64)> {
+    text.bytes().zip(text.bytes().skip(1)).map(place)
+}
+
+fn place((first, second): (u8, u8)) -> (usize, u64) {
+    let pair = (usize::from(first) * 61 + usize::from(second)) % PAIRS;
+    (pair / 64, 1 << (pair % 64))
+}
+
+/// A message without what it quotes: that is the client's own text, and may say anything.
+fn without_quotations(message: &str) -> String {
+    let mut kept = String::with_capacity(message.len());
+    let mut rest = message;
+    while let Some(at) = rest.find(['\'', '"', '`', '“', '‘', '「']) {
+        let (before, from) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        kept.push_str(before);
+        let Some(opening) = from.chars().next() else { break };
+        rest = from.get(opening.len_utf8()..).unwrap_or_default();
+        let closing = match opening {
+            // An apostrophe within a word quotes nothing.
+            '\'' | '"' | '`' if kept.ends_with(char::is_alphanumeric) => {
+                kept.push(opening);
+                continue;
+            }
+            '“' => '”',
+            '‘' => '’',
+            '「' => '」',
+            same => same,
+        };
+        // A quotation that does not end was cut off.
+        let Some((_, after)) = rest.split_once(closing) else { return kept };
+        kept.push(' ');
+        rest = after;
+    }
+    kept.push_str(rest);
+    kept
+}
+
+/// The answer that a relay or an SDK put into its own message, as JSON or as Python writes it.
+pub(super) fn wrapped(text: &str) -> Option<Value> {
+    let (before, _) = text.split_once('{').filter(|(before, _)| before.len() <= 160)?;
+    let known = ["error code", "status code", "upstream", "exception", "provider", "bad response"];
+    let said = before.trim().to_lowercase();
+    if !said.is_empty() && !known.iter().any(|word| said.contains(word)) {
+        return None;
+    }
+    let inner = text.get(before.len()..)?;
+    let first = |text: &str| serde_json::Deserializer::from_str(text).into_iter::<Value>().next()?.ok();
+    let value = if inner.starts_with("{'") {
+        let python = inner.replace('\'', "\"");
+        first(&python.replace(": None", ": null").replace(": True", ": true").replace(": False", ": false"))
+    } else {
+        first(inner)
+    };
+    value.filter(Value::is_object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_quoted_is_not_said() {
+        for (message, want) in [
+            ("The model `x` does not exist", "the model does not exist "),
+            ("You didn't pay: 'a b' and \"c\"", "you didn't pay: and "),
+            ("无效 “引用” 令牌", "无效 令牌 "),
+            ("cut 'off in the middle", "cut "),
+        ] {
+            assert_eq!(Words::of(message).text(), want);
+        }
+    }
+
+    #[test]
+    fn words_are_found_where_they_are_and_nowhere_else() {
+        let words = Words::of("Your credit balance is too low");
+        assert_eq!(words.find("credit balance"), Some(5));
+        assert_eq!(words.find("too low "), Some(23));
+        for absent in ["credits", "low balance", "余额"] {
+            assert_eq!(words.find(absent), None);
+        }
+    }
+
+    #[test]
+    fn a_relays_message_is_unwrapped() {
+        for text in [
+            r#"{"error":{"code":"x"}}"#,
+            r#"bad response status code 429, body: {"error":{"code":"x"}} and so on"#,
+            "Error code: 401 - {'error': {'code': 'x', 'param': None}}",
+        ] {
+            let value = wrapped(text).unwrap();
+            assert_eq!(value.pointer("/error/code").and_then(Value::as_str), Some("x"), "{text}");
+        }
+        for text in [r#"Invalid value: {"error":{"code":"x"}}"#, "{not json", "no brace"] {
+            assert_eq!(wrapped(text), None, "{text}");
+        }
+    }
+}
