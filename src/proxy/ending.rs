@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::time::Instant;
@@ -14,6 +15,7 @@ use super::Proxy;
 use super::admission::Permit;
 use super::attempt::{NoAnswer, Try};
 use super::refused::Refused;
+use super::trace::{self, Trace};
 use crate::keys::Lease;
 use crate::telemetry::RequestLine;
 use crate::telemetry::counters::{End, Ended};
@@ -30,7 +32,7 @@ pub(super) struct Ending {
     proxy: Rc<Proxy>,
     permit: Option<Permit>,
     began: Instant,
-    id: u64,
+    id: Box<str>,
     method: Method,
     path: Option<PathAndQuery>,
     status: u16,
@@ -48,6 +50,8 @@ pub(super) struct Ending {
     /// How long upstreams were waited for.
     upstreams_took: Duration,
     overhead: Option<Duration>,
+    /// The last attempt's status; none if it got no answer.
+    last_status: Option<u16>,
     operation: Option<Operation>,
     streaming: bool,
     /// The place of its model among those that are counted.
@@ -58,15 +62,15 @@ pub(super) struct Ending {
 
 impl Ending {
     /// A request begins. Until anything else is known, it ends because its client went away.
-    pub(super) fn begin(proxy: &Rc<Proxy>, method: Method, path: Option<PathAndQuery>) -> Self {
+    pub(super) fn begin(proxy: &Rc<Proxy>, parts: &Parts) -> Self {
         proxy.stripe().begin();
         Self {
             proxy: Rc::clone(proxy),
             permit: None,
             began: Instant::now(),
-            id: fastrand::u64(..),
-            method,
-            path,
+            id: trace::request_id(&parts.headers),
+            method: parts.method.clone(),
+            path: parts.uri.path_and_query().cloned(),
             status: CLIENT_GONE,
             end: End::ClientGone,
             attempts: 0,
@@ -79,6 +83,7 @@ impl Ending {
             tried_at: None,
             upstreams_took: Duration::ZERO,
             overhead: None,
+            last_status: None,
             operation: None,
             streaming: false,
             model: None,
@@ -129,6 +134,7 @@ impl Ending {
         refused: &Refused,
     ) {
         self.tried();
+        self.last_status = Some(refused.status().as_u16());
         let judgement = &refused.judgement;
         self.failed(
             request,
@@ -153,6 +159,7 @@ impl Ending {
         why: &NoAnswer,
     ) {
         self.tried();
+        self.last_status = None;
         self.failed(
             request,
             lease,
@@ -170,7 +177,7 @@ impl Ending {
         FailedAttempt {
             number: 0,
             at: SystemTime::now(),
-            request_id: self.id,
+            request_id: self.id.clone(),
             attempt: self.attempts,
             key_index: 0,
             key_preview: String::new(),
@@ -200,7 +207,7 @@ impl Ending {
     }
 
     /// Its answer's head goes out; `end` is how it ends if all goes well from here.
-    pub(super) fn answered<B>(&mut self, response: &Response<B>, end: End) {
+    pub(super) fn answered<B>(&mut self, response: &mut Response<B>, end: End) {
         self.status = response.status().as_u16();
         self.end = end;
         let now = Instant::now();
@@ -208,6 +215,20 @@ impl Ending {
         self.overhead = self.received_at.map(|at| (now - at).saturating_sub(self.upstreams_took));
         if self.model.is_some() && self.proxy.common.usage && tells_usage(response.headers()) {
             self.usage = Some(Box::default());
+        }
+        trace::name(&self.id, response.headers_mut());
+        if self.proxy.common.response_trace {
+            let upstreams = &self.proxy.common.group.upstreams;
+            let trace = Trace {
+                end,
+                status: self.status,
+                attempts: self.attempts,
+                upstream: self.upstream.and_then(|index| upstreams.all().get(index)),
+                received: if end == End::Success { Some(self.status) } else { self.last_status },
+                upstreams_took: self.upstreams_took,
+                overhead: self.overhead,
+            };
+            trace.tell(response.headers_mut());
         }
     }
 
@@ -279,7 +300,7 @@ impl Drop for Ending {
         let upstreams = &self.proxy.common.group.upstreams;
         let upstream = self.upstream.and_then(|index| upstreams.all().get(index));
         log.write(&RequestLine {
-            id: self.id,
+            id: &self.id,
             end: self.end.name(),
             method: self.method.as_str(),
             path: &self.path.as_ref().map_or(Cow::Borrowed(""), |path| hide_secrets(path.as_str())),
