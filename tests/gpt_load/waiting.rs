@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use mock_provider::{Mock, Play};
+use mock_provider::Play;
 use serde_json::{Value, json};
 
 use crate::support::{A, Ask, B, GptLoad, chat_with, eventually, provider};
