@@ -7,14 +7,16 @@ use std::time::{Duration, SystemTime};
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use tokio::time::Instant;
 
 use super::Proxy;
 use super::admission::Permit;
+use super::answer::{Body, Payload};
 use super::attempt::{NoAnswer, Try};
 use super::refused::Refused;
 use crate::keys::Lease;
+use crate::refusal::Refusal;
 use crate::telemetry::RequestLine;
 use crate::telemetry::counters::{End, Ended};
 use crate::telemetry::failures::FailedAttempt;
@@ -24,6 +26,37 @@ use crate::upstream::{Upstream, hide_secrets};
 
 /// The status that stands in the log for a client that went away before it was answered.
 const CLIENT_GONE: u16 = 499;
+
+impl Proxy {
+    /// Refuses a request for its head: it is counted and logged like those that are looked at further.
+    pub fn refuse<B>(self: &Rc<Self>, request: &Request<B>, refusal: &Refusal) -> Response<Body> {
+        let target = request.uri().path_and_query().cloned();
+        let mut ending = Ending::begin(self, request.method().clone(), target);
+        let response = refusal.answer();
+        ending.answered(&response, refusal.end);
+        response.map(|bytes| Body::new(Payload::Whole(bytes), ending))
+    }
+
+    /// Logs a request that was none for the proxy: one for our own paths, or a preflight.
+    pub fn log_own(&self, began: Instant, method: &Method, uri: &Uri, status: StatusCode, bytes: usize) {
+        let Some(log) = &self.common.request_log else { return };
+        let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
+        let duration = began.elapsed();
+        log.write(&RequestLine {
+            id: fastrand::u64(..),
+            end: if status.is_success() { End::Success.name() } else { "monitoring_failed" },
+            method: method.as_str(),
+            path: &hide_secrets(target),
+            status: status.as_u16(),
+            key: None,
+            upstream: None,
+            attempts: 0,
+            to_first_byte: Some(duration),
+            duration,
+            bytes: bytes as u64,
+        });
+    }
+}
 
 /// A request's end: its place among the running, its count and its line in the log.
 pub(super) struct Ending {
