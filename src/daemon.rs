@@ -25,14 +25,16 @@ use crate::proxy::credentials::Tokens;
 use crate::proxy::revalidate::{Intervals, Revalidation};
 use crate::proxy::{BodyLimits, Common, Times};
 use crate::server::cors::Cors;
-use crate::server::tls::{Acceptor, TlsError};
-use crate::server::{self, BindError, Blueprint, ClientTimes, Listeners, Phase};
+use crate::server::tls::{Acceptor, TlsError, read_certificates};
+use crate::server::{
+    self, BindError, Blueprint, ClientTimes, Connections, Listeners, Phase, raise_descriptors,
+};
 use crate::telemetry::counters::Counters;
 use crate::telemetry::failures::Failures;
 use crate::telemetry::models::Models;
 use crate::telemetry::{LogError, LogOptions, Logging};
 use crate::upstream::Upstreams;
-use crate::upstream::connect::{self, Connector};
+use crate::upstream::connect::{self, Connector, Versions};
 
 /// How long the look at each upstream at start may take.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
@@ -71,9 +73,17 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     let version = Version::of(&config.keys_file);
     let file = file::read(&config.keys_file)?;
     let tls = config.listen.tls.as_ref().map(|tls| Acceptor::read(&tls.cert, &tls.key)).transpose()?;
-    let connector = Connector::new(connect::tls_config()?, Arc::new(config.outbound.clone()));
-    let listeners = Listeners::bind(&config.listen.host, config.listen.port, config.listen.workers.get())?;
+    let certificate_read = tls.as_ref().map(|tls| tls.files().map(Version::of));
+    let trusted = config.upstream_ca.as_ref().map(|path| read_certificates("UPSTREAM_CA_FILE", path));
+    let trusted = connect::tls_config(trusted.transpose()?.unwrap_or_default())?;
+    let connector = Connector::new(trusted, Arc::new(config.outbound.clone()));
+    let workers = config.listen.workers.get();
+    let listeners = match Listeners::inherited(workers)? {
+        Some(listeners) => listeners,
+        None => Listeners::bind(&config.listen.host, config.listen.port, workers)?,
+    };
     let logging = Logging::start(&log_options(&config.log))?;
+    raise_descriptors();
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!(
             location = panic.location().map(tracing::field::display),
@@ -109,7 +119,7 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     let (phase, heard) = watch::channel(Phase::default());
     let address = listeners.address();
     let draining = Arc::new(AtomicBool::new(false));
-    let blueprint = blueprint(config, Arc::clone(&group), connector, tls, heard, &draining, &logging);
+    let blueprint = blueprint(config, Arc::clone(&group), connector, tls.clone(), heard, &draining, &logging);
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let signals = runtime.block_on(async { Signals::take() })?;
     let workers = server::start(listeners, &blueprint)?;
@@ -125,6 +135,7 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     if config.auth.tokens.is_empty() && !address.ip().is_loopback() {
         tracing::warn!(address = %address, "anyone who can reach this address can use your keys: set AUTH_KEY");
     }
+    let tls = tls.zip(certificate_read);
     let revalidation = Revalidation::new(
         Arc::clone(&group),
         &blueprint.connector,
@@ -135,7 +146,7 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     let alert = config.insight.alert_webhook.clone();
     let alert = alert.map(|webhook| Alert::new(webhook, blueprint.connector.clone()));
     let Blueprint { connector, monitor, .. } = blueprint;
-    let background = Background { group, connector, monitor, logging, phase, draining, revalidation };
+    let background = Background { group, connector, monitor, tls, logging, phase, draining, revalidation };
     Ok(runtime.block_on(background.run(
         due,
         version,
@@ -211,6 +222,8 @@ fn blueprint(
             idle: config.timeouts.server_idle,
         },
         tls,
+        connections: Arc::new(Connections::new(config.limits.max_connections as usize)),
+        trust_forwarded: config.trust_forwarded,
         phase,
     }
 }
@@ -255,6 +268,8 @@ struct Background {
     group: Arc<Group>,
     connector: Connector,
     monitor: Monitor,
+    /// TLS in front, with the versions of its files that were read at start.
+    tls: Option<(Acceptor, [Option<Version>; 2])>,
     logging: Logging,
     phase: watch::Sender<Phase>,
     draining: Arc<AtomicBool>,
@@ -288,6 +303,7 @@ impl Background {
                 group::keep_journal(Arc::clone(&this.group)),
                 this.revalidation.run(),
                 this.sample(alert),
+                this.watch_certificate(),
             );
         };
         let mut housekeeping = std::pin::pin!(housekeeping);
@@ -296,6 +312,7 @@ impl Background {
                 () = &mut housekeeping => {}
                 _ = signals.hangup.recv() => {
                     self.logging.reopen();
+                    self.reload_certificate().await;
                     reload().await;
                 }
                 _ = signals.terminate.recv() => break,
@@ -346,6 +363,21 @@ impl Background {
         }
     }
 
+    /// Never returns.
+    async fn watch_certificate(&self) {
+        let Some((tls, [cert_read, key_read])) = &self.tls else { return std::future::pending().await };
+        let [cert, key] = tls.files();
+        let reload = async || self.reload_certificate().await;
+        tokio::join!(keys::watch::run(cert, *cert_read, &reload), keys::watch::run(key, *key_read, &reload));
+    }
+
+    async fn reload_certificate(&self) {
+        if let Some((tls, _)) = &self.tls {
+            let tls = tls.clone();
+            drop(spawn_blocking(move || tls.reload()).await);
+        }
+    }
+
     async fn cut(&self, workers: tokio::task::JoinHandle<usize>) -> Result<usize, tokio::task::JoinError> {
         self.phase.send_replace(Phase::Cutting);
         workers.await
@@ -356,7 +388,7 @@ impl Background {
         for upstream in self.group.upstreams.all() {
             let (url, mut connector) = (upstream.url.clone(), self.connector.clone());
             spawn_local(async move {
-                let problem = match timeout(FIRST_LOOK, connector.connect(&url)).await {
+                let problem = match timeout(FIRST_LOOK, connector.connect(&url, Versions::Any)).await {
                     Ok(Ok(_)) => return,
                     Ok(Err(error)) => connect::chain(&error),
                     Err(_elapsed) => format!("no connection within {} s", FIRST_LOOK.as_secs()),

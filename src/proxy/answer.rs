@@ -10,6 +10,7 @@ use http::response::Parts;
 use http::{HeaderMap, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::body::Outgoing;
@@ -17,6 +18,7 @@ use super::dialect::Dialect;
 use super::ending::Ending;
 use super::headers;
 use super::mask::Mask;
+use super::upgrade::Tunnel;
 use crate::upstream::client::{Client, Connection};
 
 /// How often a connection is let write before it is cut, so that the client's last word goes out.
@@ -34,6 +36,8 @@ pub(super) enum Payload {
     Whole(Bytes),
     /// The upstream's body.
     Stream(Stream),
+    /// No body: the connection goes on as another protocol.
+    Tunnel(Upgraded),
 }
 
 /// The upstream's body, and what becomes of its connection.
@@ -230,10 +234,21 @@ pub(super) fn begin(
 impl Body {
     pub(super) fn new(payload: Payload, ending: Ending) -> Self {
         let mut body = Self { payload, ending: Some(Box::new(ending)) };
-        if body.is_end() {
+        if body.is_end() && !matches!(body.payload, Payload::Tunnel(_)) {
             body.finish();
         }
         body
+    }
+
+    /// What the connection goes on as after a 101: the request ends with that.
+    pub fn take_tunnel(&mut self) -> Option<Tunnel> {
+        match std::mem::replace(&mut self.payload, Payload::Whole(Bytes::new())) {
+            Payload::Tunnel(upstream) => Some(Tunnel::new(upstream, self.ending.take()?)),
+            payload => {
+                self.payload = payload;
+                None
+            }
+        }
     }
 
     /// The answer has ended as it should.
@@ -250,6 +265,7 @@ impl Body {
         match &self.payload {
             Payload::Whole(bytes) => bytes.is_empty(),
             Payload::Stream(stream) => stream.is_end(),
+            Payload::Tunnel(_) => true,
         }
     }
 }
@@ -264,9 +280,11 @@ impl http_body::Body for Body {
             Payload::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Payload::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Payload::Stream(stream) => stream.poll_frame(cx),
+            Payload::Tunnel(_) => Poll::Ready(None),
         };
         match &frame {
             Poll::Pending => {}
+            Poll::Ready(None) if matches!(this.payload, Payload::Tunnel(_)) => {}
             Poll::Ready(None) => this.finish(),
             Poll::Ready(Some(Ok(frame))) => {
                 if let (Some(ending), Some(data)) = (&mut this.ending, frame.data_ref()) {
@@ -293,6 +311,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.payload {
             Payload::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Payload::Tunnel(_) => SizeHint::with_exact(0),
             Payload::Stream(stream) => {
                 let (hint, first) =
                     (stream.incoming.size_hint(), (stream.first.len() + stream.held()) as u64);

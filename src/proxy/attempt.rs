@@ -1,19 +1,22 @@
 //! One try of a request: one key, one upstream. Says what happened; what follows is decided elsewhere.
 
+use std::net::IpAddr;
 use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response, Uri, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, response};
 use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
 use tokio::time::{Instant, timeout_at};
 
 use super::asked::{Asked, model_in_path};
 use super::body::{Outgoing, RequestBody};
 use super::credentials::Place;
 use super::headers;
+use super::upgrade::Upgrade;
 use crate::keys::Lease;
 use crate::upstream::client::{Client, Connection, SendError};
 use crate::upstream::connect::{ConnectError, chain};
@@ -36,6 +39,8 @@ pub(super) struct Try {
     pub(super) harmless: bool,
     /// Whether the answer is a stream (spec §9).
     pub(super) streaming: bool,
+    /// The protocol that the client wants to go on with.
+    upgrade: Option<Upgrade>,
     model: Model,
     /// How long the client waits for an answer, where it says so (`x-stainless-read-timeout`).
     pub(super) client_waits: Option<Duration>,
@@ -48,10 +53,16 @@ enum Model {
     Path(Range<usize>),
 }
 
+/// Whose connection a request came on, put into its extensions where its address may go upstream (`TRUST_FORWARDED`).
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
 /// What happened.
 pub(super) enum Outcome {
     /// The head of an answer.
     Answer(Response<Incoming>, Connection<Outgoing>),
+    /// The upstream goes on in the protocol that was asked for.
+    Switched(response::Parts, Upgraded),
     /// There is none.
     Failed(NoAnswer),
 }
@@ -71,9 +82,18 @@ impl Try {
     pub(super) fn new(parts: Parts, place: Option<Place>, body: RequestBody) -> Self {
         let target = parts.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
         let asked = Asked::read(&parts.headers, body.bytes());
-        let streaming = asked.stream || is_streaming(&parts.headers, &target);
+        let upgrade = Upgrade::asked(&parts);
+        let streaming = upgrade.is_some() || asked.stream || is_streaming(&parts.headers, &target);
         let harmless = is_harmless(&parts.method, target.path());
-        let headers = headers::of_request(&parts.headers);
+        let mut headers = headers::of_request(&parts.headers);
+        headers::announce_trailers(&mut headers, &parts.headers, body.trailers());
+        if let Some(Peer(peer)) = parts.extensions.get() {
+            headers::forward(&mut headers, &parts.headers, *peer);
+        }
+        if let Some(upgrade) = &upgrade {
+            upgrade.announce(&mut headers);
+        }
+        let place = place.filter(|place| upgrade.is_some() || *place != Place::Subprotocol);
         let model = match (asked.model, model_in_path(target.path())) {
             (_, Some(path)) => Model::Path(path),
             (Some(body), None) => Model::Body(body),
@@ -82,7 +102,18 @@ impl Try {
         let client_waits =
             parts.headers.get(READ_TIMEOUT).and_then(|value| value.to_str().ok()?.parse().ok());
         let client_waits = client_waits.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        Self { method: parts.method, target, headers, place, body, harmless, streaming, model, client_waits }
+        Self {
+            method: parts.method,
+            target,
+            headers,
+            place,
+            body,
+            harmless,
+            streaming,
+            upgrade,
+            model,
+            client_waits,
+        }
     }
 
     /// The model that is asked for, if any is named.
@@ -114,7 +145,9 @@ impl Try {
         let mut fresh = false;
         loop {
             let limit = connect_limit.min(head_by.saturating_duration_since(Instant::now()));
-            let connection = if fresh {
+            let connection = if self.upgrade.is_some() {
+                Box::pin(client.upgradable_connection(upstream, limit)).await
+            } else if fresh {
                 Box::pin(client.fresh_connection(upstream, limit)).await
             } else {
                 client.connection(upstream, limit).await
@@ -130,6 +163,9 @@ impl Try {
                 }
             };
             match timeout_at(head_by, connection.send(request)).await {
+                Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    return Box::pin(self.switch(response, lease, head_by)).await;
+                }
                 Ok(Ok(response)) => return Outcome::Answer(response, connection),
                 Ok(Err(SendError { sent, .. }))
                     if connection.reused
@@ -148,6 +184,24 @@ impl Try {
                     return Outcome::Failed(NoAnswer { timed_out: true, maybe_done: true, error });
                 }
             }
+        }
+    }
+
+    /// Takes over a connection whose upstream goes on in another protocol: only in the one that was asked for.
+    async fn switch(&self, response: Response<Incoming>, lease: &Lease<'_>, by: Instant) -> Outcome {
+        let failed = |error: String| Outcome::Failed(NoAnswer { timed_out: false, maybe_done: true, error });
+        let Some(upgrade) = self.upgrade.as_ref().filter(|upgrade| upgrade.is_accepted(response.headers()))
+        else {
+            return failed("it answered 101 to what was not asked".to_owned());
+        };
+        let mut response = response;
+        let upgraded = hyper::upgrade::on(&mut response);
+        let (mut parts, _empty) = response.into_parts();
+        upgrade.of_answer(&mut parts.headers, lease.expose());
+        match timeout_at(by, upgraded).await {
+            Ok(Ok(upgraded)) => Outcome::Switched(parts, upgraded),
+            Ok(Err(error)) => failed(format!("the upgrade failed: {}", chain(&error))),
+            Err(_elapsed) => failed("the upgrade did not come about in time".to_owned()),
         }
     }
 

@@ -255,6 +255,21 @@ impl Ending {
         }
     }
 
+    /// So many bytes went out through a tunnel.
+    pub(super) fn tunnelled(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+
+    /// It ended as it should.
+    pub(super) fn finished(&mut self) {
+        self.end = End::Success;
+    }
+
+    /// The longest silence within its answer (`SERVER_WRITE_TIMEOUT`).
+    pub(super) fn silence(&self) -> Duration {
+        self.proxy.common.times.silence
+    }
+
     /// The upstream broke the answer off.
     pub(super) fn broken(&mut self) {
         self.end = End::BrokenAnswer;

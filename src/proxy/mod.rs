@@ -13,6 +13,7 @@ mod headers;
 mod mask;
 mod refused;
 pub mod revalidate;
+mod upgrade;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -45,7 +46,9 @@ use crate::upstream::connect::Connector;
 use crate::verdict::{self, Ahead, Scope, Verdict};
 
 pub use self::answer::{Body, Broken};
+pub use self::attempt::Peer;
 pub use self::body::BodyLimits;
+pub use self::upgrade::Tunnel;
 
 /// The first pause before a retry elsewhere; each further one doubles it (spec §8).
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
@@ -252,6 +255,10 @@ impl Proxy {
                         Box::pin(Refused::read(response, &self.client, connection, &lease, limits)).await;
                     ending.refused(&request, &lease, upstream, &answer);
                     self.refused(lease, upstream, answer, &request, &mut so_far)
+                }
+                Outcome::Switched(parts, upgraded) => {
+                    self.succeed(lease, upstream, &request, &parts.headers, &mut so_far);
+                    return Ok((Response::from_parts(parts, Payload::Tunnel(upgraded)), End::Success));
                 }
                 Outcome::Failed(failed) => {
                     ending.unanswered(&request, &lease, upstream, &failed);

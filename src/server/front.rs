@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::ORIGIN;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ use super::gzip::{self, Gzip};
 use super::head;
 use super::io::Running;
 use crate::monitor::{Monitor, Page};
-use crate::proxy::{self, Broken, Proxy};
+use crate::proxy::{self, Broken, Proxy, Tunnel};
 use crate::refusal::Refusal;
 
 /// The front of one worker.
@@ -28,6 +28,8 @@ pub(super) struct Front {
     pub(super) monitor: Monitor,
     pub(super) cors: Option<Arc<Cors>>,
     pub(super) gzip: bool,
+    /// `TRUST_FORWARDED`.
+    pub(super) trust_forwarded: bool,
 }
 
 impl Front {
@@ -51,6 +53,9 @@ impl Front {
             (None, Some(page)) => Box::pin(self.page(page, request)).await.map(Content::Own),
             (None, None) => self.proxied(request).await,
         };
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return response.map(|content| Body::new(content, running));
+        }
         if let Some(cors) = cors
             && page.is_none_or(|page| self.monitor.is_readable_cross_origin(page))
         {
@@ -89,8 +94,7 @@ impl Front {
     }
 
     async fn proxied(&self, request: Request<Incoming>) -> Response<Content> {
-        // Boxed once here: hyper would move these kilobytes several times on their way to the connection's task.
-        match caught(Box::pin(self.proxy.handle(request)).as_mut()).await {
+        match caught(pin!(self.proxy.handle(request))).await {
             Some(response) => response.map(Content::Proxied),
             None => Refusal::internal().answer().map(Content::Own),
         }
@@ -122,6 +126,14 @@ pub(super) enum Content {
 impl Body {
     fn new(content: Content, running: Running) -> Self {
         Self { content, _running: running }
+    }
+
+    /// What the connection goes on as after a 101.
+    pub(super) fn take_tunnel(&mut self) -> Option<Tunnel> {
+        match &mut self.content {
+            Content::Proxied(body) => body.take_tunnel(),
+            Content::Own(_) | Content::Compressed(_) => None,
+        }
     }
 }
 

@@ -1,10 +1,9 @@
 //! Spec §6, §7: keys that come back and requests that wait for them; limits that are known ahead; what a client is
 //! advised to do.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mock_provider::{Mock, Play, Rate};
+use mock_provider::{Mock, Play};
 use serde_json::{Value, json};
 
 use crate::support::{A, Ask, B, GptLoad, chat_with, eventually, provider};
@@ -145,49 +144,6 @@ fn the_key_closest_to_recovery_is_tried_once_a_second_when_none_is_left() {
     eventually("a try succeeds", || gpt_load.chat().status == 200);
     assert_eq!(gpt_load.chat().status, 200, "and the key is back");
     assert_eq!(gpt_load.blacklist().len(), 1);
-}
-
-#[test]
-fn limits_that_are_told_ahead_are_never_run_into() {
-    let rate = |capacity, milliseconds| Some(Rate { capacity, per: Duration::from_millis(milliseconds) });
-    for (dialect, path) in [("openai", CHAT), ("anthropic", "/v1/messages")] {
-        let mock = provider(&[]);
-        for (key, capacity) in [(A, 4), (B, 7)] {
-            mock.play(key, Play::RateLimited { requests: rate(capacity, 1_000), tokens: None });
-        }
-        let gpt_load = Arc::new(GptLoad::before(&mock, &[], &[A, B]));
-        let clients: Vec<_> = (0..3)
-            .map(|_| {
-                let gpt_load = Arc::clone(&gpt_load);
-                std::thread::spawn(move || {
-                    for _ in 0..10 {
-                        let answer = gpt_load.post(path).json(&chat_with(json!({}))).send();
-                        assert_eq!(answer.status, 200, "{}", answer.text());
-                    }
-                })
-            })
-            .collect();
-        for client in clients {
-            client.join().unwrap();
-        }
-        assert_eq!(refused_with_429(&mock, &[A, B]), 0, "{dialect}");
-    }
-}
-
-#[test]
-fn tokens_that_are_told_ahead_are_not_run_into_again_and_again() {
-    let rate = |capacity| Some(Rate { capacity, per: Duration::from_secs(1) });
-    let mock = provider(&[]);
-    for key in [A, B] {
-        mock.play(key, Play::RateLimited { requests: rate(1_000), tokens: rate(100) });
-    }
-    let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
-    // Three fit into a full bucket and leave a rest that no other fits into.
-    for _ in 0..30 {
-        assert_eq!(asking(&gpt_load, json!({"max_tokens": 30})).send().status, 200);
-    }
-    let refused = refused_with_429(&mock, &[A, B]);
-    assert!(refused <= 4, "{refused}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use super::patience;
 
@@ -52,5 +53,15 @@ impl Raw {
             got.extend_from_slice(&piece[..length]);
         }
         String::from_utf8_lossy(&got).into_owned()
+    }
+
+    /// Reads until this text has come, says that nothing more is sent, and reads what is left.
+    pub fn finish_after(&mut self, text: &str) -> String {
+        self.until(text) + &self.finish().rest()
+    }
+
+    /// Ends the connection by TCP RST.
+    pub fn reset(self) {
+        socket2::SockRef::from(&self.0).set_linger(Some(Duration::ZERO)).unwrap();
     }
 }
