@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -67,6 +68,20 @@ pub enum StartError {
     System(#[from] std::io::Error),
 }
 
+/// What is wrong with the files of certificates, which a configuration only names: for `gpt-load check`.
+pub fn certificate_problems(config: &Config) -> impl Iterator<Item = TlsError> {
+    [front_tls(config).err(), trusted(config).err()].into_iter().flatten()
+}
+
+fn front_tls(config: &Config) -> Result<Option<Acceptor>, TlsError> {
+    config.listen.tls.as_ref().map(|tls| Acceptor::read(&tls.cert, &tls.key)).transpose()
+}
+
+fn trusted(config: &Config) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let read = config.upstream_ca.as_ref().map(|path| read_certificates("UPSTREAM_CA_FILE", path));
+    read.transpose().map(Option::unwrap_or_default)
+}
+
 /// Serves until a signal ends it.
 ///
 /// # Errors
@@ -74,10 +89,9 @@ pub enum StartError {
 pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartError> {
     let version = Version::of(&config.keys_file);
     let file = file::read(&config.keys_file)?;
-    let tls = config.listen.tls.as_ref().map(|tls| Acceptor::read(&tls.cert, &tls.key)).transpose()?;
+    let tls = front_tls(config)?;
     let certificate_read = tls.as_ref().map(|tls| tls.files().map(Version::of));
-    let trusted = config.upstream_ca.as_ref().map(|path| read_certificates("UPSTREAM_CA_FILE", path));
-    let trusted = connect::tls_config(trusted.transpose()?.unwrap_or_default())?;
+    let trusted = connect::tls_config(trusted(config)?)?;
     let connector = Connector::new(trusted, Arc::new(config.outbound.clone()));
     let workers = config.listen.workers.get();
     let listeners = match Listeners::inherited(workers)? {

@@ -62,14 +62,15 @@ impl Page {
     }
 
     pub(super) fn allows(self, method: &Method) -> Result<(), Refusal> {
-        let (allowed, allow) = match self {
+        if matches!(self, Self::Admin | Self::Nowhere) {
             // Each of their paths has its own.
-            Self::Admin | Self::Nowhere => return Ok(()),
-            // HEAD would have to reset as well, and nobody expects that of it.
-            Self::ResetKeys => ([Method::GET, Method::POST], "GET, POST"),
-            _ => ([Method::GET, Method::HEAD], "GET, HEAD"),
-        };
-        if allowed.contains(method) { Ok(()) } else { Err(Refusal::method_not_allowed(allow)) }
+            return Ok(());
+        }
+        let posts = self == Self::ResetKeys;
+        if matches!(*method, Method::GET | Method::HEAD) || posts && method == Method::POST {
+            return Ok(());
+        }
+        Err(Refusal::method_not_allowed(if posts { "GET, HEAD, POST" } else { "GET, HEAD" }))
     }
 }
 

@@ -17,6 +17,7 @@ use super::body::Outgoing;
 use super::dialect::Dialect;
 use super::ending::Ending;
 use super::headers;
+use super::mask::Mask;
 use super::upgrade::Tunnel;
 use crate::upstream::client::{Client, Connection};
 
@@ -48,6 +49,8 @@ pub(super) struct Stream {
     pub(super) limits: StreamLimits,
     /// What came after that, if it was read already.
     pub(super) trailers: Option<Box<HeaderMap>>,
+    /// Takes the key out, where the upstream may have quoted it.
+    pub(super) mask: Option<Box<Mask>>,
     waiting: Option<Waiting>,
     /// In whose words a client is told that an event stream broke off.
     dialect: Option<Dialect>,
@@ -106,6 +109,7 @@ impl Stream {
             connection: None,
             limits,
             trailers: None,
+            mask: None,
             waiting: None,
             dialect: None,
             tail: *b"\n\n",
@@ -157,20 +161,31 @@ impl Stream {
     }
 
     fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        if !self.first.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.first)))));
-        }
-        if let Some(trailers) = self.trailers.take() {
-            return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
-        }
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
-            Poll::Ready(frame) => {
-                if let Some(waiting) = &mut self.waiting {
-                    waiting.current = false;
-                }
-                Poll::Ready(frame.map(|frame| frame.map_err(Broken::Upstream)))
+        loop {
+            if !self.first.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.first)))));
             }
-            Poll::Pending => self.poll_timeout(cx).map(|()| Some(Err(Broken::TimedOut))),
+            if let Some(trailers) = self.trailers.take() {
+                return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
+            }
+            let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+                return self.poll_timeout(cx).map(|()| Some(Err(Broken::TimedOut)));
+            };
+            if let Some(waiting) = &mut self.waiting {
+                waiting.current = false;
+            }
+            let Some(mask) = &mut self.mask else {
+                return Poll::Ready(frame.map(|frame| frame.map_err(Broken::Upstream)));
+            };
+            match frame.transpose()?.map(Frame::into_data) {
+                Some(Ok(data)) => self.first = mask.pass(data),
+                Some(Err(frame)) => {
+                    self.first = mask.rest();
+                    self.trailers = frame.into_trailers().ok().map(Box::new);
+                }
+                None if mask.holds() > 0 => self.first = mask.rest(),
+                None => return Poll::Ready(None),
+            }
         }
     }
 
@@ -186,10 +201,15 @@ impl Stream {
         waiting.timer.as_mut().poll(cx)
     }
 
+    fn held(&self) -> usize {
+        self.mask.as_ref().map_or(0, |mask| mask.holds())
+    }
+
     pub(super) fn is_end(&self) -> bool {
         self.first.is_empty()
             && self.trailers.is_none()
             && self.cut.is_none()
+            && self.held() == 0
             && self.incoming.is_end_stream()
     }
 }
@@ -204,10 +224,8 @@ pub(super) fn begin(
 ) -> (Parts, Stream) {
     let (mut parts, incoming) = response.into_parts();
     headers::of_answer(&mut parts.headers);
-    if parts.status.is_redirection() {
-        // `Location` repeats the query that was asked for, and the query may have carried the key.
-        headers::redact_key(&mut parts.headers, key);
-    }
+    // `Location` repeats the query that was asked for, and the query may have carried the key; others may echo it.
+    headers::redact_key(&mut parts.headers, key);
     let mut stream = Stream::new(incoming, limits);
     stream.connection = Some((Rc::clone(client), connection));
     (parts, stream)
@@ -295,7 +313,8 @@ impl http_body::Body for Body {
             Payload::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Payload::Tunnel(_) => SizeHint::with_exact(0),
             Payload::Stream(stream) => {
-                let (hint, first) = (stream.incoming.size_hint(), stream.first.len() as u64);
+                let (hint, first) =
+                    (stream.incoming.size_hint(), (stream.first.len() + stream.held()) as u64);
                 hint.exact().map_or_else(SizeHint::default, |length| SizeHint::with_exact(first + length))
             }
         }

@@ -8,15 +8,17 @@ use std::time::{Duration, SystemTime};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use tokio::time::Instant;
 
 use super::Proxy;
 use super::admission::Permit;
+use super::answer::{Body, Payload};
 use super::attempt::{NoAnswer, Try};
 use super::refused::Refused;
 use super::trace::{self, Trace};
 use crate::keys::Lease;
+use crate::refusal::Refusal;
 use crate::telemetry::RequestLine;
 use crate::telemetry::counters::{End, Ended};
 use crate::telemetry::failures::FailedAttempt;
@@ -26,6 +28,42 @@ use crate::upstream::{Upstream, hide_secrets};
 
 /// The status that stands in the log for a client that went away before it was answered.
 const CLIENT_GONE: u16 = 499;
+
+impl Proxy {
+    /// Refuses a request for its head: it is counted and logged like those that are looked at further.
+    pub fn refuse<B>(self: &Rc<Self>, request: Request<B>, refusal: &Refusal) -> Response<Body> {
+        let mut ending = Ending::begin(self, &request.into_parts().0);
+        let mut response = refusal.answer();
+        ending.answered(&mut response, refusal.end);
+        response.map(|bytes| Body::new(Payload::Whole(bytes), ending))
+    }
+
+    /// Logs a request that was none for the proxy: one for our own paths, or a preflight.
+    pub fn log_own(
+        &self,
+        began: Instant,
+        (method, uri, headers): (&Method, &Uri, &HeaderMap),
+        status: StatusCode,
+        bytes: usize,
+    ) {
+        let Some(log) = &self.common.request_log else { return };
+        let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
+        let duration = began.elapsed();
+        log.write(&RequestLine {
+            id: &trace::request_id(headers),
+            end: if status.is_success() { End::Success.name() } else { "monitoring_failed" },
+            method: method.as_str(),
+            path: &hide_secrets(target),
+            status: status.as_u16(),
+            key: None,
+            upstream: None,
+            attempts: 0,
+            to_first_byte: Some(duration),
+            duration,
+            bytes: bytes as u64,
+        });
+    }
+}
 
 /// A request's end: its place among the running, its count and its line in the log.
 pub(super) struct Ending {

@@ -10,6 +10,7 @@ pub mod credentials;
 mod dialect;
 mod ending;
 mod headers;
+mod mask;
 mod refused;
 pub mod revalidate;
 mod trace;
