@@ -85,6 +85,9 @@ test: ## All tests: Rust's, and the official SDKs through the running server
 	$(CARGO) test --locked --workspace
 	@scripts/sdk-tests.sh
 
+test-hard: ## Hostile clients, failing providers and other proxies' incidents, the long ones too; prints a table
+	$(CARGO) test --locked --release --test hard -- --include-ignored --nocapture
+
 test-ui: ## The dashboard in a real browser (Debian's Chromium); SCREENSHOTS=1 makes the README's pictures anew
 	@scripts/ui-tests.sh
 

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use http::header::{CONNECTION, FORWARDED, HOST, SEC_WEBSOCKET_PROTOCOL, TE, TRAILER};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, SEC_WEBSOCKET_PROTOCOL, TE, TRAILER, TRANSFER_ENCODING,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::credentials;
@@ -127,12 +129,16 @@ pub(super) fn of_answer(headers: &mut HeaderMap) {
     for name in named_by_connection(headers) {
         headers.remove(name);
     }
+    if headers.contains_key(TRANSFER_ENCODING) {
+        // RFC 9112 §6.3: it overrides a length, which must not be forwarded then.
+        headers.remove(CONTENT_LENGTH);
+    }
     for name in [
         CONNECTION,
         KEEP_ALIVE,
         PROXY_CONNECTION,
         http::header::PROXY_AUTHENTICATE,
-        http::header::TRANSFER_ENCODING,
+        TRANSFER_ENCODING,
         http::header::UPGRADE,
     ] {
         headers.remove(name);
@@ -270,6 +276,7 @@ mod tests {
             ("x-hop", "1"),
             ("keep-alive", "timeout=5"),
             ("transfer-encoding", "chunked"),
+            ("content-length", "7"),
             ("content-type", "text/plain"),
         ]);
         headers.append("set-cookie", HeaderValue::from_static("a=1"));

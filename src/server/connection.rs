@@ -94,6 +94,7 @@ async fn serve_http<S>(
             .max_concurrent_streams(STREAMS)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(READ_BUFFER)
             .max_header_list_size(u32::try_from(READ_BUFFER).unwrap_or(u32::MAX))
             .keep_alive_interval(times.idle)
             .serve_connection(io, service);

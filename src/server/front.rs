@@ -115,7 +115,7 @@ async fn caught<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
 /// An answer's body, and the busyness of its connection.
 pub(super) struct Body {
     content: Content,
-    _running: Running,
+    running: Running,
 }
 
 pub(super) enum Content {
@@ -126,7 +126,7 @@ pub(super) enum Content {
 
 impl Body {
     fn new(content: Content, running: Running) -> Self {
-        Self { content, _running: running }
+        Self { content, running }
     }
 
     /// What the connection goes on as after a 101.
@@ -146,7 +146,14 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        Pin::new(&mut self.content).poll_frame(cx)
+        std::task::ready!(self.running.poll_room(cx));
+        let frame = Pin::new(&mut self.content).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            self.running.give(data.len());
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

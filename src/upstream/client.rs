@@ -18,8 +18,9 @@ use tokio::time::{Instant, timeout_at};
 use super::Upstream;
 use super::connect::{ConnectError, Connector, Socket, Versions};
 
-/// How large an answer's head may be, and how much is read ahead of a slow client, on HTTP/1.1.
-const READ_BUFFER: usize = 64 * 1024;
+/// How large an answer's head may be, and how much is read ahead of a slow client, on HTTP/1.1: three of these are held for each,
+/// beside the 64 KiB that wait to be written.
+const READ_BUFFER: usize = 16 * 1024;
 /// What an HTTP/2 upstream may send ahead of a slow client: on one stream, and on all of a connection.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;

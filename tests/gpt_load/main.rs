@@ -14,6 +14,7 @@
 )]
 
 #[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "the harness is made for the other tests too")]
 mod support;
 
 mod admin;

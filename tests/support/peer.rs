@@ -49,11 +49,13 @@ impl Peer {
                     all.len() - 1
                 };
                 let (serve, received) = (Arc::clone(&serve), Arc::clone(&all));
-                std::thread::spawn(move || {
+                let thread = std::thread::Builder::new().stack_size(256 << 10);
+                let served = thread.spawn(move || {
                     stream.set_nodelay(true).unwrap();
                     stream.set_read_timeout(Some(patience() * 2)).unwrap();
                     serve(&mut Wire { number, stream, received, ahead: Vec::new() });
                 });
+                served.unwrap();
             }
         });
         Self { address, received, stop, accepting: Some(accepting) }
@@ -79,9 +81,12 @@ impl Peer {
 
     /// What came, on each connection that brought anything. (gpt-load looks at its upstreams once, and says nothing.)
     pub fn received(&self) -> Vec<String> {
-        let received = self.received.lock().unwrap();
-        let heard = received.iter().filter(|bytes| !bytes.is_empty());
-        heard.map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
+        self.received_bytes().iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
+    }
+
+    /// The same as it came.
+    pub fn received_bytes(&self) -> Vec<Vec<u8>> {
+        self.received.lock().unwrap().iter().filter(|bytes| !bytes.is_empty()).cloned().collect()
     }
 }
 
@@ -125,11 +130,14 @@ impl Wire {
     pub fn request(&mut self) -> Option<String> {
         let head = self.head()?;
         let lower = head.to_ascii_lowercase();
-        if lower.contains("transfer-encoding: chunked") {
-            self.until("0\r\n\r\n");
-        } else if let Some(length) = lower.split("content-length: ").nth(1) {
-            let length: usize = length.lines().next().unwrap().parse().unwrap();
-            self.exactly(length);
+        let value = |name: &str| lower.lines().find_map(|line| line.strip_prefix(name));
+        if value("transfer-encoding: ") == Some("chunked") {
+            while let Ok(size @ 1..) = usize::from_str_radix(self.until("\r\n").trim_end(), 16) {
+                self.exactly(size + 2);
+            }
+            while self.until("\r\n").len() > 2 {}
+        } else if let Some(length) = value("content-length: ") {
+            self.exactly(length.parse().unwrap());
         }
         Some(head)
     }
@@ -174,6 +182,11 @@ impl Wire {
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         let _ = self.stream.write_all(bytes.as_ref());
         self
+    }
+
+    /// Sends bytes; whether the peer took them.
+    pub fn sends(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
     }
 
     /// The other half of it, for another thread.
