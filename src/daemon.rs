@@ -1,5 +1,6 @@
 //! `gpt-load` without a command: puts the house together, serves, drains (spec §12).
 
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,9 +14,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{spawn_blocking, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
+use crate::banner::Banner;
 use crate::config::{Config, Format, Level, Log};
 use crate::group::{self, Group};
-use crate::keys::file::{self, KeyFileError};
+use crate::keys::file::{self, KeyFileError, KeyTable};
 use crate::keys::journal::{Journal, JournalError};
 use crate::keys::watch::Version;
 use crate::keys::{self, CooldownPolicy, Due, KeyPool, PoolPolicy, States, clock};
@@ -96,6 +98,10 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
         Some(listeners) => listeners,
         None => Listeners::bind(&config.listen.host, config.listen.port, workers)?,
     };
+    if config.log.format == Format::Text && std::io::stdout().is_terminal() {
+        // Whoever does not want to read it is no reason not to start.
+        let _ = writeln!(std::io::stdout(), "{}", Banner::new(config, &file, listeners.address()));
+    }
     let logging = Logging::start(&log_options(&config.log))?;
     raise_descriptors();
     std::panic::set_hook(Box::new(|panic| {
@@ -109,27 +115,7 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     }
     group::warn(&file);
     let keys = file.keys.len();
-    let policy = PoolPolicy {
-        cooldown: CooldownPolicy {
-            threshold: config.policy.blacklist_threshold,
-            first: config.policy.key_cooldown,
-            longest: config.policy.key_cooldown_max,
-        },
-        probe_interval: config.policy.key_revalidate_interval,
-    };
-    let start = usize::try_from(config.start_index).unwrap_or(usize::MAX);
-    let (pool, due) = KeyPool::new(file.keys, policy, start, config.state_file.is_some());
-    let upstreams = config.upstreams.iter().map(ToString::to_string).collect();
-    let journal =
-        config.state_file.as_deref().map(|path| Journal::open(path, upstreams, &pool)).transpose()?;
-    let group = Arc::new(Group {
-        keys: pool,
-        upstreams: Upstreams::new(config.upstreams.clone()),
-        max_retries: config.policy.max_retries,
-        max_key_wait: config.policy.max_key_wait,
-        keys_file: config.keys_file.clone(),
-        journal,
-    });
+    let (group, due) = group_of(config, file.keys)?;
     let (phase, heard) = watch::channel(Phase::default());
     let address = listeners.address();
     let draining = Arc::new(AtomicBool::new(false));
@@ -171,6 +157,34 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     )))
 }
 
+fn group_of(
+    config: &Config,
+    keys: KeyTable,
+) -> Result<(Arc<Group>, mpsc::UnboundedReceiver<Due>), JournalError> {
+    let policy = PoolPolicy {
+        cooldown: CooldownPolicy {
+            threshold: config.policy.blacklist_threshold,
+            first: config.policy.key_cooldown,
+            longest: config.policy.key_cooldown_max,
+        },
+        probe_interval: config.policy.key_revalidate_interval,
+    };
+    let start = usize::try_from(config.start_index).unwrap_or(usize::MAX);
+    let (pool, due) = KeyPool::new(keys, policy, start, config.state_file.is_some());
+    let upstreams = config.upstreams.iter().map(ToString::to_string).collect();
+    let journal =
+        config.state_file.as_deref().map(|path| Journal::open(path, upstreams, &pool)).transpose()?;
+    let group = Group {
+        keys: pool,
+        upstreams: Upstreams::new(config.upstreams.clone()),
+        max_retries: config.policy.max_retries,
+        max_key_wait: config.policy.max_key_wait,
+        keys_file: config.keys_file.clone(),
+        journal,
+    };
+    Ok((Arc::new(group), due))
+}
+
 fn blueprint(
     config: &Config,
     group: Arc<Group>,
@@ -208,6 +222,7 @@ fn blueprint(
         failures,
         models,
         usage: config.insight.usage,
+        response_trace: config.insight.response_trace,
         body_limits: BodyLimits {
             replay: config.limits.max_replay_body,
             total: config.limits.max_request_body,
@@ -249,7 +264,13 @@ fn log_options(log: &Log) -> LogOptions {
         Level::Warn => tracing::Level::WARN,
         Level::Error => tracing::Level::ERROR,
     };
-    LogOptions { level, json: log.format == Format::Json, file: log.file.clone() }
+    LogOptions {
+        level,
+        json: log.format == Format::Json,
+        file: log.file.clone(),
+        max_files: log.max_files,
+        slow: log.slow,
+    }
 }
 
 /// The signals that steer the process.
@@ -371,7 +392,7 @@ impl Background {
             let now = self.monitor.snapshot();
             if let Some(alert) = &mut alert {
                 let keys = now.keys;
-                Box::pin(alert.look(&self.monitor.series.forecast(now.clone()), keys)).await;
+                alert.look(&self.monitor.series.forecast(now.clone()), keys);
             }
             self.monitor.series.push(now);
         }

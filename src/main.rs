@@ -26,6 +26,17 @@ fn main() -> ExitCode {
             Err(error) => unusable(error),
         },
         Some(Command::ValidateKeys(options)) => validate_keys(&options),
+        // A reader that has seen enough is no error.
+        Some(Command::Completions { shell }) => {
+            let mut text = Vec::new();
+            CommandLine::complete(shell, &mut text);
+            let _ = io::stdout().write_all(&text);
+            ExitCode::SUCCESS
+        }
+        Some(Command::Man) => {
+            let _ = CommandLine::manual(&mut io::stdout());
+            ExitCode::SUCCESS
+        }
     }
 }
 

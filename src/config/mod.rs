@@ -36,11 +36,11 @@ use variables::{
     ADMIN_KEY, ALERT_WEBHOOK, ALL_PROXY, ALLOW_CREDENTIALS, ALLOWED_HEADERS, ALLOWED_METHODS,
     ALLOWED_ORIGINS, AUTH_KEY, BLACKLIST_THRESHOLD, ENABLE_CORS, ENABLE_GZIP, HOST, HTTP_PROXY, HTTPS_PROXY,
     IDLE_CONN_TIMEOUT, KEY_COOLDOWN, KEY_COOLDOWN_MAX, KEY_REVALIDATE_INTERVAL, KEYS_FILE, LOG_ENABLE_FILE,
-    LOG_ENABLE_REQUEST, LOG_FILE_PATH, LOG_FORMAT, LOG_LEVEL, MAX_CONCURRENT_REQUESTS, MAX_CONNECTIONS,
-    MAX_KEY_WAIT, MAX_REPLAY_BODY, MAX_REQUEST_BODY, MAX_RETRIES, NO_PROXY, OPENAI_BASE_URL, PORT,
-    REQUEST_TIMEOUT, RESPONSE_TIMEOUT, SERVER_GRACEFUL_SHUTDOWN_TIMEOUT, SERVER_IDLE_TIMEOUT,
-    SERVER_READ_TIMEOUT, SERVER_WRITE_TIMEOUT, START_INDEX, STATE_FILE, TLS_CERT_FILE, TLS_KEY_FILE,
-    TRUST_FORWARDED, UPSTREAM_CA_FILE, USAGE, WORKERS,
+    LOG_ENABLE_REQUEST, LOG_FILE_MAX_FILES, LOG_FILE_PATH, LOG_FORMAT, LOG_LEVEL, LOG_SLOW_REQUEST,
+    MAX_CONCURRENT_REQUESTS, MAX_CONNECTIONS, MAX_KEY_WAIT, MAX_REPLAY_BODY, MAX_REQUEST_BODY, MAX_RETRIES,
+    NO_PROXY, OPENAI_BASE_URL, PORT, REQUEST_TIMEOUT, RESPONSE_TIMEOUT, RESPONSE_TRACE,
+    SERVER_GRACEFUL_SHUTDOWN_TIMEOUT, SERVER_IDLE_TIMEOUT, SERVER_READ_TIMEOUT, SERVER_WRITE_TIMEOUT,
+    START_INDEX, STATE_FILE, TLS_CERT_FILE, TLS_KEY_FILE, TRUST_FORWARDED, UPSTREAM_CA_FILE, USAGE, WORKERS,
 };
 
 /// Descriptors for logs, files, timers, signals and listeners.
@@ -88,6 +88,8 @@ pub struct Config {
 pub struct Insight {
     /// Whether tokens are counted.
     pub usage: bool,
+    /// Whether answers tell whose time they took.
+    pub response_trace: bool,
     /// Who is told before the pool is empty.
     pub alert_webhook: Option<Webhook>,
 }
@@ -196,6 +198,10 @@ pub struct Log {
     pub request: bool,
     /// A file to log into besides stdout.
     pub file: Option<PathBuf>,
+    /// How many of earlier days are kept; `None`: all.
+    pub max_files: Option<u32>,
+    /// From when on a request is slow; `None`: never.
+    pub slow: Option<Duration>,
 }
 
 /// The weight of what is logged, lightest first.
@@ -487,8 +493,9 @@ impl Cors {
 impl Insight {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let usage = reader.read(&USAGE, values::flag);
+        let response_trace = reader.read(&RESPONSE_TRACE, values::flag);
         let alert_webhook = reader.read_optional(&ALERT_WEBHOOK, values::webhook);
-        Some(Self { usage: usage?, alert_webhook: alert_webhook? })
+        Some(Self { usage: usage?, response_trace: response_trace?, alert_webhook: alert_webhook? })
     }
 }
 
@@ -502,7 +509,16 @@ impl Log {
         let request = reader.read(&LOG_ENABLE_REQUEST, values::flag);
         let enable_file = reader.read(&LOG_ENABLE_FILE, values::flag);
         let path = reader.read(&LOG_FILE_PATH, values::path);
+        let max_files = reader.read(&LOG_FILE_MAX_FILES, values::whole(0..=100_000));
+        let slow = reader.read(&LOG_SLOW_REQUEST, values::seconds_or_zero);
         let file = enable_file?.then_some(path?);
-        Some(Self { level: level?, format: format?, request: request?, file })
+        Some(Self {
+            level: level?,
+            format: format?,
+            request: request?,
+            file,
+            max_files: Some(max_files?).filter(|files| *files > 0),
+            slow: Some(slow?).filter(|slow| !slow.is_zero()),
+        })
     }
 }

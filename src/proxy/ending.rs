@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::Proxy;
@@ -15,6 +16,7 @@ use super::admission::Permit;
 use super::answer::{Body, Payload};
 use super::attempt::{NoAnswer, Try};
 use super::refused::Refused;
+use super::trace::{self, Trace};
 use crate::keys::Lease;
 use crate::refusal::Refusal;
 use crate::telemetry::RequestLine;
@@ -29,24 +31,22 @@ const CLIENT_GONE: u16 = 499;
 
 impl Proxy {
     /// Refuses a request for its head: it is counted and logged like those that are looked at further.
-    pub fn refuse<B>(self: &Rc<Self>, request: &Request<B>, refusal: &Refusal) -> Response<Body> {
-        let target = request.uri().path_and_query().cloned();
-        let mut ending = Ending::begin(self, request.method().clone(), target);
-        let response = refusal.answer();
-        ending.answered(&response, refusal.end);
+    pub fn refuse(self: &Rc<Self>, parts: &Parts, refusal: &Refusal) -> Response<Body> {
+        let mut ending = Ending::begin(self, parts);
+        let mut response = refusal.answer();
+        ending.answered(&mut response, refusal.end);
         response.map(|bytes| Body::new(Payload::Whole(bytes), ending))
     }
 
     /// Logs a request that was none for the proxy: one for our own paths, or a preflight.
-    pub fn log_own(&self, began: Instant, method: &Method, uri: &Uri, status: StatusCode, bytes: usize) {
+    pub fn log_own(&self, began: Instant, parts: &Parts, status: StatusCode, bytes: usize) {
         let Some(log) = &self.common.request_log else { return };
-        let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
         let duration = began.elapsed();
         log.write(&RequestLine {
-            id: fastrand::u64(..),
+            id: &trace::request_id(&parts.headers),
             end: if status.is_success() { End::Success.name() } else { "monitoring_failed" },
-            method: method.as_str(),
-            path: &hide_secrets(target),
+            method: parts.method.as_str(),
+            path: &hide_secrets(parts.uri.path_and_query().map_or("", PathAndQuery::as_str)),
             status: status.as_u16(),
             key: None,
             upstream: None,
@@ -63,7 +63,7 @@ pub(super) struct Ending {
     proxy: Rc<Proxy>,
     permit: Option<Permit>,
     began: Instant,
-    id: u64,
+    id: Box<str>,
     method: Method,
     path: Option<PathAndQuery>,
     status: u16,
@@ -81,6 +81,8 @@ pub(super) struct Ending {
     /// How long upstreams were waited for.
     upstreams_took: Duration,
     overhead: Option<Duration>,
+    /// The last attempt's status; none if it got no answer.
+    last_status: Option<u16>,
     operation: Option<Operation>,
     streaming: bool,
     /// The place of its model among those that are counted.
@@ -91,15 +93,15 @@ pub(super) struct Ending {
 
 impl Ending {
     /// A request begins. Until anything else is known, it ends because its client went away.
-    pub(super) fn begin(proxy: &Rc<Proxy>, method: Method, path: Option<PathAndQuery>) -> Self {
+    pub(super) fn begin(proxy: &Rc<Proxy>, parts: &Parts) -> Self {
         proxy.stripe().begin();
         Self {
             proxy: Rc::clone(proxy),
             permit: None,
             began: Instant::now(),
-            id: fastrand::u64(..),
-            method,
-            path,
+            id: trace::request_id(&parts.headers),
+            method: parts.method.clone(),
+            path: parts.uri.path_and_query().cloned(),
             status: CLIENT_GONE,
             end: End::ClientGone,
             attempts: 0,
@@ -112,6 +114,7 @@ impl Ending {
             tried_at: None,
             upstreams_took: Duration::ZERO,
             overhead: None,
+            last_status: None,
             operation: None,
             streaming: false,
             model: None,
@@ -162,6 +165,7 @@ impl Ending {
         refused: &Refused,
     ) {
         self.tried();
+        self.last_status = Some(refused.status().as_u16());
         let judgement = &refused.judgement;
         self.failed(
             request,
@@ -186,6 +190,7 @@ impl Ending {
         why: &NoAnswer,
     ) {
         self.tried();
+        self.last_status = None;
         self.failed(
             request,
             lease,
@@ -203,7 +208,7 @@ impl Ending {
         FailedAttempt {
             number: 0,
             at: SystemTime::now(),
-            request_id: self.id,
+            request_id: self.id.clone(),
             attempt: self.attempts,
             key_index: 0,
             key_preview: String::new(),
@@ -233,7 +238,7 @@ impl Ending {
     }
 
     /// Its answer's head goes out; `end` is how it ends if all goes well from here.
-    pub(super) fn answered<B>(&mut self, response: &Response<B>, end: End) {
+    pub(super) fn answered<B>(&mut self, response: &mut Response<B>, end: End) {
         self.status = response.status().as_u16();
         self.end = end;
         let now = Instant::now();
@@ -241,6 +246,20 @@ impl Ending {
         self.overhead = self.received_at.map(|at| (now - at).saturating_sub(self.upstreams_took));
         if self.model.is_some() && self.proxy.common.usage && tells_usage(response.headers()) {
             self.usage = Some(Box::default());
+        }
+        trace::name(&self.id, response.headers_mut());
+        if self.proxy.common.response_trace {
+            let upstreams = &self.proxy.common.group.upstreams;
+            let trace = Trace {
+                end,
+                status: self.status,
+                attempts: self.attempts,
+                upstream: self.upstream.and_then(|index| upstreams.all().get(index)),
+                received: if end == End::Success { Some(self.status) } else { self.last_status },
+                upstreams_took: self.upstreams_took,
+                overhead: self.overhead,
+            };
+            trace.tell(response.headers_mut());
         }
     }
 
@@ -312,7 +331,7 @@ impl Drop for Ending {
         let upstreams = &self.proxy.common.group.upstreams;
         let upstream = self.upstream.and_then(|index| upstreams.all().get(index));
         log.write(&RequestLine {
-            id: self.id,
+            id: &self.id,
             end: self.end.name(),
             method: self.method.as_str(),
             path: &self.path.as_ref().map_or(Cow::Borrowed(""), |path| hide_secrets(path.as_str())),

@@ -16,11 +16,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admin;
 mod attempts;
 mod cors_gzip;
 mod forwarding;
 mod front;
 mod heart;
+mod insight;
 mod keys_file;
 mod limits;
 mod logs;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use mock_provider::{Mock, Play};
+use mock_provider::Play;
 use serde_json::{Value, json};
 
 use crate::support::{A, Ask, B, GptLoad, chat_with, eventually, provider};
@@ -26,10 +26,6 @@ fn waiting(gpt_load: &GptLoad) -> u64 {
 
 fn asking(gpt_load: &GptLoad, fields: Value) -> Ask {
     gpt_load.post(CHAT).json(&chat_with(fields))
-}
-
-fn refused_with_429(mock: &Mock, keys: &[&str]) -> u64 {
-    keys.iter().map(|key| mock.key(key).statuses.get(&429).copied().unwrap_or(0)).sum()
 }
 
 #[test]
