@@ -17,9 +17,10 @@ impl Mask {
 
     /// What may go on once this piece has come.
     pub(super) fn pass(&mut self, piece: Bytes) -> Bytes {
-        let mut text = match self.held.is_empty() {
-            true => piece,
-            false => [std::mem::take(&mut self.held), piece].concat().into(),
+        let mut text = if self.held.is_empty() {
+            piece
+        } else {
+            [std::mem::take(&mut self.held), piece].concat().into()
         };
         let found: Vec<usize> = self.finder.find_iter(&text).collect();
         let key = self.finder.needle();
