@@ -62,15 +62,13 @@ impl Page {
     }
 
     pub(super) fn allows(self, method: &Method) -> Result<(), Refusal> {
-        if matches!(self, Self::Admin | Self::Nowhere) {
+        let (allowed, allow): (&[Method], _) = match self {
             // Each of their paths has its own.
-            return Ok(());
-        }
-        let posts = self == Self::ResetKeys;
-        if matches!(*method, Method::GET | Method::HEAD) || posts && method == Method::POST {
-            return Ok(());
-        }
-        Err(Refusal::method_not_allowed(if posts { "GET, HEAD, POST" } else { "GET, HEAD" }))
+            Self::Admin | Self::Nowhere => return Ok(()),
+            Self::ResetKeys => (&[Method::GET, Method::HEAD, Method::POST], "GET, HEAD, POST"),
+            _ => (&[Method::GET, Method::HEAD], "GET, HEAD"),
+        };
+        if allowed.contains(method) { Ok(()) } else { Err(Refusal::method_not_allowed(allow)) }
     }
 }
 

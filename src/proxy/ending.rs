@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::Proxy;
@@ -31,29 +31,22 @@ const CLIENT_GONE: u16 = 499;
 
 impl Proxy {
     /// Refuses a request for its head: it is counted and logged like those that are looked at further.
-    pub fn refuse<B>(self: &Rc<Self>, request: Request<B>, refusal: &Refusal) -> Response<Body> {
-        let mut ending = Ending::begin(self, &request.into_parts().0);
+    pub fn refuse(self: &Rc<Self>, parts: &Parts, refusal: &Refusal) -> Response<Body> {
+        let mut ending = Ending::begin(self, parts);
         let mut response = refusal.answer();
         ending.answered(&mut response, refusal.end);
         response.map(|bytes| Body::new(Payload::Whole(bytes), ending))
     }
 
     /// Logs a request that was none for the proxy: one for our own paths, or a preflight.
-    pub fn log_own(
-        &self,
-        began: Instant,
-        (method, uri, headers): (&Method, &Uri, &HeaderMap),
-        status: StatusCode,
-        bytes: usize,
-    ) {
+    pub fn log_own(&self, began: Instant, parts: &Parts, status: StatusCode, bytes: usize) {
         let Some(log) = &self.common.request_log else { return };
-        let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
         let duration = began.elapsed();
         log.write(&RequestLine {
-            id: &trace::request_id(headers),
+            id: &trace::request_id(&parts.headers),
             end: if status.is_success() { End::Success.name() } else { "monitoring_failed" },
-            method: method.as_str(),
-            path: &hide_secrets(target),
+            method: parts.method.as_str(),
+            path: &hide_secrets(parts.uri.path_and_query().map_or("", PathAndQuery::as_str)),
             status: status.as_u16(),
             key: None,
             upstream: None,

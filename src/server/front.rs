@@ -40,8 +40,7 @@ impl Front {
         if refusal.is_none()
             && let Some(preflight) = cors.and_then(|cors| cors.preflight(request.method(), request.headers()))
         {
-            let head = (request.method(), request.uri(), request.headers());
-            self.proxy.log_own(Instant::now(), head, preflight.status(), 0);
+            self.proxy.log_own(Instant::now(), &request.into_parts().0, preflight.status(), 0);
             return preflight.map(|()| Body::new(Content::Own(Bytes::new()), running));
         }
         let page = Page::at(request.uri().path());
@@ -49,7 +48,7 @@ impl Front {
         let method = if accepts_gzip { request.method().clone() } else { Method::GET };
         let origin = cors.and_then(|_| request.headers().get(ORIGIN).cloned());
         let mut response = match (refusal, page) {
-            (Some(refusal), _) => self.proxy.refuse(request, &refusal).map(Content::Proxied),
+            (Some(refusal), _) => self.proxy.refuse(&request.into_parts().0, &refusal).map(Content::Proxied),
             // Boxed: what is rare must not make the future large that every request moves.
             (None, Some(page)) => Box::pin(self.page(page, request)).await.map(Content::Own),
             (None, None) => self.proxied(request).await,
@@ -89,7 +88,7 @@ impl Front {
         }
         if response.status().as_u16() >= 400 {
             let (status, bytes) = (response.status(), response.body().len());
-            self.proxy.log_own(began, (&parts.method, &parts.uri, &parts.headers), status, bytes);
+            self.proxy.log_own(began, &parts, status, bytes);
         }
         response
     }

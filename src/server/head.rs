@@ -13,12 +13,13 @@ const HEADERS_MAX: usize = 100;
 /// A larger head too, in bytes.
 const HEAD_MAX: usize = 64 * 1024;
 
-/// Why a request is refused for its head alone, if it is.
-pub(super) fn refusal<B>(request: &Request<B>) -> Option<Refusal> {
+/// Why a request is refused for its head alone, if it is. Boxed: it is rare, and every request's future holds this.
+pub(super) fn refusal<B>(request: &Request<B>) -> Option<Box<Refusal>> {
     let http1 = request.version() <= Version::HTTP_11;
     too_large(request)
         .or_else(|| nowhere(request))
         .or_else(|| if http1 { ambiguous(request.version(), request.headers()) } else { None })
+        .map(Box::new)
 }
 
 /// hyper looks at the size only while a head is not whole: what one read completes may be larger.

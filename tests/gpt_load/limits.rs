@@ -25,6 +25,7 @@ fn a_head_that_is_too_large_is_refused() {
     };
     for path in ["/v1/models", "/health"] {
         assert_eq!(gpt_load.get(path).header("x-large", &large).send().status, 431, "{path}");
+        assert_eq!(gpt_load.get(path).http2().header("x-large", &large).send().status, 431, "{path}");
     }
     assert_eq!(many(gpt_load.get("/v1/models"), 101).send().status, 431);
     assert_eq!(many(gpt_load.get("/v1/models").http2(), 101).send().status, 431);
