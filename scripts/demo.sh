@@ -105,7 +105,7 @@ echo "$(number healthy stats.json) of $(number total stats.json) keys take turns
 if [[ -n ${DEMO_ONCE:-} ]]; then
   exit 0
 fi
-say "It stays up. Try, in another terminal:"
+say "It stays up. Watch it at $url/dashboard, and try, in another terminal:"
 cat <<HINTS
   curl $url/v1/chat/completions -H 'Content-Type: application/json' -d '{"model": "demo-model", "messages": []}'
   curl -N $url/v1/chat/completions -H 'Content-Type: application/json' -d '{"model": "demo-model", "messages": [], "stream": true, "max_tokens": 40}'

@@ -1,9 +1,11 @@
 //! The command line's definition. What the commands do is elsewhere; their settings are environment variables, the
 //! same for all of them.
 
+use std::io;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::validate;
 
@@ -38,7 +40,7 @@ Exit status:
 
 /// Spreads OpenAI-compatible requests over many API keys
 #[derive(Clone, Debug, Parser, PartialEq)]
-#[command(name = "gpt-load", version, after_help = AFTER_HELP)]
+#[command(name = "gpt-load", version = env!("GPT_LOAD_VERSION"), after_help = AFTER_HELP)]
 pub struct CommandLine {
     /// `None`: serve.
     #[command(subcommand)]
@@ -58,6 +60,34 @@ pub enum Command {
     /// Test every key of the keys file against the upstream
     #[command(after_help = AFTER_VALIDATE_KEYS)]
     ValidateKeys(validate::Options),
+    /// Print what completes this command line in a shell: `source <(gpt-load completions bash)`
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual's page: `gpt-load man | man -l -`
+    Man,
+}
+
+impl CommandLine {
+    /// Writes what completes the command line in a shell.
+    pub fn complete(shell: Shell, out: &mut impl io::Write) {
+        clap_complete::generate(shell, &mut Self::command(), "gpt-load", out);
+    }
+
+    /// Writes the manual's page: the program's, and one for each command that has options.
+    ///
+    /// # Errors
+    /// If nobody takes it.
+    pub fn manual(out: &mut impl io::Write) -> io::Result<()> {
+        let command = Self::command();
+        clap_mangen::Man::new(command.clone()).render(out)?;
+        for command in command.get_subcommands().filter(|command| command.get_arguments().next().is_some()) {
+            let name = format!("gpt-load-{}", command.get_name());
+            clap_mangen::Man::new(command.clone()).title(name).render(out)?;
+        }
+        Ok(())
+    }
 }
 
 const JUDGE_HELP: &str = "\
@@ -88,7 +118,6 @@ pub struct Judge {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
     use clap::error::ErrorKind;
 
     use super::*;
@@ -119,6 +148,21 @@ mod tests {
         ] {
             let read = CommandLine::try_parse_from(arguments).map(|line| line.command);
             assert_eq!(read.map_err(|error| (error.kind(), error.exit_code())), want, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn shells_and_the_manual_know_every_command() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let mut text = Vec::new();
+            CommandLine::complete(shell, &mut text);
+            assert!(String::from_utf8(text).unwrap().contains("validate-keys"), "{shell}");
+        }
+        let mut manual = Vec::new();
+        CommandLine::manual(&mut manual).unwrap();
+        let manual = String::from_utf8(manual).unwrap();
+        for word in ["healthcheck", "remove\\-invalid", "Exit status"] {
+            assert!(manual.contains(word), "{word}");
         }
     }
 

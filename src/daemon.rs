@@ -1,20 +1,23 @@
 //! `gpt-load` without a command: puts the house together, serves, drains (spec §12).
 
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{spawn_blocking, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
+use crate::banner::Banner;
 use crate::config::{Config, Format, Level, Log};
 use crate::group::{self, Group};
-use crate::keys::file::{self, KeyFileError};
+use crate::keys::file::{self, KeyFileError, KeyTable};
 use crate::keys::journal::{Journal, JournalError};
 use crate::keys::watch::Version;
 use crate::keys::{self, CooldownPolicy, Due, KeyPool, PoolPolicy, States, clock};
@@ -25,14 +28,16 @@ use crate::proxy::credentials::Tokens;
 use crate::proxy::revalidate::{Intervals, Revalidation};
 use crate::proxy::{BodyLimits, Common, Times};
 use crate::server::cors::Cors;
-use crate::server::tls::{Acceptor, TlsError};
-use crate::server::{self, BindError, Blueprint, ClientTimes, Listeners, Phase};
+use crate::server::tls::{Acceptor, TlsError, read_certificates};
+use crate::server::{
+    self, BindError, Blueprint, ClientTimes, Connections, Listeners, Phase, raise_descriptors,
+};
 use crate::telemetry::counters::Counters;
 use crate::telemetry::failures::Failures;
 use crate::telemetry::models::Models;
 use crate::telemetry::{LogError, LogOptions, Logging};
 use crate::upstream::Upstreams;
-use crate::upstream::connect::{self, Connector};
+use crate::upstream::connect::{self, Connector, Versions};
 
 /// How long the look at each upstream at start may take.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
@@ -63,6 +68,20 @@ pub enum StartError {
     System(#[from] std::io::Error),
 }
 
+/// What is wrong with the files of certificates, which a configuration only names: for `gpt-load check`.
+pub fn certificate_problems(config: &Config) -> impl Iterator<Item = TlsError> {
+    [front_tls(config).err(), trusted(config).err()].into_iter().flatten()
+}
+
+fn front_tls(config: &Config) -> Result<Option<Acceptor>, TlsError> {
+    config.listen.tls.as_ref().map(|tls| Acceptor::read(&tls.cert, &tls.key)).transpose()
+}
+
+fn trusted(config: &Config) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let read = config.upstream_ca.as_ref().map(|path| read_certificates("UPSTREAM_CA_FILE", path));
+    read.transpose().map(Option::unwrap_or_default)
+}
+
 /// Serves until a signal ends it.
 ///
 /// # Errors
@@ -70,10 +89,21 @@ pub enum StartError {
 pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartError> {
     let version = Version::of(&config.keys_file);
     let file = file::read(&config.keys_file)?;
-    let tls = config.listen.tls.as_ref().map(|tls| Acceptor::read(&tls.cert, &tls.key)).transpose()?;
-    let connector = Connector::new(connect::tls_config()?, Arc::new(config.outbound.clone()));
-    let listeners = Listeners::bind(&config.listen.host, config.listen.port, config.listen.workers.get())?;
+    let tls = front_tls(config)?;
+    let certificate_read = tls.as_ref().map(|tls| tls.files().map(Version::of));
+    let trusted = connect::tls_config(trusted(config)?)?;
+    let connector = Connector::new(trusted, Arc::new(config.outbound.clone()));
+    let workers = config.listen.workers.get();
+    let listeners = match Listeners::inherited(workers)? {
+        Some(listeners) => listeners,
+        None => Listeners::bind(&config.listen.host, config.listen.port, workers)?,
+    };
+    if config.log.format == Format::Text && std::io::stdout().is_terminal() {
+        // Whoever does not want to read it is no reason not to start.
+        let _ = writeln!(std::io::stdout(), "{}", Banner::new(config, &file, listeners.address()));
+    }
     let logging = Logging::start(&log_options(&config.log))?;
+    raise_descriptors();
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!(
             location = panic.location().map(tracing::field::display),
@@ -85,31 +115,11 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     }
     group::warn(&file);
     let keys = file.keys.len();
-    let policy = PoolPolicy {
-        cooldown: CooldownPolicy {
-            threshold: config.policy.blacklist_threshold,
-            first: config.policy.key_cooldown,
-            longest: config.policy.key_cooldown_max,
-        },
-        probe_interval: config.policy.key_revalidate_interval,
-    };
-    let start = usize::try_from(config.start_index).unwrap_or(usize::MAX);
-    let (pool, due) = KeyPool::new(file.keys, policy, start, config.state_file.is_some());
-    let upstreams = config.upstreams.iter().map(ToString::to_string).collect();
-    let journal =
-        config.state_file.as_deref().map(|path| Journal::open(path, upstreams, &pool)).transpose()?;
-    let group = Arc::new(Group {
-        keys: pool,
-        upstreams: Upstreams::new(config.upstreams.clone()),
-        max_retries: config.policy.max_retries,
-        max_key_wait: config.policy.max_key_wait,
-        keys_file: config.keys_file.clone(),
-        journal,
-    });
+    let (group, due) = group_of(config, file.keys)?;
     let (phase, heard) = watch::channel(Phase::default());
     let address = listeners.address();
     let draining = Arc::new(AtomicBool::new(false));
-    let blueprint = blueprint(config, Arc::clone(&group), connector, tls, heard, &draining, &logging);
+    let blueprint = blueprint(config, Arc::clone(&group), connector, tls.clone(), heard, &draining, &logging);
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let signals = runtime.block_on(async { Signals::take() })?;
     let workers = server::start(listeners, &blueprint)?;
@@ -125,6 +135,7 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     if config.auth.tokens.is_empty() && !address.ip().is_loopback() {
         tracing::warn!(address = %address, "anyone who can reach this address can use your keys: set AUTH_KEY");
     }
+    let tls = tls.zip(certificate_read);
     let revalidation = Revalidation::new(
         Arc::clone(&group),
         &blueprint.connector,
@@ -135,7 +146,7 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     let alert = config.insight.alert_webhook.clone();
     let alert = alert.map(|webhook| Alert::new(webhook, blueprint.connector.clone()));
     let Blueprint { connector, monitor, .. } = blueprint;
-    let background = Background { group, connector, monitor, logging, phase, draining, revalidation };
+    let background = Background { group, connector, monitor, tls, logging, phase, draining, revalidation };
     Ok(runtime.block_on(background.run(
         due,
         version,
@@ -144,6 +155,34 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
         workers,
         config.timeouts.graceful_shutdown,
     )))
+}
+
+fn group_of(
+    config: &Config,
+    keys: KeyTable,
+) -> Result<(Arc<Group>, mpsc::UnboundedReceiver<Due>), JournalError> {
+    let policy = PoolPolicy {
+        cooldown: CooldownPolicy {
+            threshold: config.policy.blacklist_threshold,
+            first: config.policy.key_cooldown,
+            longest: config.policy.key_cooldown_max,
+        },
+        probe_interval: config.policy.key_revalidate_interval,
+    };
+    let start = usize::try_from(config.start_index).unwrap_or(usize::MAX);
+    let (pool, due) = KeyPool::new(keys, policy, start, config.state_file.is_some());
+    let upstreams = config.upstreams.iter().map(ToString::to_string).collect();
+    let journal =
+        config.state_file.as_deref().map(|path| Journal::open(path, upstreams, &pool)).transpose()?;
+    let group = Group {
+        keys: pool,
+        upstreams: Upstreams::new(config.upstreams.clone()),
+        max_retries: config.policy.max_retries,
+        max_key_wait: config.policy.max_key_wait,
+        keys_file: config.keys_file.clone(),
+        journal,
+    };
+    Ok((Arc::new(group), due))
 }
 
 fn blueprint(
@@ -183,6 +222,7 @@ fn blueprint(
         failures,
         models,
         usage: config.insight.usage,
+        response_trace: config.insight.response_trace,
         body_limits: BodyLimits {
             replay: config.limits.max_replay_body,
             total: config.limits.max_request_body,
@@ -211,6 +251,8 @@ fn blueprint(
             idle: config.timeouts.server_idle,
         },
         tls,
+        connections: Arc::new(Connections::new(config.limits.max_connections as usize)),
+        trust_forwarded: config.trust_forwarded,
         phase,
     }
 }
@@ -222,7 +264,13 @@ fn log_options(log: &Log) -> LogOptions {
         Level::Warn => tracing::Level::WARN,
         Level::Error => tracing::Level::ERROR,
     };
-    LogOptions { level, json: log.format == Format::Json, file: log.file.clone() }
+    LogOptions {
+        level,
+        json: log.format == Format::Json,
+        file: log.file.clone(),
+        max_files: log.max_files,
+        slow: log.slow,
+    }
 }
 
 /// The signals that steer the process.
@@ -255,6 +303,8 @@ struct Background {
     group: Arc<Group>,
     connector: Connector,
     monitor: Monitor,
+    /// TLS in front, with the versions of its files that were read at start.
+    tls: Option<(Acceptor, [Option<Version>; 2])>,
     logging: Logging,
     phase: watch::Sender<Phase>,
     draining: Arc<AtomicBool>,
@@ -288,6 +338,7 @@ impl Background {
                 group::keep_journal(Arc::clone(&this.group)),
                 this.revalidation.run(),
                 this.sample(alert),
+                this.watch_certificate(),
             );
         };
         let mut housekeeping = std::pin::pin!(housekeeping);
@@ -296,6 +347,7 @@ impl Background {
                 () = &mut housekeeping => {}
                 _ = signals.hangup.recv() => {
                     self.logging.reopen();
+                    self.reload_certificate().await;
                     reload().await;
                 }
                 _ = signals.terminate.recv() => break,
@@ -340,9 +392,24 @@ impl Background {
             let now = self.monitor.snapshot();
             if let Some(alert) = &mut alert {
                 let keys = now.keys;
-                Box::pin(alert.look(&self.monitor.series.forecast(now.clone()), keys)).await;
+                alert.look(&self.monitor.series.forecast(now.clone()), keys);
             }
             self.monitor.series.push(now);
+        }
+    }
+
+    /// Never returns.
+    async fn watch_certificate(&self) {
+        let Some((tls, [cert_read, key_read])) = &self.tls else { return std::future::pending().await };
+        let [cert, key] = tls.files();
+        let reload = async || self.reload_certificate().await;
+        tokio::join!(keys::watch::run(cert, *cert_read, &reload), keys::watch::run(key, *key_read, &reload));
+    }
+
+    async fn reload_certificate(&self) {
+        if let Some((tls, _)) = &self.tls {
+            let tls = tls.clone();
+            drop(spawn_blocking(move || tls.reload()).await);
         }
     }
 
@@ -356,7 +423,7 @@ impl Background {
         for upstream in self.group.upstreams.all() {
             let (url, mut connector) = (upstream.url.clone(), self.connector.clone());
             spawn_local(async move {
-                let problem = match timeout(FIRST_LOOK, connector.connect(&url)).await {
+                let problem = match timeout(FIRST_LOOK, connector.connect(&url, Versions::Any)).await {
                     Ok(Ok(_)) => return,
                     Ok(Err(error)) => connect::chain(&error),
                     Err(_elapsed) => format!("no connection within {} s", FIRST_LOOK.as_secs()),

@@ -13,6 +13,7 @@
 //! [`group`]; `config` is read by `main` and handed down as plain values; `verdict` knows neither keys nor
 //! sockets; `keys` knows no HTTP.
 
+pub mod banner;
 pub mod cli;
 pub mod config;
 pub mod daemon;

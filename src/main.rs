@@ -26,6 +26,17 @@ fn main() -> ExitCode {
             Err(error) => unusable(error),
         },
         Some(Command::ValidateKeys(options)) => validate_keys(&options),
+        // A reader that has seen enough is no error.
+        Some(Command::Completions { shell }) => {
+            let mut text = Vec::new();
+            CommandLine::complete(shell, &mut text);
+            let _ = io::stdout().write_all(&text);
+            ExitCode::SUCCESS
+        }
+        Some(Command::Man) => {
+            let _ = CommandLine::manual(&mut io::stdout());
+            ExitCode::SUCCESS
+        }
     }
 }
 
@@ -36,14 +47,19 @@ fn serve() -> ExitCode {
             for warning in &errors.warnings {
                 let _ = writeln!(io::stderr(), "warning: {warning}");
             }
-            return unusable(errors);
+            // The keys file too: a wrong value must not hide what is wrong with it.
+            return unusable(config::report(Err(errors)).problems.join("\n"));
         }
     };
     daemon::serve(&config, &warnings).unwrap_or_else(unusable)
 }
 
 fn check() -> ExitCode {
-    let report = config::report(load());
+    let loaded = load();
+    let certificates: Vec<_> =
+        loaded.iter().flat_map(|it| daemon::certificate_problems(&it.config)).collect();
+    let mut report = config::report(loaded);
+    report.problems.extend(certificates.iter().map(ToString::to_string));
     // A reader that has seen enough is no error.
     let _ = write!(io::stdout(), "{report}");
     if report.is_good() { ExitCode::SUCCESS } else { ExitCode::from(UNUSABLE) }

@@ -96,6 +96,8 @@ fn every_variable_is_taken_from_the_environment() {
         ("KEY_REVALIDATE_INTERVAL", "0"),
         ("MAX_KEY_WAIT", "0"),
         ("MAX_CONCURRENT_REQUESTS", "7"),
+        ("MAX_CONNECTIONS", "8"),
+        ("TRUST_FORWARDED", "on"),
         ("MAX_REPLAY_BODY", "1"),
         ("MAX_REQUEST_BODY", "2K"),
         ("IDLE_CONN_TIMEOUT", "1"),
@@ -120,7 +122,8 @@ fn every_variable_is_taken_from_the_environment() {
     assert_eq!(config.policy.key_revalidate_interval, None);
     assert_eq!(config.policy.max_key_wait, Duration::ZERO);
     assert_eq!((config.limits.max_replay_body, config.limits.max_request_body), (1, 2048));
-    assert_eq!(config.limits.max_concurrent_requests, 7);
+    assert_eq!((config.limits.max_concurrent_requests, config.limits.max_connections), (7, 8));
+    assert!(config.trust_forwarded);
     assert_eq!(config.timeouts.idle_conn, Duration::from_secs(1));
     assert!(!config.gzip && config.cors.is_none() && !config.log.request);
     assert_eq!((config.log.level, config.log.format), (Level::Error, Format::Json));

@@ -36,11 +36,15 @@ use variables::{
     ADMIN_KEY, ALERT_WEBHOOK, ALL_PROXY, ALLOW_CREDENTIALS, ALLOWED_HEADERS, ALLOWED_METHODS,
     ALLOWED_ORIGINS, AUTH_KEY, BLACKLIST_THRESHOLD, ENABLE_CORS, ENABLE_GZIP, HOST, HTTP_PROXY, HTTPS_PROXY,
     IDLE_CONN_TIMEOUT, KEY_COOLDOWN, KEY_COOLDOWN_MAX, KEY_REVALIDATE_INTERVAL, KEYS_FILE, LOG_ENABLE_FILE,
-    LOG_ENABLE_REQUEST, LOG_FILE_PATH, LOG_FORMAT, LOG_LEVEL, MAX_CONCURRENT_REQUESTS, MAX_KEY_WAIT,
-    MAX_REPLAY_BODY, MAX_REQUEST_BODY, MAX_RETRIES, NO_PROXY, OPENAI_BASE_URL, PORT, REQUEST_TIMEOUT,
-    RESPONSE_TIMEOUT, SERVER_GRACEFUL_SHUTDOWN_TIMEOUT, SERVER_IDLE_TIMEOUT, SERVER_READ_TIMEOUT,
-    SERVER_WRITE_TIMEOUT, START_INDEX, STATE_FILE, TLS_CERT_FILE, TLS_KEY_FILE, USAGE, WORKERS,
+    LOG_ENABLE_REQUEST, LOG_FILE_MAX_FILES, LOG_FILE_PATH, LOG_FORMAT, LOG_LEVEL, LOG_SLOW_REQUEST,
+    MAX_CONCURRENT_REQUESTS, MAX_CONNECTIONS, MAX_KEY_WAIT, MAX_REPLAY_BODY, MAX_REQUEST_BODY, MAX_RETRIES,
+    NO_PROXY, OPENAI_BASE_URL, PORT, REQUEST_TIMEOUT, RESPONSE_TIMEOUT, RESPONSE_TRACE,
+    SERVER_GRACEFUL_SHUTDOWN_TIMEOUT, SERVER_IDLE_TIMEOUT, SERVER_READ_TIMEOUT, SERVER_WRITE_TIMEOUT,
+    START_INDEX, STATE_FILE, TLS_CERT_FILE, TLS_KEY_FILE, TRUST_FORWARDED, UPSTREAM_CA_FILE, USAGE, WORKERS,
 };
+
+/// Descriptors for logs, files, timers, signals and listeners.
+const OWN_DESCRIPTORS: usize = 64;
 
 /// Everything that can be set, as the rooms of the house take it.
 #[derive(Clone, Debug)]
@@ -53,10 +57,14 @@ pub struct Config {
     pub keys_file: PathBuf,
     /// The key to begin with, from 0; the pool wraps it around.
     pub start_index: u64,
+    /// Whether what proxies before us say of the client goes on.
+    pub trust_forwarded: bool,
     /// Where the blacklist survives a restart.
     pub state_file: Option<PathBuf>,
     /// Where requests go: at least one.
     pub upstreams: Vec<BaseUrl>,
+    /// Whom to trust there beside the system's authorities: a PEM file that could be opened.
+    pub upstream_ca: Option<PathBuf>,
     /// Through which proxies they go there.
     pub outbound: Outbound,
     /// How keys and attempts are dealt with.
@@ -80,6 +88,8 @@ pub struct Config {
 pub struct Insight {
     /// Whether tokens are counted.
     pub usage: bool,
+    /// Whether answers tell whose time they took.
+    pub response_trace: bool,
     /// Who is told before the pool is empty.
     pub alert_webhook: Option<Webhook>,
 }
@@ -137,6 +147,8 @@ pub struct Policy {
 pub struct Limits {
     /// Proxied requests at a time.
     pub max_concurrent_requests: u32,
+    /// Clients' connections at a time.
+    pub max_connections: u32,
     /// Bytes of a body that is kept for retries.
     pub max_replay_body: u64,
     /// Bytes of a body at all.
@@ -186,6 +198,10 @@ pub struct Log {
     pub request: bool,
     /// A file to log into besides stdout.
     pub file: Option<PathBuf>,
+    /// How many of earlier days are kept; `None`: all.
+    pub max_files: Option<u32>,
+    /// From when on a request is slow; `None`: never.
+    pub slow: Option<Duration>,
 }
 
 /// The weight of what is logged, lightest first.
@@ -264,6 +280,8 @@ impl Config {
         let auth = Auth::read(reader);
         let keys_file = reader.read(&KEYS_FILE, values::path);
         let start_index = reader.read(&START_INDEX, values::whole(0..=u64::MAX));
+        let trust_forwarded = reader.read(&TRUST_FORWARDED, values::flag);
+        let upstream_ca = reader.read_optional(&UPSTREAM_CA_FILE, values::readable_file);
         let state_file = reader.read_optional(&STATE_FILE, values::path);
         let upstreams = reader.read(&OPENAI_BASE_URL, values::base_urls);
         if let Some(upstreams) = &upstreams {
@@ -283,6 +301,8 @@ impl Config {
             auth: auth?,
             keys_file: keys_file?,
             start_index: start_index?,
+            trust_forwarded: trust_forwarded?,
+            upstream_ca: upstream_ca?,
             state_file: state_file?,
             upstreams: upstreams?,
             outbound: outbound?,
@@ -403,14 +423,29 @@ impl Policy {
 impl Limits {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let max_concurrent_requests = reader.read(&MAX_CONCURRENT_REQUESTS, values::whole(1..=1_000_000));
+        let max_connections = reader.read_optional(&MAX_CONNECTIONS, values::whole(1..=1_000_000));
         let max_replay_body = reader.read(&MAX_REPLAY_BODY, values::size);
         let max_request_body = reader.read(&MAX_REQUEST_BODY, values::size);
+        let max_concurrent_requests = max_concurrent_requests?;
+        let max_connections = max_connections?.unwrap_or_else(|| {
+            let limit = connections_within(crate::server::descriptors(), max_concurrent_requests);
+            reader.show(&MAX_CONNECTIONS, limit.to_string());
+            limit
+        });
         Some(Self {
-            max_concurrent_requests: max_concurrent_requests?,
+            max_concurrent_requests,
+            max_connections,
             max_replay_body: max_replay_body?,
             max_request_body: max_request_body?,
         })
     }
+}
+
+/// How many connections leave descriptors enough for the upstreams' side of what runs, and for the process's own files.
+fn connections_within(descriptors: usize, max_concurrent_requests: u32) -> u32 {
+    let of_upstreams = usize::try_from(max_concurrent_requests).unwrap_or(usize::MAX).min(descriptors / 2);
+    let rest = descriptors.saturating_sub(of_upstreams).saturating_sub(OWN_DESCRIPTORS);
+    u32::try_from(rest).unwrap_or(u32::MAX).clamp(1, 1_000_000)
 }
 
 impl Timeouts {
@@ -458,8 +493,9 @@ impl Cors {
 impl Insight {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let usage = reader.read(&USAGE, values::flag);
+        let response_trace = reader.read(&RESPONSE_TRACE, values::flag);
         let alert_webhook = reader.read_optional(&ALERT_WEBHOOK, values::webhook);
-        Some(Self { usage: usage?, alert_webhook: alert_webhook? })
+        Some(Self { usage: usage?, response_trace: response_trace?, alert_webhook: alert_webhook? })
     }
 }
 
@@ -473,7 +509,16 @@ impl Log {
         let request = reader.read(&LOG_ENABLE_REQUEST, values::flag);
         let enable_file = reader.read(&LOG_ENABLE_FILE, values::flag);
         let path = reader.read(&LOG_FILE_PATH, values::path);
+        let max_files = reader.read(&LOG_FILE_MAX_FILES, values::whole(0..=100_000));
+        let slow = reader.read(&LOG_SLOW_REQUEST, values::seconds_or_zero);
         let file = enable_file?.then_some(path?);
-        Some(Self { level: level?, format: format?, request: request?, file })
+        Some(Self {
+            level: level?,
+            format: format?,
+            request: request?,
+            file,
+            max_files: Some(max_files?).filter(|files| *files > 0),
+            slow: Some(slow?).filter(|slow| !slow.is_zero()),
+        })
     }
 }

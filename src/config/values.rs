@@ -18,6 +18,7 @@ use crate::upstream::outbound::OutboundProxy;
 
 /// What is accepted, as the end of the sentence "… is not".
 pub(super) mod accepted {
+    pub(crate) const FILES: &str = "a whole number from 0 to 100000";
     pub(crate) const WEBHOOK: &str = "a URL that begins with https:// or http://";
     pub(crate) const BASE_URLS: &str = "a base URL, or several separated by commas";
     pub(crate) const CONCURRENCY: &str = "a whole number from 1 to 1000000";

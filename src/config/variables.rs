@@ -116,6 +116,9 @@ variables! {
     }
 
     Access {
+        TRUST_FORWARDED = "false" Open accepted::FLAG,
+            "Pass `X-Forwarded-*` and `Forwarded` on to upstreams, with the client's address appended; else they stay here.",
+            "将 `X-Forwarded-*` 和 `Forwarded` 转发给上游并追加客户端地址；否则不转发。";
         AUTH_KEY = "" Secret accepted::TOKENS,
             "Tokens that clients must send, separated by commas; empty: everyone who can connect may use the keys.",
             "客户端必须携带的令牌，以逗号分隔；留空则任何能连接的人都可以使用密钥。";
@@ -155,6 +158,9 @@ variables! {
         OPENAI_BASE_URL = "https://api.openai.com" Secret accepted::BASE_URLS,
             "Base URLs of the upstreams, separated by commas: used in turn, and every key meets every one of them.",
             "上游的基础 URL，以逗号分隔：轮流使用，每个密钥都会用于其中每一个。";
+        UPSTREAM_CA_FILE = "" Open accepted::READABLE_FILE,
+            "Certificates (PEM) of authorities to trust at upstreams, beside the system's.",
+            "除系统根证书外，连接上游时额外信任的 CA 证书（PEM）。";
         MAX_RETRIES = "3" Open accepted::RETRIES,
             "Further attempts after a failed one, each with another key; `0`: none.",
             "失败后的重试次数，每次换用另一个密钥；`0` 表示不重试。";
@@ -179,6 +185,9 @@ variables! {
         MAX_CONCURRENT_REQUESTS = "100" Open accepted::CONCURRENCY,
             "Proxied requests at a time; the next one is answered 429.",
             "同时处理的代理请求数；超出者返回 429。";
+        MAX_CONNECTIONS = "" Open accepted::CONCURRENCY,
+            "Clients' connections at a time; further ones are answered 503 or closed; empty: as the limit of open files allows.",
+            "同时保持的客户端连接数；超出者返回 503 或被关闭；留空则取决于打开文件数上限。";
         MAX_REPLAY_BODY = "16MiB" Open accepted::SIZE,
             "Largest request body that is kept for retries; a larger one streams through and is not retried.",
             "为重试而保留的请求体上限；更大的请求体直接流式转发，不重试。";
@@ -236,6 +245,9 @@ variables! {
         USAGE = "true" Open accepted::FLAG,
             "Read how many tokens answers say they cost, as they pass.",
             "在响应经过时读取其中声明的 token 用量。";
+        RESPONSE_TRACE = "false" Open accepted::FLAG,
+            "Tell in each answer whose time it took and whose fault it was: `Server-Timing` and `Proxy-Status` (RFC 9209).",
+            "在每个响应中说明时间花在哪里、错误归谁：`Server-Timing` 与 `Proxy-Status`（RFC 9209）。";
         ALERT_WEBHOOK = "" Secret accepted::WEBHOOK,
             "URL that is told, by a POST with JSON, before the pool runs out of keys, and when it is well again.",
             "密钥池即将耗尽以及恢复正常时，以 JSON POST 通知的 URL。";
@@ -251,11 +263,17 @@ variables! {
         LOG_ENABLE_REQUEST = "true" Open accepted::FLAG,
             "Log a line for each request.",
             "为每个请求记录一行日志。";
+        LOG_SLOW_REQUEST = "0" Open accepted::SECONDS_OR_NEVER,
+            "Seconds until an answer begins from which its request is logged as slow, as a warning; `0`: never.",
+            "响应开始前等待达到此秒数的请求，记录为慢请求（警告）；`0` 表示从不。";
         LOG_ENABLE_FILE = "false" Open accepted::FLAG,
             "Log into a file too, a new one each day.",
             "同时写入日志文件，每天一个新文件。";
         LOG_FILE_PATH = "logs/app.log" Open accepted::PATH,
             "That file.",
             "日志文件路径。";
+        LOG_FILE_MAX_FILES = "30" Open accepted::FILES,
+            "Files of earlier days that are kept; the oldest beyond them are removed. `0`: all are kept.",
+            "保留的往日日志文件数；超出时删除最旧的。`0` 表示全部保留。";
     }
 }

@@ -200,7 +200,9 @@ impl KeyPool {
             Wanted::All | Wanted::In(_) | Wanted::Out => HashSet::new(),
         };
         let text = query.text.map(str::to_lowercase);
-        let number = text.as_deref().and_then(|text| text.parse::<u32>().ok());
+        let number = text
+            .as_deref()
+            .and_then(|text| text.parse::<u32>().ok().filter(|number| number.to_string() == text));
         let mut found: Vec<(u64, u32)> = Vec::new();
         for index in (0_u32..).take(base.rotation.len()) {
             let standing = base.rotation.standing(index);

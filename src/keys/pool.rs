@@ -339,6 +339,12 @@ impl KeyPool {
             let oldest = stories.iter().filter(|(index, _)| untried(index));
             oldest.min_by_key(|(_, story)| story.tried).map(|(index, _)| *index)
         })?;
+        // The request that set it aside a moment ago was this second's try. (Less than a second: its answer took a while.)
+        let story =
+            model.as_ref().and_then(|roster| roster.story(index)).or_else(|| generation.base.story(index));
+        if story.is_some_and(|story| story.tried.0 + 900 > now.0) {
+            return None;
+        }
         Some(self.probe(generation, model, index))
     }
 

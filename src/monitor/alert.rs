@@ -1,6 +1,7 @@
 //! `ALERT_WEBHOOK`: somebody is told before the pool is empty, and when it is well again.
 
 use std::fmt;
+use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Uri, Version};
 use http_body_util::Full;
 use serde_json::{Value, json};
+use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
 use super::rfc3339;
@@ -82,22 +84,28 @@ impl State {
 
 /// Watches the pool's forecast, and calls when it turns.
 pub struct Alert {
+    hook: Rc<Hook>,
+    state: State,
+}
+
+/// Whom to call.
+struct Hook {
     /// Only its address is used: it is no upstream of anybody's.
-    hook: Upstreams,
+    origin: Upstreams,
     target: PathAndQuery,
     connector: Connector,
-    state: State,
 }
 
 impl Alert {
     /// All is well so far.
     pub fn new(webhook: Webhook, connector: Connector) -> Self {
         let Webhook { origin, target } = webhook;
-        Self { hook: Upstreams::new(vec![origin]), target, connector, state: State::Well }
+        let hook = Hook { origin: Upstreams::new(vec![origin]), target, connector };
+        Self { hook: Rc::new(hook), state: State::Well }
     }
 
-    /// Looks at the forecast, and calls if it has turned.
-    pub async fn look(&mut self, forecast: &Forecast, keys: Counts) {
+    /// Looks at the forecast, and calls if it has turned: in a task of the local runtime, so that nobody waits for it.
+    pub fn look(&mut self, forecast: &Forecast, keys: Counts) {
         let state = self.state.next(forecast, keys.available);
         if state == self.state {
             return;
@@ -109,6 +117,13 @@ impl Alert {
             available = keys.available,
             "the pool has turned: calling ALERT_WEBHOOK"
         );
+        let hook = Rc::clone(&self.hook);
+        spawn_local(async move { hook.tell(body).await });
+    }
+}
+
+impl Hook {
+    async fn tell(&self, body: String) {
         let mut problem = String::new();
         for attempt in 0..TRIES {
             if attempt > 0 {
@@ -124,7 +139,7 @@ impl Alert {
     }
 
     async fn call(&self, body: String) -> Result<(), String> {
-        let hook = self.hook.all().first().ok_or("there is no webhook")?;
+        let hook = self.origin.all().first().ok_or("there is no webhook")?;
         let client: Client<Full<Bytes>> = Client::new(self.connector.clone(), 1, PATIENCE);
         let mut connection = client.fresh_connection(hook, PATIENCE).await.map_err(|error| chain(&error))?;
         let mut request = Request::new(Full::new(Bytes::from(body)));

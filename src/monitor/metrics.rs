@@ -295,7 +295,8 @@ impl Everything {
 
     fn process(&self, out: &mut Out<'_>) -> Written {
         let process = Process::look();
-        let version = [([("version", env!("CARGO_PKG_VERSION"))], 1.0)];
+        let version =
+            [([("version", env!("CARGO_PKG_VERSION")), ("revision", env!("GPT_LOAD_COMMIT"))], 1.0)];
         out.gauges("gpt_load_build_info", "Which build this is.", version)?;
         let lost = self.0.lost_log_lines.lines() as u64;
         out.counter("gpt_load_lost_log_lines", "Log lines that found the queue full.", lost)?;

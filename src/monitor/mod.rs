@@ -1,7 +1,10 @@
 //! The paths that tell the daemon's state (spec §10): ours alone, they never fall through to the proxy.
 
+mod admin;
 pub mod alert;
+mod dashboard;
 mod metrics;
+mod page;
 mod process;
 pub mod series;
 
@@ -12,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
@@ -32,6 +35,8 @@ use crate::telemetry::failures::Failures;
 use crate::telemetry::histogram::{Distribution, FIRST_TOKEN, Histogram};
 use crate::telemetry::models::Models;
 use crate::upstream::Upstream;
+
+pub use self::page::Page;
 
 /// What the monitoring paths look at.
 #[derive(Clone)]
@@ -62,58 +67,6 @@ pub struct Monitor {
     pub workers: usize,
 }
 
-/// One of our own paths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Page {
-    /// `/health`
-    Health,
-    /// `/livez`
-    Livez,
-    /// `/readyz`
-    Readyz,
-    /// `/stats`
-    Stats,
-    /// `/blacklist`
-    Blacklist,
-    /// `/reset-keys`
-    ResetKeys,
-    /// `/metrics`
-    Metrics,
-    /// `/dashboard`: ours, and to come.
-    Unbuilt,
-}
-
-impl Page {
-    /// The page at a path, if the path is ours.
-    pub fn at(path: &str) -> Option<Self> {
-        Some(match path {
-            "/health" => Self::Health,
-            "/livez" => Self::Livez,
-            "/readyz" => Self::Readyz,
-            "/stats" => Self::Stats,
-            "/blacklist" => Self::Blacklist,
-            "/reset-keys" => Self::ResetKeys,
-            "/metrics" => Self::Metrics,
-            "/dashboard" => Self::Unbuilt,
-            _ => return None,
-        })
-    }
-
-    /// Open to everybody, since whoever restarts containers has no token.
-    fn is_open(self) -> bool {
-        matches!(self, Self::Health | Self::Livez | Self::Readyz)
-    }
-
-    fn allows(self, method: &Method) -> Result<(), Refusal> {
-        let (allowed, allow) = match self {
-            // HEAD would have to reset as well, and nobody expects that of it.
-            Self::ResetKeys => ([Method::GET, Method::POST], "GET, POST"),
-            _ => ([Method::GET, Method::HEAD], "GET, HEAD"),
-        };
-        if allowed.contains(method) { Ok(()) } else { Err(Refusal::method_not_allowed(allow)) }
-    }
-}
-
 impl Monitor {
     /// Whether a page of another origin may read this one. Where a token is asked for, the token protects; without one,
     /// any page in the operator's browser could read the keys' state.
@@ -139,10 +92,9 @@ impl Monitor {
             Page::Blacklist => self.blacklist().await?,
             Page::Metrics => self.metrics(),
             Page::ResetKeys => self.reset_keys(&parts.headers).await?,
-            Page::Unbuilt => {
-                let message = "This version does not have this page yet.";
-                return Err(Refusal::new(StatusCode::NOT_FOUND, "not_found", End::BadRequest, message));
-            }
+            Page::Dashboard(asset) => asset.answer(),
+            Page::Admin => self.admin(parts).await?,
+            Page::Nowhere => return Err(admin::not_found()),
         })
     }
 
@@ -182,31 +134,6 @@ impl Monitor {
             .collect();
         let failed: u64 = failures.values().filter_map(Value::as_u64).sum();
         let succeeded = self.counters.ended(End::Success);
-        let upstreams: Vec<Value> = self
-            .group
-            .upstreams
-            .all()
-            .iter()
-            .map(|upstream| {
-                let report = self.group.upstreams.report(upstream);
-                json!({
-                    "url": upstream.url.to_string(),
-                    "healthy": report.ejected_for.is_none(),
-                    "attempts": report.attempts,
-                    "faults": report.faults,
-                    "consecutive_faults": report.consecutive_faults,
-                    "ejected_until": report.ejected_for.map(|wait| rfc3339(SystemTime::now() + wait)),
-                })
-            })
-            .collect();
-        let storms: Vec<Value> = keys
-            .storms()
-            .into_iter()
-            .filter_map(|(upstream, since, suspects)| {
-                let url = self.group.upstreams.all().get(upstream)?.url.to_string();
-                Some(json!({ "upstream": url, "since": rfc3339(since), "suspects": suspects }))
-            })
-            .collect();
         json!({
             "keys": {
                 "total": total,
@@ -214,7 +141,7 @@ impl Monitor {
                 "blacklisted": total.saturating_sub(healthy),
                 "current_index": keys.current_index(),
                 "waiting": keys.waiting(),
-                "storms": storms,
+                "storms": self.storms(),
                 "earliest_return_s": keys.earliest_return(None).map(|wait| wait.as_secs_f64()),
             },
             "requests": {
@@ -234,7 +161,7 @@ impl Monitor {
                 "inconclusive": self.checks.count(Found::Inconclusive),
                 "last_run": self.checks.last_run().map(rfc3339),
             },
-            "upstreams": upstreams,
+            "upstreams": self.upstreams(),
             "usage": self.usage(),
             "memory": Process::look().memory(),
             "system": {
@@ -248,6 +175,32 @@ impl Monitor {
             },
             "timestamp": now(),
         })
+    }
+
+    fn upstreams(&self) -> Value {
+        let all = &self.group.upstreams;
+        let each = all.all().iter().map(|upstream| {
+            let report = all.report(upstream);
+            json!({
+                "url": upstream.url.to_string(),
+                "healthy": report.ejected_for.is_none(),
+                "attempts": report.attempts,
+                "faults": report.faults,
+                "ejections": report.ejections,
+                "consecutive_faults": report.consecutive_faults,
+                "ejected_until": report.ejected_for.map(|wait| rfc3339(SystemTime::now() + wait)),
+            })
+        });
+        Value::Array(each.collect())
+    }
+
+    /// Upstreams that refuse most of the pool's keys.
+    fn storms(&self) -> Value {
+        let each = self.group.keys.storms().into_iter().filter_map(|(upstream, since, suspects)| {
+            let url = self.group.upstreams.all().get(upstream)?.url.to_string();
+            Some(json!({ "upstream": url, "since": rfc3339(since), "suspects": suspects }))
+        });
+        Value::Array(each.collect())
     }
 
     /// Tokens by model.

@@ -87,6 +87,16 @@ impl Series {
         points.iter().cloned().chain([now]).collect()
     }
 
+    /// How long requests and first tokens took in the last hour, or since the process began.
+    pub fn quantiles(&self, now: &Snapshot) -> Value {
+        let points = self.points.lock().unwrap_or_else(PoisonError::into_inner);
+        let (durations, first_tokens) = match points.front() {
+            Some(then) => (now.durations.since(&then.durations), now.first_tokens.since(&then.first_tokens)),
+            None => (now.durations.clone(), now.first_tokens.clone()),
+        };
+        json!({ "duration_s": quantiles(&durations), "first_token_s": quantiles(&first_tokens) })
+    }
+
     /// Where the pool is going, seen from now.
     pub fn forecast(&self, now: Snapshot) -> Forecast {
         forecast(&self.with(now))
@@ -138,6 +148,10 @@ fn point(then: &Snapshot, now: &Snapshot) -> Value {
     })
 }
 
+fn quantiles(of: &Distribution) -> Value {
+    json!({ "p50": of.quantile(0.5), "p95": of.quantile(0.95), "p99": of.quantile(0.99) })
+}
+
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
 fn forecast(all: &[Snapshot]) -> Forecast {
     let Some(now) = all.last() else {
@@ -145,13 +159,20 @@ fn forecast(all: &[Snapshot]) -> Forecast {
     };
     let total = |point: &Snapshot| point.keys.available + point.keys.cooldown + point.keys.blacklisted;
     // A reload changes what there is: what was before says nothing of where it is going.
-    let since_reload = all.iter().rev().take_while(|point| total(point) == total(now)).last().unwrap_or(now);
-    let time = now.at.duration_since(since_reload.at).unwrap_or_default();
-    let shrunk = since_reload.keys.available.saturating_sub(now.keys.available);
+    let alike: Vec<&Snapshot> = all.iter().rev().take_while(|point| total(point) == total(now)).collect();
+    let rate_since = |then: &Snapshot| {
+        let time = now.at.duration_since(then.at).unwrap_or_default();
+        let shrunk = then.keys.available.saturating_sub(now.keys.available);
+        if time < SHORTEST_TREND { 0.0 } else { shrunk as f64 / time.as_secs_f64() }
+    };
+    // The later half counts too: the bad keys of a new pool all show within its first lap, and that is no trend.
+    let of =
+        |share: usize| alike.get(alike.len().saturating_sub(1) / share).map_or(0.0, |then| rate_since(then));
+    let rate = of(1).min(of(2));
     let exhausted_in = match now.keys.available {
         0 => Some(Duration::ZERO),
-        _ if shrunk == 0 || time < SHORTEST_TREND => None,
-        available => Duration::try_from_secs_f64(time.as_secs_f64() * available as f64 / shrunk as f64).ok(),
+        available if rate > 0.0 => Duration::try_from_secs_f64(available as f64 / rate).ok(),
+        _ => None,
     };
     let first = all.first().unwrap_or(now);
     let before = |cause: &str, of_model: bool| {
@@ -203,9 +224,19 @@ mod tests {
     fn a_pool_that_shrinks_evenly_is_empty_when_the_line_meets_zero() {
         let series = Series::default();
         series.push(snapshot(0, 100, 100, 0));
+        series.push(snapshot(300, 90, 100, 0));
         let forecast = series.forecast(snapshot(600, 80, 100, 0));
         assert_eq!(forecast.exhausted_in, Some(Duration::from_secs(2400)));
         assert_eq!((forecast.headroom, forecast.lost), (0.8, vec![("key_invalid", 20)]));
+    }
+
+    #[test]
+    fn bad_keys_that_a_first_lap_finds_are_no_trend() {
+        let series = Series::default();
+        for (seconds, available) in [(0, 100), (10, 60), (100, 60), (200, 60)] {
+            series.push(snapshot(seconds, available, 100, 0));
+        }
+        assert_eq!(series.forecast(snapshot(300, 60, 100, 0)).exhausted_in, None);
     }
 
     #[test]

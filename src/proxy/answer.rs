@@ -10,12 +10,15 @@ use http::response::Parts;
 use http::{HeaderMap, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::body::Outgoing;
 use super::dialect::Dialect;
 use super::ending::Ending;
 use super::headers;
+use super::mask::Mask;
+use super::upgrade::Tunnel;
 use crate::upstream::client::{Client, Connection};
 
 /// How often a connection is let write before it is cut, so that the client's last word goes out.
@@ -33,6 +36,8 @@ pub(super) enum Payload {
     Whole(Bytes),
     /// The upstream's body.
     Stream(Stream),
+    /// No body: the connection goes on as another protocol.
+    Tunnel(Upgraded),
 }
 
 /// The upstream's body, and what becomes of its connection.
@@ -44,6 +49,8 @@ pub(super) struct Stream {
     pub(super) limits: StreamLimits,
     /// What came after that, if it was read already.
     pub(super) trailers: Option<Box<HeaderMap>>,
+    /// Takes the key out, where the upstream may have quoted it.
+    pub(super) mask: Option<Box<Mask>>,
     waiting: Option<Waiting>,
     /// In whose words a client is told that an event stream broke off.
     dialect: Option<Dialect>,
@@ -102,6 +109,7 @@ impl Stream {
             connection: None,
             limits,
             trailers: None,
+            mask: None,
             waiting: None,
             dialect: None,
             tail: *b"\n\n",
@@ -153,20 +161,31 @@ impl Stream {
     }
 
     fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        if !self.first.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.first)))));
-        }
-        if let Some(trailers) = self.trailers.take() {
-            return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
-        }
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
-            Poll::Ready(frame) => {
-                if let Some(waiting) = &mut self.waiting {
-                    waiting.current = false;
-                }
-                Poll::Ready(frame.map(|frame| frame.map_err(Broken::Upstream)))
+        loop {
+            if !self.first.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.first)))));
             }
-            Poll::Pending => self.poll_timeout(cx).map(|()| Some(Err(Broken::TimedOut))),
+            if let Some(trailers) = self.trailers.take() {
+                return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
+            }
+            let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+                return self.poll_timeout(cx).map(|()| Some(Err(Broken::TimedOut)));
+            };
+            if let Some(waiting) = &mut self.waiting {
+                waiting.current = false;
+            }
+            let Some(mask) = &mut self.mask else {
+                return Poll::Ready(frame.map(|frame| frame.map_err(Broken::Upstream)));
+            };
+            match frame.transpose()?.map(Frame::into_data) {
+                Some(Ok(data)) => self.first = mask.pass(data),
+                Some(Err(frame)) => {
+                    self.first = mask.rest();
+                    self.trailers = frame.into_trailers().ok().map(Box::new);
+                }
+                None if mask.holds() > 0 => self.first = mask.rest(),
+                None => return Poll::Ready(None),
+            }
         }
     }
 
@@ -182,10 +201,15 @@ impl Stream {
         waiting.timer.as_mut().poll(cx)
     }
 
+    fn held(&self) -> usize {
+        self.mask.as_ref().map_or(0, |mask| mask.holds())
+    }
+
     pub(super) fn is_end(&self) -> bool {
         self.first.is_empty()
             && self.trailers.is_none()
             && self.cut.is_none()
+            && self.held() == 0
             && self.incoming.is_end_stream()
     }
 }
@@ -200,10 +224,8 @@ pub(super) fn begin(
 ) -> (Parts, Stream) {
     let (mut parts, incoming) = response.into_parts();
     headers::of_answer(&mut parts.headers);
-    if parts.status.is_redirection() {
-        // `Location` repeats the query that was asked for, and the query may have carried the key.
-        headers::redact_key(&mut parts.headers, key);
-    }
+    // `Location` repeats the query that was asked for, and the query may have carried the key; others may echo it.
+    headers::redact_key(&mut parts.headers, key);
     let mut stream = Stream::new(incoming, limits);
     stream.connection = Some((Rc::clone(client), connection));
     (parts, stream)
@@ -212,10 +234,21 @@ pub(super) fn begin(
 impl Body {
     pub(super) fn new(payload: Payload, ending: Ending) -> Self {
         let mut body = Self { payload, ending: Some(Box::new(ending)) };
-        if body.is_end() {
+        if body.is_end() && !matches!(body.payload, Payload::Tunnel(_)) {
             body.finish();
         }
         body
+    }
+
+    /// What the connection goes on as after a 101: the request ends with that.
+    pub fn take_tunnel(&mut self) -> Option<Tunnel> {
+        match std::mem::replace(&mut self.payload, Payload::Whole(Bytes::new())) {
+            Payload::Tunnel(upstream) => Some(Tunnel::new(upstream, self.ending.take()?)),
+            payload => {
+                self.payload = payload;
+                None
+            }
+        }
     }
 
     /// The answer has ended as it should.
@@ -232,6 +265,7 @@ impl Body {
         match &self.payload {
             Payload::Whole(bytes) => bytes.is_empty(),
             Payload::Stream(stream) => stream.is_end(),
+            Payload::Tunnel(_) => true,
         }
     }
 }
@@ -246,9 +280,11 @@ impl http_body::Body for Body {
             Payload::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Payload::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Payload::Stream(stream) => stream.poll_frame(cx),
+            Payload::Tunnel(_) => Poll::Ready(None),
         };
         match &frame {
             Poll::Pending => {}
+            Poll::Ready(None) if matches!(this.payload, Payload::Tunnel(_)) => {}
             Poll::Ready(None) => this.finish(),
             Poll::Ready(Some(Ok(frame))) => {
                 if let (Some(ending), Some(data)) = (&mut this.ending, frame.data_ref()) {
@@ -275,8 +311,10 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.payload {
             Payload::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Payload::Tunnel(_) => SizeHint::with_exact(0),
             Payload::Stream(stream) => {
-                let (hint, first) = (stream.incoming.size_hint(), stream.first.len() as u64);
+                let (hint, first) =
+                    (stream.incoming.size_hint(), (stream.first.len() + stream.held()) as u64);
                 hint.exact().map_or_else(SizeHint::default, |length| SizeHint::with_exact(first + length))
             }
         }

@@ -1,19 +1,22 @@
 //! One try of a request: one key, one upstream. Says what happened; what follows is decided elsewhere.
 
+use std::net::IpAddr;
 use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response, Uri, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, response};
 use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
 use tokio::time::{Instant, timeout_at};
 
 use super::asked::{Asked, model_in_path};
 use super::body::{Outgoing, RequestBody};
 use super::credentials::Place;
 use super::headers;
+use super::upgrade::Upgrade;
 use crate::keys::Lease;
 use crate::upstream::client::{Client, Connection, SendError};
 use crate::upstream::connect::{ConnectError, chain};
@@ -36,6 +39,8 @@ pub(super) struct Try {
     pub(super) harmless: bool,
     /// Whether the answer is a stream (spec §9).
     pub(super) streaming: bool,
+    /// The protocol that the client wants to go on with.
+    upgrade: Option<Upgrade>,
     model: Model,
     /// When the last attempt began.
     pub(super) sent: Instant,
@@ -50,10 +55,16 @@ enum Model {
     Path(Range<usize>),
 }
 
+/// Whose connection a request came on, put into its extensions where its address may go upstream (`TRUST_FORWARDED`).
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
 /// What happened.
 pub(super) enum Outcome {
     /// The head of an answer.
     Answer(Response<Incoming>, Connection<Outgoing>),
+    /// The upstream goes on in the protocol that was asked for.
+    Switched(response::Parts, Upgraded),
     /// There is none.
     Failed(NoAnswer),
 }
@@ -73,9 +84,18 @@ impl Try {
     pub(super) fn new(parts: Parts, place: Option<Place>, body: RequestBody) -> Self {
         let target = parts.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
         let asked = Asked::read(&parts.headers, body.bytes());
-        let streaming = asked.stream || is_streaming(&parts.headers, &target);
+        let upgrade = Upgrade::asked(&parts);
+        let streaming = upgrade.is_some() || asked.stream || is_streaming(&parts.headers, &target);
         let harmless = is_harmless(&parts.method, target.path());
-        let headers = headers::of_request(&parts.headers);
+        let mut headers = headers::of_request(&parts.headers);
+        headers::announce_trailers(&mut headers, &parts.headers, body.trailers());
+        if let Some(Peer(peer)) = parts.extensions.get() {
+            headers::forward(&mut headers, &parts.headers, *peer);
+        }
+        if let Some(upgrade) = &upgrade {
+            upgrade.announce(&mut headers);
+        }
+        let place = place.filter(|place| upgrade.is_some() || *place != Place::Subprotocol);
         let model = match (asked.model, model_in_path(target.path())) {
             (_, Some(path)) => Model::Path(path),
             (Some(body), None) => Model::Body(body),
@@ -92,6 +112,7 @@ impl Try {
             body,
             harmless,
             streaming,
+            upgrade,
             model,
             sent: Instant::now(),
             client_waits,
@@ -128,7 +149,9 @@ impl Try {
         loop {
             self.sent = Instant::now();
             let limit = connect_limit.min(head_by.saturating_duration_since(self.sent));
-            let connection = if fresh {
+            let connection = if self.upgrade.is_some() {
+                Box::pin(client.upgradable_connection(upstream, limit)).await
+            } else if fresh {
                 Box::pin(client.fresh_connection(upstream, limit)).await
             } else {
                 client.connection(upstream, limit).await
@@ -144,6 +167,9 @@ impl Try {
                 }
             };
             match timeout_at(head_by, connection.send(request)).await {
+                Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    return Box::pin(self.switch(response, lease, head_by)).await;
+                }
                 Ok(Ok(response)) => return Outcome::Answer(response, connection),
                 Ok(Err(SendError { sent, .. }))
                     if connection.reused
@@ -162,6 +188,24 @@ impl Try {
                     return Outcome::Failed(NoAnswer { timed_out: true, maybe_done: true, error });
                 }
             }
+        }
+    }
+
+    /// Takes over a connection whose upstream goes on in another protocol: only in the one that was asked for.
+    async fn switch(&self, response: Response<Incoming>, lease: &Lease<'_>, by: Instant) -> Outcome {
+        let failed = |error: String| Outcome::Failed(NoAnswer { timed_out: false, maybe_done: true, error });
+        let Some(upgrade) = self.upgrade.as_ref().filter(|upgrade| upgrade.is_accepted(response.headers()))
+        else {
+            return failed("it answered 101 to what was not asked".to_owned());
+        };
+        let mut response = response;
+        let upgraded = hyper::upgrade::on(&mut response);
+        let (mut parts, _empty) = response.into_parts();
+        upgrade.of_answer(&mut parts.headers, lease.expose());
+        match timeout_at(by, upgraded).await {
+            Ok(Ok(upgraded)) => Outcome::Switched(parts, upgraded),
+            Ok(Err(error)) => failed(format!("the upgrade failed: {}", chain(&error))),
+            Err(_elapsed) => failed("the upgrade did not come about in time".to_owned()),
         }
     }
 

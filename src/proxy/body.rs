@@ -9,11 +9,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::headers;
 use crate::refusal::Refusal;
 use crate::telemetry::counters::End;
 
@@ -34,8 +35,8 @@ const SLOWEST: u64 = 1024;
 
 /// A request's body, read.
 pub(super) enum RequestBody {
-    /// All of it: it can be sent as often as needed.
-    Replay(Bytes),
+    /// All of it, with its trailers: it can be sent as often as needed.
+    Replay(Bytes, Option<Box<HeaderMap>>),
     /// Too large for that: it can be sent once.
     Once(Option<Outgoing>, Rc<Cell<Option<Fault>>>),
 }
@@ -44,20 +45,20 @@ impl RequestBody {
     /// The body for the next attempt; `None` if it was given away.
     pub(super) fn outgoing(&mut self) -> Option<Outgoing> {
         match self {
-            Self::Replay(bytes) => Some(Outgoing::whole(bytes.clone())),
+            Self::Replay(bytes, trailers) => Some(Outgoing::whole(bytes.clone(), trailers.clone())),
             Self::Once(outgoing, _) => outgoing.take(),
         }
     }
 
     /// Whether a further attempt can send it (again).
     pub(super) fn is_replayable(&self) -> bool {
-        matches!(self, Self::Replay(_))
+        matches!(self, Self::Replay(..))
     }
 
     /// What was wrong with the client's side of a body while it streamed through.
     pub(super) fn fault(&self) -> Option<Fault> {
         match self {
-            Self::Replay(_) => None,
+            Self::Replay(..) => None,
             Self::Once(_, fault) => fault.get(),
         }
     }
@@ -65,8 +66,16 @@ impl RequestBody {
     /// What was read of it; nothing of a body that streams through.
     pub(super) fn bytes(&self) -> &[u8] {
         match self {
-            Self::Replay(bytes) => bytes,
+            Self::Replay(bytes, _) => bytes,
             Self::Once(..) => &[],
+        }
+    }
+
+    /// Its trailers, if it was read to its end and had any.
+    pub(super) fn trailers(&self) -> Option<&HeaderMap> {
+        match self {
+            Self::Replay(_, trailers) => trailers.as_deref(),
+            Self::Once(..) => None,
         }
     }
 }
@@ -119,7 +128,7 @@ impl std::error::Error for Fault {}
 /// If it is larger than `MAX_REQUEST_BODY`, too slow, or breaks off.
 pub(super) async fn read(incoming: Incoming, limits: BodyLimits) -> Result<RequestBody, Fault> {
     if incoming.is_end_stream() {
-        return Ok(RequestBody::Replay(Bytes::new()));
+        return Ok(RequestBody::Replay(Bytes::new(), None));
     }
     let declared = incoming.size_hint().exact();
     if declared.is_some_and(|length| length > limits.total) {
@@ -132,7 +141,7 @@ pub(super) async fn read(incoming: Incoming, limits: BodyLimits) -> Result<Reque
     let mut whole = BytesMut::new();
     while let Some(data) = poll_fn(|cx| reader.poll_data(cx)).await? {
         if whole.is_empty() && declared == Some(data.len() as u64) {
-            return Ok(RequestBody::Replay(data));
+            return Ok(RequestBody::Replay(data, None));
         }
         // Copied together: small slices would each pin the whole buffer they were read into.
         whole.extend_from_slice(&data);
@@ -140,14 +149,18 @@ pub(super) async fn read(incoming: Incoming, limits: BodyLimits) -> Result<Reque
             return Ok(once(whole.freeze(), reader));
         }
     }
-    Ok(RequestBody::Replay(whole.freeze()))
+    Ok(RequestBody::Replay(whole.freeze(), reader.trailers))
 }
 
 fn once(first: Bytes, reader: Reader) -> RequestBody {
     let fault = Rc::new(Cell::new(None));
     let rest = Box::new(Rest { reader, fault: Rc::clone(&fault) });
     RequestBody::Once(
-        Some(Outgoing { first: Some(first).filter(|first| !first.is_empty()), rest: Some(rest) }),
+        Some(Outgoing {
+            first: Some(first).filter(|first| !first.is_empty()),
+            trailers: None,
+            rest: Some(rest),
+        }),
         fault,
     )
 }
@@ -159,13 +172,14 @@ struct Reader {
     began: Instant,
     progress: Instant,
     received: u64,
+    trailers: Option<Box<HeaderMap>>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Reader {
     fn new(incoming: Incoming, limits: BodyLimits) -> Self {
         let now = Instant::now();
-        Self { incoming, limits, began: now, progress: now, received: 0, timer: None }
+        Self { incoming, limits, began: now, progress: now, received: 0, trailers: None, timer: None }
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {
@@ -179,8 +193,14 @@ impl Reader {
                     return Poll::Ready(Err(Fault::TooSlow { timeout: self.limits.read_timeout }));
                 }
             };
-            // Trailers end a body; nothing upstream waits for them.
-            let Ok(data) = frame.into_data() else { continue };
+            let data = match frame.into_data() {
+                Ok(data) => data,
+                Err(frame) => {
+                    let trailers = frame.into_trailers().ok().map(|trailers| headers::of_trailers(&trailers));
+                    self.trailers = trailers.filter(|trailers| !trailers.is_empty()).map(Box::new);
+                    continue;
+                }
+            };
             self.received += data.len() as u64;
             self.progress = Instant::now();
             if self.received > self.limits.total {
@@ -205,6 +225,7 @@ impl Reader {
 /// A request's body on its way upstream.
 pub(super) struct Outgoing {
     first: Option<Bytes>,
+    trailers: Option<Box<HeaderMap>>,
     /// Boxed: it is rare, and every request to an upstream moves this type.
     rest: Option<Box<Rest>>,
 }
@@ -215,8 +236,8 @@ struct Rest {
 }
 
 impl Outgoing {
-    fn whole(bytes: Bytes) -> Self {
-        Self { first: Some(bytes).filter(|bytes| !bytes.is_empty()), rest: None }
+    fn whole(bytes: Bytes, trailers: Option<Box<HeaderMap>>) -> Self {
+        Self { first: Some(bytes).filter(|bytes| !bytes.is_empty()), trailers, rest: None }
     }
 }
 
@@ -229,18 +250,30 @@ impl Body for Outgoing {
         if let Some(first) = this.first.take() {
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
-        let Some(rest) = &mut this.rest else { return Poll::Ready(None) };
-        let data = ready!(rest.reader.poll_data(cx)).inspect_err(|fault| rest.fault.set(Some(*fault)));
-        Poll::Ready(data.transpose().map(|data| data.map(Frame::data)))
+        if let Some(rest) = &mut this.rest {
+            let data = ready!(rest.reader.poll_data(cx)).inspect_err(|fault| rest.fault.set(Some(*fault)));
+            if let Some(data) = data.transpose() {
+                return Poll::Ready(Some(data.map(Frame::data)));
+            }
+            this.trailers = rest.reader.trailers.take();
+        }
+        Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(*trailers))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.rest.as_ref().is_none_or(|rest| rest.reader.incoming.is_end_stream())
+        self.first.is_none()
+            && self.trailers.is_none()
+            && self
+                .rest
+                .as_ref()
+                .is_none_or(|rest| rest.reader.trailers.is_none() && rest.reader.incoming.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
         let first = self.first.as_ref().map_or(0, |first| first.len() as u64);
         match &self.rest {
+            // A body of known length has no trailers on HTTP/1.1.
+            None if self.trailers.is_some() => SizeHint::default(),
             None => SizeHint::with_exact(first),
             Some(rest) => match rest.reader.incoming.size_hint().exact() {
                 Some(length) => SizeHint::with_exact(first + length),

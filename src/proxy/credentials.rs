@@ -2,14 +2,18 @@
 
 use std::borrow::Cow;
 
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use super::headers::items;
 use crate::keys::Secret;
 use crate::refusal::Refusal;
 use crate::telemetry::counters::End;
 use crate::upstream::query_key;
+
+/// What stands before a key that is offered as a subprotocol.
+const SUBPROTOCOL_KEY: &str = "openai-insecure-api-key.";
 
 pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 pub(super) const API_KEY: HeaderName = HeaderName::from_static("api-key");
@@ -28,6 +32,8 @@ pub enum Place {
     XGoogApiKey,
     /// The query's `key`, Google's.
     Query,
+    /// Offered as a WebSocket subprotocol, as browsers do with OpenAI's Realtime API: they can't set headers.
+    Subprotocol,
 }
 
 impl Place {
@@ -55,6 +61,14 @@ impl Place {
             Self::ApiKey => (API_KEY, HeaderValue::try_from(key)?),
             Self::XGoogApiKey => (X_GOOG_API_KEY, HeaderValue::try_from(key)?),
             Self::Query => return Ok(()),
+            Self::Subprotocol if key.bytes().all(is_token) => {
+                let offered = subprotocols(headers).collect::<Vec<_>>().join(", ");
+                let separator = if offered.is_empty() { "" } else { ", " };
+                let value = format!("{offered}{separator}{SUBPROTOCOL_KEY}{key}");
+                (SEC_WEBSOCKET_PROTOCOL, HeaderValue::try_from(value)?)
+            }
+            // RFC 6455 §4.1: only a token can be a subprotocol.
+            Self::Subprotocol => return Self::Bearer.put(key, headers),
         };
         value.set_sensitive(true);
         headers.insert(name, value);
@@ -90,7 +104,7 @@ impl Tokens {
             return Err(unauthorized(
                 "missing_auth_token",
                 "This gpt-load asks for a token: send it as your SDK's API key (Authorization: Bearer, x-api-key, api-key, \
-                 x-goog-api-key or ?key=).",
+                 x-goog-api-key, ?key=, or the subprotocol openai-insecure-api-key.TOKEN of a WebSocket).",
             ));
         };
         // All of them, so that the time does not tell which one came close.
@@ -120,8 +134,26 @@ fn find<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Option<(Place, Co
             return Some((place, token.into()));
         }
     }
-    let token = query_key(query?).filter(|token| !token.is_empty())?;
-    Some((Place::Query, token))
+    if let Some(token) = query.and_then(query_key).filter(|token| !token.is_empty()) {
+        return Some((Place::Query, token));
+    }
+    let token = subprotocols(headers).find_map(|name| name.strip_prefix(SUBPROTOCOL_KEY))?;
+    (!token.is_empty()).then(|| (Place::Subprotocol, token.as_bytes().into()))
+}
+
+/// The WebSocket subprotocols that are offered.
+pub(super) fn subprotocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    items(headers, SEC_WEBSOCKET_PROTOCOL)
+}
+
+/// Whether a subprotocol is a credential in disguise.
+pub(super) fn is_subprotocol_key(name: &str) -> bool {
+    name.starts_with(SUBPROTOCOL_KEY)
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// RFC 9110 §11.1: the scheme is case-insensitive.
@@ -157,6 +189,13 @@ mod tests {
             ("/?a=b&k%65y=t", &[], Some(Place::Query)),
             ("/?monkey=t", &[], None),
             ("/?key=", &[("authorization", "Bearer "), ("x-api-key", "")], None),
+            (
+                "/",
+                &[("sec-websocket-protocol", "realtime, openai-insecure-api-key.t")],
+                Some(Place::Subprotocol),
+            ),
+            ("/?key=u", &[("sec-websocket-protocol", "openai-insecure-api-key.t")], Some(Place::Query)),
+            ("/", &[("sec-websocket-protocol", "realtime, openai-insecure-api-key.")], None),
             ("/", &[("authorization", "Bearert")], None),
         ] {
             let place = Tokens::default().check(&parts(uri, headers)).unwrap();

@@ -6,15 +6,19 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::Proxy;
 use super::admission::Permit;
+use super::answer::{Body, Payload};
 use super::attempt::{NoAnswer, Try};
 use super::refused::Refused;
+use super::trace::{self, Trace};
 use crate::keys::Lease;
+use crate::refusal::Refusal;
 use crate::telemetry::RequestLine;
 use crate::telemetry::counters::{End, Ended};
 use crate::telemetry::failures::FailedAttempt;
@@ -25,12 +29,41 @@ use crate::upstream::{Upstream, hide_secrets};
 /// The status that stands in the log for a client that went away before it was answered.
 const CLIENT_GONE: u16 = 499;
 
+impl Proxy {
+    /// Refuses a request for its head: it is counted and logged like those that are looked at further.
+    pub fn refuse(self: &Rc<Self>, parts: &Parts, refusal: &Refusal) -> Response<Body> {
+        let mut ending = Ending::begin(self, parts);
+        let mut response = refusal.answer();
+        ending.answered(&mut response, refusal.end);
+        response.map(|bytes| Body::new(Payload::Whole(bytes), ending))
+    }
+
+    /// Logs a request that was none for the proxy: one for our own paths, or a preflight.
+    pub fn log_own(&self, began: Instant, parts: &Parts, status: StatusCode, bytes: usize) {
+        let Some(log) = &self.common.request_log else { return };
+        let duration = began.elapsed();
+        log.write(&RequestLine {
+            id: &trace::request_id(&parts.headers),
+            end: if status.is_success() { End::Success.name() } else { "monitoring_failed" },
+            method: parts.method.as_str(),
+            path: &hide_secrets(parts.uri.path_and_query().map_or("", PathAndQuery::as_str)),
+            status: status.as_u16(),
+            key: None,
+            upstream: None,
+            attempts: 0,
+            to_first_byte: Some(duration),
+            duration,
+            bytes: bytes as u64,
+        });
+    }
+}
+
 /// A request's end: its place among the running, its count and its line in the log.
 pub(super) struct Ending {
     proxy: Rc<Proxy>,
     permit: Option<Permit>,
     began: Instant,
-    id: u64,
+    id: Box<str>,
     method: Method,
     path: Option<PathAndQuery>,
     status: u16,
@@ -48,6 +81,8 @@ pub(super) struct Ending {
     /// How long upstreams were waited for.
     upstreams_took: Duration,
     overhead: Option<Duration>,
+    /// The last attempt's status; none if it got no answer.
+    last_status: Option<u16>,
     operation: Option<Operation>,
     streaming: bool,
     /// The place of its model among those that are counted.
@@ -58,15 +93,15 @@ pub(super) struct Ending {
 
 impl Ending {
     /// A request begins. Until anything else is known, it ends because its client went away.
-    pub(super) fn begin(proxy: &Rc<Proxy>, method: Method, path: Option<PathAndQuery>) -> Self {
+    pub(super) fn begin(proxy: &Rc<Proxy>, parts: &Parts) -> Self {
         proxy.stripe().begin();
         Self {
             proxy: Rc::clone(proxy),
             permit: None,
             began: Instant::now(),
-            id: fastrand::u64(..),
-            method,
-            path,
+            id: trace::request_id(&parts.headers),
+            method: parts.method.clone(),
+            path: parts.uri.path_and_query().cloned(),
             status: CLIENT_GONE,
             end: End::ClientGone,
             attempts: 0,
@@ -79,6 +114,7 @@ impl Ending {
             tried_at: None,
             upstreams_took: Duration::ZERO,
             overhead: None,
+            last_status: None,
             operation: None,
             streaming: false,
             model: None,
@@ -129,6 +165,7 @@ impl Ending {
         refused: &Refused,
     ) {
         self.tried();
+        self.last_status = Some(refused.status().as_u16());
         let judgement = &refused.judgement;
         self.failed(
             request,
@@ -153,6 +190,7 @@ impl Ending {
         why: &NoAnswer,
     ) {
         self.tried();
+        self.last_status = None;
         self.failed(
             request,
             lease,
@@ -170,7 +208,7 @@ impl Ending {
         FailedAttempt {
             number: 0,
             at: SystemTime::now(),
-            request_id: self.id,
+            request_id: self.id.clone(),
             attempt: self.attempts,
             key_index: 0,
             key_preview: String::new(),
@@ -200,7 +238,7 @@ impl Ending {
     }
 
     /// Its answer's head goes out; `end` is how it ends if all goes well from here.
-    pub(super) fn answered<B>(&mut self, response: &Response<B>, end: End) {
+    pub(super) fn answered<B>(&mut self, response: &mut Response<B>, end: End) {
         self.status = response.status().as_u16();
         self.end = end;
         let now = Instant::now();
@@ -208,6 +246,20 @@ impl Ending {
         self.overhead = self.received_at.map(|at| (now - at).saturating_sub(self.upstreams_took));
         if self.model.is_some() && self.proxy.common.usage && tells_usage(response.headers()) {
             self.usage = Some(Box::default());
+        }
+        trace::name(&self.id, response.headers_mut());
+        if self.proxy.common.response_trace {
+            let upstreams = &self.proxy.common.group.upstreams;
+            let trace = Trace {
+                end,
+                status: self.status,
+                attempts: self.attempts,
+                upstream: self.upstream.and_then(|index| upstreams.all().get(index)),
+                received: if end == End::Success { Some(self.status) } else { self.last_status },
+                upstreams_took: self.upstreams_took,
+                overhead: self.overhead,
+            };
+            trace.tell(response.headers_mut());
         }
     }
 
@@ -220,6 +272,21 @@ impl Ending {
         if let Some(usage) = &mut self.usage {
             usage.read(piece);
         }
+    }
+
+    /// So many bytes went out through a tunnel.
+    pub(super) fn tunnelled(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+
+    /// It ended as it should.
+    pub(super) fn finished(&mut self) {
+        self.end = End::Success;
+    }
+
+    /// The longest silence within its answer (`SERVER_WRITE_TIMEOUT`).
+    pub(super) fn silence(&self) -> Duration {
+        self.proxy.common.times.silence
     }
 
     /// The upstream broke the answer off.
@@ -264,7 +331,7 @@ impl Drop for Ending {
         let upstreams = &self.proxy.common.group.upstreams;
         let upstream = self.upstream.and_then(|index| upstreams.all().get(index));
         log.write(&RequestLine {
-            id: self.id,
+            id: &self.id,
             end: self.end.name(),
             method: self.method.as_str(),
             path: &self.path.as_ref().map_or(Cow::Borrowed(""), |path| hide_secrets(path.as_str())),

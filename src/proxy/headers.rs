@@ -1,10 +1,16 @@
 //! Which headers go on, in both directions.
 
-use http::header::{CONNECTION, HOST, TE};
+use std::net::IpAddr;
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, SEC_WEBSOCKET_PROTOCOL, TE, TRAILER, TRANSFER_ENCODING,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::credentials;
 use crate::keys::redact;
 
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
@@ -23,7 +29,65 @@ pub(super) fn of_request(client: &HeaderMap) -> HeaderMap {
     if client.get_all(TE).iter().any(|value| lists(value, "trailers")) {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+    if headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
+        let offered =
+            join(credentials::subprotocols(client).filter(|name| !credentials::is_subprotocol_key(name)));
+        set_or_remove(&mut headers, SEC_WEBSOCKET_PROTOCOL, &offered);
+    }
     headers
+}
+
+/// Passes on what proxies before us say of the client, with the address that we see appended (`TRUST_FORWARDED`).
+pub(super) fn forward(headers: &mut HeaderMap, client: &HeaderMap, peer: IpAddr) {
+    for (name, value) in client.iter().filter(|(name, _)| name.as_str().starts_with("x-forwarded-")) {
+        headers.append(name, value.clone());
+    }
+    let peer = peer.to_canonical();
+    let chain = join(items(client, X_FORWARDED_FOR).chain([peer.to_string().as_str()]));
+    set_or_remove(headers, X_FORWARDED_FOR, &chain);
+    if client.contains_key(FORWARDED) {
+        // RFC 7239 §4, §6: an IPv6 address is bracketed and quoted.
+        let node = if peer.is_ipv6() { format!("for=\"[{peer}]\"") } else { format!("for={peer}") };
+        let lines = client.get_all(FORWARDED).iter().filter_map(|line| line.to_str().ok());
+        let chain = join(lines.chain([node.as_str()]));
+        set_or_remove(headers, FORWARDED, &chain);
+    }
+}
+
+/// What trailers take upstream. Credentials and what frames a message have no place in them (RFC 9110 §6.5.1).
+pub(super) fn of_trailers(client: &HeaderMap) -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(client.len());
+    for (name, value) in client.iter().filter(|(name, _)| !stays_here(name.as_str())) {
+        trailers.append(name, value.clone());
+    }
+    trailers
+}
+
+/// Announces the trailers that come, if they are known, or else those that the client announced: without it none are sent
+/// on HTTP/1.1.
+pub(super) fn announce_trailers(headers: &mut HeaderMap, client: &HeaderMap, known: Option<&HeaderMap>) {
+    let names = match known {
+        Some(trailers) => join(trailers.keys().map(HeaderName::as_str)),
+        None => join(items(client, TRAILER).filter(|name| !stays_here(&name.to_ascii_lowercase()))),
+    };
+    set_or_remove(headers, TRAILER, &names);
+}
+
+/// The items of a header that is a list, in all of its lines.
+pub(super) fn items(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|item| !item.is_empty())
+}
+
+fn join<'a>(items: impl Iterator<Item = &'a str>) -> String {
+    items.collect::<Vec<_>>().join(", ")
+}
+
+fn set_or_remove(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    match HeaderValue::from_str(value) {
+        Ok(value) if !value.is_empty() => headers.insert(name, value),
+        _ => headers.remove(name),
+    };
 }
 
 /// Hop-by-hop (RFC 9110 §7.6.1), credentials, and what is between the client and us alone (spec §5). `Host` and
@@ -65,12 +129,16 @@ pub(super) fn of_answer(headers: &mut HeaderMap) {
     for name in named_by_connection(headers) {
         headers.remove(name);
     }
+    if headers.contains_key(TRANSFER_ENCODING) {
+        // RFC 9112 §6.3: it overrides a length, which must not be forwarded then.
+        headers.remove(CONTENT_LENGTH);
+    }
     for name in [
         CONNECTION,
         KEEP_ALIVE,
         PROXY_CONNECTION,
         http::header::PROXY_AUTHENTICATE,
-        http::header::TRANSFER_ENCODING,
+        TRANSFER_ENCODING,
         http::header::UPGRADE,
     ] {
         headers.remove(name);
@@ -108,7 +176,8 @@ pub(super) fn set_host(headers: &mut HeaderMap, host: &HeaderValue) {
 
 /// Takes the leased key out of an answer's headers, should the upstream have quoted it there.
 pub(super) fn redact_key(headers: &mut HeaderMap, key: &str) {
-    for value in headers.values_mut() {
+    // Most values are too short to hold a key: those cost nothing.
+    for value in headers.values_mut().filter(|value| value.len() >= key.len()) {
         if let Some(redacted) = redact(value.as_bytes(), key) {
             *value = HeaderValue::from_bytes(&redacted).unwrap_or_else(|_| HeaderValue::from_static("****"));
         }
@@ -174,6 +243,27 @@ mod tests {
     }
 
     #[test]
+    fn a_trusted_chain_goes_on_with_one_more_link() {
+        let chain = |client: &[(&str, &str)], peer: &str| {
+            let (client, mut headers) = (map(client), HeaderMap::new());
+            forward(&mut headers, &client, peer.parse().unwrap());
+            let value =
+                |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap().to_owned());
+            [value("x-forwarded-for"), value("forwarded"), value("x-forwarded-proto")]
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(chain(&[], "::ffff:10.0.0.1"), [some("10.0.0.1"), None, None]);
+        assert_eq!(
+            chain(&[("x-forwarded-for", "1.2.3.4,5.6.7.8"), ("x-forwarded-proto", "https")], "::1"),
+            [some("1.2.3.4, 5.6.7.8, ::1"), None, some("https")]
+        );
+        assert_eq!(
+            chain(&[("forwarded", "for=1.2.3.4;proto=https")], "2001:db8::1"),
+            [some("2001:db8::1"), some("for=1.2.3.4;proto=https, for=\"[2001:db8::1]\""), None]
+        );
+    }
+
+    #[test]
     fn te_passes_on_trailers_alone() {
         assert_eq!(of_request(&map(&[("te", "gzip, Trailers")]))["te"], "trailers");
         assert!(of_request(&map(&[("te", "gzip")])).is_empty());
@@ -186,6 +276,7 @@ mod tests {
             ("x-hop", "1"),
             ("keep-alive", "timeout=5"),
             ("transfer-encoding", "chunked"),
+            ("content-length", "7"),
             ("content-type", "text/plain"),
         ]);
         headers.append("set-cookie", HeaderValue::from_static("a=1"));

@@ -10,8 +10,11 @@ pub mod credentials;
 mod dialect;
 mod ending;
 mod headers;
+mod mask;
 mod refused;
 pub mod revalidate;
+mod trace;
+mod upgrade;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -44,7 +47,9 @@ use crate::upstream::connect::Connector;
 use crate::verdict::{self, Ahead, Scope, Verdict, Wait};
 
 pub use self::answer::{Body, Broken};
+pub use self::attempt::Peer;
 pub use self::body::BodyLimits;
+pub use self::upgrade::Tunnel;
 
 /// The first pause before a retry elsewhere; each further one doubles it (spec §8).
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
@@ -70,6 +75,8 @@ pub struct Common {
     pub models: Arc<Models>,
     /// `USAGE`: whether answers are looked through for tokens.
     pub usage: bool,
+    /// `RESPONSE_TRACE`: whether answers tell whose time they took, and whose fault they are.
+    pub response_trace: bool,
     /// How large and how slow a request may be.
     pub body_limits: BodyLimits,
     /// How long an upstream may take.
@@ -196,12 +203,12 @@ impl Proxy {
     /// Answers a client's request.
     pub async fn handle(self: &Rc<Self>, request: Request<Incoming>) -> Response<Body> {
         let (parts, incoming) = request.into_parts();
-        let mut ending = Ending::begin(self, parts.method.clone(), parts.uri.path_and_query().cloned());
-        let (response, end) = match self.proxy(parts, incoming, &mut ending).await {
+        let mut ending = Ending::begin(self, &parts);
+        let (mut response, end) = match self.proxy(parts, incoming, &mut ending).await {
             Ok(answer) => answer,
             Err(refusal) => (refusal.answer().map(Payload::Whole), refusal.end),
         };
-        ending.answered(&response, end);
+        ending.answered(&mut response, end);
         response.map(|payload| Body::new(payload, ending))
     }
 
@@ -244,10 +251,12 @@ impl Proxy {
                         }
                         Beginning::Error(error) => {
                             let answer = Refused::within(parts, stream, &error, lease.expose());
+                            ending.refused(&request, &lease, upstream, &answer);
                             self.refused(lease, upstream, answer, &request, &mut so_far)
                         }
                         Beginning::Broken { timed_out, error } => {
                             let failed = NoAnswer { timed_out, maybe_done: true, error };
+                            ending.unanswered(&request, &lease, upstream, &failed);
                             let follow = self.failed(&request, &lease, upstream, &failed)?;
                             so_far.failure = Some(failed);
                             follow
@@ -259,6 +268,11 @@ impl Proxy {
                         Box::pin(Refused::read(response, &self.client, connection, &lease, limits)).await;
                     ending.refused(&request, &lease, upstream, &answer);
                     self.refused(lease, upstream, answer, &request, &mut so_far)
+                }
+                Outcome::Switched(parts, upgraded) => {
+                    ending.succeeded(&request, upstream);
+                    self.succeed(lease, upstream, &request, &parts.headers, &mut so_far);
+                    return Ok((Response::from_parts(parts, Payload::Tunnel(upgraded)), End::Success));
                 }
                 Outcome::Failed(failed) => {
                     ending.unanswered(&request, &lease, upstream, &failed);

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::answer::{Payload, Stream, StreamLimits};
 use super::body::Outgoing;
 use super::headers;
+use super::mask::Mask;
 use crate::keys::{Cause, Lease, redact};
 use crate::refusal::{Refusal, Retry};
 use crate::telemetry::counters::End;
@@ -62,6 +63,9 @@ impl Refused {
         } else {
             let mut stream = Stream::new(incoming, limits);
             stream.connection = Some((Rc::clone(client), connection));
+            let mut mask = Box::new(Mask::new(lease.expose()));
+            refused.first = mask.pass(std::mem::take(&mut refused.first));
+            stream.mask = Some(mask);
             refused.rest = Some(stream);
         }
         refused
@@ -82,6 +86,7 @@ impl Refused {
         if ended && let Some((client, connection)) = stream.connection.take() {
             client.keep(connection);
         }
+        stream.mask = Some(Box::new(Mask::new(key)));
         Box::new(Self { parts, first, rest: (!ended).then_some(stream), judgement })
     }
 

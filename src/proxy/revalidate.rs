@@ -160,6 +160,7 @@ impl Revalidation {
         let by = Instant::now() + self.patience;
         match request.send(&self.client, upstream, &lease, self.patience, by).await {
             Outcome::Answer(response, _) if response.status().is_success() => restore(lease, upstream),
+            Outcome::Switched(..) => Found::Inconclusive,
             Outcome::Answer(response, _) if response.status().as_u16() < 400 => Found::Inconclusive,
             Outcome::Answer(response, connection) => {
                 let limits = StreamLimits { silence: self.patience, deadline: Some(by) };
@@ -243,7 +244,7 @@ fn models_list(url: &BaseUrl) -> http::Result<Try> {
     let (mut parts, ()) =
         Request::builder().method(Method::GET).uri(&*target(url, place)).body(())?.into_parts();
     describe(&mut parts, place);
-    Ok(Try::new(parts, Some(place), RequestBody::Replay(Bytes::new())))
+    Ok(Try::new(parts, Some(place), RequestBody::Replay(Bytes::new(), None)))
 }
 
 fn describe(parts: &mut Parts, place: Place) {

@@ -1,21 +1,27 @@
 //! One client's connection from its first byte to its last: TLS, HTTP/1.1 or HTTP/2, and the requests on it.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::io;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::drain::Gate;
 use super::front::Front;
 use super::io::{Activity, ClientTimes, Timed};
+use super::listen::Place;
 use super::tls::Acceptor;
+use crate::proxy::Peer;
 use crate::upstream::client::LocalExecutor;
 
 /// How large a request's head may be (spec §4), and how much is read ahead of a slow upstream.
@@ -35,30 +41,52 @@ pub(super) async fn serve(
     times: ClientTimes,
     front: Rc<Front>,
     gate: Rc<Gate>,
+    _place: Place,
 ) {
+    let peer = front.trust_forwarded.then(|| stream.peer_addr().ok()).flatten().map(|peer| Peer(peer.ip()));
     let Some(tls) = tls else {
         let begun = gate.begin(timeout(times.read, speaks_http2(&stream)));
         if let Some(Ok(Ok(http2))) = begun.await {
-            serve_http(stream, http2, times, front, &gate).await;
+            serve_http(stream, http2, times, front, peer, &gate).await;
         }
         return;
     };
     let begun = gate.begin(timeout(times.read, tls.accept(stream)));
     if let Some(Ok(Ok(stream))) = begun.await {
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        serve_http(stream, http2, times, front, &gate).await;
+        serve_http(stream, http2, times, front, peer, &gate).await;
     }
 }
 
-async fn serve_http<S>(stream: S, http2: bool, times: ClientTimes, front: Rc<Front>, gate: &Rc<Gate>)
-where
+async fn serve_http<S>(
+    stream: S,
+    http2: bool,
+    times: ClientTimes,
+    front: Rc<Front>,
+    peer: Option<Peer>,
+    gate: &Gate,
+) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let activity = Activity::new(http2);
     let io = TokioIo::new(Timed::new(stream, Rc::clone(&activity), times));
-    let service = service_fn(move |request| {
+    // What the connection goes on as once its request for an upgrade has been answered 101.
+    let upgraded = Rc::new(Cell::new(None));
+    let switch = Rc::clone(&upgraded);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         let (front, running) = (Rc::clone(&front), activity.begin());
-        async move { Ok::<_, Infallible>(front.answer(request, running).await) }
+        let (switch, activity) = (Rc::clone(&switch), Rc::clone(&activity));
+        // Boxed once here: hyper would move these kilobytes several times on their way to the connection's task.
+        Box::pin(async move {
+            let mut response = front.answer(request, running).await;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                switch.set(response.body_mut().take_tunnel().map(|tunnel| (tunnel, activity.begin())));
+            }
+            Ok::<_, Infallible>(response)
+        })
     });
     if http2 {
         let connection = http2::Builder::new(LocalExecutor)
@@ -66,13 +94,31 @@ where
             .max_concurrent_streams(STREAMS)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(READ_BUFFER)
             .max_header_list_size(u32::try_from(READ_BUFFER).unwrap_or(u32::MAX))
             .keep_alive_interval(times.idle)
             .serve_connection(io, service);
-        gate.pass(connection, http2::Connection::graceful_shutdown).await;
+        let mut connection = pin!(connection);
+        gate.pass(
+            &mut connection,
+            |connection, cx| connection.as_mut().poll(cx),
+            |connection| connection.as_mut().graceful_shutdown(),
+        )
+        .await;
     } else {
-        let connection = http1::Builder::new().max_buf_size(READ_BUFFER).serve_connection(io, service);
-        gate.pass(connection, http1::Connection::graceful_shutdown).await;
+        let mut connection = http1::Builder::new().max_buf_size(READ_BUFFER).serve_connection(io, service);
+        let ended = gate.pass(&mut connection, http1::Connection::poll_without_shutdown, |connection| {
+            Pin::new(connection).graceful_shutdown();
+        });
+        if let Some(Ok(())) = ended.await {
+            let http1::Parts { io, read_buf, .. } = connection.into_parts();
+            let mut client = io.into_inner();
+            if let Some((tunnel, _running)) = upgraded.take() {
+                gate.run(tunnel.run(client, read_buf)).await;
+            } else {
+                gate.run(client.shutdown()).await;
+            }
+        }
     }
 }
 

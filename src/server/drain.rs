@@ -5,10 +5,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::{Sleep, sleep};
+
+/// How long a drain waits for the first request of a connection that was made before it.
+const LATE_COMERS: Duration = Duration::from_millis(500);
 
 /// How far the process is with ending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -59,39 +63,49 @@ impl Gate {
         }
     }
 
-    /// Runs a connection to its end. On a drain `finish` tells it to take no further request; on a cut it is dropped.
-    pub(super) async fn pass<C: Future>(self: &Rc<Self>, connection: C, finish: impl Fn(Pin<&mut C>)) {
-        let mut connection = pin!(connection);
+    /// Runs a connection to its end, and gives what it ends with. On a drain `finish` tells it to take no further
+    /// request; on a cut it is left where it is, and there is nothing to give.
+    pub(super) async fn pass<C, T>(
+        &self,
+        connection: &mut C,
+        mut poll: impl FnMut(&mut C, &mut Context<'_>) -> Poll<T>,
+        finish: impl Fn(&mut C),
+    ) -> Option<T> {
         let mut finishing = false;
         let mut stay: Option<Stay<'_>> = None;
         poll_fn(|cx| {
             // The task's waker stays the same, so it is left here once and costs nothing per request.
             stay.get_or_insert_with(|| self.enter(cx.waker().clone()));
             match self.phase.get() {
-                Phase::Cutting => return Poll::Ready(()),
+                Phase::Cutting => return Poll::Ready(None),
                 Phase::Draining if !finishing => {
-                    finish(connection.as_mut());
+                    finish(connection);
                     finishing = true;
                 }
                 Phase::Draining | Phase::Serving => {}
             }
-            connection.as_mut().poll(cx).map(drop)
+            poll(connection, cx).map(Some)
         })
-        .await;
+        .await
     }
 
-    /// What comes before a connection's first request. A drain ends it: nobody has asked for anything yet.
-    pub(super) async fn begin<F: Future>(self: &Rc<Self>, beginning: F) -> Option<F::Output> {
-        let begun = Cell::new(None);
-        let ended = Cell::new(false);
-        let beginning = async {
-            tokio::select! {
-                output = beginning => begun.set(Some(output)),
-                () = poll_fn(|_| if ended.get() { Poll::Ready(()) } else { Poll::Pending }) => {}
+    /// Runs what a connection does beyond HTTP to its end: a drain lets it go on, a cut drops it.
+    pub(super) async fn run<F: Future>(&self, rest: F) {
+        self.pass(&mut pin!(rest), |rest, cx| rest.as_mut().poll(cx), |_| ()).await;
+    }
+
+    /// What comes before a connection's first request. A drain leaves it a moment: its client may have asked before it
+    /// could hear of the drain.
+    pub(super) async fn begin<F: Future>(&self, beginning: F) -> Option<F::Output> {
+        let late: RefCell<Option<Pin<Box<Sleep>>>> = RefCell::default();
+        let poll = |beginning: &mut Pin<&mut F>, cx: &mut Context<'_>| {
+            if let Poll::Ready(output) = beginning.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
             }
+            late.borrow_mut().as_mut().map_or(Poll::Pending, |late| late.as_mut().poll(cx).map(|()| None))
         };
-        self.pass(beginning, |_| ended.set(true)).await;
-        begun.into_inner()
+        let finish = |_: &mut Pin<&mut F>| *late.borrow_mut() = Some(Box::pin(sleep(LATE_COMERS)));
+        self.pass(&mut pin!(beginning), poll, finish).await.flatten()
     }
 
     fn enter(&self, waker: Waker) -> Stay<'_> {
@@ -111,6 +125,8 @@ impl Drop for Stay<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use super::*;
 
     #[tokio::test(flavor = "local")]
@@ -120,7 +136,7 @@ mod tests {
         for _ in 0..3 {
             let (gate, told) = (Rc::clone(&gate), Rc::clone(&told));
             tokio::task::spawn_local(async move {
-                gate.pass(std::future::pending::<()>(), |_| told.set(told.get() + 1)).await;
+                gate.pass(&mut (), |(), _| Poll::<()>::Pending, |()| told.set(told.get() + 1)).await;
             });
         }
         tokio::task::yield_now().await;

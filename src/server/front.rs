@@ -12,19 +12,15 @@ use http::header::ORIGIN;
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use super::cors::Cors;
 use super::gzip::{self, Gzip};
+use super::head;
 use super::io::Running;
 use crate::monitor::{Monitor, Page};
-use crate::proxy::{self, Broken, Proxy};
+use crate::proxy::{self, Broken, Proxy, Tunnel};
 use crate::refusal::Refusal;
-use crate::telemetry::counters::End;
-
-/// More headers than this are an attack (spec §4). HTTP/1.1 has the same limit from hyper.
-const HEADERS_MAX: usize = 100;
-/// A larger head too, in bytes.
-pub(super) const HEAD_MAX: usize = 64 * 1024;
 
 /// The front of one worker.
 pub(super) struct Front {
@@ -32,24 +28,34 @@ pub(super) struct Front {
     pub(super) monitor: Monitor,
     pub(super) cors: Option<Arc<Cors>>,
     pub(super) gzip: bool,
+    /// `TRUST_FORWARDED`.
+    pub(super) trust_forwarded: bool,
 }
 
 impl Front {
     /// Answers a request. The connection counts as busy until the answer's body is dropped.
     pub(super) async fn answer(&self, request: Request<Incoming>, running: Running) -> Response<Body> {
         let cors = self.cors.as_deref();
-        if let Some(preflight) = cors.and_then(|cors| cors.preflight(request.method(), request.headers())) {
+        let refusal = head::refusal(&request);
+        if refusal.is_none()
+            && let Some(preflight) = cors.and_then(|cors| cors.preflight(request.method(), request.headers()))
+        {
+            self.proxy.log_own(Instant::now(), &request.into_parts().0, preflight.status(), 0);
             return preflight.map(|()| Body::new(Content::Own(Bytes::new()), running));
         }
         let page = Page::at(request.uri().path());
         let accepts_gzip = self.gzip && gzip::accepts_gzip(request.headers());
         let method = if accepts_gzip { request.method().clone() } else { Method::GET };
         let origin = cors.and_then(|_| request.headers().get(ORIGIN).cloned());
-        let mut response = match page {
+        let mut response = match (refusal, page) {
+            (Some(refusal), _) => self.proxy.refuse(&request.into_parts().0, &refusal).map(Content::Proxied),
             // Boxed: what is rare must not make the future large that every request moves.
-            Some(page) => Box::pin(self.page(page, request)).await.map(Content::Own),
-            None => self.proxied(request).await,
+            (None, Some(page)) => Box::pin(self.page(page, request)).await.map(Content::Own),
+            (None, None) => self.proxied(request).await,
         };
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return response.map(|content| Body::new(content, running));
+        }
         if let Some(cors) = cors
             && page.is_none_or(|page| self.monitor.is_readable_cross_origin(page))
         {
@@ -71,60 +77,28 @@ impl Front {
     }
 
     async fn page(&self, page: Page, request: Request<Incoming>) -> Response<Bytes> {
+        let began = Instant::now();
         let (parts, _body) = request.into_parts();
         let answer = caught(pin!(self.monitor.answer(page, &parts))).await;
         let mut response = answer.unwrap_or_else(|| Refusal::internal().answer());
-        if response.status().as_u16() >= 400 {
-            tracing::warn!(
-                method = %parts.method,
-                path = parts.uri.path(),
-                status = response.status().as_u16(),
-                "monitoring request failed"
-            );
-        }
         if parts.method == Method::HEAD {
             let length = response.body().len();
             response.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
             *response.body_mut() = Bytes::new();
         }
+        if response.status().as_u16() >= 400 {
+            let (status, bytes) = (response.status(), response.body().len());
+            self.proxy.log_own(began, &parts, status, bytes);
+        }
         response
     }
 
     async fn proxied(&self, request: Request<Incoming>) -> Response<Content> {
-        if let Some(refusal) = too_large(&request) {
-            return refusal.answer().map(Content::Own);
-        }
-        if request.method() == Method::CONNECT {
-            let message = "gpt-load is no forward proxy: set it as your SDK's base_url.";
-            let refusal =
-                Refusal::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", End::BadRequest, message);
-            return refusal.answer().map(Content::Own);
-        }
-        // Boxed once here: hyper would move these kilobytes several times on their way to the connection's task.
-        match caught(Box::pin(self.proxy.handle(request)).as_mut()).await {
+        match caught(pin!(self.proxy.handle(request))).await {
             Some(response) => response.map(Content::Proxied),
             None => Refusal::internal().answer().map(Content::Own),
         }
     }
-}
-
-/// The refusal of a head that is over a limit. hyper looks at the size only while a head is not whole: what one read
-/// completes may be larger.
-fn too_large(request: &Request<Incoming>) -> Option<Refusal> {
-    let (headers, uri) = (request.headers(), request.uri());
-    let (code, message) = if headers.len() > HEADERS_MAX {
-        ("too_many_headers", format!("The request has more than {HEADERS_MAX} headers."))
-    } else {
-        // As they stand in HTTP/1.1: a colon, a space and a line's end each.
-        let fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
-        let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
-        if target + fields.sum::<usize>() <= HEAD_MAX {
-            return None;
-        }
-        ("head_too_large", format!("The request's head is larger than {HEAD_MAX} bytes."))
-    };
-    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-    Some(Refusal::new(status, code, End::BadRequest, message))
 }
 
 /// What a future gives, or `None` if it panics.
@@ -140,7 +114,7 @@ async fn caught<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
 /// An answer's body, and the busyness of its connection.
 pub(super) struct Body {
     content: Content,
-    _running: Running,
+    running: Running,
 }
 
 pub(super) enum Content {
@@ -151,7 +125,15 @@ pub(super) enum Content {
 
 impl Body {
     fn new(content: Content, running: Running) -> Self {
-        Self { content, _running: running }
+        Self { content, running }
+    }
+
+    /// What the connection goes on as after a 101.
+    pub(super) fn take_tunnel(&mut self) -> Option<Tunnel> {
+        match &mut self.content {
+            Content::Proxied(body) => body.take_tunnel(),
+            Content::Own(_) | Content::Compressed(_) => None,
+        }
     }
 }
 
@@ -163,7 +145,14 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        Pin::new(&mut self.content).poll_frame(cx)
+        std::task::ready!(self.running.poll_room(cx));
+        let frame = Pin::new(&mut self.content).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            self.running.give(data.len());
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -23,6 +23,9 @@ pub struct ClientTimes {
     pub idle: Duration,
 }
 
+/// How much of its answers a client on HTTP/1.1 may leave untaken before no more is read from the upstream for it.
+const UNWRITTEN: usize = 16 * 1024;
+
 /// Sent when a head does not arrive in time; hyper would close silently.
 const HEAD_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
@@ -31,6 +34,10 @@ pub(super) struct Activity {
     phase: Cell<Phase>,
     /// Requests whose answers have not ended.
     running: Cell<u32>,
+    /// Bytes of answers that hyper was given and has not written yet.
+    unwritten: Cell<usize>,
+    /// Who has more of them.
+    waiting: Cell<Option<Waker>>,
     http2: bool,
 }
 
@@ -50,7 +57,13 @@ pub(super) struct Running(Rc<Activity>);
 impl Activity {
     /// A connection from which nothing has come yet.
     pub(super) fn new(http2: bool) -> Rc<Self> {
-        Rc::new(Self { phase: Cell::new(Phase::Idle(Instant::now())), running: Cell::new(0), http2 })
+        Rc::new(Self {
+            phase: Cell::new(Phase::Idle(Instant::now())),
+            running: Cell::new(0),
+            unwritten: Cell::new(0),
+            waiting: Cell::new(None),
+            http2,
+        })
     }
 
     /// A request's head has arrived.
@@ -66,6 +79,22 @@ impl Activity {
             // What arrives on an idle HTTP/2 connection need not be a head.
             self.phase.set(if self.http2 { Phase::Idle(now) } else { Phase::Head(now) });
         }
+    }
+}
+
+impl Running {
+    /// Ready once the client has taken enough of what it was sent. HTTP/2 has windows for that.
+    pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.0.http2 || self.0.unwritten.get() < UNWRITTEN {
+            return Poll::Ready(());
+        }
+        self.0.waiting.set(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    /// So many bytes of an answer are on their way.
+    pub(super) fn give(&self, bytes: usize) {
+        self.0.unwritten.set(self.0.unwritten.get() + bytes);
     }
 }
 
@@ -122,6 +151,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
         }
     }
 
+    /// So many bytes have left: heads and framing among them, so that what is counted is never too much.
+    fn wrote(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = written {
+            let left = self.activity.unwritten.get().saturating_sub(*bytes);
+            self.activity.unwritten.set(left);
+            if left < UNWRITTEN
+                && let Some(waiting) = self.activity.waiting.take()
+            {
+                waiting.wake();
+            }
+        }
+    }
+
     /// Keeps an eye on a write: fails it once nothing has moved for too long.
     fn watch<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if written.is_ready() {
@@ -154,6 +196,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.socket).poll_write(cx, buf);
+        this.wrote(&written);
         this.watch(written, cx)
     }
 
@@ -164,6 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.socket).poll_write_vectored(cx, bufs);
+        this.wrote(&written);
         this.watch(written, cx)
     }
 

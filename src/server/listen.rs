@@ -1,18 +1,31 @@
 //! Where clients connect: one socket a worker on the same port, so that the kernel deals connections out and no
 //! worker waits for another.
 
-use std::io;
+use std::cell::Cell;
+use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use listenfd::ListenFd;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 
 /// Connections that the kernel holds for us while we are busy.
 const BACKLOG: i32 = 4096;
 /// How long the accept loop rests when the system is out of something.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+/// Between two lines in the log about the same trouble.
+const SELDOM: Duration = Duration::from_secs(10);
+/// The word for whom there is no place.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n\
+    content-type: application/json\r\ncontent-length: 139\r\n\r\n\
+    {\"error\":{\"message\":\"Too many connections are open (MAX_CONNECTIONS).\",\"type\":\"gpt_load_error\",\"param\":null,\
+    \"code\":\"too_many_connections\"}}";
 
 /// Why we can't listen.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +41,9 @@ pub enum BindError {
     /// Somebody else is there.
     #[error("PORT: {0} is taken by another process: stop it, or choose another PORT")]
     Taken(SocketAddr),
+    /// What a supervisor left to us.
+    #[error("LISTEN_FDS: a descriptor is no TCP socket that listens: {0}")]
+    Inherited(io::Error),
     /// Anything else.
     #[error("HOST, PORT: can't listen on {address}: {source}")]
     Bind {
@@ -45,6 +61,33 @@ pub struct Listeners {
 }
 
 impl Listeners {
+    /// The sockets that a supervisor bound and left to us (`LISTEN_FDS`, as systemd does), for so many workers; `None` if
+    /// it left none. `HOST` and `PORT` then say nothing. A socket that outlives the process lets the next one take over
+    /// without a refused connection.
+    ///
+    /// # Errors
+    /// If what was left is no listening TCP socket.
+    pub fn inherited(workers: usize) -> Result<Option<Self>, BindError> {
+        let mut left = ListenFd::from_env();
+        let mut bound = Vec::new();
+        for index in 0..left.len() {
+            bound.extend(left.take_tcp_listener(index).map_err(BindError::Inherited)?);
+        }
+        let Some(first) = bound.first() else { return Ok(None) };
+        let address = first.local_addr().map_err(BindError::Inherited)?;
+        let mut sockets = Vec::new();
+        // Each worker has one, and each one has a worker.
+        for index in 0..workers.max(bound.len()) {
+            let socket = bound.get(index % bound.len()).map(std::net::TcpListener::try_clone);
+            let socket = socket.transpose().map_err(BindError::Inherited)?;
+            sockets.extend(socket);
+        }
+        for socket in &sockets {
+            socket.set_nonblocking(true).map_err(BindError::Inherited)?;
+        }
+        Ok(Some(Self { sockets, address }))
+    }
+
     /// Binds so many sockets to one port. Port 0 takes any that is free.
     ///
     /// # Errors
@@ -100,6 +143,82 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener
     Ok(socket.into())
 }
 
+/// Counts the open connections of all workers against `MAX_CONNECTIONS`.
+pub struct Connections {
+    open: AtomicUsize,
+    limit: usize,
+}
+
+/// An open connection's place. It is given back when this is dropped.
+pub(super) struct Place(Arc<Connections>);
+
+impl Connections {
+    /// None open yet.
+    pub fn new(limit: usize) -> Self {
+        Self { open: AtomicUsize::new(0), limit }
+    }
+
+    pub(super) fn enter(self: &Arc<Self>) -> Option<Place> {
+        let place = Place(Arc::clone(self));
+        // Counted first: two at the limit can't both see room for one. A refused place is given back at once.
+        (self.open.fetch_add(1, Ordering::Relaxed) < self.limit).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Turns a connection away that there is no place for: with a word where it can be had without waiting, else by closing.
+pub(super) fn refuse(stream: TcpStream, tls: bool) {
+    OFTEN.with(|often| often.warn("MAX_CONNECTIONS are open: further ones are refused", &"the limit"));
+    let Ok(mut stream) = stream.into_std() else { return };
+    if !tls {
+        // What was sent already is taken first: a close with bytes unread would reset the connection, and the answer.
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write(FULL);
+    }
+}
+
+/// How many descriptors this process may have open, once it has raised its soft limit to the hard one.
+pub fn descriptors() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    limit.maximum.or(limit.current).and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
+}
+
+/// Raises the soft limit of descriptors to the hard one. What can't be raised stays as it is.
+pub fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+    {
+        tracing::warn!(error = %error, "can't raise the limit of open files");
+    }
+}
+
+thread_local! {
+    static OFTEN: Often = const { Often { said: Cell::new(None), unsaid: Cell::new(0) } };
+}
+
+/// What could be logged a thousand times a second, and is once in ten.
+struct Often {
+    said: Cell<Option<Instant>>,
+    unsaid: Cell<u64>,
+}
+
+impl Often {
+    fn warn(&self, message: &str, error: &dyn std::fmt::Display) {
+        if self.said.get().is_some_and(|said| said.elapsed() < SELDOM) {
+            self.unsaid.set(self.unsaid.get() + 1);
+            return;
+        }
+        self.said.set(Some(Instant::now()));
+        tracing::warn!(error = %error, times_since_last_said = self.unsaid.replace(0), "{message}");
+    }
+}
+
 /// The next connection. What is wrong with one connection is not wrong with the listener; when the system runs out of
 /// descriptors or memory, this rests instead of spinning.
 pub(super) async fn accept(listener: &TcpListener) -> TcpStream {
@@ -108,7 +227,7 @@ pub(super) async fn accept(listener: &TcpListener) -> TcpStream {
             Ok((stream, _)) => return prepared(stream),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(error = %error, "can't accept connections right now");
+                OFTEN.with(|often| often.warn("can't accept connections right now", &error));
                 tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
             }
         }
@@ -153,6 +272,25 @@ mod tests {
         assert!(first.sockets.iter().all(|socket| socket.local_addr().unwrap().port() == port));
         let second = Listeners::bind("127.0.0.1", port, 2).err().unwrap();
         assert!(matches!(second, BindError::Taken(_)), "{second}");
+    }
+
+    #[test]
+    fn a_place_is_had_up_to_the_limit_and_given_back() {
+        let connections = Arc::new(Connections::new(2));
+        let first = connections.enter().unwrap();
+        let _second = connections.enter().unwrap();
+        assert!(connections.enter().is_none());
+        assert!(connections.enter().is_none());
+        drop(first);
+        assert!(connections.enter().is_some());
+    }
+
+    #[test]
+    fn the_word_for_whom_there_is_no_place_says_its_length() {
+        let word = std::str::from_utf8(FULL).unwrap();
+        let (head, body) = word.split_once("\r\n\r\n").unwrap();
+        assert!(head.ends_with(&format!("content-length: {}", body.len())), "{}", body.len());
+        assert!(serde_json::from_str::<serde_json::Value>(body).is_ok());
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod cors;
 mod drain;
 mod front;
 pub mod gzip;
+mod head;
 mod io;
 mod listen;
 pub mod tls;
@@ -26,7 +27,7 @@ use crate::upstream::connect::Connector;
 
 pub use self::drain::Phase;
 pub use self::io::ClientTimes;
-pub use self::listen::{BindError, Listeners};
+pub use self::listen::{BindError, Connections, Listeners, descriptors, raise_descriptors};
 
 /// What a worker is made of: everything it shares with the others.
 #[derive(Clone)]
@@ -45,6 +46,10 @@ pub struct Blueprint {
     pub times: ClientTimes,
     /// TLS in front, if it is set.
     pub tls: Option<tls::Acceptor>,
+    /// `MAX_CONNECTIONS`.
+    pub connections: Arc<Connections>,
+    /// `TRUST_FORWARDED`.
+    pub trust_forwarded: bool,
     /// How far the process is with ending.
     pub phase: watch::Receiver<Phase>,
 }
@@ -84,14 +89,19 @@ async fn work(
         monitor: blueprint.monitor,
         cors: blueprint.cors,
         gzip: blueprint.gzip,
+        trust_forwarded: blueprint.trust_forwarded,
     });
     let serve = |stream| {
+        let Some(place) = blueprint.connections.enter() else {
+            return listen::refuse(stream, blueprint.tls.is_some());
+        };
         let connection = connection::serve(
             stream,
             blueprint.tls.clone(),
             blueprint.times,
             Rc::clone(&front),
             Rc::clone(&gate),
+            place,
         );
         spawn_local(connection);
     };

@@ -18,7 +18,7 @@ pub struct FailedAttempt {
     /// When it failed.
     pub at: SystemTime,
     /// The request's id.
-    pub request_id: u64,
+    pub request_id: Box<str>,
     /// Which of the request's attempts it was, from 1.
     pub attempt: u32,
     /// The key's place in the file.
@@ -103,7 +103,7 @@ mod tests {
             failures.note(FailedAttempt {
                 number: 0,
                 at: SystemTime::now(),
-                request_id: 1,
+                request_id: "1".into(),
                 attempt: 1,
                 key_index,
                 key_preview: "****".into(),

@@ -16,10 +16,11 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 
 use super::Upstream;
-use super::connect::{ConnectError, Connector, Socket};
+use super::connect::{ConnectError, Connector, Socket, Versions};
 
-/// How large an answer's head may be, and how much is read ahead of a slow client, on HTTP/1.1.
-const READ_BUFFER: usize = 64 * 1024;
+/// How large an answer's head may be, and how much is read ahead of a slow client, on HTTP/1.1: three of these are held for each,
+/// beside the 64 KiB that wait to be written.
+const READ_BUFFER: usize = 16 * 1024;
 /// What an HTTP/2 upstream may send ahead of a slow client: on one stream, and on all of a connection.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
@@ -115,7 +116,7 @@ where
         limit: Duration,
     ) -> Result<Connection<B>, ConnectError> {
         let connect = async {
-            let sender = match self.connector.clone().connect(&upstream.url).await? {
+            let sender = match self.connector.clone().connect(&upstream.url, Versions::Any).await? {
                 Socket::Plain(io) => Sender::Http1(begin_http1(io).await?),
                 Socket::Tls(stream) => match stream.get_ref().1.alpn_protocol() {
                     Some(b"h2") => {
@@ -127,6 +128,25 @@ where
                 },
             };
             Ok(Connection { sender, upstream: upstream.index, reused: false })
+        };
+        timeout_at(Instant::now() + limit, connect).await.unwrap_or(Err(ConnectError::TimedOut(limit)))
+    }
+
+    /// A new HTTP/1.1 connection, which can go on as another protocol: HTTP/2 has no upgrades.
+    ///
+    /// # Errors
+    /// If none can be made in time.
+    pub async fn upgradable_connection(
+        &self,
+        upstream: &Upstream,
+        limit: Duration,
+    ) -> Result<Connection<B>, ConnectError> {
+        let connect = async {
+            let sender = match self.connector.clone().connect(&upstream.url, Versions::Http1).await? {
+                Socket::Plain(io) => begin_http1(io).await?,
+                Socket::Tls(stream) => begin_http1(TokioIo::new(stream)).await?,
+            };
+            Ok(Connection { sender: Sender::Http1(sender), upstream: upstream.index, reused: false })
         };
         timeout_at(Instant::now() + limit, connect).await.unwrap_or(Err(ConnectError::TimedOut(limit)))
     }
@@ -213,7 +233,7 @@ where
 }
 
 async fn begin_http1<B>(
-    io: impl Read + Write + Unpin + 'static,
+    io: impl Read + Write + Unpin + Send + 'static,
 ) -> Result<http1::SendRequest<B>, hyper::Error>
 where
     B: http_body::Body + 'static,
@@ -223,7 +243,7 @@ where
     let (sender, connection) = http1::Builder::new().max_buf_size(READ_BUFFER).handshake(io).await?;
     spawn_local(async move {
         // Whoever waits for an answer learns of a failure; nobody else has to.
-        drop(connection.await);
+        drop(connection.with_upgrades().await);
     });
     Ok(sender)
 }

@@ -10,7 +10,7 @@ use http::{HeaderValue, Uri};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -43,11 +43,19 @@ pub(crate) enum Socket {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+/// Which versions of HTTP are offered under TLS.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Versions {
+    Any,
+    Http1,
+}
+
 /// Makes connections. One for each worker; the TLS configuration (its session cache above all) is shared.
 #[derive(Clone)]
 pub struct Connector {
     tcp: HttpConnector,
     tls: TlsConnector,
+    tls_http1: TlsConnector,
     outbound: Arc<Outbound>,
 }
 
@@ -59,10 +67,16 @@ impl Connector {
         // Token streams are small writes: without it each waits for the other side's delayed ACK.
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(Duration::from_secs(60)));
-        Self { tcp, tls: TlsConnector::from(tls), outbound }
+        let mut http1 = ClientConfig::clone(&tls);
+        http1.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self { tcp, tls: tls.into(), tls_http1: Arc::new(http1).into(), outbound }
     }
 
-    pub(crate) async fn connect(&mut self, upstream: &BaseUrl) -> Result<Socket, ConnectError> {
+    pub(crate) async fn connect(
+        &mut self,
+        upstream: &BaseUrl,
+        versions: Versions,
+    ) -> Result<Socket, ConnectError> {
         let origin = Uri::builder()
             .scheme(upstream.scheme().as_str())
             .authority(upstream.authority().as_bytes())
@@ -79,7 +93,11 @@ impl Connector {
         let host = upstream.host().trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
-        let stream = self.tls.connect(name, io.into_inner()).await.map_err(ConnectError::Tls)?;
+        let tls = match versions {
+            Versions::Any => &self.tls,
+            Versions::Http1 => &self.tls_http1,
+        };
+        let stream = tls.connect(name, io.into_inner()).await.map_err(ConnectError::Tls)?;
         Ok(Socket::Tls(Box::new(stream)))
     }
 
@@ -123,15 +141,19 @@ fn tcp_error(error: impl std::error::Error) -> ConnectError {
     ConnectError::Tcp(chain(&error))
 }
 
-/// What TLS to upstreams trusts: the system's roots, and the bundled ones where it has none.
+/// What TLS to upstreams trusts: the system's roots, or the bundled ones where it has none, and `more`
+/// (`UPSTREAM_CA_FILE`).
 ///
 /// # Errors
 /// If the platform's crypto does not offer the protocol versions we ask for.
-pub fn tls_config() -> Result<Arc<ClientConfig>, rustls::Error> {
+pub fn tls_config(more: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, rustls::Error> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    for certificate in more {
+        roots.add(certificate)?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)

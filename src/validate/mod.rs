@@ -23,6 +23,7 @@ use self::run::Run;
 use self::summary::Summary;
 use crate::config::Config;
 use crate::keys::file::{self, KeyFileError};
+use crate::server::tls::{TlsError, read_certificates};
 use crate::upstream::connect::{self, Connector};
 
 /// What 128 + SIGINT is to a shell.
@@ -62,6 +63,9 @@ pub enum ValidateError {
     /// The keys file can't be used.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
+    /// `UPSTREAM_CA_FILE` can't be used.
+    #[error(transparent)]
+    Certificates(#[from] TlsError),
     /// TLS can't be set up.
     #[error("TLS to upstreams can't be set up: {0}")]
     Tls(#[from] rustls::Error),
@@ -85,7 +89,9 @@ pub enum ValidateError {
 pub fn validate(options: &Options, config: &Config) -> Result<ExitCode, ValidateError> {
     let file = file::read(&config.keys_file)?;
     let lines = Lines::read(&config.keys_file, &file.keys)?;
-    let connector = Connector::new(connect::tls_config()?, Arc::new(config.outbound.clone()));
+    let trusted = config.upstream_ca.as_ref().map(|path| read_certificates("UPSTREAM_CA_FILE", path));
+    let trusted = connect::tls_config(trusted.transpose()?.unwrap_or_default())?;
+    let connector = Connector::new(trusted, Arc::new(config.outbound.clone()));
     let asked = Asked {
         upstreams: config.upstreams.iter().map(ToString::to_string).collect(),
         model: options.model.clone(),

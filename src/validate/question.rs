@@ -88,7 +88,7 @@ impl Question {
                     "generationConfig": { "maxOutputTokens": 1 },
                 }),
             ),
-            Place::Bearer | Place::ApiKey | Place::Query => {
+            Place::Bearer | Place::ApiKey | Place::Query | Place::Subprotocol => {
                 let limit = if self.newer_limit { "max_completion_tokens" } else { "max_tokens" };
                 let path = if place == Place::ApiKey {
                     format!("/openai/deployments/{model}/chat/completions?{AZURE_VERSION}")
@@ -106,7 +106,7 @@ fn models_path(place: Place) -> String {
         Place::XApiKey => "/v1/models?limit=1".to_owned(),
         Place::XGoogApiKey => "/v1beta/models?pageSize=1".to_owned(),
         Place::ApiKey => format!("/openai/models?{AZURE_VERSION}"),
-        Place::Bearer | Place::Query => "/v1/models".to_owned(),
+        Place::Bearer | Place::Query | Place::Subprotocol => "/v1/models".to_owned(),
     }
 }
 

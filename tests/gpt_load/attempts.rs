@@ -372,6 +372,21 @@ fn a_key_that_an_error_quotes_is_redacted() {
 }
 
 #[test]
+fn a_key_is_redacted_in_errors_too_long_to_be_read_whole_and_in_headers_of_good_answers() {
+    let mock = provider(&[]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    for (before, behind) in [(0, 70_000), (70_000, 10), (65_530, 70_000)] {
+        let text = |key| format!("{}{key}{}", "x".repeat(before), "y".repeat(behind));
+        mock.play(A, Play::answer(400, &[], text(A).into()));
+        let answer = gpt_load.chat();
+        assert_eq!((answer.status.as_u16(), answer.broken), (400, false));
+        assert!(answer.text() == text("sk-test-*************0001"), "{before} {behind}");
+    }
+    mock.play(A, Play::answer(200, &[("x-quoted", A)], json!({})));
+    assert_eq!(gpt_load.chat().header("x-quoted"), Some("sk-test-...0001"));
+}
+
+#[test]
 fn an_error_that_comes_first_in_a_stream_is_judged_like_a_status() {
     let mock = provider(&[(B, "valid")]);
     for (path, header, value) in [

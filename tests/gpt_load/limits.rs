@@ -23,7 +23,10 @@ fn a_head_that_is_too_large_is_refused() {
         }
         ask
     };
-    assert_eq!(gpt_load.get("/v1/models").header("x-large", &large).send().status, 431);
+    for path in ["/v1/models", "/health"] {
+        assert_eq!(gpt_load.get(path).header("x-large", &large).send().status, 431, "{path}");
+        assert_eq!(gpt_load.get(path).http2().header("x-large", &large).send().status, 431, "{path}");
+    }
     assert_eq!(many(gpt_load.get("/v1/models"), 101).send().status, 431);
     assert_eq!(many(gpt_load.get("/v1/models").http2(), 101).send().status, 431);
     assert_eq!(mock.requests(), 0);
@@ -134,6 +137,12 @@ fn what_is_no_request_is_refused_and_harms_no_other() {
         ("POST /v1/echo HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n", "400"),
         ("POST /v1/echo HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab", "400"),
         ("POST /v1/echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip\r\n\r\nab", "400"),
+        ("POST /v1/echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "501"),
+        ("GET /v1/models HTTP/1.1\r\n\r\n", "400"),
+        ("GET /v1/models HTTP/1.1\r\nhost: x\r\nhost: y\r\n\r\n", "400"),
+        ("GET /v1/models HTTP/1.1\r\nhost: x/y\r\n\r\n", "400"),
+        ("GET /health HTTP/1.1\r\nhost: me@x\r\n\r\n", "400"),
+        ("GET api.openai.com:443 HTTP/1.1\r\nhost: x\r\n\r\n", "400"),
         (
             "POST /v1/echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
             "400",

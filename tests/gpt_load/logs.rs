@@ -98,13 +98,38 @@ fn keys_in_a_query_are_hidden() {
 }
 
 #[test]
-fn monitoring_is_logged_only_when_it_fails() {
+fn monitoring_is_logged_only_when_it_fails_and_as_any_request_is() {
     let gpt_load = GptLoad::start(&[("AUTH_KEY", TOKEN)], &[A]);
     gpt_load.get("/health").send();
-    gpt_load.get("/stats").send();
-    let line = gpt_load.logged("the refused one", |line| line["path"] == "/stats");
+    gpt_load.get("/stats?key=not-the-right-token").send();
+    let line = gpt_load.logged("the refused one", |line| line["path"] == "/stats?key=****");
     assert_eq!((&line["level"], &line["status"]), (&json!("warn"), &json!(401)));
+    assert!(is_request(&line) && line["method"] == "GET" && line["duration_ms"].is_number(), "{line}");
     assert!(!gpt_load.output().contains("/health"), "{}", gpt_load.output());
+}
+
+#[test]
+fn a_pool_without_a_key_is_an_error_in_monitorings_line() {
+    let mock = provider(&[(A, "revoked")]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    gpt_load.chat();
+    assert_eq!(gpt_load.get("/health").send().status, 503);
+    let line = gpt_load.logged("the failed one", |line| line["path"] == "/health");
+    assert_eq!((&line["level"], &line["status"]), (&json!("error"), &json!(503)));
+}
+
+#[test]
+fn preflights_and_requests_refused_for_their_head_have_their_line_too() {
+    let mock = provider(&[(A, "valid")]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    gpt_load.raw().send("GET /v1/models HTTP/1.1\r\nconnection: close\r\n\r\n").rest();
+    let asked = gpt_load.ask("OPTIONS", "/v1/files").header("origin", "https://a.example");
+    asked.header("access-control-request-method", "POST").send();
+    let line = gpt_load.logged("the refused one", |line| line["status"] == 400);
+    assert_eq!((&line["path"], &line["level"]), (&json!("/v1/models"), &json!("warn")));
+    assert_eq!(gpt_load.told("/stats")["requests"]["failures"]["bad_request"], 1);
+    let line = gpt_load.logged("the preflight", |line| line["method"] == "OPTIONS");
+    assert_eq!((&line["status"], &line["level"]), (&json!(204), &json!("info")));
 }
 
 #[test]

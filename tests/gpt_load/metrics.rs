@@ -245,3 +245,65 @@ fn older_format(text: &str) -> String {
         })
         .collect()
 }
+
+/// The words in a text that name a metric of ours.
+fn named(text: &str) -> Vec<&str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let is_metric = |word: &&str| {
+        ["gpt_load_", "gen_ai_client", "gen_ai_server", "process_"].iter().any(|b| word.starts_with(b))
+    };
+    words.filter(is_metric).collect()
+}
+
+#[test]
+fn alerts_grafana_and_the_docs_name_metrics_that_there_are() {
+    let mock = provider(&[(A, "valid"), (B, "revoked")]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+    gpt_load.chat();
+    gpt_load
+        .post("/v1/chat/completions")
+        .json(&chat_with(json!({"stream": true, "stream_options": {"include_usage": true}})))
+        .send();
+    let told: Vec<String> = all_ended(&gpt_load, 2.0).0.into_keys().collect();
+    let is_told = |metric: &str| {
+        told.iter().any(|sample| {
+            let name = sample.split('{').next().unwrap();
+            name == metric || name.strip_suffix("_bucket") == Some(metric)
+        })
+    };
+    for file in ["deploy/prometheus/alerts.yml", "deploy/grafana/gpt-load.json", "docs/api.md"] {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let text = std::fs::read_to_string(path).unwrap();
+        let metrics = named(&text);
+        assert!(metrics.len() > 5, "{file}");
+        // The one is a prefix, the other the type of an error.
+        let is_name = |metric: &&str| !metric.ends_with('_') && *metric != "gpt_load_error";
+        for metric in metrics.into_iter().filter(is_name) {
+            assert!(is_told(metric), "{file} names {metric}, which /metrics does not tell");
+        }
+    }
+}
+
+#[test]
+fn promtool_plays_the_alerts_through() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus");
+    let Ok(done) =
+        Command::new("promtool").args(["test", "rules", "alerts.test.yml"]).current_dir(folder).output()
+    else {
+        println!("promtool is not installed: skipped");
+        return;
+    };
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn an_error_within_a_200_counts_as_the_failed_attempt_that_it_is() {
+    let mock = provider(&[(A, "first_event_error rate_limited"), (B, "valid")]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+    let streamed = gpt_load.post("/v1/chat/completions").json(&chat_with(json!({"stream": true}))).send();
+    assert_eq!(streamed.status, 200);
+    let metrics = all_ended(&gpt_load, 1.0);
+    is(metrics.sum("gpt_load_attempts_total", &[]), float(mock.requests()));
+    is(metrics.sum("gpt_load_attempts_total", &["verdict=\"key_limited\""]), 1.0);
+    is(metrics.sum("gpt_load_healed_requests_total", &[]), 1.0);
+}

@@ -22,9 +22,10 @@ fn every_wrong_value_is_told_at_once_before_anything_starts() {
         ("AUTH_KEY", TOKEN),
         ("BLACKLIST_TRESHOLD", "2"),
     ];
-    let ended = Launch::new(&env, &[A]).run();
+    let ended = Launch::new(&env, &[A]).keys_file(None).run();
     assert_eq!(ended.status, Some(2));
     for word in [
+        "KEYS_FILE: keys.txt: no such file",
         "PORT",
         "70000",
         "MAX_RETRIES",
@@ -104,6 +105,12 @@ fn check_prints_what_holds_and_every_problem() {
     let bad = Launch::new(&[("PORT", "x"), ("MAX_RETRIES", "y")], &[]).arguments(&["check"]).run();
     assert_eq!(bad.status, Some(2));
     assert!(bad.output.contains("3 problems"), "{}", bad.output);
+    let no_certificate = [("TLS_CERT_FILE", "keys.txt"), ("TLS_KEY_FILE", "keys.txt")];
+    let bad = Launch::new(&no_certificate, &[A]).arguments(&["check"]);
+    std::fs::write(bad.folder().join("keys.txt"), A).unwrap();
+    let bad = bad.run();
+    assert_eq!(bad.status, Some(2));
+    assert!(bad.output.contains("TLS_CERT_FILE: keys.txt: has no certificate"), "{}", bad.output);
 }
 
 #[test]

@@ -139,8 +139,8 @@ fn the_key_closest_to_recovery_is_tried_once_a_second_when_none_is_left() {
     while began.elapsed() < Duration::from_millis(2_500) {
         assert!(matches!(gpt_load.chat().status.as_u16(), 429 | 503));
     }
-    // At 0, 1 and 2 seconds.
-    assert_eq!((mock.key(A).asked, mock.key(B).asked), (4, 1));
+    // At 1 and 2 seconds: the request that set it aside was the first second's.
+    assert_eq!((mock.key(A).asked, mock.key(B).asked), (3, 1));
     mock.play(A, Play::Valid);
     eventually("a try succeeds", || gpt_load.chat().status == 200);
     assert_eq!(gpt_load.chat().status, 200, "and the key is back");
@@ -243,13 +243,11 @@ fn nobody_is_advised_to_wait_longer_than_a_minute() {
     let mock = provider(&[]);
     mock.play(A, limited(3_000_000));
     let gpt_load = GptLoad::before(&mock, &[], &[A]);
-    for _ in 0..2 {
-        let answer = gpt_load.chat();
-        assert_eq!(answer.status, 429);
-        assert_eq!(answer.header("retry-after"), Some("60"));
-        assert_eq!(answer.header("retry-after-ms"), None);
-        assert_eq!(answer.header("x-should-retry"), Some("false"), "its retry would come too early");
-    }
+    let answer = gpt_load.chat();
+    assert_eq!(answer.status, 429);
+    assert_eq!(answer.header("retry-after"), Some("60"));
+    assert_eq!(answer.header("retry-after-ms"), None);
+    assert_eq!(answer.header("x-should-retry"), Some("false"), "its retry would come too early");
     let answer = gpt_load.chat();
     assert_eq!(answer.refused(), (503, "no_available_keys".to_owned()));
     assert_eq!((answer.header("retry-after"), answer.header("x-should-retry")), (Some("60"), Some("false")));

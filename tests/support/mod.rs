@@ -2,11 +2,13 @@
 //! sockets, and at the end of its life looks for keys and tokens in everything that it said.
 
 mod client;
+mod peer;
 mod raw;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -18,6 +20,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub use client::{Answer, Ask};
+pub use peer::{Peer, Wire};
 pub use raw::Raw;
 
 /// Keys that the mock provider has no play for until a test gives them one. Long enough to have a preview.
@@ -99,6 +102,10 @@ pub struct Launch<'a> {
     /// The keys file's content; none, no file.
     keys: Option<Vec<u8>>,
     arguments: &'a [&'a str],
+    /// What a shell does first.
+    before: &'a str,
+    /// Its standard input.
+    input: Option<OwnedFd>,
     folder: TempDir,
 }
 
@@ -124,7 +131,8 @@ impl<'a> Launch<'a> {
             all.push((name, (*value).to_owned()));
         }
         let keys = keys.iter().fold(String::new(), |text, key| text + key + "\n");
-        Self { env: all, keys: Some(keys.into_bytes()), arguments: &[], folder: tempfile::tempdir().unwrap() }
+        let folder = tempfile::tempdir().unwrap();
+        Self { env: all, keys: Some(keys.into_bytes()), arguments: &[], before: ":", input: None, folder }
     }
 
     /// With this in the keys file, or without one.
@@ -139,6 +147,18 @@ impl<'a> Launch<'a> {
         self
     }
 
+    /// A shell does this first: sets limits, say. It becomes gpt-load afterwards.
+    pub fn after(mut self, shell: &'a str) -> Self {
+        self.before = shell;
+        self
+    }
+
+    /// This socket is already bound for it (`LISTEN_FDS`).
+    pub fn socket(mut self, listener: &TcpListener) -> Self {
+        self.input = Some(listener.try_clone().unwrap().into());
+        self.after("exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$")
+    }
+
     /// The folder that it will run in.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -148,12 +168,15 @@ impl<'a> Launch<'a> {
         if let Some(keys) = &self.keys {
             fs::write(self.folder.path().join("keys.txt"), keys).unwrap();
         }
-        Command::new(env!("CARGO_BIN_EXE_gpt-load"))
+        let input = self.input.as_ref().map(|input| input.try_clone().unwrap());
+        let shell = format!("{}; exec \"$0\" \"$@\"", self.before);
+        Command::new("/bin/sh")
+            .args(["-c", &shell, env!("CARGO_BIN_EXE_gpt-load")])
             .args(self.arguments)
             .env_clear()
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .current_dir(self.folder.path())
-            .stdin(Stdio::null())
+            .stdin(input.map_or_else(Stdio::null, Stdio::from))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -235,6 +258,14 @@ impl GptLoad {
         Launch::new(env, keys).start()
     }
 
+    /// Starts one in front of a peer.
+    pub fn before_peer(peer: &Peer, env: &[(&str, &str)], keys: &[&str]) -> Self {
+        let url = peer.url();
+        let mut all = vec![("OPENAI_BASE_URL", url.as_str())];
+        all.extend_from_slice(env);
+        Launch::new(&all, keys).start()
+    }
+
     /// Starts one in front of a provider.
     pub fn before(provider: &Mock, env: &[(&str, &str)], keys: &[&str]) -> Self {
         let url = provider.url();
@@ -253,6 +284,26 @@ impl GptLoad {
 
     pub fn keys_file(&self) -> PathBuf {
         self.folder.path().join("keys.txt")
+    }
+
+    /// Its id for the system.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its resident memory, in bytes.
+    pub fn rss(&self) -> u64 {
+        let statm = fs::read_to_string(format!("/proc/{}/statm", self.pid())).unwrap();
+        statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+    }
+
+    /// The processor time that it has taken.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        // utime and stime, in hundredths of a second.
+        let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 10)
     }
 
     /// A request on a connection of its own.
@@ -304,7 +355,11 @@ impl GptLoad {
             looked_at = lines.len();
             let left = until.saturating_duration_since(Instant::now());
             let finished = self.readers.iter().all(JoinHandle::is_finished);
-            assert!(!left.is_zero() && !finished, "{what} was never logged:\n{}", lines.join("\n"));
+            if left.is_zero() || finished {
+                let said = lines.join("\n");
+                drop(lines);
+                panic!("{what} was never logged:\n{said}");
+            }
             lines = self.output.more.wait_timeout(lines, left.min(Duration::from_millis(100))).unwrap().0;
         }
     }

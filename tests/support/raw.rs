@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use super::patience;
 
@@ -42,6 +43,18 @@ impl Raw {
         String::from_utf8_lossy(&got).into_owned()
     }
 
+    /// How long it waits for the peer from now on.
+    pub fn patient_for(&mut self, time: Duration) {
+        self.0.set_read_timeout(Some(time)).unwrap();
+    }
+
+    /// What comes until the peer closes or says nothing more for a while.
+    pub fn rest_in_time(&mut self) -> String {
+        let mut got = Vec::new();
+        let _ = self.0.read_to_end(&mut got);
+        String::from_utf8_lossy(&got).into_owned()
+    }
+
     /// Reads until this text has come.
     pub fn until(&mut self, text: &str) -> String {
         let mut got = Vec::new();
@@ -52,5 +65,20 @@ impl Raw {
             got.extend_from_slice(&piece[..length]);
         }
         String::from_utf8_lossy(&got).into_owned()
+    }
+
+    /// Reads until this text has come, says that nothing more is sent, and reads what is left.
+    pub fn finish_after(&mut self, text: &str) -> String {
+        self.until(text) + &self.finish().rest()
+    }
+
+    /// The same connection, for another thread.
+    pub fn writer(&self) -> TcpStream {
+        self.0.try_clone().unwrap()
+    }
+
+    /// Ends the connection by TCP RST.
+    pub fn reset(self) {
+        socket2::SockRef::from(&self.0).set_linger(Some(Duration::ZERO)).unwrap();
     }
 }

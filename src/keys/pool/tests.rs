@@ -324,6 +324,8 @@ async fn a_dead_pool_is_tried_once_a_second() {
     for effect in [Effect::Invalid, told(3600), told(600)] {
         pool.lease(Need::default()).unwrap().fail(failure(effect));
     }
+    assert!(pool.last_resort(Need::default()).is_none(), "it was tried a moment ago");
+    tokio::time::advance(Duration::from_secs(1)).await;
     let closest = pool.last_resort(Need::default()).unwrap();
     assert_eq!(closest.index(), 2);
     assert!(pool.last_resort(Need::default()).is_none());
@@ -348,6 +350,7 @@ async fn a_storm_is_held_as_suspicion_until_a_key_works() {
         let list = pool.blacklisted();
         assert!(list.iter().all(|key| !key.permanent && key.effect == Effect::Suspected), "{list:?}");
         assert_eq!(pool.storms().len(), 1);
+        tokio::time::sleep(Duration::from_secs(1)).await;
         let probe = pool.last_resort(Need::default()).unwrap();
         assert!(probe.succeed(None, 0, Left::Unknown, false), "the storm is over");
         assert!(pool.blacklisted().is_empty() && pool.storms().is_empty());

@@ -1,0 +1,168 @@
+//! Other protocols on the same connection, WebSocket above all (RFC 9110 §7.8, RFC 6455): which upgrades are passed
+//! on, and the tunnel that a connection becomes once its upstream has agreed.
+
+use std::cell::Cell;
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_PROTOCOL, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Version};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
+use tokio::time::{Instant, interval};
+
+use super::credentials::{is_subprotocol_key, subprotocols};
+use super::ending::Ending;
+use super::headers::{self, items};
+
+/// What a tunnel holds in each direction at most.
+const BUFFER: usize = 16 * 1024;
+/// How long a side may be silent whose other side has ended.
+const HALF_CLOSED: Duration = Duration::from_secs(10);
+
+/// Another protocol that a client asks for.
+pub(super) struct Upgrade {
+    protocol: HeaderValue,
+    /// The WebSocket subprotocols that it offers, without the one that is its token.
+    offered: Vec<Box<str>>,
+}
+
+impl Upgrade {
+    /// The upgrade that a request asks for, if it is one that is passed on: to one protocol that is not HTTP, with no
+    /// body. Anything else is left to be an ordinary request, as RFC 9110 allows.
+    pub(super) fn asked(parts: &Parts) -> Option<Self> {
+        let headers = &parts.headers;
+        let has_body = headers.contains_key(TRANSFER_ENCODING)
+            || headers.get_all(CONTENT_LENGTH).iter().any(|length| length != "0");
+        if parts.version != Version::HTTP_11 || parts.method != Method::GET || has_body {
+            return None;
+        }
+        let mut protocols = items(headers, UPGRADE);
+        let (Some(protocol), None) = (protocols.next(), protocols.next()) else { return None };
+        let name = protocol.split('/').next().unwrap_or_default().to_ascii_lowercase();
+        if matches!(&*name, "h2c" | "h2" | "http" | "tls")
+            || !items(headers, CONNECTION).any(|item| item.eq_ignore_ascii_case("upgrade"))
+        {
+            return None;
+        }
+        let offered = subprotocols(headers).filter(|name| !is_subprotocol_key(name));
+        Some(Self {
+            protocol: HeaderValue::from_str(protocol).ok()?,
+            offered: offered.map(Box::from).collect(),
+        })
+    }
+
+    /// Writes the wish into a request for the upstream.
+    pub(super) fn announce(&self, headers: &mut HeaderMap) {
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, self.protocol.clone());
+    }
+
+    /// Whether a 101 goes on in this protocol.
+    pub(super) fn is_accepted(&self, headers: &HeaderMap) -> bool {
+        let protocol = self.protocol.as_bytes();
+        headers.get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(protocol))
+    }
+
+    /// Cleans a 101's headers. Of subprotocols only one passes that the client offered and that is no key.
+    pub(super) fn of_answer(&self, headers: &mut HeaderMap, key: &str) {
+        headers::of_answer(headers);
+        for framing in [CONTENT_LENGTH, TRAILER] {
+            headers.remove(framing);
+        }
+        let chosen = headers.remove(SEC_WEBSOCKET_PROTOCOL);
+        let chosen = chosen.filter(|chosen| self.offered.iter().any(|name| chosen == &**name));
+        if let Some(chosen) = chosen {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, chosen);
+        }
+        headers::redact_key(headers, key);
+        self.announce(headers);
+    }
+}
+
+/// Two connections that have become one: what comes from either goes to the other. A request until its end, like any.
+pub struct Tunnel {
+    upstream: Upgraded,
+    ending: Box<Ending>,
+}
+
+/// Which side of a tunnel failed.
+#[derive(Clone, Copy)]
+enum Side {
+    Client,
+    Upstream,
+}
+
+impl Tunnel {
+    pub(super) fn new(upstream: Upgraded, ending: Box<Ending>) -> Self {
+        Self { upstream, ending }
+    }
+
+    /// Copies until both sides have ended, one of them fails, or both are silent for too long (`SERVER_WRITE_TIMEOUT`).
+    /// `early` is what the client sent before it was answered. Each side waits for the other to take what it sent.
+    pub async fn run(self, client: impl AsyncRead + AsyncWrite, early: Bytes) {
+        let Self { upstream, mut ending } = self;
+        // Dropped before its end, it was cut.
+        ending.abandoned();
+        let silence = Cell::new(ending.silence());
+        let moved = Cell::new(Instant::now());
+        let (from_client, to_client) = split(client);
+        let (from_upstream, to_upstream) = split(TokioIo::new(upstream));
+        let up = copy(early, (from_client, Side::Client), (to_upstream, Side::Upstream), |_| {
+            moved.set(Instant::now());
+        });
+        let down = copy(Bytes::new(), (from_upstream, Side::Upstream), (to_client, Side::Client), |bytes| {
+            moved.set(Instant::now());
+            ending.tunnelled(bytes);
+        });
+        // A side that has ended has little left to hear.
+        let closing = || silence.set(silence.get().min(HALF_CLOSED));
+        let up = async { up.await.inspect(|()| closing()) };
+        let down = async { down.await.inspect(|()| closing()) };
+        let ended = tokio::select! {
+            ended = async { tokio::try_join!(up, down) } => ended.map(drop),
+            () = silent(&moved, &silence) => Ok(()),
+        };
+        match ended {
+            Ok(()) => ending.finished(),
+            Err(Side::Client) => ending.abandoned(),
+            Err(Side::Upstream) => ending.broken(),
+        }
+    }
+}
+
+/// Copies one direction to its end, and passes the end on. Fails with the side that failed.
+async fn copy(
+    early: Bytes,
+    (mut from, reading): (impl AsyncRead + Unpin, Side),
+    (mut to, writing): (impl AsyncWrite + Unpin, Side),
+    mut copied: impl FnMut(usize),
+) -> Result<(), Side> {
+    to.write_all(&early).await.map_err(|_| writing)?;
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let length = match from.read(&mut buffer).await {
+            Ok(length) => length,
+            // TLS without its farewell.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
+            Err(_) => return Err(reading),
+        };
+        let Some(piece) = buffer.get(..length).filter(|piece| !piece.is_empty()) else {
+            return to.shutdown().await.map_err(|_| writing);
+        };
+        to.write_all(piece).await.map_err(|_| writing)?;
+        to.flush().await.map_err(|_| writing)?;
+        copied(length);
+    }
+}
+
+/// Returns once nothing has moved for so long.
+async fn silent(moved: &Cell<Instant>, limit: &Cell<Duration>) {
+    let mut ticks = interval(Duration::from_secs(1));
+    while moved.get().elapsed() < limit.get() {
+        ticks.tick().await;
+    }
+}

@@ -1,0 +1,253 @@
+//! Spec §4: the corners of HTTP, byte by byte.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{A, GptLoad, Peer, TOKEN, eventually};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// The request that came, in lower case.
+fn sent(peer: &Peer) -> String {
+    peer.received().concat().to_ascii_lowercase()
+}
+
+#[test]
+fn answers_without_a_body_end_with_their_head_and_keep_both_connections() {
+    let peer = Peer::start(|wire| {
+        while let Some(head) = wire.request() {
+            wire.send(match head.split(' ').nth(1).unwrap() {
+                "/head" => "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Of: head\r\n\r\n",
+                "/204" => "HTTP/1.1 204 No Content\r\nX-Of: 204\r\n\r\n",
+                "/304" => "HTTP/1.1 304 Not Modified\r\nContent-Length: 77\r\nETag: \"e\"\r\n\r\n",
+                _ => OK,
+            });
+        }
+    });
+    let gpt_load = GptLoad::before_peer(&peer, &[("WORKERS", "1")], &[A]);
+    let mut client = gpt_load.raw();
+    let mut ask = |line: &str| {
+        client.send(format!("{line} HTTP/1.1\r\nHost: x\r\n\r\n")).until("\r\n\r\n").to_ascii_lowercase()
+    };
+    let head = ask("HEAD /head");
+    assert!(head.contains("content-length: 5\r\n") && head.ends_with("\r\n\r\n"), "{head}");
+    let head = ask("GET /204");
+    assert!(
+        head.starts_with("http/1.1 204") && !head.contains("content-length") && !head.contains("chunked"),
+        "{head}"
+    );
+    let head = ask("GET /304");
+    assert!(
+        head.starts_with("http/1.1 304") && head.contains("etag: \"e\"") && head.ends_with("\r\n\r\n"),
+        "{head}"
+    );
+    assert!(
+        client
+            .send("GET /rest HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .rest()
+            .ends_with("\r\n\r\nok")
+    );
+    assert_eq!(peer.received().len(), 1, "the upstream's connection was kept all along");
+}
+
+#[test]
+fn interim_answers_of_an_upstream_come_before_the_answer_and_are_not_it() {
+    let peer = Peer::answering(format!(
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n{OK}"
+    ));
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
+    let answer = gpt_load.get("/v1/models").send();
+    assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, "ok"));
+}
+
+#[test]
+fn clients_of_http_1_0_are_answered_in_their_own_way() {
+    let peer =
+        Peer::answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n0\r\n\r\n");
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
+    let answer = gpt_load.raw().send("GET /v1/models HTTP/1.0\r\n\r\n").rest();
+    assert!(answer.starts_with("HTTP/1.0 200") && answer.ends_with("\r\n\r\nab"), "{answer}");
+    assert!(!answer.to_ascii_lowercase().contains("transfer-encoding"), "{answer}");
+    let answer = gpt_load.raw().send("POST /v1/embeddings HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}").rest();
+    assert!(answer.ends_with("\r\n\r\nab"), "{answer}");
+    assert!(sent(&peer).contains("get /v1/models http/1.1\r\n"));
+}
+
+#[test]
+fn upstreams_of_http_1_0_and_bodies_that_end_with_the_connection_are_understood() {
+    for answer in [
+        "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nuntil the end",
+        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nuntil the end",
+    ] {
+        let peer = Peer::start(move |wire| {
+            wire.request();
+            wire.send(answer).finish();
+        });
+        let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
+        let answer = gpt_load.get("/v1/models").send();
+        assert_eq!(
+            (answer.status.as_u16(), answer.text().as_str(), answer.broken),
+            (200, "until the end", false)
+        );
+    }
+}
+
+#[test]
+fn an_absolute_target_names_a_path_and_never_a_place() {
+    let (peer, elsewhere) = (Peer::answering(OK), Peer::answering(OK));
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
+    for target in
+        [format!("{}/v1/models?a=b", elsewhere.url()), "http://user@127.0.0.1:1/v1/models?a=b".to_owned()]
+    {
+        let answer = gpt_load
+            .raw()
+            .send(format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
+            .rest();
+        assert!(answer.ends_with("ok"), "{answer}");
+    }
+    let sent = sent(&peer);
+    assert_eq!(sent.matches("get /v1/models?a=b http/1.1\r\n").count(), 2, "{sent}");
+    assert_eq!(sent.matches(&format!("host: {}\r\n", peer.address())).count(), 2, "{sent}");
+    assert_eq!(elsewhere.received(), Vec::<String>::new());
+}
+
+#[test]
+fn chunked_uploads_arrive_whole_held_or_streamed() {
+    let pieces = "6;ext=\"a;b\"\r\nhello \r\n005\r\nworld\r\n0\r\n\r\n";
+    for (limit, framed) in [("16MiB", "content-length: 11\r\n"), ("4", "transfer-encoding: chunked\r\n")] {
+        let peer = Peer::answering(OK);
+        let gpt_load = GptLoad::before_peer(&peer, &[("MAX_REPLAY_BODY", limit)], &[A]);
+        let answer = gpt_load
+            .raw()
+            .send(format!("POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n{pieces}"))
+            .rest();
+        assert!(answer.ends_with("ok"), "{answer}");
+        let sent = sent(&peer);
+        assert!(sent.contains(framed) && !sent.contains("ext="), "{sent}");
+        let (_, body) = sent.split_once("\r\n\r\n").unwrap();
+        let body = body.replace("6\r\n", "").replace("5\r\n", "").replace("\r\n", "");
+        assert_eq!(body.trim_end_matches('0'), "hello world", "{sent}");
+    }
+}
+
+#[test]
+fn trailers_of_a_request_arrive_but_for_credentials() {
+    for limit in ["16MiB", "1"] {
+        let peer = Peer::start(|wire| {
+            wire.head();
+            wire.until("x-sum: 7\r\n\r\n");
+            wire.send(OK);
+            wire.is_ended();
+        });
+        let gpt_load = GptLoad::before_peer(&peer, &[("MAX_REPLAY_BODY", limit)], &[A]);
+        let answer = gpt_load
+            .raw()
+            .send(
+                "POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTrailer: X-Sum, Authorization\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 2\r\n{}\r\n0\r\nAuthorization: Bearer mine\r\nCookie: a=b\r\nX-Sum: 7\r\n\r\n",
+            )
+            .rest();
+        assert!(answer.ends_with("ok"), "{answer}");
+        let sent = sent(&peer);
+        assert!(sent.contains("\r\ntrailer: x-sum\r\n"), "{sent}");
+        assert!(sent.ends_with("2\r\n{}\r\n0\r\nx-sum: 7\r\n\r\n"), "{sent}");
+        assert!(!sent.contains("mine") && !sent.contains("cookie"), "{sent}");
+    }
+}
+
+#[test]
+fn an_answer_that_comes_before_the_body_is_whole_reaches_the_client_at_once() {
+    let peer = Peer::start(|wire| {
+        wire.head();
+        wire.read();
+        wire.send("HTTP/1.1 413 Payload Too Large\r\nContent-Length: 5\r\nConnection: close\r\n\r\nlarge")
+            .finish();
+        wire.is_ended();
+    });
+    let gpt_load = GptLoad::before_peer(&peer, &[("MAX_REPLAY_BODY", "1KiB")], &[A]);
+    let began = Instant::now();
+    let mut client = gpt_load.raw();
+    client
+        .send("POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+        .send(vec![b'x'; 100_000]);
+    let answer = client.until("large");
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(gpt_load.healthy_keys(), 1);
+}
+
+#[test]
+fn an_upload_may_go_on_after_its_answer_has_begun() {
+    const SIZE: usize = 3_000_000;
+    let peer = Peer::start(|wire| {
+        wire.head();
+        wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n");
+        let body = wire.exactly(SIZE);
+        let count = body.len().to_string();
+        wire.send(format!("{:x}\r\n{count}\r\n0\r\n\r\n", count.len()));
+    });
+    let gpt_load = GptLoad::before_peer(&peer, &[("MAX_REPLAY_BODY", "1KiB")], &[A]);
+    let mut client = gpt_load.raw();
+    client
+        .send(format!("POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Length: {SIZE}\r\n\r\n"))
+        .send(vec![b'x'; 1_000_000]);
+    client.until("hi");
+    client.send(vec![b'x'; SIZE - 1_000_000]).until(&SIZE.to_string());
+}
+
+#[test]
+fn a_client_that_closes_its_side_is_gone_and_its_upstream_request_ends_at_once() {
+    let (saw, seen) = std::sync::mpsc::channel();
+    let peer = Peer::start(move |wire| {
+        if wire.request().is_some() {
+            saw.send(false).unwrap();
+            wire.is_ended();
+            saw.send(true).unwrap();
+        }
+    });
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
+    let mut client = gpt_load.raw();
+    client.send("GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(!seen.recv_timeout(crate::support::patience()).unwrap());
+    client.finish();
+    assert!(seen.recv_timeout(crate::support::patience()).unwrap(), "the upstream's side ended");
+    gpt_load.said("client_gone");
+    assert_eq!(gpt_load.healthy_keys(), 1);
+    eventually("nothing runs", || gpt_load.told("/stats")["requests"]["running"] == 0);
+}
+
+#[test]
+fn a_body_is_only_asked_for_if_it_is_wanted() {
+    let peer = Peer::answering(OK);
+    let gpt_load = GptLoad::before_peer(&peer, &[("AUTH_KEY", TOKEN), ("MAX_REQUEST_BODY", "1KiB")], &[A]);
+    for (headers, status) in [
+        ("Content-Length: 4\r\n".to_owned(), "401"),
+        (format!("Authorization: Bearer {TOKEN}\r\nContent-Length: 4000\r\n"), "413"),
+    ] {
+        let answer = gpt_load
+            .raw()
+            .send(format!("POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n{headers}\r\n"))
+            .rest();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    }
+    assert_eq!(peer.received(), Vec::<String>::new());
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_their_order() {
+    let peer = Peer::start(|wire| {
+        while let Some(head) = wire.request() {
+            let path = head.split(' ').nth(1).unwrap();
+            wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}", path.len()));
+        }
+    });
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
+    let ask = |path: &str, more: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n{more}\r\n");
+    let post = "POST /two HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12345";
+    let answer = gpt_load
+        .raw()
+        .send(ask("/one", "") + post + &ask("/three", "") + &ask("/four", "Connection: close\r\n"))
+        .rest();
+    let order: Vec<_> =
+        answer.split("\r\n\r\n").skip(1).map(|body| body.split("HTTP").next().unwrap()).collect();
+    assert_eq!(order, ["/one", "/two", "/three", "/four"]);
+}

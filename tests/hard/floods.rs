@@ -1,0 +1,133 @@
+//! HTTP/2 floods. Each runs for a while beside an honest client, and must cost little memory and nobody's patience.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::outcome;
+use crate::support::{A, GptLoad, Peer};
+
+/// How long each flood goes on, if it is let.
+const FLOOD: Duration = Duration::from_secs(2);
+
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+
+/// GET / of http://x, in HPACK's static table.
+const GET: &[u8] = &[0x82, 0x86, 0x84, 0x41, 1, b'x'];
+/// The same as POST.
+const POST: &[u8] = &[0x83, 0x86, 0x84, 0x41, 1, b'x'];
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// Floods gpt-load with what `next` makes of ever new odd stream numbers, and looks how an honest client fares meanwhile.
+fn flood(name: &str, mut next: impl FnMut(u32) -> Vec<u8>) {
+    let peer = Peer::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let gpt_load = GptLoad::before_peer(
+        &peer,
+        &[("MAX_CONCURRENT_REQUESTS", "1000"), ("LOG_ENABLE_REQUEST", "false")],
+        &[A],
+    );
+    gpt_load.get("/v1/models").send();
+    let before = gpt_load.rss();
+    let began = Instant::now();
+    let (mut sent, mut cut, mut slowest, mut most) = (0_u64, 0, Duration::ZERO, 0);
+    let mut look = || {
+        let asked = Instant::now();
+        assert_eq!(gpt_load.get("/v1/models").send().status, 200);
+        slowest = slowest.max(asked.elapsed());
+        most = most.max(gpt_load.rss().saturating_sub(before));
+    };
+    while began.elapsed() < FLOOD {
+        let mut stream = TcpStream::connect(gpt_load.address()).unwrap();
+        stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+        stream.write_all(&frame(SETTINGS, 0, 0, &[])).unwrap();
+        let mut number = 1;
+        'connection: while began.elapsed() < FLOOD && number < 1 << 30 {
+            let mut batch = Vec::new();
+            for _ in 0..200 {
+                batch.extend(next(number));
+                number += 2;
+            }
+            sent += 200;
+            if stream.write_all(&batch).is_err() {
+                cut += 1;
+                break 'connection;
+            }
+            if number % 16_000 < 400 {
+                look();
+            }
+        }
+        let _ = stream.read(&mut [0; 1024]);
+    }
+    look();
+    assert!(most < 32 << 20, "{name}: {} MiB more", most >> 20);
+    assert!(slowest < Duration::from_secs(2), "{name}: an honest client waited {slowest:?}");
+    outcome(
+        &format!("flood: {name}"),
+        format!(
+            "{sent} times in 2 s, {cut} connections cut, {} KiB more memory, honest clients within {slowest:.0?}",
+            most >> 10
+        ),
+    );
+}
+
+#[test]
+fn rapid_reset_cve_2023_44487() {
+    flood("rapid reset (CVE-2023-44487)", |stream| {
+        [frame(HEADERS, 5, stream, GET), frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())].concat()
+    });
+}
+
+#[test]
+fn resets_that_the_server_is_made_to_send_cve_2025_8671() {
+    flood("MadeYouReset (CVE-2025-8671)", |stream| {
+        [frame(HEADERS, 4, stream, POST), frame(WINDOW_UPDATE, 0, stream, &[0; 4])].concat()
+    });
+}
+
+#[test]
+fn headers_that_go_on_for_ever_rustsec_2024_0332() {
+    let header = [&[0x40, 4][..], b"x-yz", &[100], &[b'a'; 100]].concat();
+    flood("CONTINUATION (RUSTSEC-2024-0332)", |stream| {
+        if stream == 1 { frame(HEADERS, 1, 1, GET) } else { frame(CONTINUATION, 0, 1, &header.repeat(20)) }
+    });
+}
+
+#[test]
+fn settings_whose_answers_nobody_reads() {
+    flood("SETTINGS", |_| frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]));
+}
+
+#[test]
+fn pings_whose_answers_nobody_reads() {
+    flood("PING", |_| frame(PING, 0, 0, b"ping ing"));
+}
+
+#[test]
+fn empty_data_without_end_rustsec_2026_0258() {
+    flood("empty DATA (RUSTSEC-2026-0258)", |stream| {
+        if stream == 1 { frame(HEADERS, 4, 1, POST) } else { frame(0, 0, 1, &[]) }
+    });
+}
+
+#[test]
+fn headers_compressed_a_thousandfold() {
+    // One long header in the dynamic table, and then 4,000 references to it, a byte each.
+    let bomb = [GET, &[0x40, 1, b'x', 0x7f, 0x81, 0x1f], &[b'a'; 4096][..], &[0xbe; 4000][..]].concat();
+    flood("HPACK bomb", |stream| frame(HEADERS, 5, stream, &bomb));
+}
+
+#[test]
+fn streams_without_end_and_streams_beyond_the_limit() {
+    flood("more streams than allowed", |stream| frame(HEADERS, 4, stream, POST));
+}

@@ -1,0 +1,194 @@
+//! Clients that take their time, and idle ones by the thousand.
+
+use std::time::{Duration, Instant};
+
+use crate::outcome;
+use crate::support::{A, GptLoad, Peer, Raw, eventually, patience};
+
+fn livez(gpt_load: &GptLoad) -> Duration {
+    let began = Instant::now();
+    assert_eq!(gpt_load.get("/livez").send().status, 200);
+    began.elapsed()
+}
+
+#[test]
+fn slow_heads_are_told_so_in_time_and_hold_nobody_up() {
+    let gpt_load = GptLoad::start(&[("SERVER_READ_TIMEOUT", "2")], &[A]);
+    let began = Instant::now();
+    let mut clients: Vec<Raw> = (0..300).map(|_| gpt_load.raw()).collect();
+    let mut slowest = Duration::ZERO;
+    for byte in "GET /v1/models HTTP/1.1\r\n".bytes().take(8) {
+        for client in &mut clients {
+            client.send([byte]);
+        }
+        slowest = slowest.max(livez(&gpt_load));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    for client in &mut clients {
+        let answer = client.rest();
+        assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    }
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    outcome("300 slow heads (slowloris)", format!("408 after 2 s; honest clients within {slowest:.0?}"));
+}
+
+#[test]
+fn a_slow_body_is_told_so_in_time_and_costs_no_key() {
+    let peer = Peer::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let gpt_load = GptLoad::before_peer(&peer, &[("SERVER_READ_TIMEOUT", "1")], &[A]);
+    // One that stops, and one that trickles.
+    for trickle in [false, true] {
+        let began = Instant::now();
+        let mut client = gpt_load.raw();
+        client.send("POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{");
+        let mut writer = client.writer();
+        let trickling = std::thread::spawn(move || {
+            use std::io::Write as _;
+            for _ in 0..if trickle { 60 } else { 0 } {
+                std::thread::sleep(Duration::from_millis(100));
+                if writer.write_all(b" ").is_err() {
+                    break;
+                }
+            }
+        });
+        let answer = client.until("request_timeout");
+        assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+        drop(client);
+        trickling.join().unwrap();
+    }
+    assert_eq!((peer.received().len(), gpt_load.healthy_keys()), (0, 1));
+    outcome("slow bodies, and bodies that trickle", "408 after SERVER_READ_TIMEOUT; no key was asked");
+}
+
+/// So many clients that ask for a large answer and do not read it; how much memory that takes.
+fn slow_readers(count: usize) -> u64 {
+    const SIZE: usize = 10 << 20;
+    let peer = Peer::start(|wire| {
+        let piece = vec![b'x'; 64 << 10];
+        while wire.request().is_some() {
+            wire.send(format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {SIZE}\r\n\r\n"
+            ));
+            for _ in 0..SIZE / piece.len() {
+                if !wire.sends(&piece) {
+                    return;
+                }
+            }
+        }
+    });
+    let gpt_load = GptLoad::before_peer(&peer, &[("MAX_CONCURRENT_REQUESTS", "10000")], &[A]);
+    let before = gpt_load.rss();
+    let mut clients = Vec::new();
+    for _ in 0..count {
+        let mut client = gpt_load.raw();
+        client.send("GET /v1/files/f/content HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        clients.push(client);
+    }
+    eventually("all of them are being answered", || gpt_load.told("/stats")["requests"]["running"] == count);
+    let began = Instant::now();
+    let mut most = 0;
+    while began.elapsed() < Duration::from_secs(3) {
+        most = most.max(gpt_load.rss().saturating_sub(before));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let other = livez(&gpt_load);
+    assert!(other < patience() / 5, "another client waited {other:?}");
+    // And a reader that is merely late gets everything.
+    let late = clients.pop().unwrap().rest();
+    assert_eq!(late.split_once("\r\n\r\n").unwrap().1.len(), SIZE);
+    outcome(
+        &format!("{count} slow readers of 10 MiB answers"),
+        format!("{} MiB more memory, nothing lost", most >> 20),
+    );
+    most
+}
+
+#[test]
+fn slow_readers_hold_little_memory() {
+    let held = slow_readers(100);
+    assert!(held < 20 << 20, "{held}");
+}
+
+#[test]
+#[ignore = "long: make test-hard"]
+fn two_thousand_slow_readers_of_ten_megabytes_stay_under_200_megabytes() {
+    gpt_load::server::raise_descriptors();
+    let held = slow_readers(2_000);
+    assert!(held < 200 << 20, "{held}");
+}
+
+#[test]
+fn a_reader_that_stops_is_cut_after_the_write_timeout() {
+    let peer = Peer::start(|wire| {
+        wire.request();
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n");
+        while wire.sends(&vec![b'x'; 64 << 10]) {}
+    });
+    let gpt_load = GptLoad::before_peer(&peer, &[("SERVER_WRITE_TIMEOUT", "1")], &[A]);
+    let mut client = gpt_load.raw();
+    client.send("GET /v1/files/f/content HTTP/1.1\r\nHost: x\r\n\r\n");
+    gpt_load.said("client_gone");
+    eventually("its place is free", || gpt_load.told("/stats")["requests"]["running"] == 0);
+    assert_eq!(gpt_load.healthy_keys(), 1);
+    outcome("a reader that stops", "cut after SERVER_WRITE_TIMEOUT, nobody blamed");
+}
+
+#[test]
+fn a_clients_bytes_are_held_less_than_four_times() {
+    const SIZE: usize = 1 << 20;
+    const CLIENTS: usize = 40;
+    let peer = Peer::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
+    let before = gpt_load.rss();
+    // Nearly whole bodies, in small chunks.
+    let chunks = format!("40\r\n{}\r\n", "x".repeat(64)).repeat(SIZE / 64);
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let mut client = gpt_load.raw();
+            client
+                .send("POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+                .send(&chunks);
+            client
+        })
+        .collect();
+    eventually("all of them have been let in", || gpt_load.told("/stats")["requests"]["running"] == CLIENTS);
+    let began = Instant::now();
+    let mut most = 0;
+    while began.elapsed() < Duration::from_secs(1) {
+        most = most.max(gpt_load.rss().saturating_sub(before));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let percent = most * 100 / (SIZE * CLIENTS) as u64;
+    assert!(percent > 20, "the bodies have arrived: {percent} %");
+    assert!(percent < 400, "{percent} %");
+    drop(clients);
+    outcome("40 bodies of 1 MiB that are never finished", format!("{percent} % of their size is held"));
+}
+
+#[test]
+#[ignore = "long: make test-hard"]
+fn twenty_thousand_idle_connections_or_as_many_as_descriptors_allow() {
+    gpt_load::server::raise_descriptors();
+    // What this process and its threads need for themselves.
+    let count = gpt_load::server::descriptors().min(20_400) - 400;
+    let gpt_load = GptLoad::start(&[("SERVER_IDLE_TIMEOUT", "600")], &[A]);
+    let before = gpt_load.rss();
+    let mut idle = Vec::with_capacity(count);
+    for _ in 0..count {
+        idle.push(std::net::TcpStream::connect(gpt_load.address()).unwrap());
+    }
+    // Accepted, all of them: the last one is answered.
+    let mut last = Raw::connect(gpt_load.address());
+    last.send("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").until("200 OK");
+    let each = gpt_load.rss().saturating_sub(before) / count as u64;
+    let answered = livez(&gpt_load);
+    assert!(answered < patience() / 10, "{answered:?}");
+    assert!(each < 16 << 10, "{each} bytes each");
+    outcome(
+        &format!("{count} idle connections"),
+        format!("{each} bytes each; another client within {answered:.0?}"),
+    );
+}
