@@ -9,7 +9,7 @@ LOCAL_IMAGE ?= gpt-load:local
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/gpt-load
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-all clean run dev demo check test coverage bench loom lint fmt tidy deps audit install uninstall \
+.PHONY: help build build-all clean run dev demo check test test-hard coverage bench loom lint fmt tidy deps audit install uninstall \
 	docker-build docker-run docker-run-local compose-up compose-up-dev compose-down \
 	health stats reset-keys blacklist validate-keys
 
@@ -84,6 +84,9 @@ check: ## What must hold before a commit: format, lints, docs, fast tests
 test: ## All tests: Rust's, and the official SDKs through the running server
 	$(CARGO) test --locked --workspace
 	@scripts/sdk-tests.sh
+
+test-hard: ## What it takes to be trusted: hostile clients, failing providers, floods; long, and ends with a table
+	@scripts/test-hard.sh
 
 coverage: ## Line coverage of the Rust tests, into target/llvm-cov/html (needs cargo-llvm-cov)
 	@$(CARGO) llvm-cov --version >/dev/null 2>&1 || { echo "coverage needs cargo-llvm-cov: cargo install cargo-llvm-cov"; exit 1; }
