@@ -9,7 +9,7 @@ LOCAL_IMAGE ?= gpt-load:local
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/gpt-load
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-all clean run dev demo check test test-ui coverage bench bench-goodput loom lint fmt tidy deps audit install uninstall \
+.PHONY: help build build-all clean run dev demo check test test-hard test-ui coverage bench bench-goodput loom lint fmt tidy deps audit install uninstall \
 	docker-build docker-run docker-run-local compose-up compose-up-dev compose-down \
 	health stats reset-keys blacklist validate-keys
 
@@ -85,8 +85,8 @@ test: ## All tests: Rust's, and the official SDKs through the running server
 	$(CARGO) test --locked --workspace
 	@scripts/sdk-tests.sh
 
-test-hard: ## Hostile clients, failing providers and other proxies' incidents, the long ones too; prints a table
-	$(CARGO) test --locked --release --test hard -- --include-ignored --nocapture
+test-hard: ## What it takes to be trusted: hostile clients, failing providers, floods; long, and ends with a table
+	@scripts/test-hard.sh
 
 test-ui: ## The dashboard in a real browser (Debian's Chromium); SCREENSHOTS=1 makes the README's pictures anew
 	@scripts/ui-tests.sh
