@@ -176,6 +176,36 @@ fn a_stream_that_breaks_ends_with_an_error_in_the_clients_dialect_and_a_cut() {
 }
 
 #[test]
+fn no_sequence_of_request_faults_moves_a_key_or_costs_a_second_try() {
+    let corpus: Vec<Value> = serde_json::from_str(include_str!("../corpus/answers.json")).unwrap();
+    let is_plain = |case: &&Value| {
+        case["verdict"] == "request_fault"
+            && case["status"].as_u64() >= Some(400)
+            && case["transport"].is_null()
+    };
+    let faults: Vec<&Value> = corpus.iter().filter(is_plain).collect();
+    assert!(faults.len() > 80, "{}", faults.len());
+    let mock = provider(&[(A, "valid"), (B, "valid"), (C, "valid")]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B, C]);
+    let mut random = fastrand::Rng::with_seed(6);
+    for requests in 1..=300 {
+        let (model, play, status) = if random.u8(..4) == 0 {
+            ("gpt-4o", json!("valid"), &json!(200))
+        } else {
+            let case = faults[random.usize(..faults.len())];
+            let headers: Vec<_> = case["headers"].as_object().into_iter().flatten().collect();
+            let answer = json!({"status": case["status"], "headers": headers, "body": case["body"]});
+            ("never-served", json!({ "answer": answer }), &case["status"])
+        };
+        let answer = ask(&gpt_load, CHAT, json!({"model": model, "mock": {"play": play}}));
+        assert_eq!(json!(answer.status.as_u16()), *status, "{play}");
+        assert_eq!(mock.requests(), requests, "{play}");
+    }
+    assert_eq!(gpt_load.blacklist(), Vec::<Value>::new());
+    assert_eq!(asked(&mock, &[A, B, C]), [100, 100, 100], "everyone's turn came as often");
+}
+
+#[test]
 fn a_limit_of_one_model_leaves_the_key_in_for_the_others() {
     let mock = provider(&[(B, "valid")]);
     let limited = json!({"error": {"message": "Rate limit reached", "code": "rate_limit_exceeded"}});

@@ -156,6 +156,10 @@ fn limits_that_are_told_ahead_are_never_run_into() {
             mock.play(key, Play::RateLimited { requests: rate(capacity, 1_000), tokens: None });
         }
         let gpt_load = Arc::new(GptLoad::before(&mock, &[], &[A, B]));
+        // Nothing is known of a key before its first answer.
+        for _ in [A, B] {
+            assert_eq!(gpt_load.post(path).json(&chat_with(json!({}))).send().status, 200);
+        }
         let clients: Vec<_> = (0..3)
             .map(|_| {
                 let gpt_load = Arc::clone(&gpt_load);

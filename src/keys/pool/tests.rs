@@ -382,3 +382,58 @@ fn what_the_journal_tells_is_as_it_was() {
     assert_eq!(shown(&after), shown(&before));
     assert!(lease_for(&after, "big").is_none());
 }
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a lease on a key comes to; none: nothing that is about the key.
+    fn endings() -> impl Strategy<Value = Option<Effect>> {
+        let wait = || (1..5000_u64).prop_map(|seconds| Some(Duration::from_secs(seconds)));
+        prop_oneof![
+            6 => Just(None),
+            3 => Just(Some(Effect::Success)),
+            1 => wait().prop_map(|wait| Some(Effect::Limited { wait })),
+            1 => wait().prop_map(|wait| Some(Effect::Exhausted { wait })),
+            1 => Just(Some(LIMITED)),
+            1 => Just(Some(Effect::Invalid)),
+        ]
+    }
+
+    /// Where every key stands after leases on these keys, for these models, have ended so.
+    fn stand(
+        endings: &[(u32, bool, Option<Effect>)],
+    ) -> Vec<(u32, Option<Box<str>>, Effect, bool, u32, u32)> {
+        let (pool, _due) = pool(&["a", "b", "c", "d"]);
+        for (key, for_model, ending) in endings {
+            let not: Vec<u32> = (0..4).filter(|other| other != key).collect();
+            let model = for_model.then_some("gpt-4o");
+            let Some(lease) = pool.lease(Need { not: &not, model }).filter(|lease| lease.index() == *key)
+            else {
+                continue;
+            };
+            match ending {
+                None => drop(lease),
+                Some(Effect::Success) => drop(lease.succeed(model, 0, Left::Unknown, true)),
+                Some(effect) => drop(lease.fail(Failure { model, ..failure(*effect) })),
+            }
+        }
+        let stands = |entry: Blacklisted| {
+            (entry.index, entry.model, entry.effect, entry.permanent, entry.fail_count, entry.cooldowns)
+        };
+        pool.blacklisted().into_iter().map(stands).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_not_a_keys_fault_leaves_no_trace(
+            all in prop::collection::vec((0..4_u32, any::<bool>(), endings()), 0..40),
+        ) {
+            let told: Vec<_> = all.iter().filter(|(_, _, ending)| ending.is_some()).copied().collect();
+            prop_assert_eq!(stand(&all), stand(&told));
+            let nothing: Vec<_> = all.iter().map(|(key, model, _)| (*key, *model, None)).collect();
+            prop_assert_eq!(stand(&nothing), vec![]);
+        }
+    }
+}
