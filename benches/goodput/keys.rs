@@ -32,8 +32,8 @@ impl Key {
     }
 }
 
-/// 140 good keys of four tiers, of which two are bound by their requests and two by their tokens; 20 revoked, 20 out
-/// of quota, 10 that answer every eighth request with a 500, and 10 more good ones; strewn over the file.
+/// 150 good keys of four tiers, of which two are bound by their requests and two by their tokens; 10 that answer every
+/// eighth request with a 500, 20 revoked, 20 out of quota; strewn over the file.
 pub(super) fn keys() -> Vec<Key> {
     let tiers = [
         ("free", 60, Some((3, 400)), None),

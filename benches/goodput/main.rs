@@ -32,7 +32,7 @@ use std::time::Duration;
 use mock_provider::{Mock, Options, Play};
 use tempfile::TempDir;
 
-use self::clients::{Demand, Kind};
+use self::clients::{Demand, Kind, MEAN_TOKENS};
 use self::keys::{Key, capacity, keys};
 use self::report::Row;
 
@@ -72,8 +72,10 @@ fn measure(percent: u32) -> Row {
     let done = clients::run(gpt_load.address, &demand, from, || at_from = asked(&mock, &keys));
     let at_end = asked(&mock, &keys);
     report::print_tiers(&keys, &at_from, &at_end);
-    let served = possible::served(&keys, done.iter().map(|done| (done.at, done.tokens)), MAX_KEY_WAIT);
-    Row::new(percent, &keys, (&at_from, &at_end), (&done, &served), from)
+    let asked = || done.iter().map(|done| (done.at, done.tokens));
+    let possible = possible::served(&keys, asked(), MAX_KEY_WAIT, |_| MEAN_TOKENS);
+    let knowing_costs = possible::served(&keys, asked(), MAX_KEY_WAIT, f64::from);
+    Row::new(percent, &keys, (&at_from, &at_end), &done, [&possible, &knowing_costs], from)
 }
 
 /// What each key has answered by now, by status.

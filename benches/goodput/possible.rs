@@ -1,10 +1,8 @@
-//! What a scheduler could serve that knows every bucket at every moment, though not what a request will cost: first come,
-//! first served, each with the key that is ready first for a request of the mean cost, none waiting longer for its turn
-//! than gpt-load lets it.
+//! What a scheduler could serve that knows every bucket at every moment: first come, first served, each with the key that
+//! is ready first, none waiting longer for its turn than gpt-load lets it.
 
 use std::time::Duration;
 
-use super::clients::MEAN_TOKENS;
 use super::keys::{Key, MINUTE};
 
 struct Bucket {
@@ -40,11 +38,14 @@ impl Bucket {
     }
 }
 
-/// Whether each request could have been served.
+/// Whether each request could have been served. `cost`: what a request of so many tokens is thought to cost when its key
+/// is chosen. Who knows that beforehand also serves more by giving small requests to keys that are short of tokens and
+/// large ones to keys that are short of requests.
 pub(super) fn served(
     keys: &[Key],
     requests: impl Iterator<Item = (Duration, u32)>,
     patience: Duration,
+    cost: impl Fn(u32) -> f64,
 ) -> Vec<bool> {
     let limits = keys.iter().filter_map(|key| key.limits);
     let mut buckets: Vec<[Bucket; 2]> =
@@ -54,7 +55,7 @@ pub(super) fn served(
         .map(|(at, tokens)| {
             let at = at.as_secs_f64();
             let now = last.max(at);
-            let costs = [1.0, MEAN_TOKENS];
+            let costs = [1.0, cost(tokens)];
             let ready = |key: &[Bucket; 2]| key[0].ready(costs[0], now).max(key[1].ready(costs[1], now));
             let spare = |key: &[Bucket; 2]| key[0].fullness(now).min(key[1].fullness(now));
             let best = buckets.iter_mut().min_by(|one, other| {

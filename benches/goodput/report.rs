@@ -16,6 +16,7 @@ pub(super) struct Row {
     requests: usize,
     served: usize,
     possible: usize,
+    possible_knowing_costs: usize,
     attempts: u64,
     faults: u64,
     wasted: u64,
@@ -31,11 +32,15 @@ impl Row {
         percent: u32,
         keys: &[Key],
         (at_from, at_end): (&[Asked], &[Asked]),
-        (done, possible): (&[Done], &[bool]),
+        done: &[Done],
+        [possible, knowing_costs]: [&[bool]; 2],
         from: Duration,
     ) -> Self {
-        let measured = || done.iter().zip(possible).filter(|(done, _)| done.at >= from);
-        let of_kind = |kind| measured().filter(|(done, _)| done.kind == kind).count();
+        let measured = || done.iter().filter(|done| done.at >= from);
+        let of_kind = |kind| measured().filter(|done| done.kind == kind).count();
+        let served = |could: &[bool]| {
+            done.iter().zip(could).filter(|(done, could)| done.at >= from && **could).count()
+        };
         let count = |asked: &Asked, which: fn(u16) -> bool| -> u64 {
             asked.statuses.iter().filter(|(status, _)| which(**status)).map(|(_, count)| count).sum()
         };
@@ -44,8 +49,8 @@ impl Row {
         };
         let dead = keys.iter().zip(at_end).filter(|(key, _)| key.limits.is_none());
         let mut waits: Vec<Duration> = measured()
-            .filter(|(done, _)| done.kind == Kind::Served)
-            .map(|(done, _)| done.took.saturating_sub(WORK))
+            .filter(|done| done.kind == Kind::Served)
+            .map(|done| done.took.saturating_sub(WORK))
             .collect();
         waits.sort_unstable();
         let waited =
@@ -57,7 +62,8 @@ impl Row {
             percent,
             requests: measured().count(),
             served: of_kind(Kind::Served),
-            possible: measured().filter(|(_, possible)| **possible).count(),
+            possible: served(possible),
+            possible_knowing_costs: served(knowing_costs),
             attempts: since(|_| true),
             faults: since(|status| status == 500),
             wasted: since(|status| !matches!(status, 200 | 500)),
@@ -69,10 +75,10 @@ impl Row {
         }
     }
 
-    /// Errors that a healthy key could have cured: those beyond what the all-knowing scheduler had to refuse as well.
+    /// Errors that a healthy key could have cured: all but the refusals that the all-knowing scheduler had to give too.
     fn curable(&self) -> usize {
         let had_to = self.requests - self.possible;
-        (self.failed + self.limited).saturating_sub(had_to)
+        self.failed + self.limited.saturating_sub(had_to)
     }
 }
 
@@ -107,16 +113,17 @@ fn percent(part: u64, whole: u64) -> f64 {
 /// The table, in Markdown.
 pub(super) fn table(rows: &[Row]) -> String {
     let mut table = String::from(
-        "| demand | requests | served of the possible | wasted attempts | 5xx of the provider's own | client-visible \
-         errors | of these 5xx of the provider's | curable ones | fairness | waited p50 / p99 | dead keys asked |\n|---|---|---|---|---|---|---|---|---|---|---|\n",
+        "| demand | requests | served of the possible | if costs were known | wasted attempts | 5xx of the provider's own | client-visible \
+         errors | of these 5xx of the provider's | curable ones | fairness | waited p50 / p99 | dead keys asked |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for row in rows {
         let _ = writeln!(
             table,
-            "| {} % | {} | {:.2} % | {:.2} % | {:.2} % | {} | {} | {} | {:.3} | {} / {} ms | {} times |",
+            "| {} % | {} | {:.2} % | {:.2} % | {:.2} % | {:.2} % | {} | {} | {} | {:.3} | {} / {} ms | {} times |",
             row.percent,
             row.requests,
             percent(row.served as u64, row.possible as u64),
+            percent(row.served as u64, row.possible_knowing_costs as u64),
             percent(row.wasted, row.attempts),
             percent(row.faults, row.attempts),
             row.limited + row.failed,
@@ -150,13 +157,16 @@ enforces a bucket of requests and one of tokens for each key, and tells what rem
 seconds. gpt-load runs as it is released, with its default settings but for `MAX_CONCURRENT_REQUESTS`.
 
 **The columns.** *Demand*: in percent of what the healthy keys allow. *Served of the possible*: compared with a
-scheduler that knows every bucket at every moment, and lets nobody wait longer than `MAX_KEY_WAIT` either. *Wasted
-attempts*: answers other than 2xx and the provider's own 5xx, of all attempts. *Client-visible errors*: refusals while all keys are at
-their limits, and the provider's own 5xx where no other key was due in time for another try. *Curable ones*: those
-beyond what the all-knowing scheduler had to refuse as well.
-*Fairness*: Jain's index of the requests that keys of one tier served (1: all the same), the lowest of all tiers.
-*Waited*: how much longer than the provider's own 100 ms an answer took. *Dead keys asked*: requests that the 40
-revoked and exhausted keys got in all, before the measured time.
+scheduler that knows every bucket at every moment, though not what a request will cost, and lets nobody wait longer
+than `MAX_KEY_WAIT` for its turn either. *If costs were known*: compared with one that knows that too, and so serves
+more requests by giving small ones to keys that are short of tokens and large ones to keys that are short of requests;
+gpt-load does not look at what a request will cost. *Wasted attempts*: answers other than 2xx and the provider's own
+5xx, of all attempts. *Client-visible errors*: refusals while all keys are at their limits, and the provider's own 5xx
+where no other key was due within `MAX_KEY_WAIT` for another try. *Curable ones*: those 5xx, and refusals beyond those
+that the scheduler of the first comparison had to give as well. *Fairness*: Jain's index of the requests that keys of
+one tier served (1: all the same), the lowest of all tiers. *Waited*: how much longer than the provider's own 100 ms an
+answer took. *Dead keys asked*: requests that the 40 revoked and exhausted keys got in all; they are found out before
+the measured time.
 
 Demands above 100 % begin with a burst that empties the buckets, so that what is measured is the lasting state.
 ";

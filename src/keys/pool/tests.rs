@@ -401,11 +401,10 @@ mod properties {
         ]
     }
 
-    /// What `/blacklist` tells of a key.
-    type Told = (u32, Option<Box<str>>, Effect, bool, u32, u32);
+    type Stands = (u32, Option<Box<str>>, Effect, bool, u32, u32);
 
     /// Where every key stands after leases on these keys, for these models, have ended so.
-    fn stand(endings: &[(u32, bool, Option<Effect>)]) -> Vec<Told> {
+    fn stand(endings: &[(u32, bool, Option<Effect>)]) -> Vec<Stands> {
         let (pool, _due) = pool(&["a", "b", "c", "d"]);
         for (key, for_model, ending) in endings {
             let not: Vec<u32> = (0..4).filter(|other| other != key).collect();
