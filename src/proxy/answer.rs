@@ -18,6 +18,7 @@ use super::dialect::Dialect;
 use super::ending::Ending;
 use super::headers;
 use super::upgrade::Tunnel;
+use crate::keys::Lease;
 use crate::upstream::client::{Client, Connection};
 
 /// How often a connection is let write before it is cut, so that the client's last word goes out.
@@ -195,14 +196,14 @@ pub(super) fn begin(
     response: Response<Incoming>,
     client: &Rc<Client<Outgoing>>,
     connection: Connection<Outgoing>,
-    key: &str,
+    lease: &Lease<'_>,
     limits: StreamLimits,
 ) -> (Parts, Stream) {
     let (mut parts, incoming) = response.into_parts();
     headers::of_answer(&mut parts.headers);
     if parts.status.is_redirection() {
         // `Location` repeats the query that was asked for, and the query may have carried the key.
-        headers::redact_key(&mut parts.headers, key);
+        headers::redact_keys(&mut parts.headers, |value| lease.redact(value));
     }
     let mut stream = Stream::new(incoming, limits);
     stream.connection = Some((Rc::clone(client), connection));

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::answer::{Payload, Stream, StreamLimits};
 use super::body::Outgoing;
 use super::headers;
-use crate::keys::{Cause, Lease, redact};
+use crate::keys::{Cause, Lease};
 use crate::refusal::{Refusal, Retry};
 use crate::telemetry::counters::End;
 use crate::upstream::Upstream;
@@ -48,18 +48,19 @@ impl Refused {
     ) -> Box<Self> {
         let (mut parts, mut incoming) = response.into_parts();
         headers::of_answer(&mut parts.headers);
-        headers::redact_key(&mut parts.headers, lease.expose());
+        headers::redact_keys(&mut parts.headers, |value| lease.redact(value));
         let now = Instant::now();
         let by = limits.deadline.map_or(now + JUDGED_WITHIN, |deadline| deadline.min(now + JUDGED_WITHIN));
         let (first, ended) = read_first(&mut incoming, by).await;
         let answer = verdict::Answer { status: parts.status, headers: &parts.headers, body: &first };
         let mut judgement = verdict::judge(&answer, SystemTime::now());
-        judgement.message = redacted(judgement.message, lease.expose());
+        judgement.message = redacted(judgement.message, lease);
         let mut refused = Box::new(Self { parts, first, rest: None, judgement });
+        let redacted = refused.redact(lease);
         if ended {
             client.keep(connection);
-            refused.redact(lease.expose());
-        } else {
+        } else if !redacted {
+            // What quotes a key in its beginning may do so again: then the beginning is all that is passed on.
             let mut stream = Stream::new(incoming, limits);
             stream.connection = Some((Rc::clone(client), connection));
             refused.rest = Some(stream);
@@ -68,12 +69,12 @@ impl Refused {
     }
 
     /// An answer with a good status and an error in it.
-    pub(super) fn within(parts: Parts, mut stream: Stream, error: &[u8], key: &str) -> Box<Self> {
+    pub(super) fn within(parts: Parts, mut stream: Stream, error: &[u8], lease: &Lease<'_>) -> Box<Self> {
         let mut judgement = verdict::judge_in_stream(&parts.headers, error, SystemTime::now());
-        judgement.message = redacted(judgement.message, key);
+        judgement.message = redacted(judgement.message, lease);
         let mut first = std::mem::take(&mut stream.first);
         let mut parts = parts;
-        if let Some(redacted) = redact(&first, key) {
+        if let Some(redacted) = lease.redact(&first) {
             first = redacted.into();
             // Its length is another now, and the rest ends where the stream does.
             parts.headers.remove(CONTENT_LENGTH);
@@ -102,15 +103,16 @@ impl Refused {
         }
     }
 
-    /// Takes the key out of a whole body that quotes it, encoded or not.
-    fn redact(&mut self, key: &str) {
+    /// Takes keys out of a body that quotes them, encoded or not. Returns whether there were any.
+    fn redact(&mut self, lease: &Lease<'_>) -> bool {
         let plain = verdict::decoded(&self.parts.headers, &self.first);
-        let Some(redacted) = redact(&plain, key) else { return };
+        let Some(redacted) = lease.redact(&plain) else { return false };
         self.first = redacted.into();
         self.parts.headers.remove(CONTENT_ENCODING);
         if self.parts.headers.contains_key(CONTENT_LENGTH) {
             self.parts.headers.insert(CONTENT_LENGTH, self.first.len().into());
         }
+        true
     }
 
     /// The answer for the client, as it came: with our advice on retries, unless the request itself was at fault. `wait`
@@ -172,8 +174,8 @@ async fn read_first(incoming: &mut Incoming, by: Instant) -> (Bytes, bool) {
     (first.freeze(), false)
 }
 
-fn redacted(text: String, key: &str) -> String {
-    match redact(text.as_bytes(), key) {
+fn redacted(text: String, lease: &Lease<'_>) -> String {
+    match lease.redact(text.as_bytes()) {
         Some(redacted) => String::from_utf8_lossy(&redacted).into_owned(),
         None => text,
     }

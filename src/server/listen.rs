@@ -23,7 +23,7 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 const SELDOM: Duration = Duration::from_secs(10);
 /// The word for whom there is no place.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n\
-    content-type: application/json\r\ncontent-length: 144\r\n\r\n\
+    content-type: application/json\r\ncontent-length: 139\r\n\r\n\
     {\"error\":{\"message\":\"Too many connections are open (MAX_CONNECTIONS).\",\"type\":\"gpt_load_error\",\"param\":null,\
     \"code\":\"too_many_connections\"}}";
 
