@@ -9,7 +9,7 @@ LOCAL_IMAGE ?= gpt-load:local
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/gpt-load
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-all clean run dev demo check test test-hard coverage bench loom lint fmt tidy deps audit install uninstall \
+.PHONY: help build build-all clean run dev demo check test test-hard test-ui coverage bench bench-goodput loom lint fmt tidy deps audit install uninstall \
 	docker-build docker-run docker-run-local compose-up compose-up-dev compose-down \
 	health stats reset-keys blacklist validate-keys
 
@@ -88,12 +88,18 @@ test: ## All tests: Rust's, and the official SDKs through the running server
 test-hard: ## What it takes to be trusted: hostile clients, failing providers, floods; long, and ends with a table
 	@scripts/test-hard.sh
 
+test-ui: ## The dashboard in a real browser (Debian's Chromium); SCREENSHOTS=1 makes the README's pictures anew
+	@scripts/ui-tests.sh
+
 coverage: ## Line coverage of the Rust tests, into target/llvm-cov/html (needs cargo-llvm-cov)
 	@$(CARGO) llvm-cov --version >/dev/null 2>&1 || { echo "coverage needs cargo-llvm-cov: cargo install cargo-llvm-cov"; exit 1; }
 	$(CARGO) llvm-cov --locked --workspace --html
 
 bench: ## Benches of the hot path
-	$(CARGO) bench --locked
+	$(CARGO) bench --locked --bench pool
+
+bench-goodput: ## What a pool of limited keys gives, into docs/goodput.md; takes five minutes
+	$(CARGO) bench --locked --bench goodput
 
 loom: ## Every interleaving of the key pool's atomics
 	$(CARGO) test --release --locked --lib --features loom loom_

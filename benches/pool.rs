@@ -35,7 +35,13 @@ fn pool(keys: usize, blacklisted_percent: usize) -> KeyPool {
         let lease = pool.lease(Need::default()).unwrap();
         if key * 37 % 100 < blacklisted_percent && key + 1 < keys {
             let effect = Effect::Limited { wait: Some(Duration::from_secs(3600)) };
-            lease.fail(Failure { effect, model: None, upstream: 0, cause: Cause::default() });
+            lease.fail(Failure {
+                effect,
+                model: None,
+                upstream: 0,
+                too_few_tokens: None,
+                cause: Cause::default(),
+            });
         }
     }
     pool
@@ -88,7 +94,13 @@ fn set_aside_and_back(bencher: Bencher<'_, '_>, keys: usize) {
         let lease = pool.lease(Need::default()).unwrap();
         let index = lease.index();
         let effect = Effect::Limited { wait: Some(Duration::from_secs(3600)) };
-        lease.fail(Failure { effect, model: None, upstream: 0, cause: Cause::default() });
+        lease.fail(Failure {
+            effect,
+            model: None,
+            upstream: 0,
+            too_few_tokens: None,
+            cause: Cause::default(),
+        });
         pool.restore(index);
     });
 }
@@ -100,7 +112,8 @@ fn for_a_model(bencher: Bencher<'_, '_>, keys: usize) {
     let need = Need { not: &[], model: Some("gpt-5") };
     for _ in 0..keys / 2 {
         let effect = Effect::Limited { wait: Some(Duration::from_secs(3600)) };
-        let failure = Failure { effect, model: need.model, upstream: 0, cause: Cause::default() };
+        let failure =
+            Failure { effect, model: need.model, upstream: 0, too_few_tokens: None, cause: Cause::default() };
         pool.lease(need).unwrap().fail(failure);
     }
     bencher.bench(|| pool.lease(black_box(need)).unwrap().succeed(need.model, 0, Left::Unknown, false));

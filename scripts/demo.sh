@@ -98,14 +98,14 @@ sed -nE 's|.*key_index=([0-9]+) key_preview=([^ ]+) verdict=([a-z_]+) .*error="(
 
 say "Which keys are out (GET /blacklist), and until when"
 { cat blacklist.json && echo; } | sed 's/},{/}\n{/g' | sed -nE \
-  's/.*"index":([0-9]+),"preview":"([^"]+)","reason":"([^"]+)",.*"recovers_at":"?([^",]+)"?,.*"rule":"([^"]+)".*/  key \1 (\2)  \3  until \4  (rule \5)/p' |
-  sed 's/until null/for good/'
-echo "$(number healthy stats.json) of $(number total stats.json) keys take turns now. POST /reset-keys brings all of them back."
+  's/.*"index":([0-9]+),"preview":"([^"]+)","reason":"([^"]+)",.*"recovers_at":"?([^",]+)"?,.*"model":"?([^",]+)"?,"rule":"([^"]+)".*/  key \1 (\2)  \3  until \4  for \5  (rule \6)/p' |
+  sed -e 's/ for null  (/  (/' -e 's/ for \([^ ]*\)  (rule/ for the model \1 alone  (rule/' -e 's/until null/for good/'
+echo "$(number healthy stats.json) of $(number total stats.json) keys take turns for every model. POST /reset-keys brings all of them back."
 
 if [[ -n ${DEMO_ONCE:-} ]]; then
   exit 0
 fi
-say "It stays up. Try, in another terminal:"
+say "It stays up. Watch it at $url/dashboard, and try, in another terminal:"
 cat <<HINTS
   curl $url/v1/chat/completions -H 'Content-Type: application/json' -d '{"model": "demo-model", "messages": []}'
   curl -N $url/v1/chat/completions -H 'Content-Type: application/json' -d '{"model": "demo-model", "messages": [], "stream": true, "max_tokens": 40}'

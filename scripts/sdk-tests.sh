@@ -15,7 +15,7 @@ for name in $(compgen -e); do
   esac
 done
 
-echo "== Python: openai, anthropic, and curl"
+echo "== Python: openai, anthropic, google-genai, and curl"
 PYTHONDONTWRITEBYTECODE=1 "$target/sdk/venv/bin/python" -m pytest -q -p no:cacheprovider tests/sdk/python
 echo "== Node: openai"
 NODE_PATH=$target/sdk/node/node_modules node --test tests/sdk/node/*.test.js

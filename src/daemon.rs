@@ -1,25 +1,31 @@
 //! `gpt-load` without a command: puts the house together, serves, drains (spec §12).
 
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{spawn_blocking, spawn_local};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
+use crate::banner::Banner;
 use crate::config::{Config, Format, Level, Log};
 use crate::group::{self, Group};
-use crate::keys::file::{self, KeyFileError};
+use crate::keys::file::{self, KeyFileError, KeyTable};
+use crate::keys::journal::{Journal, JournalError};
 use crate::keys::watch::Version;
 use crate::keys::{self, CooldownPolicy, Due, KeyPool, PoolPolicy, States, clock};
-use crate::monitor::Monitor;
+use crate::monitor::alert::Alert;
+use crate::monitor::{Monitor, series};
 use crate::proxy::admission::Admission;
 use crate::proxy::credentials::Tokens;
+use crate::proxy::revalidate::{Intervals, Revalidation};
 use crate::proxy::{BodyLimits, Common, Times};
 use crate::server::cors::Cors;
 use crate::server::tls::{Acceptor, TlsError, read_certificates};
@@ -27,6 +33,8 @@ use crate::server::{
     self, BindError, Blueprint, ClientTimes, Connections, Listeners, Phase, raise_descriptors,
 };
 use crate::telemetry::counters::Counters;
+use crate::telemetry::failures::Failures;
+use crate::telemetry::models::Models;
 use crate::telemetry::{LogError, LogOptions, Logging};
 use crate::upstream::Upstreams;
 use crate::upstream::connect::{self, Connector, Versions};
@@ -52,9 +60,26 @@ pub enum StartError {
     /// The port can't be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The journal can't be kept.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The system gives no threads or signals.
     #[error("the system refuses what gpt-load needs to run: {0}")]
     System(#[from] std::io::Error),
+}
+
+/// What is wrong with the files of certificates, which a configuration only names: for `gpt-load check`.
+pub fn certificate_problems(config: &Config) -> impl Iterator<Item = TlsError> {
+    [front_tls(config).err(), trusted(config).err()].into_iter().flatten()
+}
+
+fn front_tls(config: &Config) -> Result<Option<Acceptor>, TlsError> {
+    config.listen.tls.as_ref().map(|tls| Acceptor::read(&tls.cert, &tls.key)).transpose()
+}
+
+fn trusted(config: &Config) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let read = config.upstream_ca.as_ref().map(|path| read_certificates("UPSTREAM_CA_FILE", path));
+    read.transpose().map(Option::unwrap_or_default)
 }
 
 /// Serves until a signal ends it.
@@ -64,16 +89,19 @@ pub enum StartError {
 pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartError> {
     let version = Version::of(&config.keys_file);
     let file = file::read(&config.keys_file)?;
-    let tls = config.listen.tls.as_ref().map(|tls| Acceptor::read(&tls.cert, &tls.key)).transpose()?;
+    let tls = front_tls(config)?;
     let certificate_read = tls.as_ref().map(|tls| tls.files().map(Version::of));
-    let trusted = config.upstream_ca.as_ref().map(|path| read_certificates("UPSTREAM_CA_FILE", path));
-    let trusted = connect::tls_config(trusted.transpose()?.unwrap_or_default())?;
+    let trusted = connect::tls_config(trusted(config)?)?;
     let connector = Connector::new(trusted, Arc::new(config.outbound.clone()));
     let workers = config.listen.workers.get();
     let listeners = match Listeners::inherited(workers)? {
         Some(listeners) => listeners,
         None => Listeners::bind(&config.listen.host, config.listen.port, workers)?,
     };
+    if config.log.format == Format::Text && std::io::stdout().is_terminal() {
+        // Whoever does not want to read it is no reason not to start.
+        let _ = writeln!(std::io::stdout(), "{}", Banner::new(config, &file, listeners.address()));
+    }
     let logging = Logging::start(&log_options(&config.log))?;
     raise_descriptors();
     std::panic::set_hook(Box::new(|panic| {
@@ -85,28 +113,9 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    if config.state_file.is_some() {
-        tracing::warn!("STATE_FILE is set, but this version keeps key states in memory only");
-    }
     group::warn(&file);
     let keys = file.keys.len();
-    let policy = PoolPolicy {
-        cooldown: CooldownPolicy {
-            threshold: config.policy.blacklist_threshold,
-            first: config.policy.key_cooldown,
-            longest: config.policy.key_cooldown_max,
-        },
-        probe_interval: config.policy.key_revalidate_interval,
-    };
-    let start = usize::try_from(config.start_index).unwrap_or(usize::MAX);
-    let (pool, due) = KeyPool::new(file.keys, policy, start, config.state_file.is_some());
-    let group = Arc::new(Group {
-        keys: pool,
-        upstreams: Upstreams::new(config.upstreams.clone()),
-        max_retries: config.policy.max_retries,
-        max_key_wait: config.policy.max_key_wait,
-        keys_file: config.keys_file.clone(),
-    });
+    let (group, due) = group_of(config, file.keys)?;
     let (phase, heard) = watch::channel(Phase::default());
     let address = listeners.address();
     let draining = Arc::new(AtomicBool::new(false));
@@ -127,8 +136,53 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
         tracing::warn!(address = %address, "anyone who can reach this address can use your keys: set AUTH_KEY");
     }
     let tls = tls.zip(certificate_read);
-    let background = Background { group, connector: blueprint.connector, tls, logging, phase, draining };
-    Ok(runtime.block_on(background.run(due, version, signals, workers, config.timeouts.graceful_shutdown)))
+    let revalidation = Revalidation::new(
+        Arc::clone(&group),
+        &blueprint.connector,
+        Arc::clone(&blueprint.monitor.checks),
+        Intervals::of(config.policy.key_revalidate_interval),
+        config.timeouts.response,
+    );
+    let alert = config.insight.alert_webhook.clone();
+    let alert = alert.map(|webhook| Alert::new(webhook, blueprint.connector.clone()));
+    let Blueprint { connector, monitor, .. } = blueprint;
+    let background = Background { group, connector, monitor, tls, logging, phase, draining, revalidation };
+    Ok(runtime.block_on(background.run(
+        due,
+        version,
+        alert,
+        signals,
+        workers,
+        config.timeouts.graceful_shutdown,
+    )))
+}
+
+fn group_of(
+    config: &Config,
+    keys: KeyTable,
+) -> Result<(Arc<Group>, mpsc::UnboundedReceiver<Due>), JournalError> {
+    let policy = PoolPolicy {
+        cooldown: CooldownPolicy {
+            threshold: config.policy.blacklist_threshold,
+            first: config.policy.key_cooldown,
+            longest: config.policy.key_cooldown_max,
+        },
+        probe_interval: config.policy.key_revalidate_interval,
+    };
+    let start = usize::try_from(config.start_index).unwrap_or(usize::MAX);
+    let (pool, due) = KeyPool::new(keys, policy, start, config.state_file.is_some());
+    let upstreams = config.upstreams.iter().map(ToString::to_string).collect();
+    let journal =
+        config.state_file.as_deref().map(|path| Journal::open(path, upstreams, &pool)).transpose()?;
+    let group = Group {
+        keys: pool,
+        upstreams: Upstreams::new(config.upstreams.clone()),
+        max_retries: config.policy.max_retries,
+        max_key_wait: config.policy.max_key_wait,
+        keys_file: config.keys_file.clone(),
+        journal,
+    };
+    Ok((Arc::new(group), due))
 }
 
 fn blueprint(
@@ -140,24 +194,35 @@ fn blueprint(
     draining: &Arc<AtomicBool>,
     logging: &Logging,
 ) -> Blueprint {
-    let counters = Arc::new(Counters::new(config.listen.workers.get()));
+    let workers = config.listen.workers.get();
+    let counters = Arc::new(Counters::new(workers, config.upstreams.len()));
+    let failures = Arc::new(Failures::default());
+    let models = Arc::new(Models::new(workers));
     let admission = Arc::new(Admission::new(config.limits.max_concurrent_requests as usize));
     let admin = if config.auth.admin.is_empty() { &config.auth.tokens } else { &config.auth.admin };
     let monitor = Monitor {
         group: Arc::clone(&group),
         counters: Arc::clone(&counters),
+        failures: Arc::clone(&failures),
+        models: Arc::clone(&models),
+        series: Arc::default(),
         admission: Arc::clone(&admission),
         tokens: Tokens::new(admin.clone()),
         draining: Arc::clone(draining),
+        checks: Arc::default(),
         lost_log_lines: logging.lost(),
         began: Instant::now(),
-        workers: config.listen.workers.get(),
+        workers,
     };
     let common = Common {
         group,
         tokens: Tokens::new(config.auth.tokens.clone()),
         admission,
         counters,
+        failures,
+        models,
+        usage: config.insight.usage,
+        response_trace: config.insight.response_trace,
         body_limits: BodyLimits {
             replay: config.limits.max_replay_body,
             total: config.limits.max_request_body,
@@ -199,7 +264,13 @@ fn log_options(log: &Log) -> LogOptions {
         Level::Warn => tracing::Level::WARN,
         Level::Error => tracing::Level::ERROR,
     };
-    LogOptions { level, json: log.format == Format::Json, file: log.file.clone() }
+    LogOptions {
+        level,
+        json: log.format == Format::Json,
+        file: log.file.clone(),
+        max_files: log.max_files,
+        slow: log.slow,
+    }
 }
 
 /// The signals that steer the process.
@@ -231,11 +302,13 @@ impl Signals {
 struct Background {
     group: Arc<Group>,
     connector: Connector,
+    monitor: Monitor,
     /// TLS in front, with the versions of its files that were read at start.
     tls: Option<(Acceptor, [Option<Version>; 2])>,
     logging: Logging,
     phase: watch::Sender<Phase>,
     draining: Arc<AtomicBool>,
+    revalidation: Revalidation,
 }
 
 impl Background {
@@ -243,6 +316,7 @@ impl Background {
         self,
         due: mpsc::UnboundedReceiver<Due>,
         version: Option<Version>,
+        alert: Option<Alert>,
         mut signals: Signals,
         workers: Vec<JoinHandle<usize>>,
         grace: Duration,
@@ -261,6 +335,9 @@ impl Background {
             tokio::join!(
                 clock::run(&this.group.keys, due),
                 keys::watch::run(&this.group.keys_file, version, &reload),
+                group::keep_journal(Arc::clone(&this.group)),
+                this.revalidation.run(),
+                this.sample(alert),
                 this.watch_certificate(),
             );
         };
@@ -293,6 +370,7 @@ impl Background {
             () = signals.end() => self.cut(workers).await,
             () = &mut housekeeping => Ok(0),
         };
+        self.group.write_journal();
         match cut {
             Ok(0) => {
                 tracing::info!("drained");
@@ -302,6 +380,21 @@ impl Background {
                 tracing::warn!(connections = cut.unwrap_or_default(), "cut what was still running");
                 ExitCode::FAILURE
             }
+        }
+    }
+
+    /// Takes down how things stand, every few seconds, and calls if the pool runs low. Never returns.
+    async fn sample(&self, mut alert: Option<Alert>) {
+        let mut ticks = interval(series::STEP);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let now = self.monitor.snapshot();
+            if let Some(alert) = &mut alert {
+                let keys = now.keys;
+                alert.look(&self.monitor.series.forecast(now.clone()), keys);
+            }
+            self.monitor.series.push(now);
         }
     }
 

@@ -2,9 +2,13 @@
 //! that there will never be a second.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
+
 use crate::keys::file::{self, KeyFile, KeyFileError};
+use crate::keys::journal::{INTERVAL, Journal};
 use crate::keys::{KeyPool, States};
 use crate::upstream::Upstreams;
 
@@ -20,6 +24,8 @@ pub struct Group {
     pub max_key_wait: Duration,
     /// `KEYS_FILE`.
     pub keys_file: PathBuf,
+    /// `STATE_FILE`, where one is set.
+    pub journal: Option<Journal>,
 }
 
 impl Group {
@@ -33,7 +39,10 @@ impl Group {
         })?;
         warn(&file);
         let (keys, duplicates) = (file.keys.len(), file.duplicates);
-        let done = self.keys.replace(file.keys, states);
+        let done = match &self.journal {
+            None => self.keys.replace(file.keys, states),
+            Some(journal) => journal.replace(&self.keys, file.keys, states),
+        };
         tracing::info!(
             keys,
             added = done.added,
@@ -43,6 +52,28 @@ impl Group {
             "keys file reloaded"
         );
         Ok(())
+    }
+
+    /// Writes what changed to the journal, if there is one. Blocks.
+    pub fn write_journal(&self) {
+        if let Some(journal) = &self.journal {
+            journal.write(&self.keys);
+        }
+    }
+}
+
+/// Keeps the journal up with the keys. Never returns.
+///
+/// # Cancel safety
+/// Dropping it lets a write that has begun run to its end.
+pub async fn keep_journal(group: Arc<Group>) {
+    let Some(journal) = &group.journal else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        if journal.is_behind(&group.keys) {
+            let group = Arc::clone(&group);
+            drop(spawn_blocking(move || group.write_journal()).await);
+        }
     }
 }
 

@@ -13,11 +13,13 @@
 //! [`group`]; `config` is read by `main` and handed down as plain values; `verdict` knows neither keys nor
 //! sockets; `keys` knows no HTTP.
 
+pub mod banner;
 pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod group;
 pub mod healthcheck;
+pub mod judge;
 pub mod keys;
 pub mod monitor;
 pub mod proxy;
@@ -25,4 +27,5 @@ pub mod refusal;
 pub mod server;
 pub mod telemetry;
 pub mod upstream;
+pub mod validate;
 pub mod verdict;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use gpt_load::cli::{Command, CommandLine};
 use gpt_load::config::{Config, ConfigErrors, Loaded};
-use gpt_load::{config, daemon, healthcheck};
+use gpt_load::{config, daemon, healthcheck, judge, validate};
 
 /// Nothing was started: wrong configuration, keys file, port or certificate (spec §2).
 const UNUSABLE: u8 = 2;
@@ -17,9 +17,26 @@ fn main() -> ExitCode {
         None => serve(),
         Some(Command::Check) => check(),
         Some(Command::Healthcheck) => health(),
-        Some(Command::ValidateKeys) => unusable(
-            "validate-keys arrives with a later version; `gpt-load check` looks at the keys file's form",
-        ),
+        Some(Command::Judge(what)) => match judge::report(&what) {
+            Ok(report) => {
+                // A reader that has seen enough is no error.
+                let _ = writeln!(io::stdout(), "{report}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => unusable(error),
+        },
+        Some(Command::ValidateKeys(options)) => validate_keys(&options),
+        // A reader that has seen enough is no error.
+        Some(Command::Completions { shell }) => {
+            let mut text = Vec::new();
+            CommandLine::complete(shell, &mut text);
+            let _ = io::stdout().write_all(&text);
+            ExitCode::SUCCESS
+        }
+        Some(Command::Man) => {
+            let _ = CommandLine::manual(&mut io::stdout());
+            ExitCode::SUCCESS
+        }
     }
 }
 
@@ -30,14 +47,19 @@ fn serve() -> ExitCode {
             for warning in &errors.warnings {
                 let _ = writeln!(io::stderr(), "warning: {warning}");
             }
-            return unusable(errors);
+            // The keys file too: a wrong value must not hide what is wrong with it.
+            return unusable(config::report(Err(errors)).problems.join("\n"));
         }
     };
     daemon::serve(&config, &warnings).unwrap_or_else(unusable)
 }
 
 fn check() -> ExitCode {
-    let report = config::report(load());
+    let loaded = load();
+    let certificates: Vec<_> =
+        loaded.iter().flat_map(|it| daemon::certificate_problems(&it.config)).collect();
+    let mut report = config::report(loaded);
+    report.problems.extend(certificates.iter().map(ToString::to_string));
     // A reader that has seen enough is no error.
     let _ = write!(io::stdout(), "{report}");
     if report.is_good() { ExitCode::SUCCESS } else { ExitCode::from(UNUSABLE) }
@@ -53,6 +75,13 @@ fn health() -> ExitCode {
             let _ = writeln!(io::stderr(), "{error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn validate_keys(options: &validate::Options) -> ExitCode {
+    match load() {
+        Ok(loaded) => validate::validate(options, &loaded.config).unwrap_or_else(unusable),
+        Err(errors) => unusable(errors),
     }
 }
 

@@ -32,16 +32,19 @@ pub struct Refusal {
 pub enum Retry {
     /// Waiting so long helps.
     After(Duration),
+    /// Waiting helps, but for longer than a client would.
+    Later,
     /// It would only multiply the load.
     Never,
 }
 
 impl Retry {
-    /// Advice from the time until the pool has a key again: waiting helps only if that is not far away.
+    /// Advice from the time until the pool has a key again.
     pub fn until_a_key(wait: Option<Duration>) -> Self {
         match wait {
             Some(wait) if wait <= LONGEST_ADVICE => Self::After(wait),
-            _ => Self::Never,
+            // Nobody knows when, or not soon.
+            Some(_) | None => Self::Later,
         }
     }
 
@@ -50,6 +53,9 @@ impl Retry {
         headers.remove(RETRY_AFTER_MS);
         let Self::After(wait) = self else {
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+            if self == Self::Later {
+                headers.insert(RETRY_AFTER, HeaderValue::from(LONGEST_ADVICE.as_secs()));
+            }
             return;
         };
         headers.insert(SHOULD_RETRY, HeaderValue::from_static("true"));
@@ -144,7 +150,10 @@ mod tests {
             assert_eq!(headers[SHOULD_RETRY], "true");
         }
         for wait in [None, Some(Duration::from_secs(61))] {
-            assert_eq!(Retry::until_a_key(wait), Retry::Never);
+            let mut headers = HeaderMap::new();
+            Retry::until_a_key(wait).advise(&mut headers);
+            assert_eq!(headers[RETRY_AFTER], "60");
+            assert_eq!(headers[SHOULD_RETRY], "false");
         }
     }
 }

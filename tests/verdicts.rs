@@ -117,8 +117,8 @@ fn the_corpus_is_judged_as_it_should_be() {
                 (judgement.verdict, judgement.scope, judgement.denied_model, wait, judgement.rule)
             });
         let is_wait = match (wait, case.wait) {
-            (Some(told), Some(want)) => (told - want).abs() < 0.001,
-            (told, want) => told == want,
+            (Some(told), Some(hoped)) => (told - hoped).abs() < 0.001,
+            (told, hoped) => told == hoped,
         };
         if (verdict.name(), scope.name(), denied) != (&*case.verdict, &*case.scope, case.denied_model)
             || !is_wait
@@ -245,6 +245,7 @@ fn a_streams_first_event_is_the_same_however_it_is_cut() {
         error(b"{\n  \"error\": {\"code\": 429}\n}"),
         error(b"{\"error\":\"model runner has stopped\"}\n"),
         error(b"data: {\"error\":{\"code\":500}}"),
+        error(b"{\"error\":\"no\"}\n{\"done\":true}\n"),
     ] {
         for piece in 1..=stream.len() {
             let first = first_event(&stream, piece);

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 
+pub use crate::monitor::alert::Webhook;
 pub use crate::server::cors::Allowed;
 pub use documents::{Language, env_example, readme_table};
 pub use environment::Origin;
@@ -32,14 +33,14 @@ use crate::upstream::outbound::{Exception, Outbound, OutboundProxy};
 use environment::Environment;
 use reader::Reader;
 use variables::{
-    ADMIN_KEY, ALL_PROXY, ALLOW_CREDENTIALS, ALLOWED_HEADERS, ALLOWED_METHODS, ALLOWED_ORIGINS, AUTH_KEY,
-    BLACKLIST_THRESHOLD, ENABLE_CORS, ENABLE_GZIP, HOST, HTTP_PROXY, HTTPS_PROXY, IDLE_CONN_TIMEOUT,
-    KEY_COOLDOWN, KEY_COOLDOWN_MAX, KEY_REVALIDATE_INTERVAL, KEYS_FILE, LOG_ENABLE_FILE, LOG_ENABLE_REQUEST,
-    LOG_FILE_PATH, LOG_FORMAT, LOG_LEVEL, MAX_CONCURRENT_REQUESTS, MAX_CONNECTIONS, MAX_KEY_WAIT,
-    MAX_REPLAY_BODY, MAX_REQUEST_BODY, MAX_RETRIES, NO_PROXY, OPENAI_BASE_URL, PORT, REQUEST_TIMEOUT,
-    RESPONSE_TIMEOUT, SERVER_GRACEFUL_SHUTDOWN_TIMEOUT, SERVER_IDLE_TIMEOUT, SERVER_READ_TIMEOUT,
-    SERVER_WRITE_TIMEOUT, START_INDEX, STATE_FILE, TLS_CERT_FILE, TLS_KEY_FILE, TRUST_FORWARDED,
-    UPSTREAM_CA_FILE, WORKERS,
+    ADMIN_KEY, ALERT_WEBHOOK, ALL_PROXY, ALLOW_CREDENTIALS, ALLOWED_HEADERS, ALLOWED_METHODS,
+    ALLOWED_ORIGINS, AUTH_KEY, BLACKLIST_THRESHOLD, ENABLE_CORS, ENABLE_GZIP, HOST, HTTP_PROXY, HTTPS_PROXY,
+    IDLE_CONN_TIMEOUT, KEY_COOLDOWN, KEY_COOLDOWN_MAX, KEY_REVALIDATE_INTERVAL, KEYS_FILE, LOG_ENABLE_FILE,
+    LOG_ENABLE_REQUEST, LOG_FILE_MAX_FILES, LOG_FILE_PATH, LOG_FORMAT, LOG_LEVEL, LOG_SLOW_REQUEST,
+    MAX_CONCURRENT_REQUESTS, MAX_CONNECTIONS, MAX_KEY_WAIT, MAX_REPLAY_BODY, MAX_REQUEST_BODY, MAX_RETRIES,
+    NO_PROXY, OPENAI_BASE_URL, PORT, REQUEST_TIMEOUT, RESPONSE_TIMEOUT, RESPONSE_TRACE,
+    SERVER_GRACEFUL_SHUTDOWN_TIMEOUT, SERVER_IDLE_TIMEOUT, SERVER_READ_TIMEOUT, SERVER_WRITE_TIMEOUT,
+    START_INDEX, STATE_FILE, TLS_CERT_FILE, TLS_KEY_FILE, TRUST_FORWARDED, UPSTREAM_CA_FILE, USAGE, WORKERS,
 };
 
 /// Descriptors for logs, files, timers, signals and listeners.
@@ -76,8 +77,21 @@ pub struct Config {
     pub gzip: bool,
     /// What browsers are told; `None`: nothing.
     pub cors: Option<Cors>,
+    /// What operators see of us.
+    pub insight: Insight,
     /// What is logged.
     pub log: Log,
+}
+
+/// What operators see of us, beyond what they ask for.
+#[derive(Clone, Debug)]
+pub struct Insight {
+    /// Whether tokens are counted.
+    pub usage: bool,
+    /// Whether answers tell whose time they took.
+    pub response_trace: bool,
+    /// Who is told before the pool is empty.
+    pub alert_webhook: Option<Webhook>,
 }
 
 /// Where we listen, and with how many threads.
@@ -184,6 +198,10 @@ pub struct Log {
     pub request: bool,
     /// A file to log into besides stdout.
     pub file: Option<PathBuf>,
+    /// How many of earlier days are kept; `None`: all.
+    pub max_files: Option<u32>,
+    /// From when on a request is slow; `None`: never.
+    pub slow: Option<Duration>,
 }
 
 /// The weight of what is logged, lightest first.
@@ -276,6 +294,7 @@ impl Config {
         let timeouts = Timeouts::read(reader);
         let gzip = reader.read(&ENABLE_GZIP, values::flag);
         let cors = Cors::read(reader);
+        let insight = Insight::read(reader);
         let log = Log::read(reader);
         let config = Self {
             listen: listen?,
@@ -292,6 +311,7 @@ impl Config {
             timeouts: timeouts?,
             gzip: gzip?,
             cors: cors?,
+            insight: insight?,
             log: log?,
         };
         config.refuse_shared_files(reader);
@@ -470,6 +490,15 @@ impl Cors {
     }
 }
 
+impl Insight {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let usage = reader.read(&USAGE, values::flag);
+        let response_trace = reader.read(&RESPONSE_TRACE, values::flag);
+        let alert_webhook = reader.read_optional(&ALERT_WEBHOOK, values::webhook);
+        Some(Self { usage: usage?, response_trace: response_trace?, alert_webhook: alert_webhook? })
+    }
+}
+
 impl Log {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let levels =
@@ -480,7 +509,16 @@ impl Log {
         let request = reader.read(&LOG_ENABLE_REQUEST, values::flag);
         let enable_file = reader.read(&LOG_ENABLE_FILE, values::flag);
         let path = reader.read(&LOG_FILE_PATH, values::path);
+        let max_files = reader.read(&LOG_FILE_MAX_FILES, values::whole(0..=100_000));
+        let slow = reader.read(&LOG_SLOW_REQUEST, values::seconds_or_zero);
         let file = enable_file?.then_some(path?);
-        Some(Self { level: level?, format: format?, request: request?, file })
+        Some(Self {
+            level: level?,
+            format: format?,
+            request: request?,
+            file,
+            max_files: Some(max_files?).filter(|files| *files > 0),
+            slow: Some(slow?).filter(|slow| !slow.is_zero()),
+        })
     }
 }

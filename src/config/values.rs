@@ -12,11 +12,14 @@ use http::{HeaderName, HeaderValue, Method};
 
 use super::Allowed;
 use crate::keys::Secret;
+use crate::monitor::alert::Webhook;
 use crate::upstream::BaseUrl;
 use crate::upstream::outbound::OutboundProxy;
 
 /// What is accepted, as the end of the sentence "… is not".
 pub(super) mod accepted {
+    pub(crate) const FILES: &str = "a whole number from 0 to 100000";
+    pub(crate) const WEBHOOK: &str = "a URL that begins with https:// or http://";
     pub(crate) const BASE_URLS: &str = "a base URL, or several separated by commas";
     pub(crate) const CONCURRENCY: &str = "a whole number from 1 to 1000000";
     pub(crate) const COOLDOWN: &str = "a whole number of seconds from 1 to 86400 (a day)";
@@ -203,6 +206,10 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Secret>, Wrong> {
             ))
         }
     })
+}
+
+pub(super) fn webhook(text: &str) -> Result<Webhook, Wrong> {
+    Webhook::parse(text.trim()).ok_or(Wrong::Value)
 }
 
 pub(super) fn base_urls(text: &str) -> Result<Vec<BaseUrl>, Wrong> {

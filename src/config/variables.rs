@@ -50,6 +50,8 @@ pub enum Group {
     Timeouts,
     /// What browsers and compression need.
     CorsAndGzip,
+    /// What operators see of us.
+    Insight,
     /// What is logged, how and where.
     Logs,
 }
@@ -66,6 +68,7 @@ impl Group {
             Self::Limits => ("Limits", "限额"),
             Self::Timeouts => ("Timeouts, in seconds", "超时（单位：秒）"),
             Self::CorsAndGzip => ("CORS and compression", "跨域与压缩"),
+            Self::Insight => ("Insight", "可观测性"),
             Self::Logs => ("Logs", "日志"),
         }
     }
@@ -238,6 +241,18 @@ variables! {
             "为支持的客户端压缩响应；事件流从不压缩。";
     }
 
+    Insight {
+        USAGE = "true" Open accepted::FLAG,
+            "Read how many tokens answers say they cost, as they pass.",
+            "在响应经过时读取其中声明的 token 用量。";
+        RESPONSE_TRACE = "false" Open accepted::FLAG,
+            "Tell in each answer whose time it took and whose fault it was: `Server-Timing` and `Proxy-Status` (RFC 9209).",
+            "在每个响应中说明时间花在哪里、错误归谁：`Server-Timing` 与 `Proxy-Status`（RFC 9209）。";
+        ALERT_WEBHOOK = "" Secret accepted::WEBHOOK,
+            "URL that is told, by a POST with JSON, before the pool runs out of keys, and when it is well again.",
+            "密钥池即将耗尽以及恢复正常时，以 JSON POST 通知的 URL。";
+    }
+
     Logs {
         LOG_LEVEL = "info" Open accepted::LEVEL,
             "Least weight that is logged: `debug`, `info`, `warn` or `error`.",
@@ -248,11 +263,17 @@ variables! {
         LOG_ENABLE_REQUEST = "true" Open accepted::FLAG,
             "Log a line for each request.",
             "为每个请求记录一行日志。";
+        LOG_SLOW_REQUEST = "0" Open accepted::SECONDS_OR_NEVER,
+            "Seconds until an answer begins from which its request is logged as slow, as a warning; `0`: never.",
+            "响应开始前等待达到此秒数的请求，记录为慢请求（警告）；`0` 表示从不。";
         LOG_ENABLE_FILE = "false" Open accepted::FLAG,
             "Log into a file too, a new one each day.",
             "同时写入日志文件，每天一个新文件。";
         LOG_FILE_PATH = "logs/app.log" Open accepted::PATH,
             "That file.",
             "日志文件路径。";
+        LOG_FILE_MAX_FILES = "30" Open accepted::FILES,
+            "Files of earlier days that are kept; the oldest beyond them are removed. `0`: all are kept.",
+            "保留的往日日志文件数；超出时删除最旧的。`0` 表示全部保留。";
     }
 }

@@ -169,6 +169,20 @@ pub fn parse(text: Vec<u8>) -> Result<KeyFile, Unusable> {
     reading.finish()
 }
 
+/// The key on a line of a keys file, if there is one.
+pub fn key_on(line: &[u8]) -> Option<&str> {
+    let key = trim_end(trim_start(line));
+    is_key(key).then(|| str::from_utf8(key).ok()).flatten()
+}
+
+/// Visible ASCII is what `HeaderValue::from_str` takes, less spaces, which a credential can't have inside.
+fn is_key(text: &[u8]) -> bool {
+    !text.is_empty()
+        && !text.starts_with(b"#")
+        && text.len() <= LONGEST_KEY
+        && text.iter().all(u8::is_ascii_graphic)
+}
+
 /// A text in the course of becoming keys: what lies before `kept` are the keys so far, back to back, what lies
 /// behind `position` is still to be read.
 struct Reading {
@@ -212,8 +226,7 @@ impl Reading {
         if key.is_empty() || key.starts_with(b"#") {
             return Some(());
         }
-        // Visible ASCII is what `HeaderValue::from_str` takes, less spaces, which a credential can't have inside.
-        if key.len() > LONGEST_KEY || !key.iter().all(u8::is_ascii_graphic) {
+        if !is_key(key) {
             self.skipped.total += 1;
             if self.skipped.first.len() < LISTED_LINES {
                 self.skipped.first.push(self.line);

@@ -13,9 +13,6 @@ use super::secret::preview;
 use super::state::{Effect, Millis, Place, Standing};
 use super::storm::Finding;
 
-/// How long a ration lasts that a provider's own headers led to.
-const RATION_LASTS: Duration = Duration::from_secs(10);
-
 /// The right to use one key for one attempt. It ends in a verdict; dropped without one (the client went away, or
 /// the failure was not the key's) it blames nobody.
 pub struct Lease<'pool> {
@@ -55,6 +52,8 @@ pub struct Failure<'a> {
     pub model: Option<&'a str>,
     /// The upstream that said so.
     pub upstream: usize,
+    /// How many tokens were left when it was refused for more.
+    pub too_few_tokens: Option<u32>,
     /// For people.
     pub cause: Cause,
 }
@@ -107,6 +106,11 @@ impl<'pool> Lease<'pool> {
         preview(self.expose())
     }
 
+    /// How many tokens a request is known to cost, 0 if nothing is known.
+    pub fn price(&self) -> u32 {
+        self.model.as_deref().unwrap_or(&self.generation.base).price.tokens()
+    }
+
     /// Whether this turn was the last of a lap over the keys.
     pub fn ends_lap(&self) -> bool {
         self.ends_lap
@@ -152,7 +156,7 @@ impl<'pool> Lease<'pool> {
             Left::Unknown => {
                 for (roster, base, entry) in self.rosters(here) {
                     if entry != Entry::Free {
-                        roster.rotation.ration(here.index).double();
+                        roster.rotation.ration(here.index).double(roster.largest_ration());
                         roster.show(here.index, base);
                     }
                 }
@@ -167,14 +171,15 @@ impl<'pool> Lease<'pool> {
                 }
                 let about = of_model.as_deref().unwrap_or(&generation.base);
                 let base = (about.id != 0).then_some(&generation.base);
-                if plenty {
+                if requests > about.largest_ration() {
                     about.rotation.ration(here.index).set(0);
                 } else {
-                    self.pool.keep_to_ration(generation, about, here.index, requests.max(1), RATION_LASTS);
+                    self.pool
+                        .keep_to_ration(generation, about, here.index, |ration| ration.tell(requests.max(1)));
                 }
                 about.show(here.index, base);
                 if about.id != 0 && self.of_base != Entry::Free {
-                    generation.base.rotation.ration(here.index).double();
+                    generation.base.rotation.ration(here.index).double(generation.base.largest_ration());
                     generation.base.show(here.index, None);
                 }
             }
@@ -186,6 +191,7 @@ impl<'pool> Lease<'pool> {
                     ..Cause::default()
                 };
                 here.set_aside(self.pool, model, Effect::Spent { wait }, cause, false);
+                self.model.as_deref().unwrap_or(&generation.base).price.forget_a_little();
             }
         }
         generation.spread(here.index);
@@ -203,7 +209,7 @@ impl<'pool> Lease<'pool> {
     /// The key failed. Returns what it came to, if it left the rotation with this.
     pub fn fail(self, failure: Failure<'_>) -> Option<Effect> {
         let here = self.here()?;
-        let Failure { mut effect, model, upstream, cause } = failure;
+        let Failure { mut effect, model, upstream, too_few_tokens, cause } = failure;
         if matches!(effect, Effect::Invalid | Effect::Exhausted { .. }) {
             let pool = here.generation.base.rotation.len();
             match self.pool.storms.told(upstream, here.index, pool, self.pool.now()) {
@@ -224,7 +230,12 @@ impl<'pool> Lease<'pool> {
             }
         }
         let probe = self.entry == Entry::Probe || self.of_base == Entry::Probe;
-        here.set_aside(self.pool, model, effect, cause, probe).then_some(effect)
+        let is_out = here.set_aside(self.pool, model, effect, cause, probe);
+        if let Some(tokens) = too_few_tokens {
+            let of_model = here.generation.model(model);
+            of_model.as_deref().unwrap_or(&here.generation.base).price.learn(tokens.saturating_add(1));
+        }
+        is_out.then_some(effect)
     }
 
     /// Lets suspects back into rotation, each for one request at first.
@@ -239,7 +250,7 @@ impl<'pool> Lease<'pool> {
                 continue;
             }
             base.stories().remove(&index);
-            self.pool.keep_to_ration(&generation, base, index, 1, RATION_LASTS);
+            self.pool.keep_to_ration(&generation, base, index, |ration| ration.set(1));
             base.change(index, None, |standing| Standing { place: Place::Available, ..standing });
             generation.spread(index);
             self.pool.note_change(index, None);
@@ -287,7 +298,7 @@ impl Here {
         }
         // A probe has found that it works again: its full share comes within seconds.
         roster.stories().remove(&self.index);
-        pool.keep_to_ration(&self.generation, roster, self.index, 2, RATION_LASTS);
+        pool.keep_to_ration(&self.generation, roster, self.index, |ration| ration.set(2));
         pool.note_change(self.index, roster.model.as_deref());
         self.generation.spread(self.index);
     }
@@ -322,6 +333,9 @@ impl Here {
         }
         if base.is_none() {
             self.generation.spread(self.index);
+        }
+        if before.is_available() {
+            pool.losses.note(effect, base.is_some());
         }
         before.is_available()
     }

@@ -1,8 +1,10 @@
 //! What a key is and where it stands. Knows no HTTP.
 
 mod bitmap;
+mod census;
 pub mod clock;
 pub mod file;
+pub mod journal;
 mod lease;
 mod pool;
 mod quoted;
@@ -15,8 +17,10 @@ mod state;
 mod storm;
 pub mod watch;
 
+pub use census::{BY_OPERATOR, Counts, KeyState, KeyView, Query, Sort, Wanted};
 pub use lease::{Failure, Lease, Left};
-pub use pool::{Blacklisted, Changed, Due, KeyPool, Need, PoolPolicy, Replaced, States};
+pub use pool::{Blacklisted, Changed, Condemned, Due, KeyPool, Need, PoolPolicy, Replaced, States};
 pub use roster::Cause;
-pub use secret::Secret;
+pub(crate) use secret::preview;
+pub use secret::{Secret, redact};
 pub use state::{CooldownPolicy, Effect, LONGEST_COOLDOWN};

@@ -10,10 +10,11 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
+use super::census::{BY_OPERATOR, Losses};
 use super::file::KeyTable;
 use super::lease::Lease;
 use super::quoted::Marks;
-use super::ration::Entry;
+use super::ration::{Entry, Ration};
 use super::roster::{Cause, Roster, Story};
 use super::rotation::Turn;
 use super::secret::preview;
@@ -26,8 +27,9 @@ use super::storm::Storms;
 const MODELS_MAX: usize = 64;
 /// The same in standings (12 bytes each): a pool of a million keys keeps four models.
 const STANDINGS_MAX: usize = 1 << 22;
-/// How long a key that came back is kept to a ration (spec §6).
-const SLOW_RETURN: u64 = 10_000;
+/// A ration that nothing else changes doubles so often, in milliseconds: the smallest is over within ten seconds
+/// (spec §6).
+const RATION_STEP: u64 = 1_400;
 
 /// What a lease is asked for. A resource that belongs to one key or an estimate of tokens will be further fields.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,6 +58,7 @@ pub struct KeyPool {
     due: mpsc::UnboundedSender<Due>,
     pub(super) served: Served,
     pub(super) storms: Storms,
+    pub(super) losses: Losses,
     /// Standings that changed since the journal last looked. Never locked on the way of a request that succeeds.
     changed: Mutex<Vec<Changed>>,
     journaled: bool,
@@ -103,12 +106,12 @@ pub(super) enum What {
     Return,
     /// Its cooldown, a long one, is put to the test.
     Probe,
-    /// Its ration ends.
-    FullShare,
+    /// Its ration grows.
+    MoreShare,
 }
 
 /// A standing that changed: the key's text is looked up when the journal is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Changed {
     /// The key's place in the file.
     pub index: u32,
@@ -157,6 +160,19 @@ pub struct Blacklisted {
     pub cooldowns: u32,
     /// Why.
     pub cause: Cause,
+}
+
+/// A key that is out until it is found to be good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Condemned {
+    /// Its place in the file.
+    pub index: u32,
+    /// It is only suspected: most of the pool was told the same.
+    pub suspected: bool,
+    /// How long ago it was last tried.
+    pub tried_ago: Duration,
+    /// The upstream that told so.
+    pub upstream: Option<usize>,
 }
 
 impl Generation {
@@ -217,6 +233,7 @@ impl KeyPool {
             due,
             served: Served::default(),
             storms: Storms::default(),
+            losses: Losses::default(),
             changed: Mutex::default(),
             journaled,
             last_resort: AtomicU64::new(0),
@@ -251,28 +268,32 @@ impl KeyPool {
         Some(Lease::new(self, generation, model, turn, of_base))
     }
 
-    /// Waits until `by` for the first key that meets the need, first come first served.
+    /// Waits until `by` for the first key that meets the need, first come first served: by when the request began, so
+    /// that one that has to try again does not stand behind all who came after it.
     ///
     /// # Cancel safety
     /// Dropping it gives the place up; whoever is next is woken in its stead.
-    pub async fn lease_by(&self, need: Need<'_>, by: Instant) -> Option<Lease<'_>> {
-        let generation = self.generation.load_full();
-        let model = generation.model(need.model);
-        let roster = model.as_deref().unwrap_or(&generation.base);
-        let _place = roster.queue();
+    pub async fn lease_by(&self, need: Need<'_>, began: Instant, by: Instant) -> Option<Lease<'_>> {
         loop {
-            let mut freed = std::pin::pin!(roster.freed.notified());
-            freed.as_mut().enable();
-            // Whoever was woken and has not come yet must not keep us waiting for nothing.
-            roster.wake_first();
-            let arrived = timeout_at(by, freed).await.is_ok();
-            // A reload has new rosters, and frees keys without a word to the old ones.
-            if let Some(lease) = self.take(need, |_| true) {
-                roster.wake_first();
-                return Some(lease);
-            }
-            if !arrived {
-                return None;
+            let generation = self.generation.load_full();
+            let model = generation.model(need.model);
+            let roster = model.as_deref().unwrap_or(&generation.base);
+            let place = roster.wait(began);
+            // A reload brings new rosters, and a model may get one of its own: then it is there that one waits.
+            let is_in_use = || {
+                let today = self.generation.load();
+                let of_model = today.model(need.model);
+                today.number == generation.number
+                    && of_model.as_ref().map(Arc::as_ptr) == model.as_ref().map(Arc::as_ptr)
+            };
+            while is_in_use() {
+                let is_turn = timeout_at(by, place.turn()).await.is_ok();
+                if let Some(lease) = self.take(need, |_| true) {
+                    return Some(lease);
+                }
+                if !is_turn {
+                    return None;
+                }
             }
         }
     }
@@ -320,14 +341,26 @@ impl KeyPool {
             let oldest = stories.iter().filter(|(index, _)| untried(index));
             oldest.min_by_key(|(_, story)| story.tried).map(|(index, _)| *index)
         })?;
+        // The request that set it aside a moment ago was this second's try. (Less than a second: its answer took a while.)
+        let story =
+            model.as_ref().and_then(|roster| roster.story(index)).or_else(|| generation.base.story(index));
+        if story.is_some_and(|story| story.tried.0 + 900 > now.0) {
+            return None;
+        }
         Some(self.probe(generation, model, index))
     }
 
-    /// A lease on a certain key, whether it is out or not, to find out whether it works: for a revalidation.
+    /// A lease on a certain key, whether it is out or not, to find out whether it works: for a revalidation. The key
+    /// counts as tried, whatever comes of it.
     pub fn probe_key(&self, index: u32) -> Option<Lease<'_>> {
         let generation = self.generation.load();
-        let exists = (index as usize) < generation.base.rotation.len();
-        exists.then(|| self.probe(generation, None, index))
+        if index as usize >= generation.base.rotation.len() {
+            return None;
+        }
+        if let Some(story) = generation.base.stories().get_mut(&index) {
+            *story = Arc::new(Story { tried: self.now(), ..(**story).clone() });
+        }
+        Some(self.probe(generation, None, index))
     }
 
     fn probe(&self, generation: Guard<Arc<Generation>>, model: Option<Arc<Roster>>, index: u32) -> Lease<'_> {
@@ -439,9 +472,12 @@ impl KeyPool {
             }
         }
         self.storms.clear();
+        for (index, story) in new.base.stories().iter() {
+            self.resume_storm(*index, story);
+        }
         self.announce(Due::Replaced);
         // Whoever waited on the old rosters looks again.
-        old.each(|roster, _| roster.freed.notify_waiters());
+        old.each(|roster, _| roster.wake_all());
         done
     }
 
@@ -533,6 +569,9 @@ impl KeyPool {
             tried: self.now(),
             cause: told.cause.clone(),
         };
+        if told.model.is_none() {
+            self.resume_storm(told.index, &story);
+        }
         let set = |roster: &Roster, base: Option<&Roster>| {
             roster.stories().insert(told.index, Arc::new(story));
             roster.change(told.index, base, |_| standing);
@@ -546,6 +585,12 @@ impl KeyPool {
             Some(model) => set(&self.roster_for(&generation, model), Some(&generation.base)),
         }
         self.note_change(told.index, told.model.as_deref());
+    }
+
+    fn resume_storm(&self, index: u32, story: &Story) {
+        if let (Effect::Suspected, Some(upstream)) = (story.effect, story.cause.upstream) {
+            self.storms.resume(upstream, index, story.since);
+        }
     }
 
     /// Puts a key back into rotation, in every respect.
@@ -564,24 +609,26 @@ impl KeyPool {
         generation.spread(index);
     }
 
-    /// The keys that are out for good, or under suspicion of it, and when each was last tried: oldest first.
-    pub fn condemned(&self) -> Vec<u32> {
-        let generation = self.generation.load_full();
-        let mut list: Vec<(Millis, u32)> = generation
-            .base
-            .stories()
-            .iter()
-            .filter(|(_, story)| matches!(story.effect, Effect::Invalid | Effect::Suspected))
-            .map(|(index, story)| (story.tried, *index))
-            .collect();
-        list.sort_unstable();
-        list.into_iter().map(|(_, index)| index).collect()
+    /// The keys that are out for good, or under suspicion of it.
+    pub fn condemned(&self) -> Vec<Condemned> {
+        let (generation, now) = (self.generation.load_full(), self.now());
+        let stories = generation.base.stories();
+        let stories = stories.iter().filter(|(_, story)| &*story.cause.rule != BY_OPERATOR);
+        let condemned = stories.filter_map(|(index, story)| {
+            let suspected = match story.effect {
+                Effect::Suspected => true,
+                Effect::Invalid => false,
+                _ => return None,
+            };
+            let tried_ago = Duration::from_millis(now.0.saturating_sub(story.tried.0));
+            Some(Condemned { index: *index, suspected, tried_ago, upstream: story.cause.upstream })
+        });
+        condemned.collect()
     }
 
-    /// How long ago a key that is out was last tried.
-    pub fn tried_ago(&self, index: u32) -> Option<Duration> {
-        let story = self.generation.load().base.story(index)?;
-        Some(Duration::from_millis(self.now().0.saturating_sub(story.tried.0)))
+    /// Whether there is a change that nobody has taken.
+    pub fn has_changes(&self) -> bool {
+        !self.changed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// What changed since this was last asked.
@@ -623,7 +670,7 @@ impl KeyPool {
             let oldest = models.iter().min_by_key(|(_, roster)| roster.used.load(Ordering::Relaxed));
             let Some(name) = oldest.map(|(name, _)| name.clone()) else { break };
             if let Some(forgotten) = models.remove(&name) {
-                forgotten.freed.notify_waiters();
+                forgotten.wake_all();
             }
         }
         models.insert(model.into(), Arc::clone(&roster));
@@ -650,19 +697,18 @@ impl KeyPool {
         Some(Millis(self.now().0 + interval)).filter(|at| *at < end)
     }
 
-    /// Keeps a key to so many requests at a time for a while.
+    /// Keeps a key to a ration for a while; `ration` sets it.
     pub(super) fn keep_to_ration(
         &self,
         generation: &Generation,
         roster: &Roster,
         index: u32,
-        requests: u32,
-        lasts: Duration,
+        ration: impl FnOnce(&Ration) -> bool,
     ) {
-        if roster.rotation.ration(index).set(requests) {
-            let at = Millis(self.now().0 + u64::try_from(lasts.as_millis()).unwrap_or(SLOW_RETURN));
+        if ration(roster.rotation.ration(index)) {
+            let at = Millis(self.now().0 + RATION_STEP);
             let (generation, roster) = (generation.number, roster.id);
-            self.announce(Due::Later(Event { at, generation, roster, index, what: What::FullShare }));
+            self.announce(Due::Later(Event { at, generation, roster, index, what: What::MoreShare }));
         }
     }
 
@@ -683,8 +729,9 @@ impl KeyPool {
                         again = self.next_probe(end).map(|at| Event { at, ..event });
                     }
                 }
-                What::FullShare => {
-                    roster.rotation.ration(event.index).set(0);
+                What::MoreShare => {
+                    let grows = roster.rotation.ration(event.index).ease(roster.largest_ration());
+                    again = grows.then(|| Event { at: Millis(self.now().0 + RATION_STEP), ..event });
                     roster.show(event.index, base);
                 }
             }
@@ -710,7 +757,7 @@ impl KeyPool {
         }
         roster.rotation.ration(event.index).withdraw_probe();
         // Not all at once: what waited for it would run it into its limit again.
-        self.keep_to_ration(generation, roster, event.index, 1, Duration::from_millis(SLOW_RETURN));
+        self.keep_to_ration(generation, roster, event.index, |ration| ration.set(1));
         let (_, after) = roster.change(event.index, base, |standing| standing.at(now));
         if after.is_available() {
             roster.stories().remove(&event.index);
@@ -770,6 +817,7 @@ fn moved(old: &Roster, stays: &[Option<u32>], start: usize, absent: impl Fn(usiz
     let standings: Vec<Standing> = stays.iter().map(standing).collect();
     let roster = Roster::new(old.id, old.model.clone(), &standings, start, absent);
     roster.used.store(old.used.load(Ordering::Relaxed), Ordering::Relaxed);
+    roster.price.learn(old.price.tokens());
     {
         let (told, mut tell) = (old.stories(), roster.stories());
         for (index, at) in (0_u32..).zip(stays) {

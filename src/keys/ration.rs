@@ -10,9 +10,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const COUNT_BITS: u32 = 12;
 const COUNT_MAX: u32 = (1 << COUNT_BITS) - 1;
 const PROBE: u32 = 1 << 31;
+/// It is what the provider said remains, not our own caution.
+const TOLD: u32 = 1 << 30;
+/// It was set since time last eased it.
+const NEW: u32 = 1 << 29;
+/// All that is said of how many there may be.
+const BOUND: u32 = COUNT_MAX << COUNT_BITS | TOLD | NEW;
 
-/// More than this at a time is as good as no ration.
+/// More than this at a time is as good as no ration, unless requests wait for it.
 pub(super) const LARGEST: u32 = 32;
+/// More than this is in any case.
+pub(super) const LARGEST_OF_ALL: u32 = COUNT_MAX / 2;
 
 /// One key's ration, in a word: requests under way, how many there may be (0: any number), and whether a probe is
 /// offered. All zeros is no ration.
@@ -83,17 +91,50 @@ impl Ration {
 
     /// So many at a time from now on; 0 for any number. Returns whether there was no ration before.
     pub(super) fn set(&self, requests: u32) -> bool {
-        let before =
-            self.update(|word| word & !(COUNT_MAX << COUNT_BITS) | requests.min(COUNT_MAX) << COUNT_BITS);
+        let before = self.update(|word| word & !BOUND | NEW | requests.min(COUNT_MAX) << COUNT_BITS);
         allowance(before) == 0
     }
 
-    /// A request came back well: twice as many at a time, until that is as good as any number.
-    pub(super) fn double(&self) {
-        self.update(|word| {
-            let doubled = allowance(word) * 2;
-            word & !(COUNT_MAX << COUNT_BITS) | (if doubled > LARGEST { 0 } else { doubled }) << COUNT_BITS
+    /// So many as the provider says remain. Returns whether there was no ration before.
+    pub(super) fn tell(&self, requests: u32) -> bool {
+        let told = requests.min(COUNT_MAX) << COUNT_BITS | TOLD | NEW;
+        let before = self.update(|word| {
+            // Answers may overtake each other: a little more than was told last is what was true before that.
+            let late = allowance(word)..=allowance(word) + under_way(word);
+            let is_late = word & TOLD != 0 && late.contains(&requests);
+            if is_late { word | NEW } else { word & !BOUND | told }
         });
+        allowance(before) == 0
+    }
+
+    /// A request came back well, and nothing was said of what remains: twice as many at a time, until that is as good
+    /// as any number (`largest`).
+    pub(super) fn double(&self, largest: u32) {
+        self.grow(largest, |requests, _| requests * 2);
+    }
+
+    /// Some time has passed, and there is no news: twice as many at a time, or one more if the provider said how many.
+    /// Returns whether there is still a ration.
+    pub(super) fn ease(&self, largest: u32) -> bool {
+        let before = self.update(|word| word & !NEW);
+        if before & NEW != 0 {
+            return allowance(before) > 0;
+        }
+        self.grow(largest, |requests, is_told| if is_told { requests + 1 } else { requests * 2 })
+    }
+
+    fn grow(&self, largest: u32, more: impl Fn(u32, bool) -> u32) -> bool {
+        let grown = |word| match (allowance(word), word & TOLD) {
+            (0, _) => 0,
+            (requests, told) => {
+                Some(more(requests, told != 0)).filter(|grown| *grown <= largest).unwrap_or(0)
+            }
+        };
+        let before = self.update(|word| {
+            let told = if grown(word) > 0 { word & TOLD } else { 0 };
+            word & !BOUND | grown(word) << COUNT_BITS | told
+        });
+        grown(before) > 0
     }
 
     /// Offers a probe.
@@ -128,12 +169,34 @@ mod tests {
         assert!(ration.set(1));
         assert_eq!((ration.enter(), ration.enter()), (Some(Entry::Counted), None));
         assert!(!ration.has_room());
-        ration.double();
+        ration.double(LARGEST);
         ration.leave();
         assert_eq!([(); 3].map(|()| ration.enter().is_some()), [true, true, false]);
         for _ in 0..5 {
-            ration.double();
+            ration.double(LARGEST);
         }
+        assert_eq!(ration.enter(), Some(Entry::Free));
+    }
+
+    #[test]
+    fn what_a_provider_told_grows_slowly_and_is_not_raised_by_a_late_answer() {
+        let ration = Ration::default();
+        assert!(ration.tell(3));
+        let entered = |ration: &Ration| std::iter::from_fn(|| ration.enter()).take(100).count();
+        assert_eq!(entered(&ration), 3);
+        assert!(!ration.tell(2), "the answer to the first");
+        ration.leave();
+        ration.tell(3);
+        ration.leave();
+        assert_eq!(entered(&ration), 1, "an older answer");
+        assert!(ration.ease(LARGEST));
+        assert_eq!(entered(&ration), 0, "what it was told is news");
+        assert!(ration.ease(LARGEST));
+        assert_eq!(entered(&ration), 1);
+        ration.tell(9);
+        assert_eq!(entered(&ration), 6, "the limit was filled up");
+        ration.set(1);
+        assert!((0..6).all(|_| ration.ease(LARGEST)) && !ration.ease(LARGEST), "our own caution ends soon");
         assert_eq!(ration.enter(), Some(Entry::Free));
     }
 

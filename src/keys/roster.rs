@@ -1,14 +1,15 @@
 //! Who may be leased: the keys as such, or the keys for one model. A rotation, the stories of the keys that are out,
 //! and those who wait for one to come back.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
-use super::ration::Entry;
+use super::ration::{Entry, LARGEST, LARGEST_OF_ALL};
 use super::rotation::{Rotation, Turn};
 use super::state::{Effect, Millis, Standing};
 
@@ -48,19 +49,63 @@ pub(super) struct Roster {
     stories: Mutex<HashMap<u32, Arc<Story>>>,
     /// When the first cooldown ends, in [`Millis`]; `u64::MAX` if none does.
     earliest: AtomicU64,
-    /// Requests that wait for a key.
+    /// Requests that wait for a key: how many, and each in its place.
     waiting: AtomicUsize,
-    pub(super) freed: Notify,
+    queue: Mutex<BTreeMap<At, Arc<Notify>>>,
+    places: AtomicU64,
+    /// What requests cost here.
+    pub(super) price: Price,
     /// When it last mattered, so that the memory for models can be bounded.
     pub(super) used: AtomicU64,
 }
 
+/// How many tokens a request costs, as far as refusals have taught it: a key that has fewer left is as good as empty.
+#[derive(Default)]
+pub(super) struct Price(AtomicU32);
+
+impl Price {
+    pub(super) fn tokens(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// One costs as much as this.
+    pub(super) fn learn(&self, tokens: u32) {
+        self.0.fetch_max(tokens, Ordering::Relaxed);
+    }
+
+    /// A key was spared a refusal by it. Now and then it is to be learnt anew, since one request may have been dearer
+    /// than all others.
+    pub(super) fn forget_a_little(&self) {
+        if fastrand::u8(..64) == 0 {
+            let tokens = self.tokens();
+            self.0.store(tokens - tokens.div_ceil(16), Ordering::Relaxed);
+        }
+    }
+}
+
+/// A place among those who wait: when the request began, and a number.
+type At = (Instant, u64);
+
 /// A request's place among those who wait.
-pub(super) struct Waiting<'a>(&'a AtomicUsize);
+pub(super) struct Waiting<'a> {
+    roster: &'a Roster,
+    at: At,
+    turn: Arc<Notify>,
+}
+
+impl Waiting<'_> {
+    /// It is this request's turn: there was a key, and nobody waits longer. It keeps its place until it is dropped.
+    pub(super) async fn turn(&self) {
+        self.turn.notified().await;
+    }
+}
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.roster.queue().remove(&self.at);
+        self.roster.waiting.fetch_sub(1, Ordering::SeqCst);
+        // Whoever is next may have been waiting for this one to take its turn.
+        self.roster.wake_first();
     }
 }
 
@@ -79,7 +124,9 @@ impl Roster {
             stories: Mutex::default(),
             earliest: AtomicU64::new(u64::MAX),
             waiting: AtomicUsize::new(0),
-            freed: Notify::new(),
+            queue: Mutex::default(),
+            places: AtomicU64::new(0),
+            price: Price::default(),
             used: AtomicU64::new(0),
         }
     }
@@ -133,19 +180,41 @@ impl Roster {
 
     /// Wakes who has waited longest, if there is a key to be had.
     pub(super) fn wake_first(&self) {
-        if self.waiting.load(Ordering::SeqCst) > 0 && self.rotation.available() > 0 {
-            self.freed.notify_one();
+        if self.waiting.load(Ordering::SeqCst) > 0
+            && self.rotation.available() > 0
+            && let Some((_, first)) = self.queue().first_key_value()
+        {
+            first.notify_one();
         }
     }
 
-    /// Takes a place among those who wait.
-    pub(super) fn queue(&self) -> Waiting<'_> {
+    /// Wakes everybody: the roster is out of use.
+    pub(super) fn wake_all(&self) {
+        self.queue().values().for_each(|waiting| waiting.notify_one());
+    }
+
+    /// From how many at a time on a ration is as good as none: while requests wait they would all fall on one key.
+    pub(super) fn largest_ration(&self) -> u32 {
+        if self.waiting() == 0 { LARGEST } else { LARGEST_OF_ALL }
+    }
+
+    /// Takes a place among those who wait, before those who began later.
+    pub(super) fn wait(&self, began: Instant) -> Waiting<'_> {
+        let turn = Arc::new(Notify::new());
+        let at = (began, self.places.fetch_add(1, Ordering::Relaxed));
+        self.queue().insert(at, Arc::clone(&turn));
         self.waiting.fetch_add(1, Ordering::SeqCst);
-        Waiting(&self.waiting)
+        // A key that came back before that woke nobody.
+        self.wake_first();
+        Waiting { roster: self, at, turn }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, BTreeMap<At, Arc<Notify>>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        self.waiting.load(Ordering::SeqCst)
     }
 
     /// When the first cooldown ends.

@@ -50,7 +50,7 @@ pub(crate) fn preview(secret: &str) -> String {
 }
 
 /// `text` with the secret replaced by its preview, if it quotes it.
-pub(super) fn redact(text: &[u8], secret: &str) -> Option<Vec<u8>> {
+pub fn redact(text: &[u8], secret: &str) -> Option<Vec<u8>> {
     if secret.is_empty() {
         return None;
     }

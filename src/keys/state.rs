@@ -60,6 +60,32 @@ impl Effect {
             Self::Denied => "model_denied",
         }
     }
+
+    /// Its name in the journal, which tells apart what people need not: it stays the same from version to version.
+    pub(super) fn tag(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Limited { .. } => "limited",
+            Self::Exhausted { .. } => "exhausted",
+            Self::Invalid => "invalid",
+            Self::Suspected => "suspected",
+            Self::Spent { .. } => "spent",
+            Self::Denied => "denied",
+        }
+    }
+
+    /// The effect of that name, if a key can be out for it; without the wait that led to its end.
+    pub(super) fn tagged(tag: &str) -> Option<Self> {
+        Some(match tag {
+            "limited" => Self::Limited { wait: None },
+            "exhausted" => Self::Exhausted { wait: None },
+            "invalid" => Self::Invalid,
+            "suspected" => Self::Suspected,
+            "spent" => Self::Spent { wait: Duration::ZERO },
+            "denied" => Self::Denied,
+            _ => return None,
+        })
+    }
 }
 
 /// How failures become cooldowns (spec §2, §6).
@@ -212,6 +238,22 @@ mod tests {
 
     fn cooling(seconds: u64) -> Place {
         Place::Cooldown(Millis(NOW.0 + seconds * 1000))
+    }
+
+    #[test]
+    fn effects_are_known_by_their_tags() {
+        let wait = Duration::ZERO;
+        for effect in [
+            LIMITED,
+            Effect::Exhausted { wait: None },
+            Effect::Invalid,
+            Effect::Suspected,
+            Effect::Spent { wait },
+            Effect::Denied,
+        ] {
+            assert_eq!(Effect::tagged(effect.tag()), Some(effect));
+        }
+        assert_eq!(Effect::tagged(Effect::Success.tag()), None);
     }
 
     #[test]

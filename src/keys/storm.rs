@@ -79,6 +79,20 @@ impl Storms {
         Finding::Begins(here.suspects.iter().copied().filter(|suspect| *suspect != index).collect())
     }
 
+    /// A key is under suspicion since before a restart or a reload.
+    pub(super) fn resume(&self, upstream: usize, index: u32, since: SystemTime) {
+        let mut list = self.by_upstream.lock().unwrap_or_else(PoisonError::into_inner);
+        if list.len() <= upstream {
+            list.resize_with(upstream + 1, Upstream::default);
+        }
+        let Some(here) = list.get_mut(upstream) else { return };
+        if here.since.is_none() {
+            self.on.fetch_add(1, Ordering::SeqCst);
+        }
+        here.since = Some(here.since.map_or(since, |earlier| earlier.min(since)));
+        here.suspects.insert(index);
+    }
+
     /// Whether any storm is on.
     pub(super) fn any(&self) -> bool {
         self.on.load(Ordering::Relaxed) > 0

@@ -1,5 +1,13 @@
 //! The paths that tell the daemon's state (spec §10): ours alone, they never fall through to the proxy.
 
+mod admin;
+pub mod alert;
+mod dashboard;
+mod metrics;
+mod page;
+mod process;
+pub mod series;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -7,20 +15,28 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
+use self::process::Process;
+use self::series::{Series, Snapshot};
 use crate::group::Group;
 use crate::keys::{Blacklisted, States};
 use crate::proxy::admission::Admission;
 use crate::proxy::credentials::Tokens;
+use crate::proxy::revalidate::{Checks, Found};
 use crate::refusal::Refusal;
 use crate::telemetry::Lost;
 use crate::telemetry::counters::{Counters, End};
+use crate::telemetry::failures::Failures;
+use crate::telemetry::histogram::{Distribution, FIRST_TOKEN, Histogram};
+use crate::telemetry::models::Models;
 use crate::upstream::Upstream;
+
+pub use self::page::Page;
 
 /// What the monitoring paths look at.
 #[derive(Clone)]
@@ -29,67 +45,26 @@ pub struct Monitor {
     pub group: Arc<Group>,
     /// What was counted.
     pub counters: Arc<Counters>,
+    /// Attempts that failed.
+    pub failures: Arc<Failures>,
+    /// What each model did.
+    pub models: Arc<Models>,
+    /// The last hour.
+    pub series: Arc<Series>,
     /// What is running.
     pub admission: Arc<Admission>,
     /// `ADMIN_KEY`, or `AUTH_KEY` where that is not set.
     pub tokens: Tokens,
     /// Whether the process drains.
     pub draining: Arc<AtomicBool>,
+    /// What re-checks of keys came to.
+    pub checks: Arc<Checks>,
     /// Log lines that were lost.
     pub lost_log_lines: Lost,
     /// Since when it serves.
     pub began: Instant,
     /// How many workers serve.
     pub workers: usize,
-}
-
-/// One of our own paths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Page {
-    /// `/health`
-    Health,
-    /// `/livez`
-    Livez,
-    /// `/readyz`
-    Readyz,
-    /// `/stats`
-    Stats,
-    /// `/blacklist`
-    Blacklist,
-    /// `/reset-keys`
-    ResetKeys,
-    /// `/metrics` and `/dashboard`: ours, and to come.
-    Unbuilt,
-}
-
-impl Page {
-    /// The page at a path, if the path is ours.
-    pub fn at(path: &str) -> Option<Self> {
-        Some(match path {
-            "/health" => Self::Health,
-            "/livez" => Self::Livez,
-            "/readyz" => Self::Readyz,
-            "/stats" => Self::Stats,
-            "/blacklist" => Self::Blacklist,
-            "/reset-keys" => Self::ResetKeys,
-            "/metrics" | "/dashboard" => Self::Unbuilt,
-            _ => return None,
-        })
-    }
-
-    /// Open to everybody, since whoever restarts containers has no token.
-    fn is_open(self) -> bool {
-        matches!(self, Self::Health | Self::Livez | Self::Readyz)
-    }
-
-    fn allows(self, method: &Method) -> Result<(), Refusal> {
-        let (allowed, allow) = match self {
-            // HEAD would have to reset as well, and nobody expects that of it.
-            Self::ResetKeys => ([Method::GET, Method::POST], "GET, POST"),
-            _ => ([Method::GET, Method::HEAD], "GET, HEAD"),
-        };
-        if allowed.contains(method) { Ok(()) } else { Err(Refusal::method_not_allowed(allow)) }
-    }
 }
 
 impl Monitor {
@@ -115,11 +90,11 @@ impl Monitor {
             Page::Readyz => self.readyz(),
             Page::Stats => json_response(StatusCode::OK, &self.stats()),
             Page::Blacklist => self.blacklist().await?,
+            Page::Metrics => self.metrics(),
             Page::ResetKeys => self.reset_keys(&parts.headers).await?,
-            Page::Unbuilt => {
-                let message = "This version does not have this page yet.";
-                return Err(Refusal::new(StatusCode::NOT_FOUND, "not_found", End::BadRequest, message));
-            }
+            Page::Dashboard(asset) => asset.answer(),
+            Page::Admin => self.admin(parts).await?,
+            Page::Nowhere => return Err(admin::not_found()),
         })
     }
 
@@ -159,31 +134,6 @@ impl Monitor {
             .collect();
         let failed: u64 = failures.values().filter_map(Value::as_u64).sum();
         let succeeded = self.counters.ended(End::Success);
-        let upstreams: Vec<Value> = self
-            .group
-            .upstreams
-            .all()
-            .iter()
-            .map(|upstream| {
-                let report = self.group.upstreams.report(upstream);
-                json!({
-                    "url": upstream.url.to_string(),
-                    "healthy": report.ejected_for.is_none(),
-                    "attempts": report.attempts,
-                    "faults": report.faults,
-                    "consecutive_faults": report.consecutive_faults,
-                    "ejected_until": report.ejected_for.map(|wait| rfc3339(SystemTime::now() + wait)),
-                })
-            })
-            .collect();
-        let storms: Vec<Value> = keys
-            .storms()
-            .into_iter()
-            .filter_map(|(upstream, since, suspects)| {
-                let url = self.group.upstreams.all().get(upstream)?.url.to_string();
-                Some(json!({ "upstream": url, "since": rfc3339(since), "suspects": suspects }))
-            })
-            .collect();
         json!({
             "keys": {
                 "total": total,
@@ -191,7 +141,7 @@ impl Monitor {
                 "blacklisted": total.saturating_sub(healthy),
                 "current_index": keys.current_index(),
                 "waiting": keys.waiting(),
-                "storms": storms,
+                "storms": self.storms(),
                 "earliest_return_s": keys.earliest_return(None).map(|wait| wait.as_secs_f64()),
             },
             "requests": {
@@ -204,8 +154,16 @@ impl Monitor {
                 "healed": self.counters.healed(),
                 "failures": failures,
             },
-            "upstreams": upstreams,
-            "memory": memory(),
+            "revalidation": {
+                "checked": self.checks.checked(),
+                "restored": self.checks.count(Found::Restored),
+                "confirmed": self.checks.count(Found::Confirmed),
+                "inconclusive": self.checks.count(Found::Inconclusive),
+                "last_run": self.checks.last_run().map(rfc3339),
+            },
+            "upstreams": self.upstreams(),
+            "usage": self.usage(),
+            "memory": Process::look().memory(),
             "system": {
                 "version": env!("CARGO_PKG_VERSION"),
                 "pid": std::process::id(),
@@ -217,6 +175,71 @@ impl Monitor {
             },
             "timestamp": now(),
         })
+    }
+
+    fn upstreams(&self) -> Value {
+        let all = &self.group.upstreams;
+        let each = all.all().iter().map(|upstream| {
+            let report = all.report(upstream);
+            json!({
+                "url": upstream.url.to_string(),
+                "healthy": report.ejected_for.is_none(),
+                "attempts": report.attempts,
+                "faults": report.faults,
+                "ejections": report.ejections,
+                "consecutive_faults": report.consecutive_faults,
+                "ejected_until": report.ejected_for.map(|wait| rfc3339(SystemTime::now() + wait)),
+            })
+        });
+        Value::Array(each.collect())
+    }
+
+    /// Upstreams that refuse most of the pool's keys.
+    fn storms(&self) -> Value {
+        let each = self.group.keys.storms().into_iter().filter_map(|(upstream, since, suspects)| {
+            let url = self.group.upstreams.all().get(upstream)?.url.to_string();
+            Some(json!({ "upstream": url, "since": rfc3339(since), "suspects": suspects }))
+        });
+        Value::Array(each.collect())
+    }
+
+    /// Tokens by model.
+    fn usage(&self) -> Value {
+        let models = self.models.all();
+        let each = models.iter().map(|model| {
+            json!({
+                "model": model.name,
+                "operation": model.operation.name(),
+                "provider": model.provider,
+                "requests": model.durations().count(),
+                "input_tokens": model.input().sum,
+                "output_tokens": model.output().sum,
+                "cached_tokens": model.cached(),
+            })
+        });
+        Value::Array(each.collect())
+    }
+
+    /// Everything that is looked at over time, as it stands now.
+    pub fn snapshot(&self) -> Snapshot {
+        let models = self.models.all();
+        let empty = || Distribution::of(&FIRST_TOKEN, [&Histogram::new(&FIRST_TOKEN)]);
+        let first_tokens = models.iter().map(|model| model.first_tokens()).fold(empty(), Distribution::and);
+        Snapshot {
+            at: SystemTime::now(),
+            requests: self.counters.ended_in_all(),
+            succeeded: self.counters.ended(End::Success),
+            healed: self.counters.healed(),
+            attempts: self.counters.attempts(),
+            running: self.admission.running(),
+            waiting: self.group.keys.waiting(),
+            keys: self.group.keys.counts(),
+            input_tokens: models.iter().map(|model| model.input().sum).sum(),
+            output_tokens: models.iter().map(|model| model.output().sum).sum(),
+            durations: self.counters.durations(),
+            first_tokens,
+            losses: Arc::new(self.group.keys.losses()),
+        }
     }
 
     async fn blacklist(&self) -> Result<Response<Bytes>, Refusal> {
@@ -315,17 +338,6 @@ fn uptime(elapsed: Duration) -> String {
         (0, minutes, seconds) => format!("{minutes}m{seconds}s"),
         (hours, minutes, seconds) => format!("{hours}h{minutes}m{seconds}s"),
     }
-}
-
-/// What the process occupies, from `/proc` (zeros where there is none).
-fn memory() -> Value {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let bytes = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let kib = line.and_then(|line| line.split_whitespace().find_map(|word| word.parse::<u64>().ok()));
-        kib.unwrap_or(0) * 1024
-    };
-    json!({ "rss_bytes": bytes("VmRSS:"), "peak_rss_bytes": bytes("VmHWM:"), "virtual_bytes": bytes("VmSize:") })
 }
 
 #[cfg(test)]

@@ -17,8 +17,9 @@ use super::body::Outgoing;
 use super::dialect::Dialect;
 use super::ending::Ending;
 use super::headers;
+use super::mask::Mask;
 use super::upgrade::Tunnel;
-use crate::keys::Lease;
+use crate::keys::{Lease, redact};
 use crate::upstream::client::{Client, Connection};
 
 /// How often a connection is let write before it is cut, so that the client's last word goes out.
@@ -49,6 +50,8 @@ pub(super) struct Stream {
     pub(super) limits: StreamLimits,
     /// What came after that, if it was read already.
     pub(super) trailers: Option<Box<HeaderMap>>,
+    /// Takes the key out, where the upstream may have quoted it.
+    pub(super) mask: Option<Box<Mask>>,
     waiting: Option<Waiting>,
     /// In whose words a client is told that an event stream broke off.
     dialect: Option<Dialect>,
@@ -71,6 +74,14 @@ pub(super) struct StreamLimits {
     pub(super) silence: Duration,
     /// The end of `REQUEST_TIMEOUT`, for requests that are not streaming.
     pub(super) deadline: Option<Instant>,
+}
+
+impl StreamLimits {
+    /// When a silence that begins now has lasted too long.
+    pub(super) fn end(self) -> Instant {
+        let silence = Instant::now() + self.silence;
+        self.deadline.map_or(silence, |deadline| deadline.min(silence))
+    }
 }
 
 /// Armed only once a body makes us wait: most answers come whole with their head.
@@ -99,6 +110,7 @@ impl Stream {
             connection: None,
             limits,
             trailers: None,
+            mask: None,
             waiting: None,
             dialect: None,
             tail: *b"\n\n",
@@ -130,7 +142,7 @@ impl Stream {
             Some(Err(cause)) => {
                 self.dialect = None;
                 let mut told = BytesMut::new();
-                if self.tail != *b"\n\n" {
+                if !matches!(&self.tail, b"\n\n" | b"\r\n") {
                     // The event that it broke off in ends here.
                     told.extend_from_slice(b"\n\n");
                 }
@@ -150,43 +162,55 @@ impl Stream {
     }
 
     fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        if !self.first.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.first)))));
-        }
-        if let Some(trailers) = self.trailers.take() {
-            return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
-        }
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
-            Poll::Ready(frame) => {
-                if let Some(waiting) = &mut self.waiting {
-                    waiting.current = false;
-                }
-                Poll::Ready(frame.map(|frame| frame.map_err(Broken::Upstream)))
+        loop {
+            if !self.first.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.first)))));
             }
-            Poll::Pending => self.poll_timeout(cx).map(|()| Some(Err(Broken::TimedOut))),
+            if let Some(trailers) = self.trailers.take() {
+                return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
+            }
+            let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+                return self.poll_timeout(cx).map(|()| Some(Err(Broken::TimedOut)));
+            };
+            if let Some(waiting) = &mut self.waiting {
+                waiting.current = false;
+            }
+            let Some(mask) = &mut self.mask else {
+                return Poll::Ready(frame.map(|frame| frame.map_err(Broken::Upstream)));
+            };
+            match frame.transpose()?.map(Frame::into_data) {
+                Some(Ok(data)) => self.first = mask.pass(data),
+                Some(Err(frame)) => {
+                    self.first = mask.rest();
+                    self.trailers = frame.into_trailers().ok().map(Box::new);
+                }
+                None if mask.holds() > 0 => self.first = mask.rest(),
+                None => return Poll::Ready(None),
+            }
         }
     }
 
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let limits = self.limits;
-        let end = || {
-            let silence = Instant::now() + limits.silence;
-            limits.deadline.map_or(silence, |deadline| deadline.min(silence))
-        };
         let waiting = self
             .waiting
-            .get_or_insert_with(|| Waiting { timer: Box::pin(sleep_until(end())), current: true });
+            .get_or_insert_with(|| Waiting { timer: Box::pin(sleep_until(limits.end())), current: true });
         if !waiting.current {
-            waiting.timer.as_mut().reset(end());
+            waiting.timer.as_mut().reset(limits.end());
             waiting.current = true;
         }
         waiting.timer.as_mut().poll(cx)
+    }
+
+    fn held(&self) -> usize {
+        self.mask.as_ref().map_or(0, |mask| mask.holds())
     }
 
     pub(super) fn is_end(&self) -> bool {
         self.first.is_empty()
             && self.trailers.is_none()
             && self.cut.is_none()
+            && self.held() == 0
             && self.incoming.is_end_stream()
     }
 }
@@ -204,6 +228,12 @@ pub(super) fn begin(
     if parts.status.is_redirection() {
         // `Location` repeats the query that was asked for, and the query may have carried the key.
         headers::redact_keys(&mut parts.headers, |value| lease.redact(value));
+    } else {
+        // Most values are too short to hold a key: those cost nothing.
+        let key = lease.expose();
+        headers::redact_keys(&mut parts.headers, |value| {
+            if value.len() < key.len() { None } else { redact(value, key) }
+        });
     }
     let mut stream = Stream::new(incoming, limits);
     stream.connection = Some((Rc::clone(client), connection));
@@ -267,7 +297,7 @@ impl http_body::Body for Body {
             Poll::Ready(None) => this.finish(),
             Poll::Ready(Some(Ok(frame))) => {
                 if let (Some(ending), Some(data)) = (&mut this.ending, frame.data_ref()) {
-                    ending.sent(data.len());
+                    ending.sent(data);
                 }
                 // hyper does not ask again after the last frame of a body whose end is known.
                 if this.is_end() {
@@ -292,7 +322,8 @@ impl http_body::Body for Body {
             Payload::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Payload::Tunnel(_) => SizeHint::with_exact(0),
             Payload::Stream(stream) => {
-                let (hint, first) = (stream.incoming.size_hint(), stream.first.len() as u64);
+                let (hint, first) =
+                    (stream.incoming.size_hint(), (stream.first.len() + stream.held()) as u64);
                 hint.exact().map_or_else(SizeHint::default, |length| SizeHint::with_exact(first + length))
             }
         }

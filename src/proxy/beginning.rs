@@ -59,9 +59,11 @@ pub(super) async fn look(parts: &Parts, stream: &mut Stream, infers: bool) -> Be
         return Beginning::Healthy;
     }
     // Nearly always it came with the head, in one piece.
-    match timeout_at(Instant::now() + HELD, stream.incoming.frame()).await {
+    let by = stream.limits.end().min(Instant::now() + HELD);
+    match timeout_at(by, stream.incoming.frame()).await {
         Ok(Some(Ok(frame))) => stream.hold(frame),
-        _ => return Box::pin(envelope(stream)).await,
+        Ok(None) | Err(_) => return Beginning::Healthy,
+        Ok(Some(Err(error))) => return Beginning::Broken { timed_out: false, error: chain(&error) },
     }
     if !stream.incoming.is_end_stream() {
         // What does not begin like an error's envelope goes on with the rest to come.
@@ -69,7 +71,7 @@ pub(super) async fn look(parts: &Parts, stream: &mut Stream, infers: bool) -> Be
         if !MARKS.iter().any(|mark| memmem::find(begins, mark).is_some()) {
             return Beginning::Healthy;
         }
-        return Box::pin(envelope(stream)).await;
+        return Box::pin(envelope(stream, by)).await;
     }
     if is_error_envelope(&stream.first) {
         Beginning::Error(stream.first.to_vec())
@@ -88,8 +90,7 @@ fn has_type(headers: &HeaderMap, name: &[u8]) -> bool {
     kind.get(..name.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(name))
 }
 
-async fn envelope(stream: &mut Stream) -> Beginning {
-    let by = Instant::now() + HELD;
+async fn envelope(stream: &mut Stream, by: Instant) -> Beginning {
     while stream.first.len() as u64 <= ENVELOPE_MAX && !stream.incoming.is_end_stream() {
         match timeout_at(by, stream.incoming.frame()).await {
             Ok(Some(Ok(frame))) => stream.hold(frame),
@@ -108,7 +109,7 @@ async fn envelope(stream: &mut Stream) -> Beginning {
 async fn first_event(stream: &mut Stream) -> Beginning {
     let mut scanner = FirstEvent::default();
     // Before the first byte it may be silent as long as any stream.
-    let mut by = Instant::now() + stream.limits.silence;
+    let mut by = stream.limits.end();
     loop {
         let frame = match timeout_at(by, stream.incoming.frame()).await {
             Ok(Some(Ok(frame))) => frame,
@@ -125,7 +126,7 @@ async fn first_event(stream: &mut Stream) -> Beginning {
             Err(_elapsed) => return Beginning::Healthy,
         };
         if stream.first.is_empty() {
-            by = Instant::now() + HELD.min(stream.limits.silence);
+            by = stream.limits.end().min(Instant::now() + HELD);
         }
         let first = frame.data_ref().map_or(First::Undecided, |data| scanner.feed(data));
         stream.hold(frame);

@@ -1,99 +1,107 @@
-//! How a client is told that its event stream broke off: in the dialect of the API that it asked, so that the official
-//! SDKs raise instead of returning half an answer.
+//! The client's dialect, told by the path, and the event with which a stream ends that broke: one at which the
+//! official SDKs raise instead of returning half an answer.
 
 use bytes::Bytes;
 use serde_json::json;
 
-/// Whose events a client reads, told by the path (spec §6).
+/// The API that a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
-    /// Anthropic's messages.
-    Anthropic,
-    /// Gemini's `:streamGenerateContent`.
-    Gemini,
-    /// OpenAI's chat completions, and everybody else's.
+    /// OpenAI's chat completions, and whatever is not known.
     Chat,
-    /// OpenAI's responses.
+    /// OpenAI's Responses.
     Responses,
+    /// Anthropic's Messages.
+    Anthropic,
+    /// Gemini's.
+    Gemini,
 }
 
 impl Dialect {
-    /// By the path that was asked for.
+    /// The dialect of a request's path.
     pub(super) fn of_path(path: &str) -> Self {
         let path = path.trim_end_matches('/');
         if path.ends_with("/messages") {
             Self::Anthropic
+        } else if path.ends_with("/responses") || path.contains("/responses/") {
+            Self::Responses
         } else if path.ends_with(":streamGenerateContent") {
             Self::Gemini
-        } else if path.ends_with("/responses") {
-            Self::Responses
         } else {
             Self::Chat
         }
     }
 
-    /// An event that ends a stream with an error.
+    /// An error event that says this. Where an event was cut in its middle a blank line has to come before it.
     pub(super) fn error_event(self, message: &str) -> Bytes {
+        const CODE: &str = "upstream_error";
+        let error = json!({"message": message, "type": "gpt_load_error", "param": null, "code": CODE});
         let (name, data) = match self {
-            Self::Anthropic => (
-                Some("error"),
-                json!({ "type": "error", "error": { "type": "api_error", "message": message } }),
-            ),
-            Self::Gemini => {
-                (None, json!({ "error": { "code": 502, "message": message, "status": "UNAVAILABLE" } }))
-            }
-            Self::Chat => (None, json!({ "error": error(message) })),
-            // The API's own form is flat, and the SDKs take it for an ordinary event: they raise on an `error` in it.
+            // OpenAI's SDKs raise at a member `error` that is true in whatever event.
+            Self::Chat => ("", json!({ "error": error })),
+            // The API's own form is flat, and openai-python hands that out as an event like any other: it raises at
+            // `error` alone. openai-node raises at the name `error` and shows the member of that name.
             Self::Responses => (
-                Some("error"),
+                "event: error\n",
                 json!({
-                    "type": "error",
-                    "code": CODE,
-                    "message": message,
-                    "param": null,
-                    "error": error(message),
+                    "type": "error", "code": CODE, "message": message, "param": null, "sequence_number": 0,
+                    "error": error,
                 }),
             ),
+            Self::Anthropic => (
+                "event: error\n",
+                json!({"type": "error", "error": {"type": "api_error", "message": message}}),
+            ),
+            Self::Gemini => {
+                ("", json!({"error": {"code": 502, "message": message, "status": "UNAVAILABLE"}}))
+            }
         };
-        let name = name.map(|name| format!("event: {name}\n")).unwrap_or_default();
-        Bytes::from(format!("{name}data: {data}\n\n"))
+        // Google's SDKs look for this end of an event alone; the others take any.
+        let end = if self == Self::Gemini { "\r\n\r\n" } else { "\n\n" };
+        format!("{name}data: {data}{end}").into()
     }
-}
-
-const CODE: &str = "upstream_broke_off";
-
-fn error(message: &str) -> serde_json::Value {
-    json!({ "message": message, "type": "gpt_load_error", "param": null, "code": CODE })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verdict::{First, FirstEvent};
 
     #[test]
     fn the_path_tells_the_dialect() {
         for (path, want) in [
-            ("/v1/messages", Dialect::Anthropic),
-            ("/v1/threads/t/messages/", Dialect::Anthropic),
-            ("/v1/responses", Dialect::Responses),
-            ("/v1beta/models/gemini:streamGenerateContent", Dialect::Gemini),
             ("/v1/chat/completions", Dialect::Chat),
-            ("/", Dialect::Chat),
+            ("/v1/completions", Dialect::Chat),
+            ("/v1/responses", Dialect::Responses),
+            ("/v1/responses/resp_1", Dialect::Responses),
+            ("/openai/responses/", Dialect::Responses),
+            ("/v1/messages", Dialect::Anthropic),
+            ("/anthropic/v1/messages/", Dialect::Anthropic),
+            ("/v1/messages/count_tokens", Dialect::Chat),
+            ("/v1beta/models/gemini:streamGenerateContent", Dialect::Gemini),
+            ("/v1beta/models/gemini:generateContent", Dialect::Chat),
         ] {
             assert_eq!(Dialect::of_path(path), want, "{path}");
         }
     }
 
     #[test]
-    fn an_error_event_is_one_event_with_an_error_in_it() {
-        for dialect in [Dialect::Anthropic, Dialect::Gemini, Dialect::Chat, Dialect::Responses] {
-            let event = dialect.error_event("it broke\noff \"here\"");
-            let text = std::str::from_utf8(&event).unwrap();
-            let (fields, rest) = text.split_once("\n\n").unwrap();
-            assert_eq!(rest, "");
-            let data = fields.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
-            let data: serde_json::Value = serde_json::from_str(data).unwrap();
-            assert_eq!(data["error"]["message"], "it broke\noff \"here\"");
+    fn every_dialects_error_is_one_event_that_is_an_error() {
+        for dialect in [Dialect::Chat, Dialect::Responses, Dialect::Anthropic, Dialect::Gemini] {
+            let event = dialect.error_event("it broke:\n\"here\"");
+            let First::Error(data) = FirstEvent::default().feed(&event) else { panic!("{dialect:?}") };
+            let data: serde_json::Value = serde_json::from_slice(&data).unwrap();
+            assert_eq!(data.pointer("/error/message").unwrap(), "it broke:\n\"here\"", "{dialect:?}");
         }
+    }
+
+    #[test]
+    fn a_responses_error_is_flat_too() {
+        let event = Dialect::Responses.error_event("no");
+        let text = std::str::from_utf8(&event).unwrap();
+        let data = text.strip_prefix("event: error\ndata: ").unwrap();
+        let data: serde_json::Value = serde_json::from_str(data).unwrap();
+        assert_eq!(data.get("type").unwrap(), "error");
+        assert_eq!(data.get("message").unwrap(), "no");
     }
 }

@@ -3,28 +3,67 @@
 
 use std::borrow::Cow;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::Proxy;
 use super::admission::Permit;
+use super::answer::{Body, Payload};
+use super::attempt::{NoAnswer, Try};
+use super::refused::Refused;
+use super::trace::{self, Trace};
 use crate::keys::Lease;
+use crate::refusal::Refusal;
 use crate::telemetry::RequestLine;
-use crate::telemetry::counters::End;
+use crate::telemetry::counters::{End, Ended};
+use crate::telemetry::failures::FailedAttempt;
+use crate::telemetry::models::{Done, Operation};
+use crate::telemetry::usage;
 use crate::upstream::{Upstream, hide_secrets};
 
 /// The status that stands in the log for a client that went away before it was answered.
 const CLIENT_GONE: u16 = 499;
+
+impl Proxy {
+    /// Refuses a request for its head: it is counted and logged like those that are looked at further.
+    pub fn refuse(self: &Rc<Self>, parts: &Parts, refusal: &Refusal) -> Response<Body> {
+        let mut ending = Ending::begin(self, parts);
+        let mut response = refusal.answer();
+        ending.answered(&mut response, refusal.end);
+        response.map(|bytes| Body::new(Payload::Whole(bytes), ending))
+    }
+
+    /// Logs a request that was none for the proxy: one for our own paths, or a preflight.
+    pub fn log_own(&self, began: Instant, parts: &Parts, status: StatusCode, bytes: usize) {
+        let Some(log) = &self.common.request_log else { return };
+        let duration = began.elapsed();
+        log.write(&RequestLine {
+            id: &trace::request_id(&parts.headers),
+            end: if status.is_success() { End::Success.name() } else { "monitoring_failed" },
+            method: parts.method.as_str(),
+            path: &hide_secrets(parts.uri.path_and_query().map_or("", PathAndQuery::as_str)),
+            status: status.as_u16(),
+            key: None,
+            upstream: None,
+            attempts: 0,
+            to_first_byte: Some(duration),
+            duration,
+            bytes: bytes as u64,
+        });
+    }
+}
 
 /// A request's end: its place among the running, its count and its line in the log.
 pub(super) struct Ending {
     proxy: Rc<Proxy>,
     permit: Option<Permit>,
     began: Instant,
-    id: u64,
+    id: Box<str>,
     method: Method,
     path: Option<PathAndQuery>,
     status: u16,
@@ -34,19 +73,35 @@ pub(super) struct Ending {
     upstream: Option<usize>,
     to_first_byte: Option<Duration>,
     bytes: u64,
+    /// When all of the request was there.
+    received_at: Option<Instant>,
+    received: u64,
+    /// When the present attempt began.
+    tried_at: Option<Instant>,
+    /// How long upstreams were waited for.
+    upstreams_took: Duration,
+    overhead: Option<Duration>,
+    /// The last attempt's status; none if it got no answer.
+    last_status: Option<u16>,
+    operation: Option<Operation>,
+    streaming: bool,
+    /// The place of its model among those that are counted.
+    model: Option<usize>,
+    first_piece: Option<Duration>,
+    usage: Option<Box<usage::Reader>>,
 }
 
 impl Ending {
     /// A request begins. Until anything else is known, it ends because its client went away.
-    pub(super) fn begin(proxy: &Rc<Proxy>, method: Method, path: Option<PathAndQuery>) -> Self {
+    pub(super) fn begin(proxy: &Rc<Proxy>, parts: &Parts) -> Self {
         proxy.stripe().begin();
         Self {
             proxy: Rc::clone(proxy),
             permit: None,
             began: Instant::now(),
-            id: fastrand::u64(..),
-            method,
-            path,
+            id: trace::request_id(&parts.headers),
+            method: parts.method.clone(),
+            path: parts.uri.path_and_query().cloned(),
             status: CLIENT_GONE,
             end: End::ClientGone,
             attempts: 0,
@@ -54,6 +109,17 @@ impl Ending {
             upstream: None,
             to_first_byte: None,
             bytes: 0,
+            received_at: None,
+            received: 0,
+            tried_at: None,
+            upstreams_took: Duration::ZERO,
+            overhead: None,
+            last_status: None,
+            operation: None,
+            streaming: false,
+            model: None,
+            first_piece: None,
+            usage: None,
         }
     }
 
@@ -62,24 +128,154 @@ impl Ending {
         self.permit = Some(permit);
     }
 
+    /// The request is there.
+    pub(super) fn received(&mut self, request: &Try) {
+        self.received_at = Some(Instant::now());
+        self.received = request.body.bytes().len() as u64;
+        self.operation = Operation::at(request.path());
+        self.streaming = request.streaming;
+    }
+
     /// An attempt begins.
     pub(super) fn attempt(&mut self, lease: &Lease<'_>, upstream: &Upstream) {
         self.attempts += 1;
         self.upstream = Some(upstream.index);
+        self.tried_at = Some(Instant::now());
+        self.proxy.stripe().lease();
         if self.proxy.common.request_log.is_some() {
             self.key = Some((lease.index(), lease.preview()));
         }
     }
 
-    /// Its answer's head goes out; `end` is how it ends if all goes well from here.
-    pub(super) fn answered(&mut self, status: StatusCode, end: End) {
-        self.status = status.as_u16();
-        self.end = end;
-        self.to_first_byte = Some(self.began.elapsed());
+    /// The attempt has its answer's head.
+    pub(super) fn succeeded(&mut self, request: &Try, upstream: &Upstream) {
+        self.tried();
+        self.proxy.stripe().succeed(upstream.index);
+        if let (Some(operation), Some(model)) = (self.operation, request.model()) {
+            self.model = Some(self.proxy.common.models.place(operation, upstream.provider, model));
+        }
     }
 
-    /// So many bytes of the answer's body went out.
-    pub(super) fn sent(&mut self, bytes: usize) {
+    /// The attempt was refused.
+    pub(super) fn refused(
+        &mut self,
+        request: &Try,
+        lease: &Lease<'_>,
+        upstream: &Upstream,
+        refused: &Refused,
+    ) {
+        self.tried();
+        self.last_status = Some(refused.status().as_u16());
+        let judgement = &refused.judgement;
+        self.failed(
+            request,
+            lease,
+            upstream,
+            FailedAttempt {
+                verdict: judgement.verdict.name(),
+                rule: judgement.rule,
+                status: Some(refused.status().as_u16()),
+                error: judgement.message.clone(),
+                ..self.failed_attempt()
+            },
+        );
+    }
+
+    /// The attempt got no answer.
+    pub(super) fn unanswered(
+        &mut self,
+        request: &Try,
+        lease: &Lease<'_>,
+        upstream: &Upstream,
+        why: &NoAnswer,
+    ) {
+        self.tried();
+        self.last_status = None;
+        self.failed(
+            request,
+            lease,
+            upstream,
+            FailedAttempt {
+                verdict: "upstream_fault",
+                rule: if why.timed_out { "no_answer.timeout" } else { "no_answer" },
+                error: why.error.clone(),
+                ..self.failed_attempt()
+            },
+        );
+    }
+
+    fn failed_attempt(&self) -> FailedAttempt {
+        FailedAttempt {
+            number: 0,
+            at: SystemTime::now(),
+            request_id: self.id.clone(),
+            attempt: self.attempts,
+            key_index: 0,
+            key_preview: String::new(),
+            upstream: 0,
+            model: None,
+            verdict: "",
+            rule: "",
+            status: None,
+            error: String::new(),
+        }
+    }
+
+    fn failed(&self, request: &Try, lease: &Lease<'_>, upstream: &Upstream, failed: FailedAttempt) {
+        self.proxy.common.failures.note(FailedAttempt {
+            key_index: lease.index(),
+            key_preview: lease.preview(),
+            upstream: upstream.index,
+            model: request.model().map(Box::from),
+            ..failed
+        });
+    }
+
+    fn tried(&mut self) {
+        if let Some(at) = self.tried_at.take() {
+            self.upstreams_took += at.elapsed();
+        }
+    }
+
+    /// Its answer's head goes out; `end` is how it ends if all goes well from here.
+    pub(super) fn answered<B>(&mut self, response: &mut Response<B>, end: End) {
+        self.status = response.status().as_u16();
+        self.end = end;
+        let now = Instant::now();
+        self.to_first_byte = Some(now - self.began);
+        self.overhead = self.received_at.map(|at| (now - at).saturating_sub(self.upstreams_took));
+        if self.model.is_some() && self.proxy.common.usage && tells_usage(response.headers()) {
+            self.usage = Some(Box::default());
+        }
+        trace::name(&self.id, response.headers_mut());
+        if self.proxy.common.response_trace {
+            let upstreams = &self.proxy.common.group.upstreams;
+            let trace = Trace {
+                end,
+                status: self.status,
+                attempts: self.attempts,
+                upstream: self.upstream.and_then(|index| upstreams.all().get(index)),
+                received: if end == End::Success { Some(self.status) } else { self.last_status },
+                upstreams_took: self.upstreams_took,
+                overhead: self.overhead,
+            };
+            trace.tell(response.headers_mut());
+        }
+    }
+
+    /// A piece of the answer's body goes out.
+    pub(super) fn sent(&mut self, piece: &[u8]) {
+        self.bytes += piece.len() as u64;
+        if self.streaming && self.first_piece.is_none() {
+            self.first_piece = Some(self.began.elapsed());
+        }
+        if let Some(usage) = &mut self.usage {
+            usage.read(piece);
+        }
+    }
+
+    /// So many bytes went out through a tunnel.
+    pub(super) fn tunnelled(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
     }
 
@@ -115,12 +311,27 @@ impl Drop for Ending {
             self.end = End::Internal;
             self.status = StatusCode::INTERNAL_SERVER_ERROR.as_u16();
         }
-        self.proxy.stripe().end(self.end, self.attempts);
+        let duration = self.began.elapsed();
+        self.proxy.stripe().end(&Ended {
+            end: self.end,
+            attempts: self.attempts,
+            duration,
+            first_byte: self.to_first_byte,
+            overhead: self.overhead,
+            operation: self.operation,
+            received: self.received,
+            sent: self.bytes,
+        });
+        if let Some(place) = self.model.filter(|_| self.end == End::Success) {
+            let usage = self.usage.as_ref().map(|usage| usage.usage()).unwrap_or_default();
+            let done = Done { duration, first_token: self.first_piece, usage };
+            self.proxy.common.models.count(place, self.proxy.worker, &done);
+        }
         let Some(log) = &self.proxy.common.request_log else { return };
         let upstreams = &self.proxy.common.group.upstreams;
         let upstream = self.upstream.and_then(|index| upstreams.all().get(index));
         log.write(&RequestLine {
-            id: self.id,
+            id: &self.id,
             end: self.end.name(),
             method: self.method.as_str(),
             path: &self.path.as_ref().map_or(Cow::Borrowed(""), |path| hide_secrets(path.as_str())),
@@ -129,8 +340,15 @@ impl Drop for Ending {
             upstream: upstream.map(|upstream| upstream.url.to_string()).as_deref(),
             attempts: self.attempts,
             to_first_byte: self.to_first_byte,
-            duration: self.began.elapsed(),
+            duration,
             bytes: self.bytes,
         });
     }
+}
+
+/// Whether an answer's body can be read as it passes: plain JSON or events.
+fn tells_usage(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map_or(&[][..], |kind| kind.as_bytes());
+    !headers.contains_key(CONTENT_ENCODING)
+        && (kind.starts_with(b"application/json") || kind.starts_with(b"text/event-stream"))
 }

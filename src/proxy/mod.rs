@@ -10,7 +10,10 @@ pub mod credentials;
 mod dialect;
 mod ending;
 mod headers;
+mod mask;
 mod refused;
+pub mod revalidate;
+mod trace;
 mod upgrade;
 
 use std::rc::Rc;
@@ -36,10 +39,12 @@ use crate::keys::{Cause, Effect, Failure, Lease, Left, Need};
 use crate::refusal::{Refusal, Retry};
 use crate::telemetry::RequestLog;
 use crate::telemetry::counters::{Counters, End, Stripe};
+use crate::telemetry::failures::Failures;
+use crate::telemetry::models::Models;
 use crate::upstream::Upstream;
 use crate::upstream::client::Client;
 use crate::upstream::connect::Connector;
-use crate::verdict::{self, Ahead, Scope, Verdict};
+use crate::verdict::{self, Ahead, Scope, Verdict, Wait};
 
 pub use self::answer::{Body, Broken};
 pub use self::attempt::Peer;
@@ -48,6 +53,10 @@ pub use self::upgrade::Tunnel;
 
 /// The first pause before a retry elsewhere; each further one doubles it (spec §8).
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+
+/// A limit's reset may have been counted at the attempt's beginning; so it is taken to be nearer than it is said by as
+/// long as the answer took, and at most by one in so many parts.
+const LATE: u32 = 20;
 
 /// What every worker's proxy has in common.
 #[derive(Clone)]
@@ -60,6 +69,14 @@ pub struct Common {
     pub admission: Arc<Admission>,
     /// What is counted.
     pub counters: Arc<Counters>,
+    /// Attempts that failed.
+    pub failures: Arc<Failures>,
+    /// What each model did.
+    pub models: Arc<Models>,
+    /// `USAGE`: whether answers are looked through for tokens.
+    pub usage: bool,
+    /// `RESPONSE_TRACE`: whether answers tell whose time they took, and whose fault they are.
+    pub response_trace: bool,
     /// How large and how slow a request may be.
     pub body_limits: BodyLimits,
     /// How long an upstream may take.
@@ -90,6 +107,7 @@ pub struct Proxy {
 
 /// How far a request has come.
 struct SoFar<'a> {
+    began: Instant,
     tried: Vec<u32>,
     failed_upstream: Option<usize>,
     limits: StreamLimits,
@@ -111,15 +129,17 @@ struct Held<'a> {
     model: Option<Box<str>>,
     cause: Cause,
     wait: Option<Duration>,
+    too_few_tokens: Option<u32>,
 }
 
 impl Held<'_> {
     /// Sets the key aside.
     fn set_aside(self) {
-        let Self { lease, effect, model, cause, wait, .. } = self;
+        let Self { lease, effect, model, cause, wait, too_few_tokens, .. } = self;
         let (key_index, key_preview) = (lease.index(), lease.preview());
         let upstream = cause.upstream.unwrap_or_default();
-        let failure = Failure { effect, model: model.as_deref(), upstream, cause: cause.clone() };
+        let failure =
+            Failure { effect, model: model.as_deref(), upstream, too_few_tokens, cause: cause.clone() };
         if let Some(effect) = lease.fail(failure) {
             tracing::warn!(
                 key_index,
@@ -141,6 +161,7 @@ impl SoFar<'_> {
     fn new(request: &Try, times: Times) -> Self {
         let now = Instant::now();
         Self {
+            began: now,
             tried: Vec::new(),
             failed_upstream: None,
             limits: StreamLimits {
@@ -182,12 +203,12 @@ impl Proxy {
     /// Answers a client's request.
     pub async fn handle(self: &Rc<Self>, request: Request<Incoming>) -> Response<Body> {
         let (parts, incoming) = request.into_parts();
-        let mut ending = Ending::begin(self, parts.method.clone(), parts.uri.path_and_query().cloned());
-        let (response, end) = match self.proxy(parts, incoming, &mut ending).await {
+        let mut ending = Ending::begin(self, &parts);
+        let (mut response, end) = match self.proxy(parts, incoming, &mut ending).await {
             Ok(answer) => answer,
             Err(refusal) => (refusal.answer().map(Payload::Whole), refusal.end),
         };
-        ending.answered(response.status(), end);
+        ending.answered(&mut response, end);
         response.map(|payload| Body::new(payload, ending))
     }
 
@@ -199,6 +220,7 @@ impl Proxy {
         request
             .check_target(&self.common.group.upstreams)
             .map_err(|error| Refusal::bad_request(error.to_string()))?;
+        ending.received(&request);
         self.attempts(request, ending).await
     }
 
@@ -220,6 +242,7 @@ impl Proxy {
                         answer::begin(response, &self.client, connection, &lease, limits);
                     match beginning::look(&parts, &mut stream, request.harmless).await {
                         Beginning::Healthy => {
+                            ending.succeeded(&request, upstream);
                             self.succeed(lease, upstream, &request, &parts.headers, &mut so_far);
                             if is_event_stream(&parts.headers) {
                                 stream.speaks(Dialect::of_path(request.path()));
@@ -228,10 +251,12 @@ impl Proxy {
                         }
                         Beginning::Error(error) => {
                             let answer = Refused::within(parts, stream, &error, &lease);
+                            ending.refused(&request, &lease, upstream, &answer);
                             self.refused(lease, upstream, answer, &request, &mut so_far)
                         }
                         Beginning::Broken { timed_out, error } => {
                             let failed = NoAnswer { timed_out, maybe_done: true, error };
+                            ending.unanswered(&request, &lease, upstream, &failed);
                             let follow = self.failed(&request, &lease, upstream, &failed)?;
                             so_far.failure = Some(failed);
                             follow
@@ -241,13 +266,16 @@ impl Proxy {
                 Outcome::Answer(response, connection) => {
                     let answer =
                         Box::pin(Refused::read(response, &self.client, connection, &lease, limits)).await;
+                    ending.refused(&request, &lease, upstream, &answer);
                     self.refused(lease, upstream, answer, &request, &mut so_far)
                 }
                 Outcome::Switched(parts, upgraded) => {
+                    ending.succeeded(&request, upstream);
                     self.succeed(lease, upstream, &request, &parts.headers, &mut so_far);
                     return Ok((Response::from_parts(parts, Payload::Tunnel(upgraded)), End::Success));
                 }
                 Outcome::Failed(failed) => {
+                    ending.unanswered(&request, &lease, upstream, &failed);
                     let follow = self.failed(&request, &lease, upstream, &failed)?;
                     so_far.failure = Some(failed);
                     follow
@@ -272,12 +300,19 @@ impl Proxy {
     /// A key that this request has not tried, while there is one, and an upstream other than the one that failed. Waits
     /// for a key, if one is due in time.
     async fn lease(&self, request: &Try, so_far: &SoFar<'_>) -> Option<(Lease<'_>, &Upstream)> {
+        if so_far.client_gives_up.is_some_and(|end| end <= Instant::now()) {
+            return None;
+        }
         let group = &self.common.group;
         let need = Need { not: &so_far.tried, model: request.model() };
         let lease = match group.keys.lease(need) {
             Some(lease) => lease,
             None => Box::pin(self.lease_when_none_is_free(need, so_far)).await?,
         };
+        // What may not be the key's fault is not to be learnt from the same key.
+        if so_far.weak.as_ref().is_some_and(|weak| weak.lease.index() == lease.index()) {
+            return None;
+        }
         if lease.ends_lap() {
             group.upstreams.end_lap(group.keys.available());
         }
@@ -289,14 +324,12 @@ impl Proxy {
         let by = Instant::now() + *max_key_wait;
         let by = so_far.ends_by().map_or(by, |end| end.min(by));
         let patience = by.saturating_duration_since(Instant::now());
-        if !patience.is_zero()
-            && keys.may_return_within(need.model, patience)
-            && let Some(lease) = keys.lease_by(need, by).await
-        {
-            return Some(lease);
-        }
-        // A key that has much to do is better than none.
-        if let Some(lease) = keys.lease_busy(need) {
+        if !patience.is_zero() && keys.may_return_within(need.model, patience) {
+            if let Some(lease) = keys.lease_by(need, so_far.began, by).await {
+                return Some(lease);
+            }
+        } else if let Some(lease) = keys.lease_busy(need) {
+            // For who can't wait, a key that has much to do is better than none.
             return Some(lease);
         }
         // No key may use this model: let the provider say so, at no key's cost.
@@ -323,9 +356,13 @@ impl Proxy {
         headers: &HeaderMap,
         so_far: &mut SoFar<'_>,
     ) {
-        let ahead = verdict::ahead(headers, SystemTime::now);
+        let ahead = verdict::ahead(headers, lease.price(), SystemTime::now);
         let left = match ahead {
-            Some(Ahead { spent: Some(wait), .. }) => Left::Nothing { wait: wait.duration, from: wait.from },
+            Some(Ahead { spent: Some(Wait { duration, from }), .. }) => {
+                // Counted when the request came in, as far as one can know: not when it was answered.
+                let since = request.sent.elapsed().min(duration / LATE);
+                Left::Nothing { wait: duration.saturating_sub(since), from }
+            }
             Some(Ahead { remaining_requests: Some(requests), .. }) => Left::Requests(requests),
             _ => Left::Unknown,
         };
@@ -383,6 +420,7 @@ impl Proxy {
             status: answer.status(),
             model: per_model.then(|| request.model()).flatten().map(Box::from),
             cause: answer.cause(upstream),
+            too_few_tokens: answer.too_few_tokens(),
             lease,
             effect,
             wait,
@@ -427,6 +465,7 @@ impl Proxy {
                 lease,
                 effect: Effect::Denied,
                 wait: None,
+                too_few_tokens: None,
             }
             .set_aside();
             Follow::NextKey

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::answer::{Payload, Stream, StreamLimits};
 use super::body::Outgoing;
 use super::headers;
+use super::mask::Mask;
 use crate::keys::{Cause, Lease};
 use crate::refusal::{Refusal, Retry};
 use crate::telemetry::counters::End;
@@ -56,13 +57,18 @@ impl Refused {
         let mut judgement = verdict::judge(&answer, SystemTime::now());
         judgement.message = redacted(judgement.message, lease);
         let mut refused = Box::new(Self { parts, first, rest: None, judgement });
-        let redacted = refused.redact(lease);
         if ended {
             client.keep(connection);
-        } else if !redacted {
-            // What quotes a key in its beginning may do so again: then the beginning is all that is passed on.
+            refused.redact(lease);
+            return refused;
+        }
+        let mut mask = Box::new(Mask::new(lease.expose()));
+        refused.first = mask.pass(std::mem::take(&mut refused.first));
+        // What quotes other keys, or its own compressed, may do so again: then its beginning is all that is passed on.
+        if !refused.redact(lease) {
             let mut stream = Stream::new(incoming, limits);
             stream.connection = Some((Rc::clone(client), connection));
+            stream.mask = Some(mask);
             refused.rest = Some(stream);
         }
         refused
@@ -83,12 +89,19 @@ impl Refused {
         if ended && let Some((client, connection)) = stream.connection.take() {
             client.keep(connection);
         }
+        stream.mask = Some(Box::new(Mask::new(lease.expose())));
         Box::new(Self { parts, first, rest: (!ended).then_some(stream), judgement })
     }
 
     /// Its status.
     pub(super) fn status(&self) -> StatusCode {
         self.parts.status
+    }
+
+    /// How many tokens its key had left when it was refused for want of more.
+    pub(super) fn too_few_tokens(&self) -> Option<u32> {
+        let is_limited = self.judgement.verdict == Verdict::KeyLimited;
+        is_limited.then(|| verdict::too_few_tokens(&self.parts.headers)).flatten()
     }
 
     /// Why its key is set aside, for people.

@@ -117,7 +117,7 @@ impl Tunnel {
         });
         let down = copy(Bytes::new(), (from_upstream, Side::Upstream), (to_client, Side::Client), |bytes| {
             moved.set(Instant::now());
-            ending.sent(bytes);
+            ending.tunnelled(bytes);
         });
         // A side that has ended has little left to hear.
         let closing = || silence.set(silence.get().min(HALF_CLOSED));

@@ -6,8 +6,13 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::{Sleep, sleep};
+
+/// How long a drain waits for the first request of a connection that was made before it.
+const LATE_COMERS: Duration = Duration::from_millis(500);
 
 /// How far the process is with ending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -89,13 +94,18 @@ impl Gate {
         self.pass(&mut pin!(rest), |rest, cx| rest.as_mut().poll(cx), |_| ()).await;
     }
 
-    /// What comes before a connection's first request. A drain ends it: nobody has asked for anything yet.
+    /// What comes before a connection's first request. A drain leaves it a moment: its client may have asked before it
+    /// could hear of the drain.
     pub(super) async fn begin<F: Future>(&self, beginning: F) -> Option<F::Output> {
-        let ended = Cell::new(false);
+        let late: RefCell<Option<Pin<Box<Sleep>>>> = RefCell::default();
         let poll = |beginning: &mut Pin<&mut F>, cx: &mut Context<'_>| {
-            if ended.get() { Poll::Ready(None) } else { beginning.as_mut().poll(cx).map(Some) }
+            if let Poll::Ready(output) = beginning.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            late.borrow_mut().as_mut().map_or(Poll::Pending, |late| late.as_mut().poll(cx).map(|()| None))
         };
-        self.pass(&mut pin!(beginning), poll, |_| ended.set(true)).await.flatten()
+        let finish = |_: &mut Pin<&mut F>| *late.borrow_mut() = Some(Box::pin(sleep(LATE_COMERS)));
+        self.pass(&mut pin!(beginning), poll, finish).await.flatten()
     }
 
     fn enter(&self, waker: Waker) -> Stay<'_> {

@@ -12,17 +12,15 @@ use http::header::ORIGIN;
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use super::cors::Cors;
 use super::gzip::{self, Gzip};
+use super::head;
 use super::io::Running;
 use crate::monitor::{Monitor, Page};
 use crate::proxy::{self, Broken, Proxy, Tunnel};
 use crate::refusal::Refusal;
-use crate::telemetry::counters::End;
-
-/// More headers than this are an attack (spec §4). HTTP/1.1 has the same limit from hyper.
-const HEADERS_MAX: usize = 100;
 
 /// The front of one worker.
 pub(super) struct Front {
@@ -38,17 +36,22 @@ impl Front {
     /// Answers a request. The connection counts as busy until the answer's body is dropped.
     pub(super) async fn answer(&self, request: Request<Incoming>, running: Running) -> Response<Body> {
         let cors = self.cors.as_deref();
-        if let Some(preflight) = cors.and_then(|cors| cors.preflight(request.method(), request.headers())) {
+        let refusal = head::refusal(&request);
+        if refusal.is_none()
+            && let Some(preflight) = cors.and_then(|cors| cors.preflight(request.method(), request.headers()))
+        {
+            self.proxy.log_own(Instant::now(), &request.into_parts().0, preflight.status(), 0);
             return preflight.map(|()| Body::new(Content::Own(Bytes::new()), running));
         }
         let page = Page::at(request.uri().path());
         let accepts_gzip = self.gzip && gzip::accepts_gzip(request.headers());
         let method = if accepts_gzip { request.method().clone() } else { Method::GET };
         let origin = cors.and_then(|_| request.headers().get(ORIGIN).cloned());
-        let mut response = match page {
+        let mut response = match (refusal, page) {
+            (Some(refusal), _) => self.proxy.refuse(&request.into_parts().0, &refusal).map(Content::Proxied),
             // Boxed: what is rare must not make the future large that every request moves.
-            Some(page) => Box::pin(self.page(page, request)).await.map(Content::Own),
-            None => self.proxied(request).await,
+            (None, Some(page)) => Box::pin(self.page(page, request)).await.map(Content::Own),
+            (None, None) => self.proxied(request).await,
         };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return response.map(|content| Body::new(content, running));
@@ -74,39 +77,23 @@ impl Front {
     }
 
     async fn page(&self, page: Page, request: Request<Incoming>) -> Response<Bytes> {
+        let began = Instant::now();
         let (parts, _body) = request.into_parts();
         let answer = caught(pin!(self.monitor.answer(page, &parts))).await;
         let mut response = answer.unwrap_or_else(|| Refusal::internal().answer());
-        if response.status().as_u16() >= 400 {
-            tracing::warn!(
-                method = %parts.method,
-                path = parts.uri.path(),
-                status = response.status().as_u16(),
-                "monitoring request failed"
-            );
-        }
         if parts.method == Method::HEAD {
             let length = response.body().len();
             response.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
             *response.body_mut() = Bytes::new();
         }
+        if response.status().as_u16() >= 400 {
+            let (status, bytes) = (response.status(), response.body().len());
+            self.proxy.log_own(began, &parts, status, bytes);
+        }
         response
     }
 
     async fn proxied(&self, request: Request<Incoming>) -> Response<Content> {
-        if request.headers().len() > HEADERS_MAX {
-            let message = format!("The request has more than {HEADERS_MAX} headers.");
-            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            return Refusal::new(status, "too_many_headers", End::BadRequest, message)
-                .answer()
-                .map(Content::Own);
-        }
-        if request.method() == Method::CONNECT {
-            let message = "gpt-load is no forward proxy: set it as your SDK's base_url.";
-            let refusal =
-                Refusal::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", End::BadRequest, message);
-            return refusal.answer().map(Content::Own);
-        }
         match caught(pin!(self.proxy.handle(request))).await {
             Some(response) => response.map(Content::Proxied),
             None => Refusal::internal().answer().map(Content::Own),

@@ -141,6 +141,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
         }
     }
 
+    /// Arms the timer of an idle connection where an answer has gone. The read that waits since before it ended was
+    /// promised no timer, and hyper does not read again until something arrives.
+    fn await_silence(&mut self, cx: &mut Context<'_>) {
+        if let Phase::Idle(since) = self.activity.phase.get()
+            && self.reading.poll(since + self.times.idle, cx).is_ready()
+        {
+            cx.waker().wake_by_ref();
+        }
+    }
+
     /// So many bytes have left: heads and framing among them, so that what is counted is never too much.
     fn wrote(&self, written: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(bytes)) = written {
@@ -208,6 +218,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.socket).poll_flush(cx);
+        this.await_silence(cx);
         this.watch(flushed, cx)
     }
 

@@ -5,6 +5,7 @@ pub mod cors;
 mod drain;
 mod front;
 pub mod gzip;
+mod head;
 mod io;
 mod listen;
 pub mod tls;

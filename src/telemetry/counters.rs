@@ -1,6 +1,10 @@
 //! What is counted. Every worker counts in a stripe of its own; readers sum.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::histogram::{Distribution, Histogram, LATENCY, OPERATION, OVERHEAD};
+use super::models::Operation;
 
 /// How a request ended. Each has exactly one ending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,29 +72,106 @@ impl End {
 }
 
 /// One worker's counts, on cache lines of its own.
-#[derive(Default)]
 #[repr(align(128))]
 pub struct Stripe {
     ends: [AtomicU64; End::ALL.len()],
     begun: AtomicU64,
+    leases: AtomicU64,
     attempts: AtomicU64,
     healed: AtomicU64,
+    received: AtomicU64,
+    sent: AtomicU64,
+    durations: Histogram<24>,
+    first_bytes: Histogram<24>,
+    overheads: Histogram<16>,
+    /// Operations that failed, by [`Operation`]: no model is to be told apart by a name that nobody served.
+    failed_operations: [Histogram<15>; Operation::ALL.len()],
+    /// Attempts that succeeded, by upstream.
+    succeeded: Box<[Apart]>,
+}
+
+/// A count on a cache line of its own.
+#[derive(Default)]
+#[repr(align(128))]
+struct Apart(AtomicU64);
+
+/// What a request came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// How it ended.
+    pub end: End,
+    /// After how many attempts.
+    pub attempts: u32,
+    /// From its head to its answer's end.
+    pub duration: Duration,
+    /// From its head to its answer's.
+    pub first_byte: Option<Duration>,
+    /// How much of that was ours: not the client's body, not the upstream's answer.
+    pub overhead: Option<Duration>,
+    /// What it did, if a model was to do something.
+    pub operation: Option<Operation>,
+    /// Bytes of its body.
+    pub received: u64,
+    /// Bytes of its answer's.
+    pub sent: u64,
 }
 
 impl Stripe {
-    /// A request began.
-    pub fn begin(&self) {
-        self.begun.fetch_add(1, Ordering::Relaxed);
+    fn new(upstreams: usize) -> Self {
+        Self {
+            ends: [const { AtomicU64::new(0) }; End::ALL.len()],
+            begun: AtomicU64::new(0),
+            leases: AtomicU64::new(0),
+            attempts: AtomicU64::new(0),
+            healed: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            durations: Histogram::new(&LATENCY),
+            first_bytes: Histogram::new(&LATENCY),
+            overheads: Histogram::new(&OVERHEAD),
+            failed_operations: Operation::ALL.map(|_| Histogram::new(&OPERATION)),
+            succeeded: (0..upstreams).map(|_| Apart::default()).collect(),
+        }
     }
 
-    /// A request ended so, after that many attempts.
-    pub fn end(&self, end: End, attempts: u32) {
-        if let Some(count) = self.ends.get(end as usize) {
-            count.fetch_add(1, Ordering::Relaxed);
+    /// A request began.
+    pub fn begin(&self) {
+        add(&self.begun, 1);
+    }
+
+    /// A key was leased.
+    pub fn lease(&self) {
+        add(&self.leases, 1);
+    }
+
+    /// An attempt succeeded at an upstream.
+    pub fn succeed(&self, upstream: usize) {
+        if let Some(count) = self.succeeded.get(upstream) {
+            add(&count.0, 1);
         }
-        self.attempts.fetch_add(u64::from(attempts), Ordering::Relaxed);
-        if end == End::Success && attempts > 1 {
-            self.healed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request ended.
+    pub fn end(&self, ended: &Ended) {
+        if let Some(count) = self.ends.get(ended.end as usize) {
+            add(count, 1);
+        }
+        add(&self.attempts, u64::from(ended.attempts));
+        if ended.end == End::Success && ended.attempts > 1 {
+            add(&self.healed, 1);
+        }
+        add(&self.received, ended.received);
+        add(&self.sent, ended.sent);
+        self.durations.time(ended.duration);
+        if let Some(first_byte) = ended.first_byte {
+            self.first_bytes.time(first_byte);
+        }
+        if let Some(overhead) = ended.overhead {
+            self.overheads.time(overhead);
+        }
+        let failed = ended.operation.filter(|_| ended.end != End::Success);
+        if let Some(histogram) = failed.and_then(|operation| self.failed_operations.get(operation as usize)) {
+            histogram.time(ended.duration);
         }
     }
 }
@@ -102,8 +183,8 @@ pub struct Counters {
 
 impl Counters {
     /// A stripe for each of so many workers.
-    pub fn new(workers: usize) -> Self {
-        Self { stripes: (0..workers.max(1)).map(|_| Stripe::default()).collect() }
+    pub fn new(workers: usize, upstreams: usize) -> Self {
+        Self { stripes: (0..workers.max(1)).map(|_| Stripe::new(upstreams)).collect() }
     }
 
     /// A worker's own stripe.
@@ -122,9 +203,28 @@ impl Counters {
         self.stripes.iter().filter_map(|stripe| stripe.ends.get(end as usize)).map(load).sum()
     }
 
+    /// Requests that ended.
+    pub fn ended_in_all(&self) -> u64 {
+        End::ALL.into_iter().map(|end| self.ended(end)).sum()
+    }
+
+    /// Keys that were leased.
+    pub fn leases(&self) -> u64 {
+        self.sum(|stripe| &stripe.leases)
+    }
+
     /// Attempts of requests that have ended.
     pub fn attempts(&self) -> u64 {
         self.sum(|stripe| &stripe.attempts)
+    }
+
+    /// Attempts that succeeded at an upstream.
+    pub fn succeeded(&self, upstream: usize) -> u64 {
+        self.stripes
+            .iter()
+            .filter_map(|stripe| stripe.succeeded.get(upstream))
+            .map(|count| load(&count.0))
+            .sum()
     }
 
     /// Successes after a failed attempt: errors that the client never saw.
@@ -132,9 +232,44 @@ impl Counters {
         self.sum(|stripe| &stripe.healed)
     }
 
+    /// Bytes of requests' bodies.
+    pub fn received(&self) -> u64 {
+        self.sum(|stripe| &stripe.received)
+    }
+
+    /// Bytes of answers' bodies.
+    pub fn sent(&self) -> u64 {
+        self.sum(|stripe| &stripe.sent)
+    }
+
+    /// How long requests took.
+    pub fn durations(&self) -> Distribution {
+        Distribution::of(&LATENCY, self.stripes.iter().map(|stripe| &stripe.durations))
+    }
+
+    /// How long their answers' heads took.
+    pub fn first_bytes(&self) -> Distribution {
+        Distribution::of(&LATENCY, self.stripes.iter().map(|stripe| &stripe.first_bytes))
+    }
+
+    /// How much of that we added.
+    pub fn overheads(&self) -> Distribution {
+        Distribution::of(&OVERHEAD, self.stripes.iter().map(|stripe| &stripe.overheads))
+    }
+
+    /// How long operations took that failed.
+    pub fn failed_operations(&self, operation: Operation) -> Distribution {
+        let parts = self.stripes.iter().filter_map(|stripe| stripe.failed_operations.get(operation as usize));
+        Distribution::of(&OPERATION, parts)
+    }
+
     fn sum(&self, count: impl Fn(&Stripe) -> &AtomicU64) -> u64 {
         self.stripes.iter().map(|stripe| load(count(stripe))).sum()
     }
+}
+
+fn add(count: &AtomicU64, more: u64) {
+    count.fetch_add(more, Ordering::Relaxed);
 }
 
 fn load(count: &AtomicU64) -> u64 {

@@ -10,6 +10,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::sampled::Sampled;
+
 /// A longer value is cut: what upstreams and clients say must not flood the log.
 const LONGEST_VALUE: usize = 2048;
 
@@ -85,7 +87,9 @@ fn bounded(text: &str) -> &str {
 }
 
 /// Formats the events of `tracing`.
-pub(super) struct EventFormat(pub(super) Style);
+///
+/// A line of which others like it were left out before it says how many.
+pub(super) struct EventFormat(pub(super) Style, pub(super) Sampled);
 
 impl<S, N> FormatEvent<S, N> for EventFormat
 where
@@ -95,6 +99,11 @@ where
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut fields = Fields { json: self.0 == Style::Json, message: String::new(), rest: String::new() };
         event.record(&mut fields);
+        let left_out = self.1.left_out(event.metadata());
+        if left_out > 0 {
+            let name = if fields.json { ",\"left_out\":" } else { " left_out=" };
+            let _ = write!(fields.rest, "{name}{left_out}");
+        }
         let level = *event.metadata().level();
         if self.0 == Style::Json {
             begin_json(&mut out, level, &fields.message)?;
@@ -190,7 +199,7 @@ mod tests {
         let written = Written::default();
         let writer = written.clone();
         let layer = tracing_subscriber::fmt::layer()
-            .event_format(EventFormat(style))
+            .event_format(EventFormat(style, Sampled::default()))
             .with_writer(move || writer.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), event);
         String::from_utf8(written.0.lock().unwrap().clone()).unwrap()

@@ -1,14 +1,20 @@
 //! Logs and counters. Knows nothing of requests, keys or HTTP but what it is told.
 
 pub mod counters;
+pub mod failures;
 mod format;
+pub mod histogram;
+pub mod models;
 mod request_line;
+mod sampled;
 mod sink;
+pub mod usage;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tracing::Level;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
@@ -17,6 +23,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::format::EventFormat;
+use self::sampled::Sampled;
 use self::sink::{LogFile, Sink};
 
 pub use self::format::Style;
@@ -34,6 +41,10 @@ pub struct LogOptions {
     pub json: bool,
     /// A file to log into besides stdout.
     pub file: Option<PathBuf>,
+    /// How many of its earlier days are kept; `None`: all.
+    pub max_files: Option<u32>,
+    /// From when on a request is slow; `None`: never.
+    pub slow: Option<Duration>,
 }
 
 /// Why there can be no log.
@@ -59,6 +70,7 @@ pub struct Logging {
     dropped: ErrorCounter,
     reopen: Arc<AtomicBool>,
     level: Level,
+    slow: Option<Duration>,
     style: Style,
     _thread: WorkerGuard,
 }
@@ -71,7 +83,7 @@ impl Logging {
     pub fn start(options: &LogOptions) -> Result<Self, LogError> {
         let reopen = Arc::new(AtomicBool::new(false));
         let open = |path: &PathBuf| {
-            LogFile::open(path.clone(), Arc::clone(&reopen))
+            LogFile::open(path.clone(), options.max_files, Arc::clone(&reopen))
                 .map_err(|source| LogError::File { path: path.clone(), source })
         };
         let file = options.file.as_ref().map(open).transpose()?;
@@ -87,14 +99,15 @@ impl Logging {
             NonBlockingBuilder::default().lossy(true).buffered_lines_limit(QUEUE).finish(Sink::new(file));
         let dropped = queue.error_counter();
         let writer = queue.clone();
+        let sampled = Sampled::default();
         let lines = tracing_subscriber::fmt::layer()
-            .event_format(EventFormat(style))
+            .event_format(EventFormat(style, sampled.clone()))
             .with_writer(move || writer.clone());
         let ours = Targets::new()
             .with_default(LevelFilter::WARN)
             .with_target("gpt_load", LevelFilter::from_level(options.level));
-        tracing_subscriber::registry().with(ours).with(lines).try_init()?;
-        Ok(Self { queue, dropped, reopen, level: options.level, style, _thread: thread })
+        tracing_subscriber::registry().with(ours).with(sampled).with(lines).try_init()?;
+        Ok(Self { queue, dropped, reopen, level: options.level, slow: options.slow, style, _thread: thread })
     }
 
     /// Opens the file anew before the next line, for whoever moved it away.
@@ -109,7 +122,7 @@ impl Logging {
 
     /// Where the requests' lines go.
     pub fn requests(&self) -> RequestLog {
-        RequestLog::new(self.queue.clone(), self.level, self.style)
+        RequestLog::new(self.queue.clone(), self.level, self.slow, self.style)
     }
 }
 

@@ -17,14 +17,15 @@ const LONGEST_PATH: usize = 1024;
 pub struct RequestLog {
     queue: NonBlocking,
     level: Level,
+    slow: Option<Duration>,
     style: Style,
 }
 
 /// What a request came to.
 #[derive(Debug)]
 pub struct RequestLine<'a> {
-    /// Tells this request from others.
-    pub id: u64,
+    /// Tells this request from others: the client's own `x-request-id`, or ours. It needs no escapes.
+    pub id: &'a str,
     /// How it ended, by name.
     pub end: &'static str,
     /// The request's method.
@@ -48,40 +49,47 @@ pub struct RequestLine<'a> {
 }
 
 impl RequestLog {
-    pub(super) fn new(queue: NonBlocking, level: Level, style: Style) -> Self {
-        Self { queue, level, style }
+    pub(super) fn new(queue: NonBlocking, level: Level, slow: Option<Duration>, style: Style) -> Self {
+        Self { queue, level, slow, style }
     }
 
     /// Logs a request, if its weight is logged at all.
     pub fn write(&self, line: &RequestLine<'_>) {
-        let level = line.level();
+        let slow = line.is_slow(self.slow);
+        let level = line.level(slow);
         // `tracing` orders levels by how much they let through.
         if level > self.level {
             return;
         }
         let mut text = String::with_capacity(384);
         // Writing to a string can't fail; a full queue counts what it drops.
-        let _ = line.format(&mut text, self.style, level);
+        let _ = line.format(&mut text, self.style, level, slow);
         let _ = self.queue.clone().write(text.as_bytes());
     }
 }
 
 impl RequestLine<'_> {
-    fn level(&self) -> Level {
+    /// Whether its answer was long in coming. How long a stream then lasts is its own affair.
+    fn is_slow(&self, from: Option<Duration>) -> bool {
+        from.is_some_and(|from| self.to_first_byte.unwrap_or(self.duration) >= from)
+    }
+
+    fn level(&self, slow: bool) -> Level {
         match self.status {
             500.. => Level::ERROR,
             // The client went away: nobody's fault.
             499 => Level::INFO,
             400.. => Level::WARN,
+            _ if slow => Level::WARN,
             _ => Level::INFO,
         }
     }
 
-    fn format(&self, out: &mut String, style: Style, level: Level) -> fmt::Result {
+    fn format(&self, out: &mut String, style: Style, level: Level, slow: bool) -> fmt::Result {
         let path = self.path.get(..LONGEST_PATH).unwrap_or(self.path);
         if style == Style::Json {
-            begin_json(out, level, self.message())?;
-            write!(out, r#","request_id":"{:016x}","method":"{}","path":"#, self.id, self.method)?;
+            begin_json(out, level, self.message(slow))?;
+            write!(out, r#","request_id":"{}","method":"{}","path":"#, self.id, self.method)?;
             json_string(out, path)?;
             write!(out, r#","status":{}"#, self.status)?;
             match self.key {
@@ -125,11 +133,15 @@ impl RequestLine<'_> {
         if self.end != "success" {
             write!(out, " end={}", self.end)?;
         }
-        writeln!(out, " id={:016x}", self.id)
+        if slow {
+            out.push_str(" slow");
+        }
+        writeln!(out, " id={}", self.id)
     }
 
-    fn message(&self) -> &'static str {
+    fn message(&self, slow: bool) -> &'static str {
         match self.end {
+            "success" if slow => "slow request",
             "success" => "request",
             end => end,
         }
@@ -146,7 +158,7 @@ mod tests {
 
     fn line() -> RequestLine<'static> {
         RequestLine {
-            id: 0xab,
+            id: "00000000000000ab",
             end: "success",
             method: "POST",
             path: "/v1/chat?key=****",
@@ -162,7 +174,7 @@ mod tests {
 
     fn formatted(line: &RequestLine<'_>, style: Style) -> String {
         let mut out = String::new();
-        line.format(&mut out, style, line.level()).unwrap();
+        line.format(&mut out, style, line.level(false), false).unwrap();
         out
     }
 
@@ -195,11 +207,19 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_was_long_in_coming_is_marked() {
+        let line = RequestLine { to_first_byte: Some(Duration::from_secs(3)), ..line() };
+        assert!(!line.is_slow(None) && !line.is_slow(Some(Duration::from_secs(4))));
+        assert!(line.is_slow(Some(Duration::from_secs(3))));
+        assert_eq!((line.level(true), line.message(true)), (Level::WARN, "slow request"));
+    }
+
+    #[test]
     fn the_status_gives_the_weight() {
         for (status, level) in
             [(200, Level::INFO), (404, Level::WARN), (499, Level::INFO), (503, Level::ERROR)]
         {
-            assert_eq!(RequestLine { status, ..line() }.level(), level);
+            assert_eq!(RequestLine { status, ..line() }.level(false), level);
         }
     }
 }

@@ -48,13 +48,15 @@ pub(super) struct LogFile {
     file: Option<File>,
     /// The day of what is in the file, in days since 1970.
     day: u64,
+    /// How many of earlier days are kept; `None`: all.
+    keep: Option<u32>,
     reopen: Arc<AtomicBool>,
     /// Since when it can't be written.
     failing: Option<Instant>,
 }
 
 impl LogFile {
-    pub(super) fn open(path: PathBuf, reopen: Arc<AtomicBool>) -> io::Result<Self> {
+    pub(super) fn open(path: PathBuf, keep: Option<u32>, reopen: Arc<AtomicBool>) -> io::Result<Self> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder)?;
         }
@@ -62,7 +64,7 @@ impl LogFile {
         let metadata = file.metadata()?;
         let written = u64::try_from(metadata.mtime()).unwrap_or_default() / DAY;
         let day = if metadata.len() == 0 { today(SystemTime::now()) } else { written };
-        Ok(Self { path, file: Some(file), day, reopen, failing: None })
+        Ok(Self { path, file: Some(file), day, keep, reopen, failing: None })
     }
 
     fn write(&mut self, line: &[u8], now: SystemTime) {
@@ -93,12 +95,34 @@ impl LogFile {
                 std::fs::rename(&self.path, self.name_of_day())?;
             }
             self.day = today(now);
+            self.remove_oldest();
         }
         let file = match &mut self.file {
             Some(file) => file,
             empty => empty.insert(append(&self.path)?),
         };
         file.write_all(line)
+    }
+
+    /// Removes files of earlier days beyond those that are kept. Other files, whatever their names, are let be.
+    fn remove_oldest(&self) {
+        let Some(keep) = self.keep else { return };
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let Ok(files) = std::fs::read_dir(folder.unwrap_or(Path::new("."))) else { return };
+        let Some(name) = self.path.file_name().and_then(|name| name.to_str()) else { return };
+        let mut days: Vec<((String, u32), PathBuf)> = files
+            .flatten()
+            .filter_map(|file| {
+                let day = day_of(file.file_name().to_str()?.strip_prefix(name)?.strip_prefix('.')?)?;
+                Some((day, file.path()))
+            })
+            .collect();
+        days.sort_unstable();
+        let surplus = days.len().saturating_sub(keep as usize);
+        for (_, path) in days.iter().take(surplus) {
+            // One that can't be removed is no reason to stop logging.
+            let _ = std::fs::remove_file(path);
+        }
     }
 
     /// `app.log.2026-11-23`, or with a number behind it where that is taken.
@@ -117,6 +141,18 @@ impl LogFile {
         // The thousandth restart in a day may overwrite.
         names.into_iter().find(|path| !path.exists()).unwrap_or_else(|| PathBuf::from(&name))
     }
+}
+
+/// The date at a file's end, and the number behind it.
+fn day_of(end: &str) -> Option<(String, u32)> {
+    let (date, number) = end.split_once('.').map_or((end, "0"), |(date, number)| (date, number));
+    let is_date = date.len() == 10
+        && date
+            .bytes()
+            .enumerate()
+            .all(|(at, byte)| if matches!(at, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() });
+    is_date.then_some(())?;
+    Some((date.to_owned(), number.parse().ok()?))
 }
 
 fn append(path: &Path) -> io::Result<File> {
@@ -147,7 +183,7 @@ mod tests {
     fn a_new_day_gets_a_new_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("logs/app.log");
-        let mut log = LogFile::open(path.clone(), Arc::default()).unwrap();
+        let mut log = LogFile::open(path.clone(), None, Arc::default()).unwrap();
         let now = SystemTime::now();
         log.write(b"one\n", now);
         log.write(b"two\n", now + Duration::from_secs(DAY));
@@ -160,11 +196,34 @@ mod tests {
     }
 
     #[test]
+    fn the_oldest_days_are_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.log");
+        for name in [
+            "app.log.2026-01-01",
+            "app.log.2026-01-02",
+            "app.log.2026-01-02.1",
+            "app.log.old",
+            "other.log.2026-01-01",
+        ] {
+            fs::write(folder.path().join(name), "x").unwrap();
+        }
+        let mut log = LogFile::open(path, Some(2), Arc::default()).unwrap();
+        let now = SystemTime::now();
+        log.write(b"one\n", now);
+        log.write(b"two\n", now + Duration::from_secs(DAY));
+        let date = Timestamp::try_from(now).unwrap().to_string();
+        let yesterdays = format!("app.log.{}", date.get(..10).unwrap());
+        let left = ["app.log", "app.log.2026-01-02.1", &yesterdays, "app.log.old", "other.log.2026-01-01"];
+        assert_eq!(names(folder.path()), left);
+    }
+
+    #[test]
     fn a_file_that_was_moved_away_is_opened_anew_when_told() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("app.log");
         let reopen = Arc::new(AtomicBool::new(false));
-        let mut log = LogFile::open(path.clone(), Arc::clone(&reopen)).unwrap();
+        let mut log = LogFile::open(path.clone(), None, Arc::clone(&reopen)).unwrap();
         let now = SystemTime::now();
         log.write(b"one\n", now);
         fs::rename(&path, folder.path().join("moved")).unwrap();
@@ -186,6 +245,13 @@ mod tests {
 
     fn open_null() -> LogFile {
         let day = today(SystemTime::now());
-        LogFile { path: "/dev/null".into(), file: None, day, reopen: Arc::default(), failing: None }
+        LogFile {
+            path: "/dev/null".into(),
+            file: None,
+            day,
+            keep: None,
+            reopen: Arc::default(),
+            failing: None,
+        }
     }
 }

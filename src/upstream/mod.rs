@@ -20,9 +20,12 @@ pub struct Upstream {
     pub index: usize,
     /// Where it is.
     pub url: BaseUrl,
+    /// Whose it is: OpenTelemetry's `gen_ai.provider.name`.
+    pub provider: &'static str,
     health: Health,
     attempts: AtomicU64,
     faults: AtomicU64,
+    ejections: AtomicU64,
 }
 
 /// What people may know of an upstream.
@@ -32,6 +35,8 @@ pub struct Report {
     pub attempts: u64,
     /// How many of them failed by its fault.
     pub faults: u64,
+    /// How often it was ejected.
+    pub ejections: u64,
     /// Faults in a row.
     pub consecutive_faults: u64,
     /// How long it stays ejected, if it is.
@@ -51,10 +56,12 @@ impl Upstreams {
     pub fn new(urls: Vec<BaseUrl>) -> Self {
         let upstream = |(index, url)| Upstream {
             index,
+            provider: provider_of(&url),
             url,
             health: Health::default(),
             attempts: AtomicU64::new(0),
             faults: AtomicU64::new(0),
+            ejections: AtomicU64::new(0),
         };
         Self {
             list: urls.into_iter().enumerate().map(upstream).collect(),
@@ -136,7 +143,9 @@ impl Upstreams {
         if self.list.len() < 2 {
             return None;
         }
-        upstream.health.fail(self.now())
+        let ejected = upstream.health.fail(self.now());
+        upstream.ejections.fetch_add(u64::from(ejected.is_some()), Ordering::Relaxed);
+        ejected
     }
 
     /// Whether the retry budget allows one more retry for an upstream's fault, after so many requests in all.
@@ -150,6 +159,7 @@ impl Upstreams {
         Report {
             attempts: upstream.attempts.load(Ordering::Relaxed),
             faults: upstream.faults.load(Ordering::Relaxed),
+            ejections: upstream.ejections.load(Ordering::Relaxed),
             consecutive_faults: upstream.health.faults(),
             ejected_for: (!ejected_for.is_zero()).then_some(ejected_for),
         }
@@ -158,6 +168,32 @@ impl Upstreams {
     fn now(&self) -> Duration {
         self.began.elapsed()
     }
+}
+
+/// The well-known names of `gen_ai.provider.name`, by what an upstream's host ends with.
+const PROVIDERS: [(&str, &str); 14] = [
+    ("openai.azure.com", "azure.ai.openai"),
+    ("cognitiveservices.azure.com", "azure.ai.openai"),
+    ("inference.ai.azure.com", "azure.ai.inference"),
+    ("openai.com", "openai"),
+    ("anthropic.com", "anthropic"),
+    ("generativelanguage.googleapis.com", "gcp.gemini"),
+    ("aiplatform.googleapis.com", "gcp.vertex_ai"),
+    ("amazonaws.com", "aws.bedrock"),
+    ("deepseek.com", "deepseek"),
+    ("mistral.ai", "mistral_ai"),
+    ("groq.com", "groq"),
+    ("x.ai", "x_ai"),
+    ("perplexity.ai", "perplexity"),
+    ("cohere.com", "cohere"),
+];
+
+fn provider_of(url: &BaseUrl) -> &'static str {
+    let host = url.host().to_ascii_lowercase();
+    let is_of =
+        |end: &str| host.strip_suffix(end).is_some_and(|before| before.is_empty() || before.ends_with('.'));
+    // What speaks OpenAI's dialect on a host of its own is told by the upstream's address, not here.
+    PROVIDERS.iter().find(|(end, _)| is_of(end)).map_or("_OTHER", |(_, name)| name)
 }
 
 fn gcd(a: usize, b: usize) -> usize {

@@ -117,6 +117,21 @@ impl BaseUrl {
         &self.authority
     }
 
+    /// The path, empty or without a slash at its end.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Whether the path ends with a version segment (`/v1`).
+    pub fn ends_with_version(&self) -> bool {
+        self.version.is_some()
+    }
+
+    /// Whether the query has a parameter of this name.
+    pub fn has_parameter(&self, name: &str) -> bool {
+        self.query.split('&').any(|parameter| parameter.split('=').next() == Some(name))
+    }
+
     /// The request's target behind this base URL, every byte as it was sent: base path + path, base query + query.
     /// A version segment that ends the base path and begins the request's path is there once.
     ///

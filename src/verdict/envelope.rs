@@ -76,12 +76,21 @@ impl Envelope {
 
     /// What it says in one line for people.
     pub(super) fn line(&self) -> String {
-        let source = if self.message.is_empty() { self.codes.join(" ") } else { self.message.clone() };
-        let words: Vec<&str> = source
-            .split(|c: char| c.is_whitespace() || c.is_control())
-            .filter(|word| !word.is_empty())
-            .collect();
-        words.join(" ").chars().take(LONGEST_LINE).collect()
+        let codes = self.codes.join(" ");
+        let source = if self.message.is_empty() { &codes } else { &self.message };
+        let mut line = String::new();
+        let words =
+            source.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+        for word in words {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+            if line.len() > 4 * LONGEST_LINE {
+                break;
+            }
+        }
+        line.chars().take(LONGEST_LINE).collect()
     }
 
     fn read_json(&mut self, value: &Value) {

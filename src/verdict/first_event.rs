@@ -33,12 +33,24 @@ pub struct FirstEvent {
     searched: usize,
     /// Whether a line feed belongs to the carriage return before it.
     skip_line_feed: bool,
-    is_begun: bool,
+    kind: Kind,
     event: Event,
-    /// Whether it is no event stream but JSON: Gemini's, or a JSON text a line.
-    is_json: bool,
     /// How often the JSON might have ended.
     ends: u32,
+}
+
+/// What a stream is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Kind {
+    /// Nothing came that would tell. A byte order mark may.
+    #[default]
+    Unknown,
+    /// Only blank lines came.
+    Blank,
+    /// Events.
+    Events,
+    /// JSON: Gemini's array, or a JSON text a line.
+    Json,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +63,7 @@ struct Event {
 impl FirstEvent {
     /// Reads on. After anything but [`First::Undecided`] there is nothing more to ask.
     pub fn feed(&mut self, mut chunk: &[u8]) -> First {
-        if !self.is_begun {
+        if matches!(self.kind, Kind::Unknown | Kind::Blank) {
             self.line.extend_from_slice(chunk);
             if !self.begin() {
                 return First::Undecided;
@@ -59,35 +71,38 @@ impl FirstEvent {
             chunk = &[];
         }
         self.line.extend_from_slice(chunk);
-        let first = if self.is_json { self.read_json() } else { self.read_lines() };
+        let first = if self.kind == Kind::Json { self.read_json() } else { self.read_lines() };
         if first == First::Undecided && self.held() > LONGEST { First::Healthy } else { first }
     }
 
     /// The stream has ended: whatever it held is all there is. Still undecided: it held nothing.
     pub fn finish(mut self) -> First {
-        if self.is_json {
-            return if self.line.trim_ascii().is_empty() { First::Undecided } else { verdict_of(&self.line) };
+        if self.kind == Kind::Json {
+            return first_json(&self.line).map_or(First::Healthy, verdict_of);
         }
         let rest = std::mem::take(&mut self.line);
-        self.event.read(rest.strip_prefix(BOM).unwrap_or(&rest));
+        self.event.read(rest.strip_prefix(BOM).filter(|_| self.kind == Kind::Unknown).unwrap_or(&rest));
         self.event.end()
     }
 
     /// Looks at the first byte that says what this is. `false`: it has not come yet.
     fn begin(&mut self) -> bool {
         let text = self.line.as_slice();
-        if text.len() < BOM.len() && BOM.starts_with(text) {
+        if self.kind == Kind::Unknown && text.len() < BOM.len() && BOM.starts_with(text) {
             return false;
         }
-        let text = text.strip_prefix(BOM).unwrap_or(text);
+        let text = text.strip_prefix(BOM).filter(|_| self.kind == Kind::Unknown).unwrap_or(text);
         let Some(first) = text.iter().find(|byte| !byte.is_ascii_whitespace()) else {
             // Blank lines, as DeepSeek sends them while it queues, are not worth keeping.
-            self.line.clear();
+            let kept = text.iter().rev().take_while(|byte| !matches!(byte, b'\n' | b'\r')).count();
+            if kept < text.len() {
+                self.kind = Kind::Blank;
+            }
+            self.line.drain(..self.line.len().saturating_sub(kept));
             return false;
         };
-        self.is_json = matches!(first, b'{' | b'[');
+        self.kind = if matches!(first, b'{' | b'[') { Kind::Json } else { Kind::Events };
         self.line = text.to_vec();
-        self.is_begun = true;
         true
     }
 
@@ -142,8 +157,8 @@ impl FirstEvent {
         if !matches!(self.line.trim_ascii_end().last(), Some(b'}' | b']')) {
             return First::Undecided;
         }
-        if serde_json::from_slice::<serde::de::IgnoredAny>(&self.line).is_ok() {
-            return verdict_of(&self.line);
+        if let Some(json) = first_json(&self.line) {
+            return verdict_of(json);
         }
         self.ends += 1;
         if self.ends > ENDS_MAX { First::Healthy } else { First::Undecided }
@@ -178,6 +193,12 @@ impl Event {
             (false, false) => First::Undecided,
         }
     }
+}
+
+/// The first JSON text, if all of it came.
+fn first_json(text: &[u8]) -> Option<&[u8]> {
+    let first = serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>().next()?.ok()?;
+    Some(first.get().as_bytes())
 }
 
 fn verdict_of(data: &[u8]) -> First {

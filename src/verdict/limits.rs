@@ -20,9 +20,10 @@ pub struct Ahead {
 
 /// What any answer's headers, even a 200's, say of the limits ahead; `None` where they say nothing.
 ///
-/// It is asked of every answer: without such headers it is one look at each name's beginning. `now` is asked for only
-/// where a limit is spent.
-pub fn ahead(headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Option<Ahead> {
+/// It is asked of every answer: without such headers it is one look at each name's beginning. A limit of tokens is spent
+/// when less is left than a request costs, as far as that is known (`price`, else 0). `now` is asked for only where a
+/// limit is spent.
+pub fn ahead(headers: &HeaderMap, price: u32, now: impl FnOnce() -> SystemTime) -> Option<Ahead> {
     let mut ahead = None;
     let mut any_spent = false;
     for (name, value) in headers {
@@ -38,8 +39,10 @@ pub fn ahead(headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Option<Ah
             per_model: is_per_model(name),
         });
         known.per_model |= is_per_model(name);
-        any_spent |= left <= 0.0;
-        if is_of_requests(name.as_str()) {
+        let price = if is_of_tokens(name.as_str()) { f64::from(price) } else { 0.0 };
+        any_spent |= left <= 0.0 || left < price;
+        let left = if price > 0.0 { left / price } else { left };
+        if is_of_requests(name.as_str()) || price > 0.0 {
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
@@ -51,7 +54,7 @@ pub fn ahead(headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Option<Ah
     }
     if any_spent && let Some(ahead) = &mut ahead {
         let now = wait::their_time(headers, now());
-        ahead.spent = spent(headers)
+        ahead.spent = spent(headers, price)
             .filter_map(|window| window.wait(now))
             .filter(|wait| !wait.is_zero())
             .max()
@@ -74,12 +77,42 @@ impl Spent<'_> {
     }
 }
 
-/// The limits of which nothing is left. A limit of nothing is none: so some say "unlimited".
-pub(super) fn spent(headers: &HeaderMap) -> impl Iterator<Item = Spent<'_>> {
+/// How many tokens are left, where that was too few: of a limit's smaller half, while requests are left.
+pub fn too_few_tokens(headers: &HeaderMap) -> Option<u32> {
+    let mut fewest: Option<f64> = None;
+    for (name, value) in headers.iter().filter(|(name, _)| is_of_limit(name.as_str())) {
+        let (name, Ok(value)) = (name.as_str(), value.to_str()) else { continue };
+        let Some(left) = remaining(name, value) else { continue };
+        if !is_of_tokens(name) {
+            if left <= 0.0 {
+                return None;
+            }
+        } else if is_smaller_half(headers, name, left) {
+            fewest = Some(fewest.map_or(left, |fewest| fewest.min(left)));
+        }
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float's cast saturates")]
+    fewest.map(|left| left as u32)
+}
+
+/// Whether less than half of a limit is left: what does not fit into more than that is the request's own size.
+fn is_smaller_half(headers: &HeaderMap, remaining: &str, left: f64) -> bool {
+    let limit = headers.get(remaining.replace("remaining", "limit"));
+    limit
+        .and_then(|limit| limit.to_str().ok()?.trim().parse().ok())
+        .is_some_and(|limit: f64| left < limit / 2.0)
+}
+
+/// The limits of which nothing is left, or fewer tokens than `price`. A limit of nothing is none: so some say
+/// "unlimited".
+pub(super) fn spent(headers: &HeaderMap, price: u32) -> impl Iterator<Item = Spent<'_>> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     headers.iter().filter(|(name, _)| is_of_limit(name.as_str())).filter_map(move |(name, value)| {
         let (name, value) = (name.as_str(), value.to_str().ok()?);
-        remaining(name, value).filter(|left| *left <= 0.0)?;
+        let price = f64::from(price);
+        remaining(name, value).filter(|left| {
+            *left <= 0.0 || *left < price && is_of_tokens(name) && is_smaller_half(headers, name, *left)
+        })?;
         if name == "ratelimit" {
             return Some(Spent { reset: item(value, &["reset", "t"]), length: None });
         }
@@ -103,9 +136,16 @@ pub(super) fn resets_without_remaining(headers: &HeaderMap) -> impl Iterator<Ite
 
 /// Told from a name's beginning: nearly every header fails at its first bytes.
 fn is_of_limit(name: &str) -> bool {
-    ["x-ratelimit-", "ratelimit", "anthropic-ratelimit-", "x-tokenlimit-", "x-rate-limit-"]
-        .iter()
-        .any(|beginning| name.starts_with(beginning))
+    match name.as_bytes().first() {
+        Some(b'x') => {
+            name.starts_with("x-ratelimit-")
+                || name.starts_with("x-tokenlimit-")
+                || name.starts_with("x-rate-limit-")
+        }
+        Some(b'a') => name.starts_with("anthropic-ratelimit-"),
+        Some(b'r') => name.starts_with("ratelimit"),
+        _ => false,
+    }
 }
 
 /// What is left by this header: never less than nothing. Less than nothing is how Azure says "no limit".
@@ -122,6 +162,10 @@ fn remaining(name: &str, value: &str) -> Option<f64> {
 fn item<'a>(value: &'a str, names: &[&str]) -> Option<&'a str> {
     let members = value.split([',', ';']).filter_map(|member| member.trim().split_once('='));
     members.filter(|(name, _)| names.contains(name)).map(|(_, value)| value).next()
+}
+
+fn is_of_tokens(name: &str) -> bool {
+    name.contains("token")
 }
 
 fn is_of_requests(name: &str) -> bool {
@@ -156,7 +200,7 @@ mod tests {
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
             .collect();
-        ahead(&headers, now).map(|ahead| {
+        ahead(&headers, 0, now).map(|ahead| {
             (ahead.spent.map(|wait| wait.duration.as_millis()), ahead.remaining_requests, ahead.per_model)
         })
     }
@@ -232,6 +276,6 @@ mod tests {
             HeaderName::from_static("x-ratelimit-remaining-requests"),
             HeaderValue::from_static("7"),
         )]);
-        assert_eq!(ahead(&headers, || panic!("the clock")).unwrap().remaining_requests, Some(7));
+        assert_eq!(ahead(&headers, 0, || panic!("the clock")).unwrap().remaining_requests, Some(7));
     }
 }

@@ -19,7 +19,7 @@ use self::envelope::Envelope;
 
 pub use self::decode::decoded;
 pub use self::first_event::{First, FirstEvent, is_error_envelope};
-pub use self::limits::{Ahead, ahead};
+pub use self::limits::{Ahead, ahead, too_few_tokens};
 pub use self::wait::Wait;
 
 /// A limit that lasts so long is a quota, whatever it calls itself.

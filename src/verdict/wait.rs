@@ -41,8 +41,9 @@ pub struct Wait {
 pub(super) fn of(headers: &HeaderMap, envelope: &Envelope, row: &Row, now: SystemTime) -> Option<Wait> {
     let now = their_time(headers, now);
     let lengths = lengths(headers, envelope, now);
-    // Beside a spent quota: the rate limit's wait, which is not the quota's.
-    let lengths = lengths.filter(|wait| row.verdict != Verdict::KeyExhausted || wait.duration >= SHORT);
+    // A short wait in the text beside a spent quota is the rate limit's, not the quota's. A header is about the answer.
+    let is_quotas = |wait: &Wait| wait.duration >= SHORT || wait.from.starts_with("retry-after");
+    let lengths = lengths.filter(|wait| row.verdict != Verdict::KeyExhausted || is_quotas(wait));
     let text = envelope.words.text();
     let date = stated_date(text, row.in_china || text.contains(|c| matches!(c, '\u{4e00}'..='\u{9fff}')))
         .and_then(|date| until(date, now))
@@ -61,7 +62,7 @@ fn lengths(headers: &HeaderMap, envelope: &Envelope, now: SystemTime) -> Option<
     let told = [
         (millis.and_then(seconds), "retry-after-ms"),
         (header(RETRY_AFTER.as_str()).and_then(|text| moment_or_length(text, now)), "retry-after"),
-        (limits::spent(headers).filter_map(|spent| spent.wait(now)).max(), "reset header"),
+        (limits::spent(headers, 0).filter_map(|spent| spent.wait(now)).max(), "reset header"),
         (envelope.times.iter().filter_map(|(name, value)| field(name, value, now)).max(), "body field"),
         (spoken(&envelope.words), "message"),
     ];
@@ -462,8 +463,10 @@ mod tests {
     #[test]
     fn a_short_wait_beside_a_spent_quota_is_not_the_quotas() {
         let quota = r#"{"error":{"code":"insufficient_quota"}}"#;
-        assert_eq!(waited(&[("retry-after", "5")], quota), None);
         assert_eq!(waited(&[("retry-after", "600")], quota), Some((600_000, "retry-after")));
+        assert_eq!(waited(&[("retry-after", "5")], quota), Some((5_000, "retry-after")));
+        let said = r#"{"error":{"code":"insufficient_quota","message":"Please try again in 5s"}}"#;
+        assert_eq!(waited(&[], said), None);
     }
 
     proptest! {

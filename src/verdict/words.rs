@@ -64,27 +64,28 @@ fn place((first, second): (u8, u8)) -> (usize, u64) {
 fn without_quotations(message: &str) -> String {
     let mut kept = String::with_capacity(message.len());
     let mut rest = message;
-    let mut before = ' ';
-    while let Some(c) = rest.chars().next() {
-        rest = rest.get(c.len_utf8()..).unwrap_or_default();
-        let closing = match c {
+    while let Some(at) = rest.find(['\'', '"', '`', '“', '‘', '「']) {
+        let (before, from) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        kept.push_str(before);
+        let Some(opening) = from.chars().next() else { break };
+        rest = from.get(opening.len_utf8()..).unwrap_or_default();
+        let closing = match opening {
             // An apostrophe within a word quotes nothing.
-            '\'' | '"' | '`' if !before.is_alphanumeric() => Some(c),
-            '“' => Some('”'),
-            '‘' => Some('’'),
-            '「' => Some('」'),
-            _ => None,
-        };
-        let Some(closing) = closing else {
-            kept.push(c);
-            before = c;
-            continue;
+            '\'' | '"' | '`' if kept.ends_with(char::is_alphanumeric) => {
+                kept.push(opening);
+                continue;
+            }
+            '“' => '”',
+            '‘' => '’',
+            '「' => '」',
+            same => same,
         };
         // A quotation that does not end was cut off.
-        let Some((_, after)) = rest.split_once(closing) else { break };
+        let Some((_, after)) = rest.split_once(closing) else { return kept };
+        kept.push(' ');
         rest = after;
-        before = ' ';
     }
+    kept.push_str(rest);
     kept
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use mock_provider::{Mock, Play, ResetAt};
+use mock_provider::{Mock, Play, ResetAt, Says};
 use serde_json::{Value, json};
 
-use crate::support::{A, B, C, D, GptLoad, chat, chat_with, eventually, provider};
+use crate::support::{A, Ask, B, C, D, GptLoad, chat, chat_with, direct, eventually, provider};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -369,4 +369,63 @@ fn a_key_that_an_error_quotes_is_redacted() {
     let answer = gpt_load.chat();
     assert_eq!(answer.json()["error"]["message"], "The key sk-test-...0001 may not do this.");
     assert_eq!(answer.header("x-quoted"), Some("sk-test-...0001"));
+}
+
+#[test]
+fn a_key_is_redacted_in_errors_too_long_to_be_read_whole_and_in_headers_of_good_answers() {
+    let mock = provider(&[]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    for (before, behind) in [(0, 70_000), (70_000, 10), (65_530, 70_000)] {
+        let text = |key| format!("{}{key}{}", "x".repeat(before), "y".repeat(behind));
+        mock.play(A, Play::answer(400, &[], text(A).into()));
+        let answer = gpt_load.chat();
+        assert_eq!((answer.status.as_u16(), answer.broken), (400, false));
+        assert!(answer.text() == text("sk-test-*************0001"), "{before} {behind}");
+    }
+    mock.play(A, Play::answer(200, &[("x-quoted", A)], json!({})));
+    assert_eq!(gpt_load.chat().header("x-quoted"), Some("sk-test-...0001"));
+}
+
+#[test]
+fn an_error_that_comes_first_in_a_stream_is_judged_like_a_status() {
+    let mock = provider(&[(B, "valid")]);
+    for (path, header, value) in [
+        (CHAT, "authorization", "Bearer whatever"),
+        ("/v1/responses", "authorization", "Bearer whatever"),
+        ("/v1/messages", "x-api-key", "whatever"),
+        ("/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse", "x-goog-api-key", "whatever"),
+    ] {
+        mock.play(A, Play::FirstEventError(Says::Status(503)));
+        mock.reset();
+        let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+        let ask = |ask: Ask| ask.header(header, value).json(&chat_with(json!({"stream": true}))).send();
+        let answer = ask(gpt_load.post(path));
+        assert_eq!(asked(&mock, &[A, B]), [1, 1], "{path}");
+        let want = ask(direct(&mock, "POST", path).header("x-mock", "play=valid"));
+        assert_eq!((answer.status, answer.text()), (want.status, want.text()), "{path}");
+    }
+}
+
+#[test]
+fn a_stream_that_breaks_ends_with_an_error_in_the_clients_words() {
+    let mock = provider(&[(A, "dying 4")]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    for (path, words) in [
+        (CHAT, "data: {\"error\":{"),
+        ("/v1/responses", "event: error\ndata: {\"type\":\"error\""),
+        ("/v1/messages", "event: error\ndata: {\"type\":\"error\",\"error\":{"),
+        ("/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse", "data: {\"error\":{"),
+    ] {
+        let place = match path {
+            "/v1/messages" => "x-api-key",
+            CHAT | "/v1/responses" => "authorization",
+            _ => "x-goog-api-key",
+        };
+        let ask = gpt_load.post(path).header(place, "Bearer whatever");
+        let answer = ask.json(&chat_with(json!({"stream": true, "max_tokens": 50}))).send();
+        assert!(answer.broken, "{path}");
+        let text = answer.text().replace("\r\n", "\n");
+        let last = text.trim_end().rsplit("\n\n").next().unwrap().to_owned();
+        assert!(last.starts_with(words), "{path}: {last}");
+    }
 }

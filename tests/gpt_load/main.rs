@@ -8,22 +8,31 @@
     clippy::print_stdout,
     clippy::string_slice,
     clippy::needless_pass_by_value,
+    clippy::format_collect,
     unreachable_pub,
     reason = "tests"
 )]
 
 #[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "the harness is made for the other tests too")]
 mod support;
 
+mod admin;
 mod attempts;
 mod cors_gzip;
 mod forwarding;
 mod front;
+mod heart;
+mod insight;
 mod keys_file;
 mod limits;
 mod logs;
+mod metrics;
 mod monitoring;
 mod outbound;
 mod process;
 mod protocol;
+mod recovery;
 mod upgrades;
+mod validate_keys;
+mod waiting;

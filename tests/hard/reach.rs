@@ -38,7 +38,8 @@ fn no_path_climbs_out_of_the_base_path() {
     ];
     for target in climbing {
         let (answers, upstream) = through(&gpt_load, &peer, get(target, "").as_bytes());
-        assert_eq!((&answers[..], upstream.len()), (&[400][..], 0), "{target}");
+        // 404: read in one way it is a path of ours, so that it is no provider's however it is read.
+        assert!(matches!(answers[..], [400 | 404]) && upstream.is_empty(), "{target}: {answers:?}");
     }
     for target in [
         "/v1/...",

@@ -139,10 +139,6 @@ impl Begun {
     pub fn open(mut self) -> Stream {
         RUNTIME.block_on(&mut self.task).unwrap()
     }
-
-    pub fn is_answered(&self) -> bool {
-        self.task.is_finished()
-    }
 }
 
 impl Drop for Begun {

@@ -19,7 +19,7 @@ use mock_provider::{Mock, Options, Play};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub use client::{Answer, Ask, Stream};
+pub use client::{Answer, Ask};
 pub use peer::{Peer, Wire};
 pub use raw::Raw;
 
@@ -113,6 +113,8 @@ pub struct Launch<'a> {
 pub struct Ended {
     pub status: Option<i32>,
     pub output: String,
+    /// Where it ran; gone with this.
+    pub folder: TempDir,
 }
 
 impl<'a> Launch<'a> {
@@ -210,11 +212,13 @@ impl<'a> Launch<'a> {
             child.kill().unwrap();
             child.wait().unwrap();
         }
-        readers.into_iter().for_each(|reader| reader.join().unwrap());
+        for reader in readers {
+            reader.join().unwrap();
+        }
         let output = output.lines.lock().unwrap().join("\n");
         assert!(status.is_some(), "it did not end by itself:\n{output}");
         no_secret_in(&output, &self.secrets());
-        Ended { status: status.and_then(|status| status.code()), output }
+        Ended { status: status.and_then(|status| status.code()), output, folder: self.folder }
     }
 
     /// Starts it and waits until it serves.

@@ -81,14 +81,4 @@ impl Raw {
     pub fn reset(self) {
         socket2::SockRef::from(&self.0).set_linger(Some(Duration::ZERO)).unwrap();
     }
-
-    /// Whether the peer says nothing for this long.
-    pub fn is_silent_for(&mut self, time: Duration) -> bool {
-        self.0.set_read_timeout(Some(time)).unwrap();
-        let silent = self.0.peek(&mut [0]).is_err_and(|error| {
-            matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
-        });
-        self.0.set_read_timeout(Some(patience())).unwrap();
-        silent
-    }
 }

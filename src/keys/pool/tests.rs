@@ -16,7 +16,7 @@ fn table(keys: &[&str]) -> KeyTable {
 
 fn failure(effect: Effect) -> Failure<'static> {
     let cause = Cause { rule: "status.429".into(), error: "slow down".into(), ..Cause::default() };
-    Failure { effect, model: None, upstream: 0, cause }
+    Failure { effect, model: None, upstream: 0, too_few_tokens: None, cause }
 }
 
 fn for_model(model: &str, effect: Effect) -> Failure<'_> {
@@ -251,20 +251,23 @@ fn what_is_left_for_a_model_is_about_that_model() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_is_served_in_the_order_of_coming() {
+async fn who_waits_is_served_in_the_order_in_which_requests_began() {
     let (pool, due) = pool(&["a"]);
+    let start = Instant::now();
     pool.lease(Need::default()).unwrap().fail(failure(told(3)));
     let order = std::cell::RefCell::new(Vec::new());
-    let wait = async |name: u32| {
-        tokio::time::sleep(Duration::from_millis(u64::from(name))).await;
-        let by = Instant::now() + Duration::from_secs(5);
-        let lease = pool.lease_by(Need::default(), by).await.unwrap();
+    let wait = async |name: u32, queues_at: u64| {
+        tokio::time::sleep(Duration::from_millis(queues_at)).await;
+        let began = start + Duration::from_millis(u64::from(name));
+        let by = start + Duration::from_secs(5);
+        let lease = pool.lease_by(Need::default(), began, by).await.unwrap();
         order.borrow_mut().push(name);
         tokio::time::sleep(Duration::from_millis(50)).await;
         lease.succeed(None, 0, Left::Unknown, false);
     };
     let waits = async {
-        tokio::join!(wait(3), wait(1), wait(4), wait(2));
+        // The first has tried a key before it queues.
+        tokio::join!(wait(3, 3), wait(1, 9), wait(4, 4), wait(2, 2));
     };
     tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = waits => {} }
     assert_eq!(*order.borrow(), [1, 2, 3, 4]);
@@ -277,9 +280,9 @@ async fn nobody_waits_longer_than_asked_and_nobody_overtakes() {
     let test = async {
         pool.lease(Need::default()).unwrap().fail(failure(told(30)));
         let began = Instant::now();
-        assert!(pool.lease_by(Need::default(), began + Duration::from_secs(2)).await.is_none());
+        assert!(pool.lease_by(Need::default(), began, began + Duration::from_secs(2)).await.is_none());
         assert_eq!(began.elapsed(), Duration::from_secs(2));
-        let first = pool.lease_by(Need::default(), began + Duration::from_secs(60));
+        let first = pool.lease_by(Need::default(), began, began + Duration::from_secs(60));
         tokio::pin!(first);
         assert!(futures_pending(&mut first).await);
         pool.restore(0);
@@ -321,6 +324,8 @@ async fn a_dead_pool_is_tried_once_a_second() {
     for effect in [Effect::Invalid, told(3600), told(600)] {
         pool.lease(Need::default()).unwrap().fail(failure(effect));
     }
+    assert!(pool.last_resort(Need::default()).is_none(), "it was tried a moment ago");
+    tokio::time::advance(Duration::from_secs(1)).await;
     let closest = pool.last_resort(Need::default()).unwrap();
     assert_eq!(closest.index(), 2);
     assert!(pool.last_resort(Need::default()).is_none());
@@ -345,6 +350,7 @@ async fn a_storm_is_held_as_suspicion_until_a_key_works() {
         let list = pool.blacklisted();
         assert!(list.iter().all(|key| !key.permanent && key.effect == Effect::Suspected), "{list:?}");
         assert_eq!(pool.storms().len(), 1);
+        tokio::time::sleep(Duration::from_secs(1)).await;
         let probe = pool.last_resort(Need::default()).unwrap();
         assert!(probe.succeed(None, 0, Left::Unknown, false), "the storm is over");
         assert!(pool.blacklisted().is_empty() && pool.storms().is_empty());

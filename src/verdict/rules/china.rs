@@ -129,7 +129,7 @@ pub(super) static ROWS: &[Row] = &[
         KeyExhausted,
         &[
             Code(&["rate_limit_reached_error"]),
-            Says(&["tpd", "per day", "for this period", "usage limit", "billing cycle", "weekly"]),
+            Says(&["tpd rate", "per day", "for this period", "usage limit", "billing cycle", "weekly"]),
         ],
     ),
     row("moonshot.rate", MOONSHOT, KeyLimited, &[Code(&["rate_limit_reached_error"])]),

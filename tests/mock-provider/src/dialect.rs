@@ -57,7 +57,10 @@ impl Dialect {
             Self::OpenAi
         } else if path.contains("/openai/deployments/") || path.contains("/openai/v1/") {
             Self::Azure
-        } else if path.contains("/v1beta/") || path.contains(":generateContent") {
+        } else if path.contains("/v1beta/")
+            || path.contains(":generateContent")
+            || path.contains(":streamGenerateContent")
+        {
             Self::Gemini
         } else if path.contains("/v1/messages") || parts.headers.contains_key("anthropic-version") {
             Self::Anthropic

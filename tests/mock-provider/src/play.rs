@@ -228,7 +228,7 @@ impl Play {
             ]),
             "endless_head" => Self::Raw(vec![
                 Step::Write(b"HTTP/1.1 200 OK\r\n".to_vec()),
-                Step::Repeat(b"x-more: and more and more and more\r\n".to_vec(), Duration::ZERO),
+                Step::Repeat(b"x-more: and more and more and more\r\n".repeat(100), Duration::ZERO),
             ]),
             "drip" => Self::Raw(vec![
                 Step::Drip(

@@ -88,7 +88,8 @@ pub(crate) async fn answer(
         (None, None) => return Ok(call.refuse(&Fault::MissingKey, vec![])),
         (Some(_), None) => call.provider.plays(&call.key, number, call.wanted != Wanted::Models),
     };
-    if !ask.delay.is_zero() {
+    // A limit is a matter of a request's beginning.
+    if !ask.delay.is_zero() && !matches!(play, Play::RateLimited { .. }) {
         sleep(ask.delay).await;
     }
     call.perform(play, &ask, Some(&received)).await
@@ -118,6 +119,9 @@ impl Call {
                     headers.extend(retry_headers(self.dialect, wait));
                     self.refuse(&Fault::RateLimited { wait, tokens }, headers)
                 } else {
+                    if !ask.delay.is_zero() {
+                        sleep(ask.delay).await;
+                    }
                     self.valid(ask, received, headers)
                 }
             }

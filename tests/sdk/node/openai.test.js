@@ -104,6 +104,28 @@ test('a failing upstream is retried by us and not by the SDK on top', async () =
   assert.equal((await house.ended(1)).failures.upstream_fault, 1);
 });
 
+test('a stream that dies does not look whole', async () => {
+  const house = await start();
+  const openai = client(house);
+  const got = [];
+  const dying = { mock: { play: 'dying 6' } };
+  await assert.rejects(async () => {
+    for await (const chunk of await openai.chat.completions.create({ ...HELLO, ...dying, stream: true, max_tokens: 50 })) {
+      got.push(chunk);
+    }
+  }, OpenAI.APIError);
+  assert.equal(got.length, 6);
+  const ask = { model: 'mock-model', input: 'Hi', max_output_tokens: 50, ...dying };
+  const events = [];
+  await assert.rejects(async () => {
+    for await (const event of await openai.responses.create({ ...ask, stream: true })) events.push(event.type);
+  }, OpenAI.APIError);
+  assert.equal(events.at(-1), 'response.output_text.delta');
+  await assert.rejects(openai.responses.stream(ask).finalResponse(), OpenAI.APIError);
+  assert.equal((await house.ended(3)).failures.broken_answer, 3);
+  assert.deepEqual(await house.blacklist(), []);
+});
+
 test('a time-out and an abort end the upstream request and blame no key', async () => {
   const house = await start();
   const impatient = client(house, { timeout: 300, maxRetries: 0 });

@@ -106,3 +106,17 @@ def test_an_abort_in_mid_stream(start, mock):
     eventually(lambda: mock.only()["hung_up"], "the provider sees the hang-up")
     assert proxy.ended(1)["failures"]["client_gone"] == 1
     assert proxy.blacklist() == []
+
+
+def test_a_stream_that_dies_does_not_look_whole(start, mock):
+    proxy = start()
+    ask = {**HELLO, "max_tokens": 50, "extra_body": {"mock": {"play": "dying 6"}}}
+    got = []
+    with pytest.raises(anthropic.APIError) as raised:
+        for event in client(proxy).messages.create(**ask, stream=True):
+            got.append(event.type)
+    assert got[-1] == "content_block_delta", raised.value
+    with pytest.raises(anthropic.APIError), client(proxy).messages.stream(**ask) as stream:
+        stream.get_final_message()
+    assert proxy.ended(2)["failures"]["broken_answer"] == 2
+    assert proxy.blacklist() == []

@@ -285,3 +285,19 @@ def test_a_stream_that_dies_does_not_look_whole(start, mock):
     assert mock.only()["status"] == 200
     assert proxy.ended(1)["failures"]["broken_answer"] == 1
     assert proxy.blacklist() == []
+
+
+def test_a_response_that_dies_does_not_look_whole(start, mock):
+    proxy = start()
+    responses = client(proxy).responses
+    ask = {"model": "mock-model", "input": "Hi", "max_output_tokens": 50, "extra_body": playing("dying 6")}
+    got = []
+    with pytest.raises(openai.APIError) as raised:
+        for event in responses.create(**ask, stream=True):
+            got.append(event.type)
+    assert got[-1] == "response.output_text.delta", raised.value
+    assert "response.completed" not in got
+    with pytest.raises(openai.APIError), responses.stream(**ask) as stream:
+        stream.get_final_response()
+    assert proxy.ended(2)["failures"]["broken_answer"] == 2
+    assert proxy.blacklist() == []

@@ -1,0 +1,363 @@
+//! The pool as operators see it: how many keys stand where, which ones, each one's story, and what was lost to what.
+//! Reads what the rotation and the stories say; nothing here is on a request's way.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::pool::{Blacklisted, Changed, KeyPool};
+use super::roster::{Cause, Roster};
+use super::secret::preview;
+use super::state::{Effect, Place, Standing};
+
+/// The rule of a key that an operator set aside: nobody but an operator brings it back.
+pub const BY_OPERATOR: &str = "operator";
+
+/// How many keys stand where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// In rotation.
+    pub available: usize,
+    /// Out until a known moment.
+    pub cooldown: usize,
+    /// Out for good.
+    pub blacklisted: usize,
+}
+
+/// Where a key stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyState {
+    /// In rotation.
+    Available,
+    /// Out until a known moment.
+    Cooldown,
+    /// Out for good.
+    Blacklisted,
+}
+
+impl KeyState {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Available => "available",
+            Self::Cooldown => "cooldown",
+            Self::Blacklisted => "blacklisted",
+        }
+    }
+
+    fn of(standing: Standing) -> Self {
+        match standing.place {
+            Place::Available => Self::Available,
+            Place::Cooldown(_) => Self::Cooldown,
+            Place::Permanent => Self::Blacklisted,
+        }
+    }
+}
+
+/// Which keys are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// All.
+    #[default]
+    All,
+    /// Those that stand there.
+    In(KeyState),
+    /// Those that are out: for a while, or for good.
+    Out,
+    /// Those that are out for some model.
+    OutForModel,
+}
+
+/// By what keys are sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// Their place in the file.
+    #[default]
+    Index,
+    /// Since when they are out.
+    Since,
+    /// When they recover; never comes last.
+    Recovers,
+    /// Failures in a row.
+    Failures,
+}
+
+/// A page of keys that is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Query<'a> {
+    /// Where they stand.
+    pub wanted: Wanted,
+    /// What they are out for: an [`Effect`]'s name.
+    pub reason: Option<&'a str>,
+    /// What their preview, rule or last error has in it (in any case), or their index.
+    pub text: Option<&'a str>,
+    /// By what they are sorted.
+    pub sort: Sort,
+    /// The largest first.
+    pub descending: bool,
+    /// How many are passed over.
+    pub offset: usize,
+    /// How many are told at most.
+    pub limit: usize,
+}
+
+/// A key as operators see it.
+#[derive(Clone, Debug)]
+pub struct KeyView {
+    /// Its place in the file.
+    pub index: u32,
+    /// What may be shown of it.
+    pub preview: String,
+    /// Where it stands.
+    pub state: KeyState,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Cooldowns in a row.
+    pub cooldowns: u32,
+    /// Why it is out, if it is.
+    pub out: Option<Blacklisted>,
+    /// For which models alone it is out, and why.
+    pub models: Vec<Blacklisted>,
+}
+
+/// What was lost: how many keys left the rotation, by cause.
+#[derive(Debug, Default)]
+pub(super) struct Losses(Mutex<BTreeMap<(&'static str, bool), u64>>);
+
+impl Losses {
+    /// A key left the rotation; `of_model`: a model's alone.
+    pub(super) fn note(&self, effect: Effect, of_model: bool) {
+        let mut losses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *losses.entry((effect.name(), of_model)).or_default() += 1;
+    }
+}
+
+impl KeyPool {
+    /// How many keys stand where.
+    pub fn counts(&self) -> Counts {
+        let generation = self.generation.load();
+        let rotation = &generation.base.rotation;
+        let mut counts = Counts::default();
+        for index in (0_u32..).take(rotation.len()) {
+            match rotation.standing(index).place {
+                Place::Available => counts.available += 1,
+                Place::Cooldown(_) => counts.cooldown += 1,
+                Place::Permanent => counts.blacklisted += 1,
+            }
+        }
+        counts
+    }
+
+    /// How often keys left the rotation: the verdict, whether for a model alone, and how often.
+    pub fn losses(&self) -> Vec<(&'static str, bool, u64)> {
+        let losses = self.losses.0.lock().unwrap_or_else(PoisonError::into_inner);
+        losses.iter().map(|((cause, of_model), count)| (*cause, *of_model, *count)).collect()
+    }
+
+    /// One key.
+    pub fn view(&self, index: u32) -> Option<KeyView> {
+        let generation = self.generation.load_full();
+        let base = &generation.base;
+        if index as usize >= base.rotation.len() {
+            return None;
+        }
+        let standing = base.rotation.standing(index);
+        let mut models: Vec<Blacklisted> = generation
+            .models
+            .load()
+            .values()
+            .filter(|roster| roster.story(index).is_some())
+            .filter_map(|roster| self.blacklisted_key(&Changed { index, model: roster.model.clone() }))
+            .collect();
+        models.sort_unstable_by(|a, b| a.model.cmp(&b.model));
+        Some(KeyView {
+            index,
+            preview: preview(generation.keys.get(index)),
+            state: KeyState::of(standing),
+            failures: standing.failures,
+            cooldowns: standing.cooldowns,
+            out: self.blacklisted_key(&Changed { index, model: None }),
+            models,
+        })
+    }
+
+    /// A page of keys, and how many there are of their kind in all.
+    pub fn page(&self, query: &Query<'_>) -> (usize, Vec<KeyView>) {
+        let generation = self.generation.load_full();
+        let base = &generation.base;
+        let stories = base.stories().clone();
+        let for_models: HashSet<u32> = match query.wanted {
+            Wanted::OutForModel => {
+                let models = generation.models.load();
+                models
+                    .values()
+                    .flat_map(|roster: &std::sync::Arc<Roster>| {
+                        roster.stories().keys().copied().collect::<Vec<_>>()
+                    })
+                    .collect()
+            }
+            Wanted::All | Wanted::In(_) | Wanted::Out => HashSet::new(),
+        };
+        let text = query.text.map(str::to_lowercase);
+        let number = text
+            .as_deref()
+            .and_then(|text| text.parse::<u32>().ok().filter(|number| number.to_string() == text));
+        let mut found: Vec<(u64, u32)> = Vec::new();
+        for index in (0_u32..).take(base.rotation.len()) {
+            let standing = base.rotation.standing(index);
+            let wanted = match query.wanted {
+                Wanted::All => true,
+                Wanted::In(state) => KeyState::of(standing) == state,
+                Wanted::Out => !standing.is_available(),
+                Wanted::OutForModel => for_models.contains(&index),
+            };
+            if !wanted {
+                continue;
+            }
+            let story = stories.get(&index);
+            if query.reason.is_some_and(|reason| story.is_none_or(|story| story.effect.name() != reason)) {
+                continue;
+            }
+            let says = |cause: &Cause, text: &str| {
+                cause.rule.to_lowercase().contains(text) || cause.error.to_lowercase().contains(text)
+            };
+            if let Some(text) = &text
+                && number != Some(index)
+                && !preview(generation.keys.get(index)).to_lowercase().contains(text.as_str())
+                && !story.is_some_and(|story| says(&story.cause, text))
+            {
+                continue;
+            }
+            let key = match query.sort {
+                Sort::Index => u64::from(index),
+                Sort::Since => story.map_or(0, |story| millis(story.since)),
+                Sort::Recovers => match standing.place {
+                    Place::Available => 0,
+                    Place::Cooldown(until) => until.0,
+                    Place::Permanent => u64::MAX,
+                },
+                Sort::Failures => u64::from(standing.failures),
+            };
+            found.push((key, index));
+        }
+        if query.descending {
+            found.sort_unstable_by_key(|(key, index)| (Reverse(*key), *index));
+        } else {
+            found.sort_unstable();
+        }
+        let page = found.iter().skip(query.offset).take(query.limit);
+        (found.len(), page.filter_map(|(_, index)| self.view(*index)).collect())
+    }
+
+    /// Sets a key aside because an operator says so: for so long, or until an operator brings it back.
+    pub fn set_aside_by_operator(&self, index: u32, wait: Option<Duration>) {
+        let now = SystemTime::now();
+        self.set_aside(&Blacklisted {
+            index,
+            preview: String::new(),
+            model: None,
+            effect: if wait.is_some() { Effect::Limited { wait } } else { Effect::Invalid },
+            permanent: wait.is_none(),
+            blacklist_at: now,
+            recovers_at: wait.map(|wait| now + wait),
+            fail_count: 0,
+            cooldowns: 0,
+            cause: Cause {
+                rule: BY_OPERATOR.into(),
+                error: "an operator set it aside".into(),
+                ..Cause::default()
+            },
+        });
+    }
+
+    /// Brings back every key that is out, and tells how many there were.
+    pub fn restore_all(&self) -> usize {
+        let out: HashSet<u32> = self.blacklisted().iter().map(|key| key.index).collect();
+        for index in &out {
+            self.restore(*index);
+        }
+        out.len()
+    }
+}
+
+fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+#[allow(clippy::unwrap_used, clippy::format_collect, reason = "tests")]
+mod tests {
+    use super::super::file;
+    use super::super::{CooldownPolicy, Failure, Need, PoolPolicy};
+    use super::*;
+
+    fn pool(keys: usize) -> KeyPool {
+        let text: String = (0..keys).map(|number| format!("sk-key-of-a-test-{number:06}\n")).collect();
+        let cooldown = CooldownPolicy {
+            threshold: 1,
+            first: Duration::from_secs(30),
+            longest: Duration::from_secs(3600),
+        };
+        let policy = PoolPolicy { cooldown, probe_interval: None };
+        KeyPool::new(file::parse(text.into_bytes()).unwrap().keys, policy, 0, false).0
+    }
+
+    fn fail(pool: &KeyPool, effect: Effect, rule: &str, model: Option<&str>) -> u32 {
+        let lease = pool.lease(Need::default()).unwrap();
+        let index = lease.index();
+        let cause = Cause { rule: rule.into(), error: "You said \"No\"".into(), ..Cause::default() };
+        lease.fail(Failure { effect, model, upstream: 0, too_few_tokens: None, cause });
+        index
+    }
+
+    fn indices(pool: &KeyPool, query: &Query<'_>) -> (usize, Vec<u32>) {
+        let (count, page) = pool.page(query);
+        (count, page.iter().map(|key| key.index).collect())
+    }
+
+    #[test]
+    fn keys_are_found_by_where_they_stand_by_words_and_by_number() {
+        let pool = pool(40);
+        assert_eq!(fail(&pool, Effect::Invalid, "openai.invalid", None), 0);
+        assert_eq!(fail(&pool, Effect::Limited { wait: None }, "status.429", None), 1);
+        let exhausted = Effect::Exhausted { wait: Some(Duration::from_secs(900)) };
+        assert_eq!(fail(&pool, exhausted, "openai.quota", None), 2);
+        assert_eq!(fail(&pool, Effect::Denied, "openai.model", Some("gpt-9")), 3);
+        assert_eq!(pool.counts(), Counts { available: 37, cooldown: 2, blacklisted: 1 });
+        let all = Query { limit: 100, ..Query::default() };
+        for (query, want) in [
+            (Query { wanted: Wanted::Out, ..all }, &[0, 1, 2][..]),
+            (Query { wanted: Wanted::In(KeyState::Blacklisted), ..all }, &[0]),
+            (Query { wanted: Wanted::In(KeyState::Cooldown), ..all }, &[1, 2]),
+            (Query { wanted: Wanted::OutForModel, ..all }, &[3]),
+            (Query { wanted: Wanted::Out, sort: Sort::Recovers, descending: true, ..all }, &[0, 2, 1]),
+            (Query { reason: Some("key_exhausted"), ..all }, &[2]),
+            (Query { text: Some("STATUS"), ..all }, &[1]),
+            (Query { text: Some("said"), ..all }, &[0, 1, 2]),
+            (Query { text: Some("0017"), ..all }, &[17]),
+            (Query { text: Some("nothing"), ..all }, &[]),
+        ] {
+            assert_eq!(indices(&pool, &query), (want.len(), want.to_vec()), "{query:?}");
+        }
+        assert_eq!(indices(&pool, &Query { offset: 38, limit: 10, ..all }), (40, vec![38, 39]));
+        assert_eq!(pool.view(3).unwrap().models[0].model.as_deref(), Some("gpt-9"));
+        assert!(pool.view(40).is_none());
+        let lost = [("key_exhausted", false, 1), ("key_invalid", false, 1), ("key_limited", false, 1)];
+        assert_eq!(pool.losses(), [&lost[..], &[("model_denied", true, 1)]].concat());
+    }
+
+    #[test]
+    fn an_operator_sets_aside_and_brings_back() {
+        let pool = pool(3);
+        pool.set_aside_by_operator(1, None);
+        pool.set_aside_by_operator(2, Some(Duration::from_secs(60)));
+        pool.set_aside_by_operator(99, None);
+        assert_eq!(pool.counts(), Counts { available: 1, cooldown: 1, blacklisted: 1 });
+        assert!(pool.condemned().is_empty(), "no check brings back what an operator set aside");
+        assert_eq!(&*pool.view(1).unwrap().out.unwrap().cause.rule, BY_OPERATOR);
+        assert_eq!(pool.restore_all(), 2);
+        assert_eq!(pool.counts().available, 3);
+    }
+}

@@ -1,0 +1,339 @@
+//! The requests that we make ourselves: keys that are out for good are checked again by a free one, `GET` on the
+//! models list, and so are those that a storm put under suspicion, sooner, so that the pool comes back without any
+//! traffic (spec §7).
+//!
+//! A few providers show their list to everybody: there a revoked key comes back each interval, and leaves again with
+//! one live request, which another key heals.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header::{ACCEPT, HeaderName, HeaderValue, USER_AGENT};
+use http::request::Parts;
+use http::{Method, Request};
+use tokio::time::Instant;
+
+use super::answer::StreamLimits;
+use super::attempt::{Outcome, Try};
+use super::body::{Outgoing, RequestBody};
+use super::credentials::Place;
+use super::refused::Refused;
+use crate::group::Group;
+use crate::keys::{Cause, Condemned, Effect, Failure, Lease, Left};
+use crate::upstream::client::Client;
+use crate::upstream::connect::Connector;
+use crate::upstream::{BaseUrl, Upstream};
+use crate::verdict::Verdict;
+
+/// Between two checks: at most three a second, never in step with anything else.
+const PAUSE: Duration = Duration::from_millis(334);
+/// Checks between two looks at who is due: a storm that begins meanwhile has to wait for no more than these.
+const ROUND: usize = 12;
+/// How often it looks, at the least.
+const LOOK: Duration = Duration::from_secs(5);
+/// The longest wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A suspect is checked again so long after it was tried, so that the pool is back within a minute of the provider's
+/// recovery.
+const SUSPECTS: Duration = Duration::from_secs(10);
+/// Anthropic's API asks for its version.
+const ANTHROPIC_VERSION: &str = "2023-06-01";
+/// Azure's too, where the base URL names none.
+const AZURE_VERSION: &str = "2024-10-21";
+
+/// What a check found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The key works: it is back.
+    Restored,
+    /// It is out as before, or for a reason of its own.
+    Confirmed,
+    /// Nothing.
+    Inconclusive,
+}
+
+/// What the checks came to.
+#[derive(Debug, Default)]
+pub struct Checks {
+    counts: [AtomicU64; 3],
+    /// In seconds of the wall clock; 0 for never.
+    last_run: AtomicU64,
+}
+
+impl Checks {
+    fn note(&self, found: Found) {
+        let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        self.last_run.store(seconds, Ordering::Relaxed);
+        if let Some(count) = self.counts.get(found as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many there were.
+    pub fn checked(&self) -> u64 {
+        self.counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    /// How many found this.
+    pub fn count(&self, found: Found) -> u64 {
+        self.counts.get(found as usize).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// When the last one ended.
+    pub fn last_run(&self) -> Option<SystemTime> {
+        let seconds = self.last_run.load(Ordering::Relaxed);
+        (seconds > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+    }
+}
+
+/// How long a key is left in peace after it was tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Intervals {
+    /// A key that is out for good: `KEY_REVALIDATE_INTERVAL`. `None`: for ever.
+    condemned: Option<Duration>,
+    suspected: Duration,
+}
+
+impl Intervals {
+    /// By `KEY_REVALIDATE_INTERVAL`.
+    pub fn of(interval: Option<Duration>) -> Self {
+        Self { condemned: interval, suspected: interval.map_or(SUSPECTS, |interval| interval.min(SUSPECTS)) }
+    }
+
+    fn of_key(self, key: &Condemned) -> Option<Duration> {
+        if key.suspected { Some(self.suspected) } else { self.condemned }
+    }
+}
+
+/// Checks keys again, for as long as it runs.
+pub struct Revalidation {
+    group: Arc<Group>,
+    client: Rc<Client<Outgoing>>,
+    checks: Arc<Checks>,
+    intervals: Intervals,
+    patience: Duration,
+}
+
+impl Revalidation {
+    /// Checks the group's keys. `response` is `RESPONSE_TIMEOUT`.
+    pub fn new(
+        group: Arc<Group>,
+        connector: &Connector,
+        checks: Arc<Checks>,
+        intervals: Intervals,
+        response: Duration,
+    ) -> Self {
+        let client = Rc::new(Client::new(connector.clone(), group.upstreams.all().len(), LOOK));
+        Self { group, client, checks, intervals, patience: response.min(PATIENCE) }
+    }
+
+    /// Never returns.
+    ///
+    /// # Cancel safety
+    /// Dropping it ends the check that runs; nobody is blamed.
+    pub async fn run(&self) {
+        tokio::task::spawn_local(Rc::clone(&self.client).sweep());
+        loop {
+            let (due, next) = due(self.group.keys.condemned(), self.intervals);
+            for key in &due {
+                let found = self.check(key).await;
+                self.checks.note(found);
+                tokio::time::sleep(jittered(PAUSE)).await;
+            }
+            if due.is_empty() {
+                tokio::time::sleep(jittered(next.clamp(PAUSE, LOOK / 2))).await;
+            }
+        }
+    }
+
+    async fn check(&self, key: &Condemned) -> Found {
+        let upstreams = &self.group.upstreams;
+        // Whoever condemned it has to say so again; another upstream may not know the key at all.
+        let accuser = key.upstream.and_then(|index| upstreams.all().get(index));
+        let Some(upstream) = accuser.or_else(|| upstreams.pick(None)) else { return Found::Inconclusive };
+        let Some(lease) = self.group.keys.probe_key(key.index) else { return Found::Inconclusive };
+        let Ok(mut request) = models_list(&upstream.url) else { return Found::Inconclusive };
+        let by = Instant::now() + self.patience;
+        match request.send(&self.client, upstream, &lease, self.patience, by).await {
+            Outcome::Answer(response, _) if response.status().is_success() => restore(lease, upstream),
+            Outcome::Switched(..) => Found::Inconclusive,
+            Outcome::Answer(response, _) if response.status().as_u16() < 400 => Found::Inconclusive,
+            Outcome::Answer(response, connection) => {
+                let limits = StreamLimits { silence: self.patience, deadline: Some(by) };
+                let answer = Refused::read(response, &self.client, connection, &lease, limits).await;
+                refused(lease, key, upstream, &answer)
+            }
+            Outcome::Failed(failure) => {
+                tracing::debug!(key_index = key.index, error = failure.error, "no answer to a revalidation");
+                Found::Inconclusive
+            }
+        }
+    }
+}
+
+/// Settles the lease of a key that works.
+fn restore(lease: Lease<'_>, upstream: &Upstream) -> Found {
+    let (key_index, key_preview) = (lease.index(), lease.preview());
+    let ended_storm = lease.succeed(None, upstream.index, Left::Unknown, false);
+    tracing::info!(key_index, key_preview, upstream = %upstream.url, "key restored: it passed a revalidation");
+    if ended_storm {
+        tracing::info!(upstream = %upstream.url, "the upstream works again: its suspects are back");
+    }
+    Found::Restored
+}
+
+/// Settles the lease of a key that was refused again.
+fn refused(lease: Lease<'_>, key: &Condemned, upstream: &Upstream, answer: &Refused) -> Found {
+    let judgement = &answer.judgement;
+    let wait = judgement.wait.as_ref().map(|wait| wait.duration);
+    let effect = match judgement.verdict {
+        // Known already: told anew, it would count as one of many that fall at once.
+        Verdict::KeyInvalid if !key.suspected => return Found::Confirmed,
+        Verdict::KeyInvalid => Effect::Invalid,
+        Verdict::KeyExhausted => Effect::Exhausted { wait },
+        Verdict::KeyLimited => Effect::Limited { wait },
+        _ => return Found::Inconclusive,
+    };
+    let cause = Cause {
+        rule: judgement.rule.into(),
+        status: Some(answer.status().as_u16()),
+        error: judgement.message.as_str().into(),
+        wait_from: judgement.wait.as_ref().map(|wait| wait.from.into()),
+        upstream: Some(upstream.index),
+    };
+    lease.fail(Failure { effect, model: None, upstream: upstream.index, too_few_tokens: None, cause });
+    Found::Confirmed
+}
+
+/// The next keys to check, and, if there are none, how long until one is due. Suspects first; among them the upstreams
+/// in turn, since one good key ends an upstream's storm; and whoever was tried longest ago before others.
+fn due(mut condemned: Vec<Condemned>, intervals: Intervals) -> (Vec<Condemned>, Duration) {
+    let mut next = LOOK;
+    condemned.retain(|key| {
+        let Some(interval) = intervals.of_key(key) else { return false };
+        let left = interval.saturating_sub(key.tried_ago);
+        next = next.min(left);
+        left.is_zero()
+    });
+    condemned.sort_unstable_by_key(|key| (std::cmp::Reverse(key.tried_ago), key.index));
+    let mut of_upstream: HashMap<_, usize> = HashMap::new();
+    let mut ranked: Vec<_> = condemned
+        .into_iter()
+        .map(|key| {
+            let rank = of_upstream.entry((key.suspected, key.upstream)).or_default();
+            *rank += 1;
+            (!key.suspected, *rank, key)
+        })
+        .collect();
+    ranked.sort_by_key(|(trusted, rank, _)| (*trusted, *rank));
+    (ranked.into_iter().take(ROUND).map(|(.., key)| key).collect(), next)
+}
+
+/// Up to half as long again.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(1.0 + 0.5 * fastrand::f64())
+}
+
+/// The request for an upstream's models list.
+fn models_list(url: &BaseUrl) -> http::Result<Try> {
+    let place = Place::of_host(url.host());
+    let (mut parts, ()) =
+        Request::builder().method(Method::GET).uri(&*target(url, place)).body(())?.into_parts();
+    describe(&mut parts, place);
+    Ok(Try::new(parts, Some(place), RequestBody::Replay(Bytes::new(), None)))
+}
+
+fn describe(parts: &mut Parts, place: Place) {
+    parts.headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    parts
+        .headers
+        .insert(USER_AGENT, HeaderValue::from_static(concat!("gpt-load/", env!("CARGO_PKG_VERSION"))));
+    if place == Place::XApiKey {
+        let name = HeaderName::from_static("anthropic-version");
+        parts.headers.insert(name, HeaderValue::from_static(ANTHROPIC_VERSION));
+    }
+}
+
+/// Where the list is, behind the base URL.
+fn target(url: &BaseUrl, place: Place) -> String {
+    let compatible = url.path().ends_with("/openai");
+    match place {
+        _ if url.ends_with_version() => "/models".into(),
+        // The dialect of OpenAI has its list beside its other paths.
+        Place::XGoogApiKey if compatible => "/models".into(),
+        Place::XGoogApiKey => "/v1beta/models".into(),
+        Place::ApiKey => {
+            let path = if compatible { "/models" } else { "/openai/models" };
+            if url.has_parameter("api-version") {
+                path.into()
+            } else {
+                format!("{path}?api-version={AZURE_VERSION}")
+            }
+        }
+        _ => "/v1/models".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_provider_is_asked_where_it_has_its_list() {
+        for (url, want) in [
+            ("https://api.openai.com", "/v1/models"),
+            ("https://api.openai.com/v1", "/v1/models"),
+            ("https://api.groq.com/openai", "/openai/v1/models"),
+            ("https://open.bigmodel.cn/api/paas/v4", "/api/paas/v4/models"),
+            ("https://api.anthropic.com", "/v1/models"),
+            ("https://generativelanguage.googleapis.com", "/v1beta/models"),
+            ("https://generativelanguage.googleapis.com/v1beta", "/v1beta/models"),
+            ("https://generativelanguage.googleapis.com/v1beta/openai", "/v1beta/openai/models"),
+            ("https://me.openai.azure.com", "/openai/models?api-version=2024-10-21"),
+            ("https://me.openai.azure.com/openai", "/openai/models?api-version=2024-10-21"),
+            ("https://me.openai.azure.com/?api-version=2025-01-01", "/openai/models?api-version=2025-01-01"),
+            ("https://me.openai.azure.com/openai/v1", "/openai/v1/models"),
+        ] {
+            let url = BaseUrl::parse(url).unwrap();
+            let joined = url.join(&target(&url, Place::of_host(url.host()))).unwrap();
+            assert_eq!(joined.as_str(), want, "{url}");
+        }
+    }
+
+    fn key(index: u32, suspected: bool, upstream: usize, tried: u64) -> Condemned {
+        Condemned { index, suspected, upstream: Some(upstream), tried_ago: Duration::from_secs(tried) }
+    }
+
+    #[test]
+    fn suspects_come_first_then_who_was_tried_longest_ago_and_upstreams_take_turns() {
+        let condemned = vec![
+            key(0, false, 0, 4000),
+            key(1, false, 0, 5000),
+            key(2, true, 0, 30),
+            key(3, true, 0, 40),
+            key(4, true, 1, 20),
+            key(5, true, 1, 9),
+            key(6, false, 0, 3599),
+        ];
+        let indices = |interval| {
+            let (due, _) = due(condemned.clone(), Intervals::of(interval));
+            due.into_iter().map(|key| key.index).collect::<Vec<_>>()
+        };
+        assert_eq!(indices(Some(Duration::from_secs(3600))), [3, 4, 2, 1, 0]);
+        assert_eq!(indices(None), [3, 4, 2], "suspects alone");
+    }
+
+    #[test]
+    fn nobody_is_due_before_the_interval_is_over_and_a_round_is_short() {
+        let hour = Intervals::of(Some(Duration::from_secs(3600)));
+        let (none, next) = due(vec![key(0, false, 0, 3597), key(1, false, 0, 10)], hour);
+        assert!(none.is_empty());
+        assert_eq!(next, Duration::from_secs(3));
+        let many = (0..1000).map(|index| key(index, false, 0, 4000)).collect();
+        assert_eq!(due(many, hour).0.len(), ROUND);
+    }
+}

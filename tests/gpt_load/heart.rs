@@ -1,0 +1,325 @@
+//! Spec §6: errors inside a 200, streams that break, limits and permissions per model, evidence across keys, storms.
+
+use std::time::{Duration, Instant};
+
+use mock_provider::{Mock, Play, Step};
+use serde_json::{Value, json};
+
+use crate::support::{A, Answer, Ask, B, C, D, GptLoad, chat_with, eventually, provider};
+
+const CHAT: &str = "/v1/chat/completions";
+const ANTHROPIC: &str = "/v1/messages";
+const RESPONSES: &str = "/v1/responses";
+const GEMINI: &str = "/v1beta/models/gemini-2.5-flash:generateContent";
+const GEMINI_STREAM: &str = "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse";
+
+fn asked(mock: &Mock, keys: &[&str]) -> Vec<u64> {
+    keys.iter().map(|key| mock.key(key).asked).collect()
+}
+
+/// A request in any dialect: with the credential where its provider wants it.
+fn asking(gpt_load: &GptLoad, path: &str, fields: Value) -> Ask {
+    let place = if path.contains("/models/") { "x-goog-api-key" } else { "authorization" };
+    gpt_load.post(path).header(place, "Bearer whatever").json(&chat_with(fields))
+}
+
+fn ask(gpt_load: &GptLoad, path: &str, fields: Value) -> Answer {
+    asking(gpt_load, path, fields).send()
+}
+
+fn chat_for(gpt_load: &GptLoad, model: &str) -> Answer {
+    gpt_load.post(CHAT).json(&chat_with(json!({"model": model}))).send()
+}
+
+/// An answer that no rule knows.
+fn bare(status: u16) -> Play {
+    Play::answer(status, &[], json!({"message": "Nope."}))
+}
+
+/// The head of an event stream, and then these steps.
+fn events(steps: &[Step]) -> Play {
+    let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+    Play::Raw([&[Step::Write(head.to_vec())], steps].concat())
+}
+
+#[test]
+fn an_error_inside_a_200_is_healed_before_the_client_sees_any_of_it() {
+    let mock = provider(&[(B, "valid")]);
+    let says = [
+        ("revoked", Some(true)),
+        ("out_of_quota", Some(false)),
+        ("rate_limited", Some(false)),
+        ("500", None),
+    ];
+    for (plain, stream) in
+        [(CHAT, CHAT), (RESPONSES, RESPONSES), (ANTHROPIC, ANTHROPIC), (GEMINI, GEMINI_STREAM)]
+    {
+        for (play, path) in [("envelope", plain), ("first_event_error", stream)] {
+            for (says, is_permanent) in says {
+                mock.reset();
+                mock.play(A, format!("{play} {says}").parse().unwrap());
+                let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+                let answer = ask(&gpt_load, path, json!({"stream": play != "envelope", "max_tokens": 3}));
+                let case = format!("{path} {play} {says}: {}", answer.text());
+                assert_eq!((answer.status.as_u16(), answer.broken), (200, false), "{case}");
+                assert!(answer.text().contains("Hello") && !answer.text().contains("error\":{"), "{case}");
+                assert_eq!(asked(&mock, &[A, B]), [1, 1], "{case}");
+                let blamed = gpt_load.blacklist().first().map(|entry| entry["permanent"] == true);
+                assert_eq!(blamed, is_permanent, "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_is_no_error_is_not_taken_for_one() {
+    let mock = provider(&[]);
+    let body = json!({"id": "x", "error": null, "code": "print('error')", "choices": [{"message": {"content": "error"}}]});
+    mock.play(A, Play::answer(200, &[], body.clone()));
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    assert_eq!(gpt_load.chat().json(), body);
+    // The state of a job has the job's error in it.
+    let body = json!({"id": "batch_1", "error": {"message": "The file is empty.", "code": "empty_file"}});
+    mock.play(A, Play::answer(200, &[], body.clone()));
+    assert_eq!(gpt_load.post("/v1/batches").json(&json!({})).send().json(), body);
+    assert_eq!(mock.requests(), 2);
+}
+
+#[test]
+fn comments_before_an_error_are_held_with_it() {
+    let mock = provider(&[(B, "valid")]);
+    let error = b"data: {\"error\":{\"message\":\"Provider returned error\",\"code\":502}}\n\n";
+    mock.play(
+        A,
+        events(&[
+            Step::Write(b": OPENROUTER PROCESSING\n\n".to_vec()),
+            Step::Wait(Duration::from_millis(300)),
+            Step::Write(error.to_vec()),
+            Step::Close,
+        ]),
+    );
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+    let answer = ask(&gpt_load, CHAT, json!({"stream": true}));
+    assert!(
+        answer.text().starts_with("data: {\"id\"") && answer.text().ends_with("[DONE]\n\n"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(asked(&mock, &[A, B]), [1, 1]);
+    assert_eq!(gpt_load.blacklist(), Vec::<Value>::new());
+}
+
+#[test]
+fn comments_are_held_for_five_seconds_at_most() {
+    let mock = provider(&[]);
+    mock.play(A, events(&[Step::Write(b": OPENROUTER PROCESSING\n\n".to_vec()), Step::Hang]));
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    let began = Instant::now();
+    let mut stream = gpt_load.post(CHAT).json(&chat_with(json!({"stream": true}))).open();
+    assert_eq!(stream.next().unwrap().unwrap(), ": OPENROUTER PROCESSING\n\n");
+    let held = began.elapsed();
+    assert!(held > Duration::from_millis(4500) && held < Duration::from_secs(8), "{held:?}");
+}
+
+#[test]
+fn a_healthy_stream_is_not_delayed_beyond_its_first_event() {
+    let mock = provider(&[(A, "valid")]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    for path in [CHAT, RESPONSES, ANTHROPIC, GEMINI_STREAM] {
+        let mut stream = asking(&gpt_load, path, json!({"stream": true, "mock": {"pace": "10m"}})).open();
+        // The second event is ten minutes away.
+        assert!(stream.next().unwrap().is_ok_and(|first| !first.is_empty()), "{path}");
+    }
+}
+
+#[test]
+fn a_stream_that_breaks_ends_with_an_error_in_the_clients_dialect_and_a_cut() {
+    let mock = provider(&[]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    for play in ["dying 3", "resetting mid_body"] {
+        mock.play(A, play.parse().unwrap());
+        for (path, name) in
+            [(CHAT, None), (RESPONSES, Some("error")), (ANTHROPIC, Some("error")), (GEMINI_STREAM, None)]
+        {
+            for http2 in [false, true] {
+                let ask = asking(&gpt_load, path, json!({"stream": true, "mock": {"pace": "1ms"}}));
+                let answer = if http2 { ask.http2().send() } else { ask.send() };
+                assert!(answer.status == 200 && answer.broken, "{path} {play}: {}", answer.text());
+                let text = answer.text().replace("\r\n", "\n");
+                let (before, last) = text.trim_end().rsplit_once("\n\n").unwrap();
+                assert!(before.contains("data: "), "{text}");
+                let event_name = last.lines().find_map(|line| line.strip_prefix("event: "));
+                assert_eq!(event_name, name, "{last}");
+                let data = last.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
+                let data: Value = serde_json::from_str(data).unwrap();
+                assert!(data["error"]["message"].is_string(), "{data}");
+            }
+        }
+    }
+    // Broken in the middle of an event: what came of it is ended first, and is no part of the error.
+    mock.play(
+        A,
+        events(&[
+            Step::Write(b"data: {\"id\":1}\n\ndata: {\"id\":".to_vec()),
+            Step::Wait(Duration::from_millis(20)),
+            Step::Reset,
+        ]),
+    );
+    let answer = ask(&gpt_load, CHAT, json!({"stream": true}));
+    assert!(
+        answer.broken && answer.text().starts_with("data: {\"id\":1}\n\ndata: {\"id\":\n\ndata: {\"error\":"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(gpt_load.blacklist(), Vec::<Value>::new());
+    assert_eq!(gpt_load.told("/stats")["requests"]["failures"]["broken_answer"], 17);
+}
+
+#[test]
+fn a_limit_of_one_model_leaves_the_key_in_for_the_others() {
+    let mock = provider(&[(B, "valid")]);
+    let limited = json!({"error": {"message": "Rate limit reached", "code": "rate_limit_exceeded"}});
+    mock.play(A, Play::first(1, Play::answer(429, &[("retry-after", "60")], limited), Play::Valid));
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+    for _ in 0..4 {
+        assert_eq!(chat_for(&gpt_load, "gpt-4o").status, 200);
+    }
+    assert_eq!(asked(&mock, &[A, B]), [1, 4]);
+    for _ in 0..4 {
+        assert_eq!(chat_for(&gpt_load, "gpt-4o-mini").status, 200);
+    }
+    assert_eq!(asked(&mock, &[A, B]), [3, 6]);
+    let blacklist = gpt_load.blacklist();
+    assert_eq!(blacklist.len(), 1);
+    assert_eq!((&blacklist[0]["index"], &blacklist[0]["model"]), (&json!(0), &json!("gpt-4o")));
+    assert_eq!(gpt_load.healthy_keys(), 2);
+}
+
+#[test]
+fn a_key_that_may_not_use_a_model_is_passed_over_for_it_once_another_has_served_it() {
+    let mock = provider(&[(A, "model_denied gpt-4o"), (B, "valid")]);
+    let gpt_load = GptLoad::before(&mock, &[("START_INDEX", "1")], &[A, B]);
+    for _ in 0..5 {
+        assert_eq!(chat_for(&gpt_load, "gpt-4o").status, 200);
+    }
+    assert_eq!(asked(&mock, &[A, B]), [1, 5]);
+    let entry = &gpt_load.blacklist()[0];
+    assert_eq!(
+        (&entry["index"], &entry["model"], &entry["permanent"]),
+        (&json!(0), &json!("gpt-4o"), &json!(false))
+    );
+    for _ in 0..2 {
+        assert_eq!(chat_for(&gpt_load, "gpt-4o-mini").status, 200);
+    }
+    assert_eq!(asked(&mock, &[A, B]), [2, 6]);
+}
+
+#[test]
+fn a_model_that_no_key_ever_served_is_the_requests_fault_at_once() {
+    let mock = provider(&[(A, "model_denied gpt-9"), (B, "model_denied gpt-9")]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+    for requests in 1..4 {
+        assert_eq!(chat_for(&gpt_load, "gpt-9").refused(), (404, "model_not_found".to_owned()));
+        assert_eq!(mock.requests(), requests);
+    }
+    assert_eq!(gpt_load.blacklist(), Vec::<Value>::new());
+}
+
+#[test]
+fn where_every_key_is_denied_a_model_the_provider_says_so_itself() {
+    let mock = provider(&[(A, "valid"), (B, "valid")]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+    assert_eq!(chat_for(&gpt_load, "gpt-4o").status, 200);
+    for key in [A, B] {
+        mock.play(key, Play::ModelDenied(vec!["gpt-4o".into()]));
+    }
+    mock.reset();
+    for requests in [2, 3, 4] {
+        assert_eq!(chat_for(&gpt_load, "gpt-4o").refused(), (404, "model_not_found".to_owned()));
+        assert_eq!(mock.requests(), requests);
+    }
+    assert_eq!(chat_for(&gpt_load, "gpt-4o-mini").status, 200);
+    assert_eq!(gpt_load.healthy_keys(), 2);
+}
+
+#[test]
+fn a_bare_401_on_two_keys_is_about_neither() {
+    let mock = provider(&[]);
+    for status in [401, 403] {
+        for key in [A, B, C] {
+            mock.play(key, bare(status));
+        }
+        mock.reset();
+        let gpt_load = GptLoad::before(&mock, &[], &[A, B, C]);
+        assert_eq!(gpt_load.chat().status, status);
+        assert_eq!(mock.requests(), 2, "{status}");
+        assert_eq!(gpt_load.blacklist(), Vec::<Value>::new(), "{status}");
+    }
+}
+
+#[test]
+fn a_bare_401_is_believed_once_another_key_does_better_or_says_something_else() {
+    let mock = provider(&[]);
+    for (other, status) in [(Play::Valid, 200), (bare(400), 400), (Play::Fails(503), 503), (bare(403), 503)] {
+        mock.play(A, bare(401));
+        mock.play(B, other);
+        mock.reset();
+        let gpt_load = GptLoad::before(&mock, &[("MAX_RETRIES", "1")], &[A, B]);
+        assert_eq!(gpt_load.chat().status, status);
+        assert_eq!(asked(&mock, &[A, B]), [1, 1]);
+        let entry = &gpt_load.blacklist()[0];
+        assert_eq!((&entry["index"], &entry["permanent"]), (&json!(0), &json!(true)), "{status}");
+    }
+}
+
+#[test]
+fn a_bare_401_of_the_only_key_is_believed() {
+    let mock = provider(&[]);
+    mock.play(A, bare(401));
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    assert_eq!(gpt_load.chat().refused(), (503, "keys_rejected".to_owned()));
+    assert_eq!(mock.requests(), 1);
+    assert_eq!(gpt_load.blacklist()[0]["permanent"], true);
+}
+
+#[test]
+fn a_storm_of_refusals_is_the_upstreams_and_heals_by_itself() {
+    let keys: Vec<String> = (0..8).map(|key| format!("sk-test-storm-{key:016}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let plays: Vec<(&str, &str)> = keys.iter().map(|key| (*key, "valid")).collect();
+    let mock = provider(&plays);
+    let gpt_load = GptLoad::before(&mock, &[], &keys);
+    assert_eq!(gpt_load.chat().status, 200);
+    mock.phase(Some(Play::Revoked));
+    eventually("every key is out", || {
+        gpt_load.chat();
+        gpt_load.healthy_keys() == 0
+    });
+    let storms = gpt_load.told("/stats")["keys"]["storms"].clone();
+    assert_eq!((storms.as_array().map(Vec::len), &storms[0]["suspects"]), (Some(1), &json!(8)));
+    gpt_load.said("taken for the upstream's outage");
+    assert!(
+        gpt_load.blacklist().iter().all(|entry| entry["permanent"] == false),
+        "{:?}",
+        gpt_load.blacklist()
+    );
+    mock.phase(None);
+    eventually("a key is tried and serves", || gpt_load.chat().status == 200);
+    assert_eq!(gpt_load.healthy_keys(), 8);
+    assert_eq!(gpt_load.told("/stats")["keys"]["storms"], json!([]));
+    assert_eq!(gpt_load.blacklist(), Vec::<Value>::new());
+}
+
+#[test]
+fn a_few_bad_keys_are_no_storm() {
+    let mock = provider(&[(A, "revoked"), (B, "out_of_quota"), (C, "valid"), (D, "valid")]);
+    let fifth = "sk-test-eeeeeeeeeeee-0005";
+    mock.play(fifth, Play::Valid);
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B, C, D, fifth]);
+    for _ in 0..6 {
+        assert_eq!(gpt_load.chat().status, 200);
+    }
+    assert_eq!(gpt_load.told("/stats")["keys"]["storms"], json!([]));
+    assert_eq!(gpt_load.blacklist()[0]["permanent"], true);
+    assert_eq!(mock.key(A).asked + mock.key(B).asked, 2);
+}

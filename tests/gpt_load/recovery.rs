@@ -1,0 +1,251 @@
+//! Spec §7: what outlives a restart and a `kill -9`, and how keys that are out for good come back.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
+
+use mock_provider::{Mock, Options, Play};
+use serde_json::Value;
+
+use crate::support::{A, B, C, D, GptLoad, Launch, eventually, patience, provider};
+
+/// What a `kill -9` may cost.
+const LAST: Duration = Duration::from_secs(1);
+
+fn numbered(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("sk-test-numbered-{n:08}-key")).collect()
+}
+
+fn texts(keys: &[String]) -> Vec<&str> {
+    keys.iter().map(String::as_str).collect()
+}
+
+fn all_valid(keys: &[String]) -> Mock {
+    let keys = keys.iter().map(|key| (key.clone(), Play::Valid)).collect();
+    Mock::start(Options { keys, ..Options::default() })
+}
+
+fn index(entry: &Value) -> usize {
+    usize::try_from(entry["index"].as_u64().unwrap()).unwrap()
+}
+
+fn out(gpt_load: &GptLoad) -> BTreeSet<usize> {
+    gpt_load.blacklist().iter().map(index).collect()
+}
+
+fn revalidation(gpt_load: &GptLoad) -> Value {
+    gpt_load.told("/stats")["revalidation"].clone()
+}
+
+#[test]
+fn kill_9_in_a_loop_forgets_at_most_the_last_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let keys = numbered(40);
+    let mock = all_valid(&keys);
+    let env =
+        [("STATE_FILE", state.to_str().unwrap()), ("KEY_REVALIDATE_INTERVAL", "0"), ("MAX_RETRIES", "30")];
+    let mut known = BTreeSet::new();
+    for round in 0..6 {
+        let mut gpt_load = GptLoad::before(&mock, &env, &texts(&keys));
+        let restored = out(&gpt_load);
+        assert!(restored.is_superset(&known), "round {round}: {known:?} became {restored:?}");
+        let asked: Vec<u64> = known.iter().map(|index| mock.key(&keys[*index]).asked).collect();
+        for key in &keys[round * 4..round * 4 + 4] {
+            let play = if round % 2 == 0 { "revoked" } else { "out_of_quota" };
+            mock.play(key, play.parse().unwrap());
+        }
+        for _ in 0..keys.len() {
+            assert_eq!(gpt_load.chat().status, 200);
+        }
+        let again: Vec<u64> = known.iter().map(|index| mock.key(&keys[*index]).asked).collect();
+        assert_eq!(again, asked, "a key that was out is not asked after the restart");
+        known = out(&gpt_load);
+        assert_eq!(known.len(), round * 4 + 4);
+        let since = Instant::now();
+        // The last second is not idle.
+        mock.play(&keys[36 + round % 4], "fails 500 x1 then valid".parse().unwrap());
+        while since.elapsed() < LAST {
+            gpt_load.chat();
+        }
+        gpt_load.signal("KILL");
+        gpt_load.ended();
+    }
+    let text = fs::read_to_string(&state).unwrap();
+    assert!(keys.iter().all(|key| !text.contains(key.as_str())) && !text.contains("sk-test"), "{text}");
+    assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_restart_keeps_the_reason_and_a_reset_forgets_it_for_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let env = [("STATE_FILE", state.to_str().unwrap())];
+    let mock = provider(&[(A, "revoked"), (B, "valid")]);
+    let mut gpt_load = GptLoad::before(&mock, &env, &[A, B]);
+    assert_eq!(gpt_load.chat().status, 200);
+    let before = gpt_load.blacklist();
+    assert_eq!(before.len(), 1);
+    gpt_load.signal("TERM");
+    assert_eq!(gpt_load.ended(), Some(0), "the last changes are written while it drains");
+    let mut gpt_load = GptLoad::before(&mock, &env, &[B, A]);
+    let after = &gpt_load.blacklist()[0];
+    for field in ["reason", "permanent", "preview", "rule", "status", "upstream", "fail_count"] {
+        assert_eq!(after[field], before[0][field], "{field}");
+    }
+    assert_eq!(after["index"], 1);
+    assert_eq!(gpt_load.get("/reset-keys").send().status, 200);
+    gpt_load.signal("KILL");
+    gpt_load.ended();
+    assert!(GptLoad::before(&mock, &env, &[A, B]).blacklist().is_empty());
+}
+
+#[test]
+fn a_key_that_is_taken_out_of_the_file_and_put_back_keeps_its_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let env = [("STATE_FILE", state.to_str().unwrap())];
+    let mock = provider(&[(A, "revoked"), (B, "valid")]);
+    let gpt_load = GptLoad::before(&mock, &env, &[A, B]);
+    assert_eq!(gpt_load.chat().status, 200);
+    for (text, total, blacklisted) in [(B.to_owned(), 1, 0), (format!("{B}\n{A}"), 2, 1)] {
+        fs::write(gpt_load.keys_file(), text).unwrap();
+        gpt_load.signal("HUP");
+        eventually("the reload", || gpt_load.told("/stats")["keys"]["total"] == total);
+        eventually("the state", || gpt_load.blacklist().len() == blacklisted);
+    }
+    assert_eq!(gpt_load.blacklist()[0]["index"], 1);
+}
+
+#[test]
+fn a_state_file_that_cannot_be_had_is_told_and_a_damaged_one_is_not_fatal() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing/state");
+    let mock = provider(&[(A, "valid")]);
+    let url = mock.url();
+    let ended =
+        Launch::new(&[("OPENAI_BASE_URL", &url), ("STATE_FILE", missing.to_str().unwrap())], &[A]).run();
+    assert_eq!(ended.status, Some(2));
+    assert!(
+        ended.output.contains("STATE_FILE") && ended.output.contains(missing.to_str().unwrap()),
+        "{}",
+        ended.output
+    );
+    let state = folder.path().join("state");
+    fs::write(&state, "no journal\n").unwrap();
+    let gpt_load = GptLoad::before(&mock, &[("STATE_FILE", state.to_str().unwrap())], &[A]);
+    gpt_load.said("STATE_FILE is damaged");
+    assert_eq!(gpt_load.chat().status, 200);
+    assert_eq!(fs::read_to_string(folder.path().join("state.damaged")).unwrap(), "no journal\n");
+}
+
+#[test]
+fn a_revoked_key_that_becomes_valid_comes_back_and_one_that_is_not_stays() {
+    let mock = provider(&[(A, "revoked"), (B, "revoked"), (C, "valid")]);
+    let gpt_load = GptLoad::before(&mock, &[("KEY_REVALIDATE_INTERVAL", "1")], &[A, B, C]);
+    for _ in 0..3 {
+        assert_eq!(gpt_load.chat().status, 200);
+    }
+    assert_eq!(out(&gpt_load), BTreeSet::from([0, 1]));
+    eventually("both are checked", || mock.key(A).models_listed > 0 && mock.key(B).models_listed > 0);
+    eventually("it is counted", || revalidation(&gpt_load)["confirmed"].as_u64() >= Some(2));
+    assert_eq!(out(&gpt_load), BTreeSet::from([0, 1]));
+    mock.play(A, Play::Valid);
+    eventually("the key is back", || out(&gpt_load) == BTreeSet::from([1]));
+    gpt_load.said("key restored");
+    let told = revalidation(&gpt_load);
+    assert_eq!(told["restored"], 1);
+    assert!(told["last_run"].is_string());
+    // The two that work serve; the checks cost them nothing.
+    let before = mock.key(A).asked;
+    eventually("it serves", || gpt_load.chat().status == 200 && mock.key(A).asked > before);
+    assert_eq!(out(&gpt_load), BTreeSet::from([1]));
+    assert!(told["checked"].as_u64().unwrap() >= 3);
+}
+
+#[test]
+fn nothing_is_learnt_from_an_upstream_that_fails_or_has_no_list() {
+    for play in ["fails 503", "fails 404", "resetting"] {
+        let mock = provider(&[(A, "revoked"), (B, "valid")]);
+        let gpt_load = GptLoad::before(&mock, &[("KEY_REVALIDATE_INTERVAL", "1")], &[A, B]);
+        assert_eq!(gpt_load.chat().status, 200);
+        mock.play(A, play.parse().unwrap());
+        eventually("a check", || revalidation(&gpt_load)["inconclusive"].as_u64() > Some(0));
+        let entry = &gpt_load.blacklist()[0];
+        assert_eq!((entry["index"].as_u64(), entry["permanent"].as_bool()), (Some(0), Some(true)), "{play}");
+    }
+}
+
+#[test]
+fn with_no_interval_nothing_is_checked() {
+    let mock = provider(&[(A, "revoked"), (B, "valid"), (C, "revoked"), (D, "valid")]);
+    let never = GptLoad::before(&mock, &[("KEY_REVALIDATE_INTERVAL", "0")], &[A, B]);
+    let checked = GptLoad::before(&mock, &[("KEY_REVALIDATE_INTERVAL", "1")], &[C, D]);
+    for gpt_load in [&never, &checked] {
+        assert_eq!(gpt_load.chat().status, 200);
+    }
+    eventually("the other is checked twice", || mock.key(C).models_listed >= 2);
+    assert_eq!(mock.key(A).models_listed, 0);
+}
+
+#[test]
+fn checks_are_paced() {
+    // Less than half of the pool, lest it be a storm.
+    let keys = numbered(50);
+    let mock = all_valid(&keys);
+    let gpt_load =
+        GptLoad::before(&mock, &[("KEY_REVALIDATE_INTERVAL", "1"), ("MAX_RETRIES", "30")], &texts(&keys));
+    for key in &keys[..20] {
+        mock.play(key, Play::Revoked);
+    }
+    for _ in 0..keys.len() {
+        assert_eq!(gpt_load.chat().status, 200);
+    }
+    assert_eq!(out(&gpt_load).len(), 20);
+    let listed = || keys.iter().map(|key| mock.key(key).models_listed).sum::<u64>();
+    let (mut last, mut times) = (listed(), Vec::new());
+    let until = Instant::now() + patience();
+    while times.len() < 13 {
+        let now = listed();
+        times.extend((last..now).map(|_| Instant::now()));
+        last = now;
+        assert!(Instant::now() < until, "too slow: {}", times.len());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    // With some allowance for a test that is slow to look.
+    let span = |times: &[Instant]| times[times.len() - 1] - times[0];
+    assert!(span(&times) > Duration::from_millis(3500), "{:?}", span(&times));
+    for five in times.windows(5) {
+        assert!(span(five) > Duration::from_millis(900), "{:?}", span(five));
+    }
+    assert_eq!(out(&gpt_load).len(), 20, "checks that confirm are no storm");
+    assert!(gpt_load.told("/stats")["keys"]["storms"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn after_a_storm_the_pool_is_back_without_any_traffic() {
+    let keys = numbered(10);
+    let mock = all_valid(&keys);
+    // The keys would stay out for an hour by themselves, and nothing else is checked.
+    let env = [("KEY_COOLDOWN", "3600"), ("KEY_REVALIDATE_INTERVAL", "0"), ("MAX_KEY_WAIT", "0")];
+    let gpt_load = GptLoad::before(&mock, &env, &texts(&keys));
+    mock.phase(Some(Play::Revoked));
+    eventually("all are out", || {
+        gpt_load.chat();
+        gpt_load.healthy_keys() == 0
+    });
+    assert_eq!(gpt_load.told("/stats")["keys"]["storms"][0]["suspects"], 10);
+    eventually("a check during the outage", || revalidation(&gpt_load)["confirmed"].as_u64() > Some(0));
+    assert_eq!(gpt_load.healthy_keys(), 0);
+    mock.phase(None);
+    let recovered = Instant::now();
+    let minute = Duration::from_secs(60);
+    while gpt_load.healthy_keys() < 10 && recovered.elapsed() < minute {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(gpt_load.healthy_keys(), 10, "within {:?}", recovered.elapsed());
+    println!("the pool was back after {:?}", recovered.elapsed());
+    assert_eq!(gpt_load.chat().status, 200);
+    assert!(gpt_load.told("/stats")["keys"]["storms"].as_array().unwrap().is_empty());
+}

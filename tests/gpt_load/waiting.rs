@@ -1,0 +1,254 @@
+//! Spec §6, §7: keys that come back and requests that wait for them; limits that are known ahead; what a client is
+//! advised to do.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mock_provider::{Mock, Play, Rate};
+use serde_json::{Value, json};
+
+use crate::support::{A, Ask, B, GptLoad, chat_with, eventually, provider};
+
+const CHAT: &str = "/v1/chat/completions";
+
+fn limited(milliseconds: u64) -> Play {
+    let body = json!({"error": {"message": "Rate limit reached", "code": "rate_limit_exceeded"}});
+    Play::answer(429, &[("retry-after-ms", &milliseconds.to_string())], body)
+}
+
+/// Limited once, for so long.
+fn once(milliseconds: u64) -> Play {
+    Play::first(1, limited(milliseconds), Play::Valid)
+}
+
+fn waiting(gpt_load: &GptLoad) -> u64 {
+    gpt_load.told("/stats")["keys"]["waiting"].as_u64().unwrap()
+}
+
+fn asking(gpt_load: &GptLoad, fields: Value) -> Ask {
+    gpt_load.post(CHAT).json(&chat_with(fields))
+}
+
+fn refused_with_429(mock: &Mock, keys: &[&str]) -> u64 {
+    keys.iter().map(|key| mock.key(key).statuses.get(&429).copied().unwrap_or(0)).sum()
+}
+
+#[test]
+fn a_request_waits_for_the_first_key_to_come_back() {
+    let mock = provider(&[]);
+    mock.play(A, once(1_000));
+    mock.play(B, once(1_500));
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+    let began = Instant::now();
+    assert_eq!(gpt_load.chat().status, 200);
+    let waited = began.elapsed();
+    assert!(waited >= Duration::from_millis(950) && waited < Duration::from_millis(1_450), "{waited:?}");
+    assert_eq!((mock.key(A).asked, mock.key(B).asked), (2, 1));
+}
+
+#[test]
+fn without_patience_the_answer_is_there_at_once() {
+    let mock = provider(&[]);
+    for key in [A, B] {
+        mock.play(key, limited(2_000));
+    }
+    let gpt_load = GptLoad::before(&mock, &[("MAX_KEY_WAIT", "0")], &[A, B]);
+    let began = Instant::now();
+    assert_eq!(gpt_load.chat().refused(), (429, "rate_limit_exceeded".to_owned()));
+    let mut answer = gpt_load.chat();
+    if answer.status == 429 {
+        // The one request a second that may try a key all the same.
+        answer = gpt_load.chat();
+    }
+    assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
+    assert_eq!(answer.refused(), (503, "no_available_keys".to_owned()));
+    assert!(matches!(answer.header("retry-after"), Some("1" | "2")), "{:?}", answer.headers);
+    assert_eq!(answer.header("x-should-retry"), Some("true"));
+}
+
+#[test]
+fn those_who_wait_are_served_first_come_first_served() {
+    // One request at a time, and word of it.
+    let mock = provider(&[(A, "rate_limited requests=1 per=700ms")]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    assert_eq!(gpt_load.chat().status, 200);
+    let begun: Vec<_> = (0..6)
+        .map(|number| {
+            let begun = asking(&gpt_load, json!({"user": number.to_string()})).begin();
+            eventually("it waits, or was served", || waiting(&gpt_load) + mock.requests() >= number + 2);
+            begun
+        })
+        .collect();
+    for begun in begun {
+        assert_eq!(begun.open().status, 200);
+    }
+    let order: Vec<_> =
+        mock.seen().iter().skip(1).map(|seen| seen.json()["user"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(order, ["0", "1", "2", "3", "4", "5"]);
+}
+
+#[test]
+fn a_request_that_has_an_answer_does_not_wait_longer_than_it_may() {
+    let mock = provider(&[]);
+    mock.play(A, limited(20_000));
+    let gpt_load = GptLoad::before(&mock, &[("MAX_KEY_WAIT", "1")], &[A]);
+    let began = Instant::now();
+    let answer = gpt_load.chat();
+    assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
+    assert_eq!(answer.refused(), (429, "rate_limit_exceeded".to_owned()));
+    assert!(matches!(answer.header("retry-after"), Some("19" | "20")), "{:?}", answer.headers);
+    assert_eq!(answer.header("x-should-retry"), Some("true"));
+    assert_eq!(mock.requests(), 1);
+}
+
+#[test]
+fn a_client_that_will_not_wait_so_long_is_told_at_once() {
+    let mock = provider(&[]);
+    mock.play(A, limited(4_000));
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    let began = Instant::now();
+    let answer = asking(&gpt_load, json!({})).header("x-stainless-read-timeout", "2").send();
+    assert_eq!(answer.status, 429);
+    assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_key_that_comes_back_for_those_who_wait_is_not_kept_by_one_who_left() {
+    let mock = provider(&[]);
+    mock.play(A, once(1_500));
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    let impatient = asking(&gpt_load, json!({"user": "left"})).begin();
+    eventually("it waits", || waiting(&gpt_load) == 1);
+    let patient = asking(&gpt_load, json!({"user": "stayed"})).begin();
+    eventually("both wait", || waiting(&gpt_load) == 2);
+    drop(impatient);
+    assert_eq!(patient.open().status, 200);
+    let last = mock.seen().pop().unwrap();
+    assert_eq!((last.number, last.json()["user"].as_str()), (1, Some("stayed")));
+}
+
+#[test]
+fn the_key_closest_to_recovery_is_tried_once_a_second_when_none_is_left() {
+    let mock = provider(&[]);
+    mock.play(A, limited(600_000));
+    mock.play(B, limited(900_000));
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+    assert_eq!(gpt_load.chat().status, 429);
+    assert_eq!((mock.key(A).asked, mock.key(B).asked), (1, 1));
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(2_500) {
+        assert!(matches!(gpt_load.chat().status.as_u16(), 429 | 503));
+    }
+    // At 1 and 2 seconds: the request that set it aside was the first second's.
+    assert_eq!((mock.key(A).asked, mock.key(B).asked), (3, 1));
+    mock.play(A, Play::Valid);
+    eventually("a try succeeds", || gpt_load.chat().status == 200);
+    assert_eq!(gpt_load.chat().status, 200, "and the key is back");
+    assert_eq!(gpt_load.blacklist().len(), 1);
+}
+
+#[test]
+fn limits_that_are_told_ahead_are_never_run_into() {
+    let rate = |capacity, milliseconds| Some(Rate { capacity, per: Duration::from_millis(milliseconds) });
+    for (dialect, path) in [("openai", CHAT), ("anthropic", "/v1/messages")] {
+        let mock = provider(&[]);
+        for (key, capacity) in [(A, 4), (B, 7)] {
+            mock.play(key, Play::RateLimited { requests: rate(capacity, 1_000), tokens: None });
+        }
+        let gpt_load = Arc::new(GptLoad::before(&mock, &[], &[A, B]));
+        let clients: Vec<_> = (0..3)
+            .map(|_| {
+                let gpt_load = Arc::clone(&gpt_load);
+                std::thread::spawn(move || {
+                    for _ in 0..10 {
+                        let answer = gpt_load.post(path).json(&chat_with(json!({}))).send();
+                        assert_eq!(answer.status, 200, "{}", answer.text());
+                    }
+                })
+            })
+            .collect();
+        for client in clients {
+            client.join().unwrap();
+        }
+        assert_eq!(refused_with_429(&mock, &[A, B]), 0, "{dialect}");
+    }
+}
+
+#[test]
+fn tokens_that_are_told_ahead_are_not_run_into_again_and_again() {
+    let rate = |capacity| Some(Rate { capacity, per: Duration::from_secs(1) });
+    let mock = provider(&[]);
+    for key in [A, B] {
+        mock.play(key, Play::RateLimited { requests: rate(1_000), tokens: rate(100) });
+    }
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+    // Three fit into a full bucket and leave a rest that no other fits into.
+    for _ in 0..30 {
+        assert_eq!(asking(&gpt_load, json!({"max_tokens": 30})).send().status, 200);
+    }
+    let refused = refused_with_429(&mock, &[A, B]);
+    assert!(refused <= 4, "{refused}");
+}
+
+#[test]
+fn a_key_that_comes_back_takes_one_request_at_first() {
+    let mock = provider(&[(B, "valid")]);
+    mock.play(A, once(500));
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+    assert_eq!(gpt_load.chat().status, 200);
+    eventually("the key is back", || gpt_load.blacklist().is_empty());
+    mock.reset();
+    mock.play(A, Play::Valid);
+    let slow = json!({"mock": {"delay": "1s"}});
+    let begun: Vec<_> = (0..6).map(|_| asking(&gpt_load, slow.clone()).begin()).collect();
+    eventually("all are asked", || mock.requests() == 6);
+    assert_eq!((mock.key(A).asked, mock.key(B).asked), (1, 5));
+    for begun in begun {
+        assert_eq!(begun.open().status, 200);
+    }
+    // That went well: it is trusted with more.
+    mock.reset();
+    let begun: Vec<_> = (0..6).map(|_| asking(&gpt_load, slow.clone()).begin()).collect();
+    eventually("all are asked", || mock.requests() == 6);
+    assert_eq!((mock.key(A).asked, mock.key(B).asked), (2, 4));
+    drop(begun);
+}
+
+#[test]
+fn a_long_cooldown_is_put_to_the_test_by_a_live_request() {
+    let mock = provider(&[(A, "out_of_quota x1 then valid"), (B, "valid")]);
+    let gpt_load = GptLoad::before(&mock, &[("KEY_REVALIDATE_INTERVAL", "1")], &[A, B]);
+    assert_eq!(gpt_load.chat().status, 200);
+    assert_eq!(gpt_load.blacklist().len(), 1);
+    eventually("the key is tried and back", || {
+        assert_eq!(gpt_load.chat().status, 200);
+        gpt_load.blacklist().is_empty()
+    });
+    // While it still fails, that costs the client nothing.
+    mock.play(A, Play::OutOfQuota);
+    eventually("the key is out again", || {
+        assert_eq!(gpt_load.chat().status, 200);
+        gpt_load.blacklist().len() == 1
+    });
+    let before = mock.key(A).asked;
+    eventually("it is tried again", || {
+        assert_eq!(gpt_load.chat().status, 200);
+        mock.key(A).asked > before
+    });
+    assert_eq!(gpt_load.blacklist().len(), 1);
+}
+
+#[test]
+fn nobody_is_advised_to_wait_longer_than_a_minute() {
+    let mock = provider(&[]);
+    mock.play(A, limited(3_000_000));
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    let answer = gpt_load.chat();
+    assert_eq!(answer.status, 429);
+    assert_eq!(answer.header("retry-after"), Some("60"));
+    assert_eq!(answer.header("retry-after-ms"), None);
+    assert_eq!(answer.header("x-should-retry"), Some("false"), "its retry would come too early");
+    let answer = gpt_load.chat();
+    assert_eq!(answer.refused(), (503, "no_available_keys".to_owned()));
+    assert_eq!((answer.header("retry-after"), answer.header("x-should-retry")), (Some("60"), Some("false")));
+}

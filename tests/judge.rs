@@ -1,0 +1,70 @@
+//! `gpt-load judge`, through the binary.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+
+fn judge(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_gpt-load"))
+        .arg("judge")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn a_dump_on_standard_input_is_judged() {
+    let dump = "HTTP/2 429 \r\nretry-after: 20\r\n\r\n{\"error\":{\"code\":\"rate_limit_exceeded\",\"message\":\"slow\"}}";
+    let output = judge(&[], dump);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for line in [
+        "verdict  key_limited",
+        "rule     openai.rate",
+        "scope    key_and_model",
+        "wait     20s (retry-after)",
+        "message  slow",
+    ] {
+        assert!(text.contains(line), "{line} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn status_headers_and_body_may_come_apart_and_a_machine_may_ask() {
+    let output = judge(
+        &["--status", "429", "--header", "retry-after: 600", "--json"],
+        r#"{"error":{"code":"insufficient_quota"}}"#,
+    );
+    assert_eq!(output.status.code(), Some(0));
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    for (member, want) in [
+        ("/verdict", serde_json::json!("key_exhausted")),
+        ("/wait/seconds", serde_json::json!(600.0)),
+        ("/wait/from", serde_json::json!("retry-after")),
+        ("/denied_model", serde_json::json!(false)),
+    ] {
+        assert_eq!(value.pointer(member), Some(&want), "{member}");
+    }
+}
+
+#[test]
+fn what_cannot_be_judged_is_told_with_exit_status_2() {
+    for (arguments, input, want) in [
+        (&[][..], "no answer", "status line"),
+        (&["no/such/file"], "", "no/such/file: "),
+        (&["--status", "77"], "", "`77` is no HTTP status"),
+        (&["--status", "429", "--header", "nonsense"], "", "`nonsense` is no header"),
+        (&["--header", "a: b"], "", "--status"),
+    ] {
+        let output = judge(arguments, input);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+        assert!(error.contains(want), "{arguments:?}: {error}");
+    }
+}
