@@ -95,6 +95,12 @@ impl<'pool> Lease<'pool> {
         self.generation.keys.get(self.index)
     }
 
+    /// A text that leaves, with every key of the pool in it hidden, and what it has of this one; `None` if it has nothing.
+    pub fn redact(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let Generation { marks, keys, .. } = &**self.generation;
+        marks.redact(keys, self.expose(), text)
+    }
+
     /// What may be shown of it.
     pub fn preview(&self) -> String {
         preview(self.expose())

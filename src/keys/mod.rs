@@ -7,6 +7,7 @@ pub mod file;
 pub mod journal;
 mod lease;
 mod pool;
+mod quoted;
 mod ration;
 mod roster;
 mod rotation;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use super::census::{BY_OPERATOR, Losses};
 use super::file::KeyTable;
 use super::lease::Lease;
+use super::quoted::Marks;
 use super::ration::{Entry, Ration};
 use super::roster::{Cause, Roster, Story};
 use super::rotation::Turn;
@@ -73,6 +74,7 @@ pub(super) struct Generation {
     /// How many resets came before: a lease from before a reset has nothing to say after it.
     pub(super) resets: u64,
     pub(super) keys: KeyTable,
+    pub(super) marks: Marks,
     pub(super) base: Roster,
     /// The models for which some keys stand apart.
     pub(super) models: ArcSwap<HashMap<Box<str>, Arc<Roster>>>,
@@ -175,7 +177,7 @@ pub struct Condemned {
 
 impl Generation {
     fn new(keys: KeyTable, base: Roster, number: u64, resets: u64) -> Self {
-        Self { number, resets, keys, base, models: ArcSwap::default() }
+        Self { number, resets, marks: Marks::of(&keys), keys, base, models: ArcSwap::default() }
     }
 
     /// The roster for a model, if keys stand apart for it.

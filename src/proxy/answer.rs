@@ -19,6 +19,7 @@ use super::ending::Ending;
 use super::headers;
 use super::mask::Mask;
 use super::upgrade::Tunnel;
+use crate::keys::{Lease, redact};
 use crate::upstream::client::{Client, Connection};
 
 /// How often a connection is let write before it is cut, so that the client's last word goes out.
@@ -219,13 +220,21 @@ pub(super) fn begin(
     response: Response<Incoming>,
     client: &Rc<Client<Outgoing>>,
     connection: Connection<Outgoing>,
-    key: &str,
+    lease: &Lease<'_>,
     limits: StreamLimits,
 ) -> (Parts, Stream) {
     let (mut parts, incoming) = response.into_parts();
     headers::of_answer(&mut parts.headers);
-    // `Location` repeats the query that was asked for, and the query may have carried the key; others may echo it.
-    headers::redact_key(&mut parts.headers, key);
+    if parts.status.is_redirection() {
+        // `Location` repeats the query that was asked for, and the query may have carried the key.
+        headers::redact_keys(&mut parts.headers, |value| lease.redact(value));
+    } else {
+        // Most values are too short to hold a key: those cost nothing.
+        let key = lease.expose();
+        headers::redact_keys(&mut parts.headers, |value| {
+            if value.len() < key.len() { None } else { redact(value, key) }
+        });
+    }
     let mut stream = Stream::new(incoming, limits);
     stream.connection = Some((Rc::clone(client), connection));
     (parts, stream)

@@ -239,7 +239,7 @@ impl Proxy {
             {
                 Outcome::Answer(response, connection) if response.status().as_u16() < 400 => {
                     let (parts, mut stream) =
-                        answer::begin(response, &self.client, connection, lease.expose(), limits);
+                        answer::begin(response, &self.client, connection, &lease, limits);
                     match beginning::look(&parts, &mut stream, request.harmless).await {
                         Beginning::Healthy => {
                             ending.succeeded(&request, upstream);
@@ -250,7 +250,7 @@ impl Proxy {
                             return Ok((Response::from_parts(parts, Payload::Stream(stream)), End::Success));
                         }
                         Beginning::Error(error) => {
-                            let answer = Refused::within(parts, stream, &error, lease.expose());
+                            let answer = Refused::within(parts, stream, &error, &lease);
                             ending.refused(&request, &lease, upstream, &answer);
                             self.refused(lease, upstream, answer, &request, &mut so_far)
                         }

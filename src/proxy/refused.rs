@@ -16,7 +16,7 @@ use super::answer::{Payload, Stream, StreamLimits};
 use super::body::Outgoing;
 use super::headers;
 use super::mask::Mask;
-use crate::keys::{Cause, Lease, redact};
+use crate::keys::{Cause, Lease};
 use crate::refusal::{Refusal, Retry};
 use crate::telemetry::counters::End;
 use crate::upstream::Upstream;
@@ -49,22 +49,25 @@ impl Refused {
     ) -> Box<Self> {
         let (mut parts, mut incoming) = response.into_parts();
         headers::of_answer(&mut parts.headers);
-        headers::redact_key(&mut parts.headers, lease.expose());
+        headers::redact_keys(&mut parts.headers, |value| lease.redact(value));
         let now = Instant::now();
         let by = limits.deadline.map_or(now + JUDGED_WITHIN, |deadline| deadline.min(now + JUDGED_WITHIN));
         let (first, ended) = read_first(&mut incoming, by).await;
         let answer = verdict::Answer { status: parts.status, headers: &parts.headers, body: &first };
         let mut judgement = verdict::judge(&answer, SystemTime::now());
-        judgement.message = redacted(judgement.message, lease.expose());
+        judgement.message = redacted(judgement.message, lease);
         let mut refused = Box::new(Self { parts, first, rest: None, judgement });
         if ended {
             client.keep(connection);
-            refused.redact(lease.expose());
-        } else {
+            refused.redact(lease);
+            return refused;
+        }
+        let mut mask = Box::new(Mask::new(lease.expose()));
+        refused.first = mask.pass(std::mem::take(&mut refused.first));
+        // What quotes other keys, or its own compressed, may do so again: then its beginning is all that is passed on.
+        if !refused.redact(lease) {
             let mut stream = Stream::new(incoming, limits);
             stream.connection = Some((Rc::clone(client), connection));
-            let mut mask = Box::new(Mask::new(lease.expose()));
-            refused.first = mask.pass(std::mem::take(&mut refused.first));
             stream.mask = Some(mask);
             refused.rest = Some(stream);
         }
@@ -72,12 +75,12 @@ impl Refused {
     }
 
     /// An answer with a good status and an error in it.
-    pub(super) fn within(parts: Parts, mut stream: Stream, error: &[u8], key: &str) -> Box<Self> {
+    pub(super) fn within(parts: Parts, mut stream: Stream, error: &[u8], lease: &Lease<'_>) -> Box<Self> {
         let mut judgement = verdict::judge_in_stream(&parts.headers, error, SystemTime::now());
-        judgement.message = redacted(judgement.message, key);
+        judgement.message = redacted(judgement.message, lease);
         let mut first = std::mem::take(&mut stream.first);
         let mut parts = parts;
-        if let Some(redacted) = redact(&first, key) {
+        if let Some(redacted) = lease.redact(&first) {
             first = redacted.into();
             // Its length is another now, and the rest ends where the stream does.
             parts.headers.remove(CONTENT_LENGTH);
@@ -86,7 +89,7 @@ impl Refused {
         if ended && let Some((client, connection)) = stream.connection.take() {
             client.keep(connection);
         }
-        stream.mask = Some(Box::new(Mask::new(key)));
+        stream.mask = Some(Box::new(Mask::new(lease.expose())));
         Box::new(Self { parts, first, rest: (!ended).then_some(stream), judgement })
     }
 
@@ -113,15 +116,16 @@ impl Refused {
         }
     }
 
-    /// Takes the key out of a whole body that quotes it, encoded or not.
-    fn redact(&mut self, key: &str) {
+    /// Takes keys out of a body that quotes them, encoded or not. Returns whether there were any.
+    fn redact(&mut self, lease: &Lease<'_>) -> bool {
         let plain = verdict::decoded(&self.parts.headers, &self.first);
-        let Some(redacted) = redact(&plain, key) else { return };
+        let Some(redacted) = lease.redact(&plain) else { return false };
         self.first = redacted.into();
         self.parts.headers.remove(CONTENT_ENCODING);
         if self.parts.headers.contains_key(CONTENT_LENGTH) {
             self.parts.headers.insert(CONTENT_LENGTH, self.first.len().into());
         }
+        true
     }
 
     /// The answer for the client, as it came: with our advice on retries, unless the request itself was at fault. `wait`
@@ -183,8 +187,8 @@ async fn read_first(incoming: &mut Incoming, by: Instant) -> (Bytes, bool) {
     (first.freeze(), false)
 }
 
-fn redacted(text: String, key: &str) -> String {
-    match redact(text.as_bytes(), key) {
+fn redacted(text: String, lease: &Lease<'_>) -> String {
+    match lease.redact(text.as_bytes()) {
         Some(redacted) => String::from_utf8_lossy(&redacted).into_owned(),
         None => text,
     }

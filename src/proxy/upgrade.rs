@@ -17,6 +17,7 @@ use tokio::time::{Instant, interval};
 use super::credentials::{is_subprotocol_key, subprotocols};
 use super::ending::Ending;
 use super::headers::{self, items};
+use crate::keys::Lease;
 
 /// What a tunnel holds in each direction at most.
 const BUFFER: usize = 16 * 1024;
@@ -68,7 +69,7 @@ impl Upgrade {
     }
 
     /// Cleans a 101's headers. Of subprotocols only one passes that the client offered and that is no key.
-    pub(super) fn of_answer(&self, headers: &mut HeaderMap, key: &str) {
+    pub(super) fn of_answer(&self, headers: &mut HeaderMap, lease: &Lease<'_>) {
         headers::of_answer(headers);
         for framing in [CONTENT_LENGTH, TRAILER] {
             headers.remove(framing);
@@ -78,7 +79,7 @@ impl Upgrade {
         if let Some(chosen) = chosen {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, chosen);
         }
-        headers::redact_key(headers, key);
+        headers::redact_keys(headers, |value| lease.redact(value));
         self.announce(headers);
     }
 }

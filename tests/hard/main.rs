@@ -23,6 +23,7 @@ mod incidents;
 mod mutation;
 mod parsers;
 mod reach;
+mod secrets;
 mod slow;
 mod smuggling;
 

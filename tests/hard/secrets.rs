@@ -1,0 +1,125 @@
+//! No key of the pool leaves except to its own upstream, whatever an upstream quotes. (The harness looks for keys and tokens
+//! in every answer that it reads and everything that a gpt-load ever wrote, in all tests.)
+
+use std::io::Write as _;
+
+use serde_json::json;
+
+use crate::outcome;
+use crate::support::{A, B, C, GptLoad, Launch, Peer, TOKEN, chat_with};
+
+/// An answer with these headers and this body.
+fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+fn gzipped(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn a_key_that_an_upstream_quotes_is_hidden_be_it_the_leased_one_or_another() {
+    const JSON: &str = "Content-Type: application/json\r\n";
+    let quotes = format!("Incorrect API key provided: {A}, or was it {B}? Not {C}\\n{A}");
+    let error = |code: &str| format!(r#"{{"error":{{"message":"{quotes}","code":"{code}"}}}}"#);
+    let event = format!("data: {{\"error\":{{\"message\":\"{quotes}\",\"code\":\"invalid_api_key\"}}}}\n\n");
+    let long = format!("{}{}", error("x"), " ".repeat(100_000));
+    let cases = [
+        ("in a request's fault", answer("400 Bad Request", JSON, error("x").as_bytes())),
+        ("in an upstream's fault", answer("500 Internal Server Error", JSON, error("x").as_bytes())),
+        ("in a refusal of the key", answer("401 Unauthorized", JSON, error("invalid_api_key").as_bytes())),
+        ("in a limit", answer("429 Too Many Requests", JSON, error("rate_limit_exceeded").as_bytes())),
+        ("in plain text", answer("403 Forbidden", "Content-Type: text/plain\r\n", quotes.as_bytes())),
+        (
+            "compressed",
+            answer("400 Bad Request", &format!("{JSON}Content-Encoding: gzip\r\n"), &gzipped(&error("x"))),
+        ),
+        (
+            "in a header",
+            answer(
+                "404 Not Found",
+                &format!("X-Debug: key={B}; {A}\r\nWWW-Authenticate: Bearer {C}\r\n"),
+                b"{}",
+            ),
+        ),
+        (
+            "in a redirect",
+            answer("307 Temporary Redirect", &format!("Location: https://x.example/?key={C}&k={A}\r\n"), b""),
+        ),
+        ("before a long rest", answer("400 Bad Request", JSON, long.as_bytes())),
+        ("in a 200", answer("200 OK", JSON, error("invalid_api_key").as_bytes())),
+        (
+            "in a stream's first event",
+            answer("200 OK", "Content-Type: text/event-stream\r\n", event.as_bytes()),
+        ),
+    ];
+    for (name, bytes) in &cases {
+        let peer = Peer::answering(bytes.clone());
+        let gpt_load = GptLoad::before_peer(
+            &peer,
+            &[("LOG_LEVEL", "debug"), ("MAX_RETRIES", "1"), ("MAX_KEY_WAIT", "0")],
+            &[A, B, C],
+        );
+        for stream in [false, true] {
+            // `send` fails the test if a whole key is in the answer.
+            let answer =
+                gpt_load.post("/v1/chat/completions").json(&chat_with(json!({"stream": stream}))).send();
+            let said = format!("{:?}{}", answer.headers, answer.text());
+            assert!(!said.contains(&A[..A.len() - 2]), "{name}: {said}");
+            assert!(!answer.broken, "{name}");
+        }
+        gpt_load.get("/blacklist").send();
+        gpt_load.get("/stats").send();
+        assert!(!gpt_load.output().contains(&A[..A.len() - 2]), "{name}");
+    }
+    outcome(
+        "secrets: keys that an upstream quotes",
+        format!("hidden in {} places, any key of the pool", cases.len()),
+    );
+}
+
+#[test]
+fn a_long_part_of_the_leased_key_is_hidden_too() {
+    let part = &A[..A.len() - 2];
+    let body = format!(r#"{{"error":{{"message":"Key {part}... is no key","code":"x"}}}}"#);
+    let peer =
+        Peer::answering(answer("400 Bad Request", "Content-Type: application/json\r\n", body.as_bytes()));
+    let gpt_load = GptLoad::before_peer(&peer, &[("LOG_LEVEL", "debug")], &[A]);
+    assert_eq!(gpt_load.chat().text(), body.replace(part, "****"));
+    outcome("secrets: the leased key quoted in part", "hidden");
+}
+
+#[test]
+fn what_quotes_no_key_passes_untouched() {
+    let body = format!(
+        r#"{{"error":{{"message":"sk-... or {} or {TOKEN}","code":"x"}}}}"#,
+        "sk-test-dddddddddddd-9999"
+    );
+    let peer = Peer::answering(answer("400 Bad Request", "X-A: b\r\n", body.as_bytes()));
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A, B]);
+    assert_eq!(gpt_load.chat().text(), body);
+    outcome("secrets: error texts without a key", "pass byte for byte");
+}
+
+#[test]
+fn check_and_problems_of_the_configuration_tell_no_secret() {
+    for env in [
+        vec![
+            ("AUTH_KEY", TOKEN),
+            ("ADMIN_KEY", "another-token-of-an-admin"),
+            ("OPENAI_BASE_URL", "https://user:pass-of-a-user@api.example"),
+        ],
+        vec![
+            ("AUTH_KEY", TOKEN),
+            ("OPENAI_BASE_URL", "https://user:pass-of-a-user@api.example:x"),
+            ("HTTPS_PROXY", "ftp://u:pass-of-a-user@p:1"),
+        ],
+    ] {
+        let ended = Launch::new(&env, &[A]).arguments(&["check"]).run();
+        assert!(!ended.output.contains("pass-of-a-user"), "{}", ended.output);
+    }
+    outcome("secrets: gpt-load check", "redacted");
+}
