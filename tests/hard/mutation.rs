@@ -176,7 +176,7 @@ fn bent_requests_are_read_in_one_way() {
 #[test]
 #[ignore = "long: make test-hard"]
 fn a_hundred_thousand_bent_requests_and_more_are_read_in_one_way_by_nginx_and_haproxy_too() {
-    let upstream = run(200_000);
+    let upstream = run(250_000);
     for name in ["nginx", "haproxy"] {
         let Some(server) = Server::start(name) else {
             outcome(
