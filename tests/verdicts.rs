@@ -268,6 +268,13 @@ fn a_healthy_stream_is_known_by_its_first_event_and_no_later() {
     assert_eq!(first.feed(b"\n"), First::Healthy);
     assert_eq!(FirstEvent::default().finish(), First::Undecided);
     assert_eq!(first_event(b": keep-alive\n\n: keep-alive\n\n", 7), First::Undecided);
+    for piece in [3, 11] {
+        assert_eq!(
+            first_event("\u{feff}\u{feff}data:".as_bytes(), piece),
+            First::Undecided,
+            "the second is no mark"
+        );
+    }
 }
 
 #[test]
@@ -275,6 +282,7 @@ fn what_is_held_of_a_stream_is_bounded() {
     for piece in [
         &b"data: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n"[..],
         b"aaaaaaaaaaaaaa",
+        b"  ",
         b"{",
     ] {
         let mut first = FirstEvent::default();

@@ -95,11 +95,16 @@ impl FirstEvent {
         let Some(first) = text.iter().find(|byte| !byte.is_ascii_whitespace()) else {
             // Blank lines, as DeepSeek sends them while it queues, are not worth keeping.
             let kept = text.iter().rev().take_while(|byte| !matches!(byte, b'\n' | b'\r')).count();
+            // Before the end of a line a byte order mark stays where it is: a second one is no mark.
             if kept < text.len() {
                 self.kind = Kind::Blank;
+                self.line.drain(..self.line.len().saturating_sub(kept));
             }
-            self.line.drain(..self.line.len().saturating_sub(kept));
-            return false;
+            if self.line.len() <= LONGEST {
+                return false;
+            }
+            self.kind = Kind::Events;
+            return true;
         };
         self.kind = if matches!(first, b'{' | b'[') { Kind::Json } else { Kind::Events };
         self.line = text.to_vec();
