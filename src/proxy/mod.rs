@@ -54,10 +54,6 @@ pub use self::upgrade::Tunnel;
 /// The first pause before a retry elsewhere; each further one doubles it (spec §8).
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 
-/// A limit's reset may have been counted at the attempt's beginning; so it is taken to be nearer than it is said by as
-/// long as the answer took, and at most by one in so many parts.
-const LATE: u32 = 20;
-
 /// What every worker's proxy has in common.
 #[derive(Clone)]
 pub struct Common {
@@ -359,9 +355,7 @@ impl Proxy {
         let ahead = verdict::ahead(headers, lease.price(), SystemTime::now);
         let left = match ahead {
             Some(Ahead { spent: Some(Wait { duration, from }), .. }) => {
-                // Counted when the request came in, as far as one can know: not when it was answered.
-                let since = request.sent.elapsed().min(duration / LATE);
-                Left::Nothing { wait: duration.saturating_sub(since), from }
+                Left::Nothing { wait: duration, from }
             }
             Some(Ahead { remaining_requests: Some(requests), .. }) => Left::Requests(requests),
             _ => Left::Unknown,
