@@ -42,6 +42,8 @@ pub(super) struct Try {
     /// The protocol that the client wants to go on with.
     upgrade: Option<Upgrade>,
     model: Model,
+    /// When the last attempt began.
+    pub(super) sent: Instant,
     /// How long the client waits for an answer, where it says so (`x-stainless-read-timeout`).
     pub(super) client_waits: Option<Duration>,
 }
@@ -112,6 +114,7 @@ impl Try {
             streaming,
             upgrade,
             model,
+            sent: Instant::now(),
             client_waits,
         }
     }
@@ -144,7 +147,8 @@ impl Try {
     ) -> Outcome {
         let mut fresh = false;
         loop {
-            let limit = connect_limit.min(head_by.saturating_duration_since(Instant::now()));
+            self.sent = Instant::now();
+            let limit = connect_limit.min(head_by.saturating_duration_since(self.sent));
             let connection = if self.upgrade.is_some() {
                 Box::pin(client.upgradable_connection(upstream, limit)).await
             } else if fresh {

@@ -54,6 +54,12 @@ pub use self::upgrade::Tunnel;
 /// The first pause before a retry elsewhere; each further one doubles it (spec §8).
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 
+/// A limit's reset was counted when the request came in, while a slow answer was still being made: so it is nearer than
+/// it is said by as long as the answer took, less what a network takes of that, and at most by one in so many parts.
+/// Measured in `docs/goodput.md`: without it a pool at its limits serves 3 % less.
+const LATE: u32 = 20;
+const NETWORK: Duration = Duration::from_millis(20);
+
 /// What every worker's proxy has in common.
 #[derive(Clone)]
 pub struct Common {
@@ -355,7 +361,8 @@ impl Proxy {
         let ahead = verdict::ahead(headers, lease.price(), SystemTime::now);
         let left = match ahead {
             Some(Ahead { spent: Some(Wait { duration, from }), .. }) => {
-                Left::Nothing { wait: duration, from }
+                let since = request.sent.elapsed().saturating_sub(NETWORK).min(duration / LATE);
+                Left::Nothing { wait: duration.saturating_sub(since), from }
             }
             Some(Ahead { remaining_requests: Some(requests), .. }) => Left::Requests(requests),
             _ => Left::Unknown,
