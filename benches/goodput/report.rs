@@ -162,8 +162,8 @@ than `MAX_KEY_WAIT` for its turn either. *If costs were known*: compared with on
 more requests by giving small ones to keys that are short of tokens and large ones to keys that are short of requests;
 gpt-load does not look at what a request will cost. *Wasted attempts*: answers other than 2xx and the provider's own
 5xx, of all attempts. *Client-visible errors*: refusals while all keys are at their limits, and the provider's own 5xx
-where no other key was due within `MAX_KEY_WAIT` for another try. *Curable ones*: those 5xx, and refusals beyond those
-that the scheduler of the first comparison had to give as well. *Fairness*: Jain's index of the requests that keys of
+that no other key cured. *Curable ones*: those 5xx, and refusals beyond those that the scheduler of the first
+comparison had to give as well. *Fairness*: Jain's index of the requests that keys of
 one tier served (1: all the same), the lowest of all tiers. *Waited*: how much longer than the provider's own 100 ms an
 answer took. *Dead keys asked*: requests that the 40 revoked and exhausted keys got in all; they are found out before
 the measured time.

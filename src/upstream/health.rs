@@ -103,11 +103,13 @@ fn millis(duration: Duration) -> u64 {
 }
 
 /// Retries for upstream faults: at most a fifth of the requests, at least ten a second, so that an outage is not
-/// multiplied. Counted over windows of [`RetryBudget::WINDOW`].
+/// multiplied. Counted over windows of [`RetryBudget::WINDOW`]; what one leaves of its requests' fifth is the next one's
+/// too, so that faults that come together at a window's beginning find as much as any others.
 #[derive(Default)]
 pub(super) struct RetryBudget {
     began: AtomicU64,
     requests_then: AtomicU64,
+    left_over: AtomicU64,
     spent: AtomicU64,
 }
 
@@ -122,12 +124,16 @@ impl RetryBudget {
         if elapsed >= millis(Self::WINDOW)
             && self.began.compare_exchange(began, millis(now), Ordering::AcqRel, Ordering::Relaxed).is_ok()
         {
-            self.requests_then.store(requests, Ordering::Relaxed);
-            self.spent.store(0, Ordering::Release);
+            let before = requests.saturating_sub(self.requests_then.swap(requests, Ordering::Relaxed));
+            // As many as one window of it had: the last may lie further back.
+            let share = before.saturating_mul(millis(Self::WINDOW)) / elapsed / 5;
+            let spent = self.spent.swap(0, Ordering::AcqRel);
+            self.left_over.store(share.saturating_sub(spent), Ordering::Release);
             began = millis(now);
         }
         let seconds = (millis(now).saturating_sub(began) / 1000 + 1).min(Self::WINDOW.as_secs());
         let share = requests.saturating_sub(self.requests_then.load(Ordering::Relaxed)) / 5;
+        let share = share + self.left_over.load(Ordering::Acquire);
         let budget = share.max(seconds * Self::AT_LEAST_A_SECOND);
         self.spent
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |spent| (spent < budget).then_some(spent + 1))
@@ -205,5 +211,18 @@ mod tests {
         assert_eq!(spend(1_000, at(2)), 180);
         assert_eq!(spend(1_000, at(12)), 10, "a new window");
         assert_eq!(spend(2_000, at(13)), 190);
+    }
+
+    #[test]
+    fn what_a_window_leaves_is_the_next_ones_and_no_others() {
+        let budget = RetryBudget::default();
+        let spend = |requests, now| (0..10_000).take_while(|_| budget.withdraw(requests, now)).count();
+        assert_eq!(spend(1_000, at(10)), 200, "faults that come at a window's beginning");
+        assert_eq!(spend(1_000, at(20)), 10, "it was spent");
+        assert_eq!(
+            spend(41_000, at(220)),
+            390,
+            "ten seconds' worth less what was spent, however long it was"
+        );
     }
 }
