@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::pool::{Blacklisted, Changed, KeyPool};
+use super::blacklist::{Blacklisted, Changed};
+use super::pool::KeyPool;
 use super::roster::{Cause, Roster};
 use super::secret::preview;
 use super::state::{Effect, Place, Standing};

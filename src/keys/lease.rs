@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::Guard;
 
-use super::pool::{Generation, KeyPool};
+use super::generation::Generation;
+use super::pool::KeyPool;
 use super::ration::{Entry, LARGEST};
 use super::roster::{Cause, Roster, Story};
 use super::rotation::Turn;
