@@ -11,6 +11,7 @@ mod dialect;
 mod ending;
 mod headers;
 mod mask;
+pub(crate) mod provider;
 mod refused;
 pub mod revalidate;
 mod so_far;
