@@ -2,7 +2,7 @@
 //! that puts the next reading in its place.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -27,9 +27,26 @@ pub(super) struct Generation {
     pub(super) resets: u64,
     pub(super) keys: KeyTable,
     pub(super) marks: Marks,
+    pub(super) tallies: Box<[Tally]>,
     pub(super) base: Roster,
     /// The models for which some keys stand apart.
     pub(super) models: ArcSwap<HashMap<Box<str>, Arc<Roster>>>,
+}
+
+/// What a key did since it is in the file and the process runs. Each key has its own, so workers seldom meet here.
+#[derive(Default)]
+pub(super) struct Tally {
+    /// Requests that it served.
+    pub(super) served: AtomicU64,
+    /// Requests that failed for its sake.
+    pub(super) failed: AtomicU64,
+}
+
+impl Tally {
+    fn copy(&self) -> Self {
+        let copy = |count: &AtomicU64| AtomicU64::new(count.load(Ordering::Relaxed));
+        Self { served: copy(&self.served), failed: copy(&self.failed) }
+    }
 }
 
 /// What a reload did.
@@ -52,7 +69,13 @@ pub enum States {
 
 impl Generation {
     pub(super) fn new(keys: KeyTable, base: Roster, number: u64, resets: u64) -> Self {
-        Self { number, resets, marks: Marks::of(&keys), keys, base, models: ArcSwap::default() }
+        let tallies = (0..base.rotation.len()).map(|_| Tally::default()).collect();
+        Self { number, resets, marks: Marks::of(&keys), keys, tallies, base, models: ArcSwap::default() }
+    }
+
+    /// What a key did. Every index of this generation's has one.
+    pub(super) fn tally(&self, index: u32) -> Option<&Tally> {
+        self.tallies.get(index as usize)
     }
 
     /// The roster for a model, if keys stand apart for it.
@@ -101,10 +124,12 @@ impl KeyPool {
         let cursor = u32::try_from(old.base.rotation.cursor()).unwrap_or_default();
         let start = keys.find(old.keys.get(cursor)).map_or(0, |index| index as usize);
         let resets = old.resets + u64::from(states == States::Clear);
+        let tally = |at: &Option<u32>| at.and_then(|at| old.tally(at)).map(Tally::copy).unwrap_or_default();
+        let tallies = stays.iter().map(tally).collect();
         let stays: Vec<Option<u32>> =
             stays.into_iter().map(|at| at.filter(|_| states == States::Keep)).collect();
         let base = moved(&old.base, &stays, start, |_| false);
-        let new = Generation::new(keys, base, old.number + 1, resets);
+        let new = Generation { tallies, ..Generation::new(keys, base, old.number + 1, resets) };
         let mut models = HashMap::new();
         if states == States::Keep {
             for (name, roster) in old.models.load().iter() {
