@@ -49,25 +49,6 @@ pub(crate) fn preview(secret: &str) -> String {
     format!("{head}...{tail}")
 }
 
-/// `text` with the secret replaced by its preview, if it quotes it.
-pub fn redact(text: &[u8], secret: &str) -> Option<Vec<u8>> {
-    if secret.is_empty() {
-        return None;
-    }
-    let finder = memchr::memmem::Finder::new(secret);
-    finder.find(text)?;
-    let shown = preview(secret);
-    let mut redacted = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, found)) = finder.find(rest).and_then(|at| rest.split_at_checked(at)) {
-        redacted.extend_from_slice(before);
-        redacted.extend_from_slice(shown.as_bytes());
-        rest = found.get(secret.len()..).unwrap_or_default();
-    }
-    redacted.extend_from_slice(rest);
-    Some(redacted)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,15 +69,6 @@ mod tests {
     #[test]
     fn debug_shows_nothing() {
         assert_eq!(format!("{:?}", Secret::new("sk-live-very-secret")), "Secret(****)");
-    }
-
-    #[test]
-    fn every_quotation_is_redacted_and_other_text_is_left_alone() {
-        let secret = "sk-1234567890abcdef";
-        let text = format!("{secret}, I said {secret}!");
-        assert_eq!(redact(text.as_bytes(), secret).unwrap(), b"sk-12345...cdef, I said sk-12345...cdef!");
-        assert_eq!(redact(b"sk-1234567890abcde", secret), None);
-        assert_eq!(redact(b"anything", ""), None);
     }
 
     #[test]

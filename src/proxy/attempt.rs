@@ -201,7 +201,7 @@ impl Try {
         let mut response = response;
         let upgraded = hyper::upgrade::on(&mut response);
         let (mut parts, _empty) = response.into_parts();
-        upgrade.of_answer(&mut parts.headers, lease);
+        upgrade.of_answer(&mut parts, lease);
         match timeout_at(by, upgraded).await {
             Ok(Ok(upgraded)) => Outcome::Switched(parts, upgraded),
             Ok(Err(error)) => failed(format!("the upgrade failed: {}", chain(&error))),

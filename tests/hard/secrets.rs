@@ -3,6 +3,7 @@
 
 use std::io::Write as _;
 
+use base64::Engine as _;
 use serde_json::json;
 
 use crate::outcome;
@@ -27,6 +28,7 @@ fn a_key_that_an_upstream_quotes_is_hidden_be_it_the_leased_one_or_another() {
     let error = |code: &str| format!(r#"{{"error":{{"message":"{quotes}","code":"{code}"}}}}"#);
     let event = format!("data: {{\"error\":{{\"message\":\"{quotes}\",\"code\":\"invalid_api_key\"}}}}\n\n");
     let long = format!("{}{}", error("x"), " ".repeat(100_000));
+    let far = format!("{}{}", "{\"a\":\"b\"},".repeat(8_000), error("x"));
     let cases = [
         ("in a request's fault", answer("400 Bad Request", JSON, error("x").as_bytes())),
         ("in an upstream's fault", answer("500 Internal Server Error", JSON, error("x").as_bytes())),
@@ -50,6 +52,27 @@ fn a_key_that_an_upstream_quotes_is_hidden_be_it_the_leased_one_or_another() {
             answer("307 Temporary Redirect", &format!("Location: https://x.example/?key={C}&k={A}\r\n"), b""),
         ),
         ("before a long rest", answer("400 Bad Request", JSON, long.as_bytes())),
+        ("after 64 KiB", answer("400 Bad Request", JSON, far.as_bytes())),
+        ("after 64 KiB, refused for the key", answer("401 Unauthorized", JSON, far.as_bytes())),
+        (
+            "after 64 KiB, compressed",
+            answer("400 Bad Request", &format!("{JSON}Content-Encoding: gzip\r\n"), &gzipped(&far)),
+        ),
+        (
+            "in what claims to be compressed",
+            answer("400 Bad Request", &format!("{JSON}Content-Encoding: br\r\n"), error("x").as_bytes()),
+        ),
+        ("in the reason", answer(&format!("418 {B} {A}"), JSON, b"{}")),
+        ("in a good answer's reason", answer(&format!("200 {B}"), JSON, b"{}")),
+        (
+            "in trailers",
+            format!(
+                "HTTP/1.1 400 Bad Request\r\nTrailer: X-Key\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{far}\r\n0\r\nX-Key: {B}\r\n\r\n",
+                far.len()
+            )
+            .into_bytes(),
+        ),
+        ("in a good answer's header", answer("200 OK", &format!("X-Debug: {B}\r\nSet-Cookie: k={A}\r\n"), b"{}")),
         ("in a 200", answer("200 OK", JSON, error("invalid_api_key").as_bytes())),
         (
             "in a stream's first event",
@@ -68,9 +91,15 @@ fn a_key_that_an_upstream_quotes_is_hidden_be_it_the_leased_one_or_another() {
             let answer =
                 gpt_load.post("/v1/chat/completions").json(&chat_with(json!({"stream": stream}))).send();
             let said = format!("{:?}{}", answer.headers, answer.text());
-            assert!(!said.contains(&A[..A.len() - 2]), "{name}: {said}");
+            for key in [A, B, C] {
+                assert!(!said.contains(&key[..key.len() - 2]), "{name}: {said}");
+            }
             assert!(!answer.broken, "{name}");
         }
+        // The reason too, which no client library shows.
+        let raw =
+            gpt_load.raw().send("GET /v1/models HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").rest();
+        assert!(![A, B, C].iter().any(|key| raw.contains(&key[..key.len() - 2])), "{name}: {raw}");
         gpt_load.get("/blacklist").send();
         gpt_load.get("/stats").send();
         assert!(!gpt_load.output().contains(&A[..A.len() - 2]), "{name}");
@@ -79,6 +108,38 @@ fn a_key_that_an_upstream_quotes_is_hidden_be_it_the_leased_one_or_another() {
         "secrets: keys that an upstream quotes",
         format!("hidden in {} places, any key of the pool", cases.len()),
     );
+}
+
+#[test]
+fn an_escaped_key_is_hidden_too() {
+    const KEYS: [&str; 2] = ["sk/aaaaaaaa+aaaaaaaa=0001", "sk/bbbbbbbb+bbbbbbbb=0002"];
+    let percent = |text: &str| text.replace('/', "%2F").replace('+', "%2B").replace('=', "%3D");
+    let json = |text: &str| text.replace('/', "\\/").replace('+', "\\u002B");
+    let base64 = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    let all = KEYS.join(" ");
+    let quoted = [percent(&all), json(&all), base64(&format!("{}:{}", KEYS[0], KEYS[1])), base64(KEYS[1])];
+    // What is left of a key is too short to be of use.
+    let rests: Vec<String> = quoted.iter().map(|text| text[8..text.len() - 12].to_owned()).collect();
+    let body = format!(r#"{{"error":{{"message":"Not {}","code":"x"}}}}"#, quoted.join(" or "));
+    let long = format!("{body}{}{body}", "x ".repeat(50_000));
+    for (name, answer) in [
+        ("body", answer("400 Bad Request", "", body.as_bytes())),
+        ("refusal", answer("401 Unauthorized", "", body.as_bytes())),
+        ("long body", answer("400 Bad Request", "", long.as_bytes())),
+        ("redirect", answer("307 Temporary Redirect", &format!("Location: /?{}\r\n", quoted.join("&")), b"")),
+    ] {
+        let peer = Peer::answering(answer);
+        let env = [("LOG_LEVEL", "debug"), ("MAX_RETRIES", "1"), ("MAX_KEY_WAIT", "0")];
+        let gpt_load = GptLoad::before_peer(&peer, &env, &KEYS);
+        let answer = gpt_load.chat();
+        let told = gpt_load.get("/blacklist").send().text();
+        let said = format!("{:?}{}{told}{}", answer.headers, answer.text(), gpt_load.output());
+        for rest in &rests {
+            assert!(!said.contains(rest.as_str()), "{name}: {rest} in {said}");
+        }
+        assert!(said.contains("**"), "{name}: {said}");
+    }
+    outcome("secrets: keys percent-encoded, JSON-escaped, in base64", "hidden, any key of the pool");
 }
 
 #[test]
