@@ -153,6 +153,6 @@ mod tests {
                 found.push(place(at..at + 13));
             }
         });
-        assert_eq!(found, vec![std::ops::Range { start: 2, end: 20 }]);
+        assert_eq!(found, vec![Range { start: 2, end: 20 }]);
     }
 }

@@ -3,9 +3,10 @@
 use std::fmt;
 
 use subtle::ConstantTimeEq as _;
+use zeroize::Zeroize as _;
 
 /// A key, token or password. It has no `Display`, its `Debug` shows nothing, and it does not serialise: what
-/// may be shown of it is its [`preview`](Secret::preview).
+/// may be shown of it is its [`preview`](Secret::preview). Its memory is overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(Box<str>);
 
@@ -29,6 +30,12 @@ impl Secret {
     /// Compares in a time that depends on the candidate's length alone.
     pub fn matches(&self, candidate: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(candidate).into()
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 
@@ -65,6 +72,28 @@ mod tests {
             assert_eq!(Secret::new(secret).preview(), want);
         }
     }
+
+    /// Does not compile if the type has the trait: then there are two ways to read `some`.
+    macro_rules! never {
+        ($type:ty: $($trait:path),+) => {$(const _: fn() = || {
+            trait Either<A> {
+                fn some() {}
+            }
+            struct Has;
+            impl<T: ?Sized> Either<()> for T {}
+            impl<T: ?Sized + $trait> Either<Has> for T {}
+            let _: fn() = <$type as Either<_>>::some;
+        };)+};
+    }
+
+    never!(Secret: fmt::Display, serde::Serialize, Copy, AsRef<str>, std::ops::Deref);
+    never!(crate::keys::file::KeyTable: fmt::Display, serde::Serialize, Clone);
+    never!(crate::keys::file::KeyFile: fmt::Display, serde::Serialize, Clone);
+    never!(crate::keys::KeyPool: fmt::Display, fmt::Debug, serde::Serialize, Clone);
+    never!(crate::keys::Lease<'static>: fmt::Display, fmt::Debug, serde::Serialize, Clone);
+    never!(crate::keys::Hider: fmt::Display, fmt::Debug, serde::Serialize, Clone);
+    never!(crate::proxy::credentials::Tokens: fmt::Display, serde::Serialize);
+    never!(crate::config::Config: fmt::Display, serde::Serialize);
 
     #[test]
     fn debug_shows_nothing() {

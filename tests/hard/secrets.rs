@@ -2,12 +2,13 @@
 //! in every answer that it reads and everything that a gpt-load ever wrote, in all tests.)
 
 use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 
 use base64::Engine as _;
 use serde_json::json;
 
 use crate::outcome;
-use crate::support::{A, B, C, GptLoad, Launch, Peer, TOKEN, chat_with};
+use crate::support::{A, B, C, GptLoad, Launch, Peer, TOKEN, chat_with, eventually};
 
 /// An answer with these headers and this body.
 fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
@@ -183,4 +184,31 @@ fn check_and_problems_of_the_configuration_tell_no_secret() {
         assert!(!ended.output.contains("pass-of-a-user"), "{}", ended.output);
     }
     outcome("secrets: gpt-load check", "redacted");
+}
+
+/// How often something stands in a process's memory.
+fn in_memory_of(pid: u32, text: &[u8]) -> usize {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let memory = std::fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+    let writable = maps.lines().filter(|line| line.contains(" rw-p "));
+    let ranges = writable.filter_map(|line| line.split(' ').next()?.split_once('-'));
+    let count = |(from, to)| {
+        let [from, to] = [from, to].map(|address| u64::from_str_radix(address, 16).unwrap());
+        let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
+        // What is no memory any more can't be read.
+        memory.read_exact_at(&mut bytes, from).map_or(0, |()| memchr::memmem::find_iter(&bytes, text).count())
+    };
+    ranges.map(count).sum()
+}
+
+#[test]
+fn a_key_that_was_removed_is_in_memory_no_longer() {
+    let peer = Peer::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A, B]);
+    assert!(in_memory_of(gpt_load.pid(), B.as_bytes()) > 0);
+    std::fs::write(gpt_load.keys_file(), format!("{A}\n{C}\n")).unwrap();
+    gpt_load.signal("HUP");
+    eventually("the old keys are overwritten", || in_memory_of(gpt_load.pid(), B.as_bytes()) == 0);
+    assert!(in_memory_of(gpt_load.pid(), A.as_bytes()) > 0);
+    outcome("secrets: memory of keys that were removed", "overwritten");
 }
