@@ -128,6 +128,13 @@ impl Try {
         }
     }
 
+    /// Forgets what it names as its model if that may not be told.
+    pub(super) fn name_only_models(&mut self, may_be_told: impl Fn(&str) -> bool) {
+        if self.model().is_some_and(|name| !may_be_told(name)) {
+            self.model = Model::Nowhere;
+        }
+    }
+
     /// The path that was asked for.
     pub(super) fn path(&self) -> &str {
         self.target.path()

@@ -1,7 +1,6 @@
 //! Every request ends once: when its answer's last byte has gone, or when somebody gives up. What has to happen then
 //! rides here, and happens when it is dropped.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
@@ -43,10 +42,10 @@ impl Proxy {
         let Some(log) = &self.common.request_log else { return };
         let duration = began.elapsed();
         log.write(&RequestLine {
-            id: &trace::request_id(&parts.headers),
+            id: &self.common.group.keys.hidden(&trace::request_id(&parts.headers)),
             end: if status.is_success() { End::Success.name() } else { "monitoring_failed" },
             method: parts.method.as_str(),
-            path: &hide_secrets(parts.uri.path_and_query().map_or("", PathAndQuery::as_str)),
+            path: &self.shown(parts.uri.path_and_query()),
             status: status.as_u16(),
             key: None,
             upstream: None,
@@ -55,6 +54,12 @@ impl Proxy {
             duration,
             bytes: bytes as u64,
         });
+    }
+
+    /// A path as it may be shown: without secrets in its query, and without keys.
+    fn shown(&self, path: Option<&PathAndQuery>) -> String {
+        let path = hide_secrets(path.map_or("", PathAndQuery::as_str));
+        self.common.group.keys.hidden(&path).into_owned()
     }
 }
 
@@ -331,10 +336,10 @@ impl Drop for Ending {
         let upstreams = &self.proxy.common.group.upstreams;
         let upstream = self.upstream.and_then(|index| upstreams.all().get(index));
         log.write(&RequestLine {
-            id: &self.id,
+            id: &self.proxy.common.group.keys.hidden(&self.id),
             end: self.end.name(),
             method: self.method.as_str(),
-            path: &self.path.as_ref().map_or(Cow::Borrowed(""), |path| hide_secrets(path.as_str())),
+            path: &self.proxy.shown(self.path.as_ref()),
             status: self.status,
             key: self.key.as_ref().map(|(index, preview)| (*index, preview.as_str())),
             upstream: upstream.map(|upstream| upstream.url.to_string()).as_deref(),
