@@ -6,6 +6,8 @@ use std::ops::Range;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
+use crate::upstream::percent_decode;
+
 /// A longer name is no model's.
 const LONGEST_MODEL: usize = 256;
 /// How far into a form the model's field is looked for.
@@ -33,17 +35,26 @@ impl Asked {
     }
 }
 
-/// The model in a path: Gemini's `/models/NAME:verb`, Azure's `/deployments/NAME/`.
+/// The model in a path: Gemini's `/models/NAME:verb` and `/tunedModels/NAME:verb`, Azure's `/deployments/NAME/`.
 pub(super) fn model_in_path(path: &str) -> Option<Range<usize>> {
-    let (at, ends): (usize, &[char]) = if let Some(at) = path.rfind("/models/") {
+    let of_google =
+        ["/models/", "/tunedModels/"].iter().find_map(|before| Some(path.rfind(before)? + before.len()));
+    let (at, ends): (usize, &[char]) = if let Some(at) = of_google {
         path.get(at..)?.contains(':').then_some(())?;
-        (at + "/models/".len(), &[':'])
+        (at, &[':'])
     } else {
         (path.find("/deployments/")? + "/deployments/".len(), &['/'])
     };
     let name = path.get(at..)?;
     let length = name.find(ends)?;
     (1..=LONGEST_MODEL).contains(&length).then_some(at..at + length)
+}
+
+/// The model in a query, as OpenAI's Realtime API has it.
+pub(super) fn model_in_query(query: &str) -> Option<Box<str>> {
+    let name = query.split('&').find_map(|parameter| parameter.strip_prefix("model="))?;
+    let name = String::from_utf8(percent_decode(name).into_owned()).ok()?;
+    ((1..=LONGEST_MODEL).contains(&name.len()) && !name.contains(char::is_control)).then(|| name.into())
 }
 
 fn model_in_form(body: &[u8]) -> Option<Range<usize>> {
@@ -196,8 +207,24 @@ mod tests {
             ("/v1/models/gpt-5", None),
             ("/v1/models", None),
             ("/openai/deployments//x", None),
+            ("/v1beta/tunedModels/mine-1:streamGenerateContent", Some("mine-1")),
+            ("/v1/projects/p/locations/l/publishers/anthropic/models/claude-x:rawPredict", Some("claude-x")),
         ] {
             assert_eq!(model_in_path(path).map(|range| &path[range]), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn or_a_query() {
+        for (query, want) in [
+            ("model=gpt-realtime", Some("gpt-realtime")),
+            ("a=b&model=org%2Fname&model=x", Some("org/name")),
+            ("supermodel=x", None),
+            ("model=", None),
+            ("model=%ff", None),
+            ("model=a%0ab", None),
+        ] {
+            assert_eq!(model_in_query(query).as_deref(), want, "{query}");
         }
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub(crate) use self::url::percent_decode;
 pub use self::url::{BaseUrl, JoinError, Scheme, hide_secrets, query_key, replace_key};
 use health::{Health, RetryBudget};
 

@@ -36,17 +36,17 @@ fn telltale() -> Peer {
             let answer = |status: &str, headers: &str, body: &str| {
                 format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len())
             };
-            let quoted = format!("X-Key: {quotes}\r\nWWW-Authenticate: Bearer {quotes}\r\n");
+            let hints = format!("X-Key: {quotes}\r\nWWW-Authenticate: Bearer {quotes}\r\n");
             let turn = asked.fetch_add(1, Ordering::Relaxed) % 12;
             match turn {
-                0 => wire.send(answer("401 Unauthorized", &quoted, &json("x"))),
+                0 => wire.send(answer("401 Unauthorized", &hints, &json("x"))),
                 1 => wire.send(answer(
                     "429 Too Many Requests",
                     "Retry-After: 1\r\n",
                     &json("rate_limit_exceeded"),
                 )),
-                2 => wire.send(answer(&format!("500 {quotes}"), &quoted, &quotes)),
-                3 => wire.send(answer("400 Bad Request", &quoted, &json("x"))),
+                2 => wire.send(answer(&format!("500 {quotes}"), &hints, &quotes)),
+                3 => wire.send(answer("400 Bad Request", &hints, &json("x"))),
                 4 => wire.send(answer(
                     "200 OK",
                     "Content-Type: application/json\r\n",
@@ -65,10 +65,10 @@ fn telltale() -> Peer {
                     &format!("event: error\ndata: {}\n\n", json("x")),
                 )),
                 9 => wire.send(format!(
-                    "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 9999\r\n{quoted}\r\n{quotes}"
+                    "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 9999\r\n{hints}\r\n{quotes}"
                 )),
                 10 => {
-                    wire.send(answer("403 Forbidden", &quoted, &format!("{}{quotes}", "no ".repeat(30_000))))
+                    wire.send(answer("403 Forbidden", &hints, &format!("{}{quotes}", "no ".repeat(30_000))))
                 }
                 _ => wire.send(answer("404 Not Found", "", &json("model_not_found"))),
             };
