@@ -4,6 +4,9 @@ use serde_json::json;
 
 use crate::support::{A, Ask, GptLoad, Peer};
 
+/// A request for a model.
+type Asking = fn(&GptLoad, &str) -> Ask;
+
 /// Refuses whatever has `limited` in it for the model's limit, and answers the rest.
 fn limits_one_model() -> Peer {
     let error =
@@ -46,7 +49,7 @@ fn stands_apart(gpt_load: &GptLoad, model: &str, ask: impl Fn(&str) -> u16) {
 
 #[test]
 fn a_model_in_the_body_the_path_the_query_or_a_form_has_a_cooldown_of_its_own() {
-    let places: [(&str, fn(&GptLoad, &str) -> Ask); 6] = [
+    let places: [(&str, Asking); 6] = [
         ("limited", |g, m| g.post("/v1/chat/completions").json(&json!({"model": m}))),
         ("limited", |g, m| {
             g.post(&format!("/openai/deployments/{m}/chat/completions?api-version=2024-10-21"))
