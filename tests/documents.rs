@@ -49,7 +49,6 @@ fn the_chinese_readme_has_the_table_of_variables() {
 }
 
 #[test]
-
 fn every_test_that_the_threat_model_names_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut tests = String::new();
