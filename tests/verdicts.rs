@@ -246,6 +246,7 @@ fn a_streams_first_event_is_the_same_however_it_is_cut() {
         error(b"{\"error\":\"model runner has stopped\"}\n"),
         error(b"data: {\"error\":{\"code\":500}}"),
         error(b"{\"error\":\"no\"}\n{\"done\":true}\n"),
+        error(b"\x0c\r\x0c\n[ {\n \"error\": {\"code\":-7}\n}\n]"),
     ] {
         for piece in 1..=stream.len() {
             let first = first_event(&stream, piece);

@@ -107,7 +107,8 @@ impl FirstEvent {
             return true;
         };
         self.kind = if matches!(first, b'{' | b'[') { Kind::Json } else { Kind::Events };
-        self.line = text.to_vec();
+        // JSON knows fewer kinds of white space: what stands before it goes, as blank lines that came by themselves do.
+        self.line = if self.kind == Kind::Json { text.trim_ascii_start() } else { text }.to_vec();
         true
     }
 
