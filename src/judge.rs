@@ -148,6 +148,7 @@ fn as_json(judgement: &Judgement, ahead: Option<Ahead>) -> String {
         "scope": judgement.scope.name(),
         "denied_model": judgement.denied_model,
         "weak": judgement.weak,
+        "barred": judgement.barred,
         "wait": judgement.wait.map(wait),
         "message": judgement.message,
         "ahead": ahead.map(|ahead| json!({
@@ -171,6 +172,12 @@ fn as_text(judgement: &Judgement, ahead: Option<Ahead>) -> String {
     line("scope", judgement.scope.name());
     if judgement.denied_model {
         line("", "the key may not use this model; another may");
+    }
+    if judgement.barred {
+        line(
+            "",
+            "barred: whichever key is sent, so that it is asked twice at most where there is one upstream",
+        );
     }
     if judgement.weak {
         line("", "weak: no row knew the answer, the same on a second key means that it was not the keys");

@@ -214,7 +214,7 @@ impl Proxy {
                 Follow::Pass => false,
                 Follow::NextKey => true,
                 Follow::NextUpstream => {
-                    so_far.failed_upstream = Some(upstream.index);
+                    so_far.failed_upstreams.push(upstream.index);
                     attempt < self.common.group.max_retries
                         && Box::pin(self.back_off(attempt, so_far.ends_by())).await
                 }
@@ -226,7 +226,7 @@ impl Proxy {
         so_far.answer(&request, &self.common)
     }
 
-    /// A key that this request has not tried, while there is one, and an upstream other than the one that failed. Waits
+    /// A key that this request has not tried, while there is one, and an upstream other than those that failed. Waits
     /// for a key, if one is due in time.
     async fn lease(&self, request: &Try, so_far: &SoFar<'_>) -> Option<(Lease<'_>, &Upstream)> {
         if so_far.client_gives_up.is_some_and(|end| end <= Instant::now()) {
@@ -245,7 +245,7 @@ impl Proxy {
         if lease.ends_lap() {
             group.upstreams.end_lap(group.keys.available());
         }
-        Some((lease, group.upstreams.pick(so_far.failed_upstream)?))
+        Some((lease, group.upstreams.pick(&so_far.failed_upstreams)?))
     }
 
     async fn lease_when_none_is_free(&self, need: Need<'_>, so_far: &SoFar<'_>) -> Option<Lease<'_>> {
@@ -326,8 +326,9 @@ impl Proxy {
             Verdict::UpstreamFault => {
                 tracing::debug!(upstream = %upstream.url, rule = judgement.rule, error = judgement.message, "upstream fault");
                 self.upstream_failed(upstream);
+                let is_barred = so_far.is_barred(&answer, self.common.group.upstreams.all().len());
                 so_far.refused = Some(answer);
-                return Follow::NextUpstream;
+                return if is_barred { Follow::Pass } else { Follow::NextUpstream };
             }
             _ if judgement.denied_model => {
                 self.upstream_answered(upstream);

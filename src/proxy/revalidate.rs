@@ -148,7 +148,7 @@ impl Revalidation {
         let upstreams = &self.group.upstreams;
         // Whoever condemned it has to say so again; another upstream may not know the key at all.
         let accuser = key.upstream.and_then(|index| upstreams.all().get(index));
-        let Some(upstream) = accuser.or_else(|| upstreams.pick(None)) else { return Found::Inconclusive };
+        let Some(upstream) = accuser.or_else(|| upstreams.pick(&[])) else { return Found::Inconclusive };
         let Some(lease) = self.group.keys.probe_key(key.index) else { return Found::Inconclusive };
         let Ok(mut request) = models_list(&upstream.url) else { return Found::Inconclusive };
         let by = Instant::now() + self.patience;

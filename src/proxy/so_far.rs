@@ -18,7 +18,7 @@ use crate::telemetry::counters::End;
 pub(super) struct SoFar<'a> {
     pub(super) began: Instant,
     pub(super) tried: Vec<u32>,
-    pub(super) failed_upstream: Option<usize>,
+    pub(super) failed_upstreams: Vec<usize>,
     pub(super) limits: StreamLimits,
     /// When the client gives up.
     pub(super) client_gives_up: Option<Instant>,
@@ -36,7 +36,7 @@ impl SoFar<'_> {
         Self {
             began: now,
             tried: Vec::new(),
-            failed_upstream: None,
+            failed_upstreams: Vec::new(),
             limits: StreamLimits {
                 silence: times.silence,
                 deadline: (!request.streaming).then(|| now + times.request),
@@ -51,6 +51,12 @@ impl SoFar<'_> {
     /// When this request ends at the latest: nothing is begun that can't end before that.
     pub(super) fn ends_by(&self) -> Option<Instant> {
         [self.limits.deadline, self.client_gives_up].into_iter().flatten().min()
+    }
+
+    /// Whether our way is barred: every upstream has been asked, and two answers said so.
+    pub(super) fn is_barred(&self, answer: &Refused, upstreams: usize) -> bool {
+        let before = self.refused.as_ref().is_some_and(|before| before.judgement.barred);
+        before && answer.judgement.barred && self.tried.len() >= upstreams
     }
 
     /// The answer when nothing more is tried: the last that an upstream gave, if any gave one.

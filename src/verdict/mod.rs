@@ -110,6 +110,9 @@ pub struct Judgement {
     pub denied_model: bool,
     /// It rests on a bare 401 or 403: no row knew the answer.
     pub weak: bool,
+    /// Our way to the upstream is barred for every key (it saw none, or does not serve where we are): what it said twice
+    /// it will say again.
+    pub barred: bool,
     /// What the upstream said: one line, at most 300 characters. It may quote a key.
     pub message: String,
 }
@@ -125,6 +128,7 @@ pub fn judge(answer: &Answer<'_>, now: SystemTime) -> Judgement {
             wait: None,
             denied_model: false,
             weak: false,
+            barred: false,
             message: String::new(),
         };
     }
@@ -167,6 +171,7 @@ fn judged(status: u16, headers: &HeaderMap, envelope: &Envelope, now: SystemTime
         wait,
         denied_model: row.denied_model,
         weak: row.weak,
+        barred: row.barred,
         message: envelope.line(),
     }
 }

@@ -14,7 +14,8 @@ pub(super) static ROWS: &[Row] = &[
         ERRORS,
         UpstreamFault,
         &[Code(&["authentication_error"]), Says(&["header is required", "header is missing"])],
-    ),
+    )
+    .barred(),
     row(
         "anthropic.edge",
         ERRORS,

@@ -15,10 +15,12 @@ pub(super) static ROWS: &[Row] = &[
         NETWORK,
         UpstreamFault,
         &[Status(&[403]), Says(&["public access is disabled", "virtual network"])],
-    ),
+    )
+    .barred(),
     row("azure.key_login_disabled", ACCESS, KeyInvalid, &[Code(&["authenticationtypedisabled"])]),
     row("azure.subscription_key", APIM, KeyInvalid, &[Status(&[401]), Says(&["invalid subscription key"])]),
-    row("azure.no_key_seen", APIM, UpstreamFault, &[Status(&[401]), Says(&["missing subscription key"])]),
+    row("azure.no_key_seen", APIM, UpstreamFault, &[Status(&[401]), Says(&["missing subscription key"])])
+        .barred(),
     row(
         "azure.role",
         ACCESS,

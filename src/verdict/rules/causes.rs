@@ -76,7 +76,8 @@ pub(super) static ROWS: &[Row] = &[
                 "-key header is required",
             ]),
         ],
-    ),
+    )
+    .barred(),
     row(
         "cause.region",
         SEEN,
@@ -97,7 +98,8 @@ pub(super) static ROWS: &[Row] = &[
                 "所在的地区",
             ]),
         ],
-    ),
+    )
+    .barred(),
     row(
         "cause.address",
         SEEN,

@@ -26,7 +26,7 @@ pub(super) static ROWS: &[Row] = &[
         KeyInvalid,
         &[NUMBERED, Code(&["1000", "1002", "1003", "1004", "1110", "1111", "1112", "1121"])],
     ),
-    row("zhipu.no_key_seen", ZHIPU, UpstreamFault, &[NUMBERED, Code(&["1001"])]),
+    row("zhipu.no_key_seen", ZHIPU, UpstreamFault, &[NUMBERED, Code(&["1001"])]).barred(),
     row(
         "zhipu.quota",
         ZHIPU,

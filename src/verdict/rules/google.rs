@@ -48,7 +48,8 @@ pub(super) static ROWS: &[Row] = &[
         REASONS,
         UpstreamFault,
         &[Code(&["credentials_missing", "access_token_type_unsupported"])],
-    ),
+    )
+    .barred(),
     row(
         "google.key_not_wanted",
         GEMINI,
@@ -57,14 +58,15 @@ pub(super) static ROWS: &[Row] = &[
             Status(&[401, 403]),
             Says(&["api keys are not supported by this api", "expected oauth", "unregistered callers"]),
         ],
-    ),
+    )
+    .barred(),
     row(
         "google.authentication_down",
         GEMINI,
         UpstreamFault,
         &[Says(&["authentication backend unavailable"])],
     ),
-    row("google.region", GEMINI, UpstreamFault, &[Says(&["user location is not supported"])]),
+    row("google.region", GEMINI, UpstreamFault, &[Says(&["user location is not supported"])]).barred(),
     row("google.capacity", GEMINI, UpstreamFault, &[Code(&["model_capacity_exhausted"])]),
     row(
         "google.shared_capacity",

@@ -24,6 +24,7 @@ use super::{Scope, Verdict};
 
 /// One row of the table.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "marks, each by itself")]
 pub(super) struct Row {
     /// Stable name, shown in `/blacklist` and the log.
     pub(super) id: &'static str,
@@ -37,6 +38,8 @@ pub(super) struct Row {
     pub(super) denied_model: bool,
     /// It rests on a bare status.
     pub(super) weak: bool,
+    /// Our way to the upstream is barred, whichever key we send.
+    pub(super) barred: bool,
     /// When a spent quota is whole again where the provider keeps it by the calendar.
     pub(super) until: Option<Until>,
     /// Dates in its messages that name no zone are China's.
@@ -161,7 +164,18 @@ const fn row(id: &'static str, source: &'static str, verdict: Verdict, tests: &'
         Verdict::UpstreamFault => Scope::Upstream,
         Verdict::RequestFault | Verdict::Success => Scope::Request,
     };
-    Row { id, source, tests, verdict, scope, denied_model: false, weak: false, until: None, in_china: false }
+    Row {
+        id,
+        source,
+        tests,
+        verdict,
+        scope,
+        denied_model: false,
+        weak: false,
+        barred: false,
+        until: None,
+        in_china: false,
+    }
 }
 
 impl Row {
@@ -189,6 +203,14 @@ impl Row {
 
     const fn weak(mut self) -> Self {
         self.weak = true;
+        self
+    }
+
+    /// "I saw no key", "not in your country". We always send a key: something on the way took it, or the client's token
+    /// came in a place where this provider does not look. Neither is the key's fault, nor cured by asking the same
+    /// upstream for ever, so that it stays an `upstream_fault` (retried elsewhere) that is believed when it is said twice.
+    const fn barred(mut self) -> Self {
+        self.barred = true;
         self
     }
 }
@@ -226,6 +248,7 @@ mod tests {
     fn what_is_about_a_model_is_about_a_key() {
         for row in TABLE.iter().flat_map(|rows| rows.iter()) {
             assert!(row.scope != Scope::KeyAndModel || row.verdict != Verdict::UpstreamFault, "{}", row.id);
+            assert!(!row.barred || row.verdict == Verdict::UpstreamFault, "{}", row.id);
             assert!(row.until.is_none() || row.verdict == Verdict::KeyExhausted, "{}", row.id);
         }
     }

@@ -67,13 +67,17 @@ pub(super) static ROWS: &[Row] = &[
         ])],
     ),
     row("openai.image_of_request", SPECIFICATION, RequestFault, &[Status(&[400, 0]), CodeWith(&["image_"])]),
-    row("openai.region", COUNTRIES, UpstreamFault, &[Code(&["unsupported_country_region_territory"])]),
+    row("openai.region", COUNTRIES, UpstreamFault, &[Code(&["unsupported_country_region_territory"])])
+        .barred(),
+    // OpenAI says so where the header is lost on the way to it, and where the client's token came in another place
+    // (`x-api-key`, `?key=`), in which the leased key then goes too. See `barred`.
     row(
         "openai.no_key_seen",
         ERRORS,
         UpstreamFault,
         &[Status(&[401, 403]), Says(&["didn't provide an api key", "missing bearer"])],
-    ),
+    )
+    .barred(),
     // Busy, whatever status it says so with. `server_error` alone is said of much else.
     row(
         "openai.overloaded",

@@ -33,7 +33,7 @@ pub(super) static ROWS: &[Row] = &[
         UpstreamFault,
         &[Has(Form::Chunk), Code(&["rate_limit_exceeded", "429", "rate_limited"])],
     ),
-    row("openrouter.region", OPENROUTER, UpstreamFault, &[Code(&["region_restricted"])]),
+    row("openrouter.region", OPENROUTER, UpstreamFault, &[Code(&["region_restricted"])]).barred(),
     row(
         "openrouter.in_flight",
         OPENROUTER_LIMITS,
@@ -131,7 +131,8 @@ pub(super) static ROWS: &[Row] = &[
         ONE_API,
         UpstreamFault,
         &[Status(&[401, 403]), Says(&["未提供令牌", "未提供 api", "no token provided"])],
-    ),
+    )
+    .barred(),
     row(
         "relay.model",
         NEW_API,
@@ -185,7 +186,8 @@ pub(super) static ROWS: &[Row] = &[
         &[Status(&[402, 403, 429]), Says(&["budget exceeded", "budget limit", "insufficient funds"])],
     ),
     // Cloudflare.
-    row("cloudflare.gateway_key", CLOUDFLARE, UpstreamFault, &[Has(Form::Unsuccessful), Code(&["2009"])]),
+    row("cloudflare.gateway_key", CLOUDFLARE, UpstreamFault, &[Has(Form::Unsuccessful), Code(&["2009"])])
+        .barred(),
     row(
         "cloudflare.key",
         WORKERS_AI,
