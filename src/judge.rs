@@ -150,6 +150,7 @@ fn as_json(judgement: &Judgement, ahead: Option<Ahead>) -> String {
         "weak": judgement.weak,
         "barred": judgement.barred,
         "wait": judgement.wait.map(wait),
+        "code": judgement.code,
         "message": judgement.message,
         "ahead": ahead.map(|ahead| json!({
             "spent": ahead.spent.map(wait),
@@ -185,6 +186,9 @@ fn as_text(judgement: &Judgement, ahead: Option<Ahead>) -> String {
     line("wait", &judgement.wait.map_or_else(|| "none told".to_owned(), wait));
     if let Some(spent) = ahead.and_then(|ahead| ahead.spent) {
         line("ahead", &format!("nothing remains for {}", wait(spent)));
+    }
+    if !judgement.code.is_empty() {
+        line("code", &judgement.code);
     }
     if !judgement.message.is_empty() {
         line("message", &judgement.message);

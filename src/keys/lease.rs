@@ -192,6 +192,7 @@ impl<'pool> Lease<'pool> {
                 let cause = Cause {
                     rule: "ahead.nothing_left".into(),
                     error: "the last answer said that nothing is left until then".into(),
+                    wait: Some(wait),
                     wait_from: Some(from.into()),
                     ..Cause::default()
                 };

@@ -352,7 +352,6 @@ impl Proxy {
             too_few_tokens: answer.too_few_tokens(),
             lease,
             effect,
-            wait,
         };
         let weak = judgement.weak;
         match so_far.weak.take() {
@@ -393,7 +392,6 @@ impl Proxy {
                 cause: answer.cause(upstream),
                 lease,
                 effect: Effect::Denied,
-                wait: None,
                 too_few_tokens: None,
             }
             .set_aside();

@@ -22,7 +22,7 @@ use super::credentials::Place;
 use super::provider;
 use super::refused::Refused;
 use crate::group::Group;
-use crate::keys::{Cause, Condemned, Effect, Failure, Lease, Left};
+use crate::keys::{Condemned, Effect, Failure, Lease, Left};
 use crate::upstream::client::Client;
 use crate::upstream::connect::Connector;
 use crate::upstream::{BaseUrl, Upstream};
@@ -192,13 +192,7 @@ fn refused(lease: Lease<'_>, key: &Condemned, upstream: &Upstream, answer: &Refu
         Verdict::KeyLimited => Effect::Limited { wait },
         _ => return Found::Inconclusive,
     };
-    let cause = Cause {
-        rule: judgement.rule.into(),
-        status: Some(answer.status().as_u16()),
-        error: judgement.message.as_str().into(),
-        wait_from: judgement.wait.as_ref().map(|wait| wait.from.into()),
-        upstream: Some(upstream.index),
-    };
+    let cause = answer.cause(upstream);
     lease.fail(Failure { effect, model: None, upstream: upstream.index, too_few_tokens: None, cause });
     Found::Confirmed
 }

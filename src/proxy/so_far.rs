@@ -1,8 +1,6 @@
 //! How far a request has come: what it has tried, what it was told, and what its client is told if nothing more is
 //! tried.
 
-use std::time::Duration;
-
 use http::StatusCode;
 use tokio::time::Instant;
 
@@ -108,14 +106,13 @@ pub(super) struct Held<'a> {
     pub(super) effect: Effect,
     pub(super) model: Option<Box<str>>,
     pub(super) cause: Cause,
-    pub(super) wait: Option<Duration>,
     pub(super) too_few_tokens: Option<u32>,
 }
 
 impl Held<'_> {
     /// Sets the key aside.
     pub(super) fn set_aside(self) {
-        let Self { lease, effect, model, cause, wait, too_few_tokens, .. } = self;
+        let Self { lease, effect, model, cause, too_few_tokens, .. } = self;
         let (key_index, key_preview) = (lease.index(), lease.preview());
         let upstream = cause.upstream.unwrap_or_default();
         let failure =
@@ -128,7 +125,8 @@ impl Held<'_> {
                 model,
                 rule = &*cause.rule,
                 status = cause.status,
-                wait_s = wait.map(|wait| wait.as_secs_f64()),
+                code = cause.code.as_deref(),
+                wait_s = cause.wait.map(|wait| wait.as_secs_f64()),
                 wait_from = cause.wait_from.as_deref(),
                 error = &*cause.error,
                 "key blacklisted"

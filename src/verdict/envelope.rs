@@ -22,6 +22,8 @@ const DEPTH_MAX: usize = 7;
 pub(super) struct Envelope {
     /// Codes, types, reasons, status words and quota names, in lower case.
     pub(super) codes: Vec<String>,
+    /// The same as they are written.
+    code: String,
     /// Its messages in lower case, without what they quote: what words are looked for in.
     pub(super) words: Words,
     /// Times that stand in fields of their own: name in lower case, value.
@@ -76,21 +78,12 @@ impl Envelope {
 
     /// What it says in one line for people.
     pub(super) fn line(&self) -> String {
-        let codes = self.codes.join(" ");
-        let source = if self.message.is_empty() { &codes } else { &self.message };
-        let mut line = String::new();
-        let words =
-            source.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-        for word in words {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-            if line.len() > 4 * LONGEST_LINE {
-                break;
-            }
-        }
-        line.chars().take(LONGEST_LINE).collect()
+        one_line(if self.message.is_empty() { &self.code } else { &self.message }, LONGEST_LINE)
+    }
+
+    /// Its codes in one line for people.
+    pub(super) fn code_line(&self) -> String {
+        one_line(&self.code, LONGEST_CODE)
     }
 
     fn read_json(&mut self, value: &Value) {
@@ -205,7 +198,12 @@ impl Envelope {
         if self.codes.len() >= CODES_MAX || code.is_empty() {
             return;
         }
-        let code: String = code.chars().take(LONGEST_CODE).collect::<String>().to_lowercase();
+        let code: String = code.chars().take(LONGEST_CODE).collect();
+        if self.code.len() < LONGEST_CODE {
+            self.code.push_str(&code);
+            self.code.push(' ');
+        }
+        let code = code.to_lowercase();
         if self.status.is_none() {
             self.status = code.parse().ok().filter(|status| (400..600).contains(status));
         }
@@ -239,6 +237,21 @@ impl Envelope {
         let end = (0..=room.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         self.message.push_str(text.get(..end).unwrap_or_default());
     }
+}
+
+/// A text's words in one line, up to so many characters.
+fn one_line(text: &str, longest: usize) -> String {
+    let mut line = String::new();
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+        if line.len() > 4 * longest {
+            break;
+        }
+    }
+    line.chars().take(longest).collect()
 }
 
 fn is_zero(value: &Value) -> bool {

@@ -115,6 +115,8 @@ pub struct Judgement {
     pub barred: bool,
     /// What the upstream said: one line, at most 300 characters. It may quote a key.
     pub message: String,
+    /// The codes and types with which it said so: one line, at most 128 characters. They may quote a key.
+    pub code: String,
 }
 
 /// Judges an answer by its status, headers and body. `now` is the time for dates that the answer names.
@@ -130,6 +132,7 @@ pub fn judge(answer: &Answer<'_>, now: SystemTime) -> Judgement {
             weak: false,
             barred: false,
             message: String::new(),
+            code: String::new(),
         };
     }
     let body = decoded(answer.headers, answer.body);
@@ -173,5 +176,6 @@ fn judged(status: u16, headers: &HeaderMap, envelope: &Envelope, now: SystemTime
         weak: row.weak,
         barred: row.barred,
         message: envelope.line(),
+        code: envelope.code_line(),
     }
 }
