@@ -180,17 +180,36 @@ impl Envelope {
                 Value::String(text),
             ) => self.say_or_unwrap(text, depth),
             (_, Value::String(_) | Value::Number(_)) if is_time(name) => {
-                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                if self.times.len() < 8 && text.len() <= 64 {
-                    self.times.push((name.to_owned(), text));
-                }
+                self.note_time(name, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
             }
             (
                 "error" | "errors" | "details" | "detail" | "message" | "metadata" | "availability"
                 | "violations" | "response" | "headers" | "choices" | "base_resp" | "header" | "raw",
                 Value::Object(_) | Value::Array(_),
             ) => self.visit(value, depth),
+            // What else may be in them is not the provider's word on what is wrong.
+            ("data" | "extra" | "result" | "params", Value::Object(fields)) => self.note_times(fields),
+            // Google's duration as an object.
+            (_, Value::Object(fields)) if is_time(name) => {
+                let part = |name: &str| fields.get(name).and_then(Value::as_f64).unwrap_or_default();
+                self.note_time(name, (part("seconds") + part("nanos") / 1e9).to_string());
+            }
             _ => {}
+        }
+    }
+
+    fn note_times(&mut self, fields: &Map<String, Value>) {
+        for (name, value) in fields.iter().take(64) {
+            let name = name.to_ascii_lowercase();
+            if is_time(&name) && (value.is_string() || value.is_number()) {
+                self.note_time(&name, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+            }
+        }
+    }
+
+    fn note_time(&mut self, name: &str, text: String) {
+        if self.times.len() < 8 && text.len() <= 64 {
+            self.times.push((name.to_owned(), text));
         }
     }
 
@@ -198,6 +217,8 @@ impl Envelope {
         if self.codes.len() >= CODES_MAX || code.is_empty() {
             return;
         }
+        // AWS: "com.amazon.coral.service#ThrottlingException".
+        let code = code.rsplit_once('#').map_or(code, |(_, code)| code);
         let code: String = code.chars().take(LONGEST_CODE).collect();
         if self.code.len() < LONGEST_CODE {
             self.code.push_str(&code);
@@ -262,6 +283,7 @@ fn is_zero(value: &Value) -> bool {
 fn is_time(name: &str) -> bool {
     let any = |words: &[&str]| words.iter().any(|word| name.contains(word));
     name.contains("retry") && any(&["after", "delay", "_in"])
+        || matches!(name, "wait_seconds" | "wait_time" | "next_available_at")
         || !name.contains("ratelimit")
             && name.contains("reset")
             && any(&["at", "time", "after", "delay", "in", "second"])

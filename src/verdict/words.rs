@@ -26,7 +26,7 @@ impl Words {
     pub(super) fn of(message: &str) -> Self {
         let mut words = Self::default();
         for word in without_quotations(message).to_lowercase().split_whitespace() {
-            words.text.push_str(word);
+            words.text.extend(word.chars().map(narrow));
             words.text.push(' ');
         }
         for (place, bit) in pairs(&words.text) {
@@ -50,6 +50,26 @@ impl Words {
     }
 }
 
+/// How many bytes may stand between a subject and what is said of it.
+const REACH: usize = 48;
+
+impl Words {
+    /// Whether one of the first words is followed by one of the second, soon and within the sentence: "the account …
+    /// suspended", whatever stands between.
+    pub(super) fn follows(&self, first: &[&str], second: &[&str]) -> bool {
+        let there = first.iter().filter(|word| self.find(word).is_some());
+        there.flat_map(|word| self.text.match_indices(word).take(8)).any(|(at, word)| {
+            let rest = self.text.get(at + word.len()..).unwrap_or_default();
+            let end = (0..=rest.len().min(REACH)).rev().find(|end| rest.is_char_boundary(*end)).unwrap_or(0);
+            let rest = rest.get(..end).unwrap_or_default();
+            let stops = [". ", "; ", "! ", "。", "；", "，请"];
+            let end = stops.iter().filter_map(|stop| rest.find(stop)).min().unwrap_or(rest.len());
+            let rest = rest.get(..end).unwrap_or_default();
+            second.iter().any(|word| rest.contains(word))
+        })
+    }
+}
+
 /// The pairs of neighbouring bytes.
 fn pairs(text: &str) -> impl Iterator<Item = (usize, u64)> {
     text.bytes().zip(text.bytes().skip(1)).map(place)
@@ -58,6 +78,16 @@ fn pairs(text: &str) -> impl Iterator<Item = (usize, u64)> {
 fn place((first, second): (u8, u8)) -> (usize, u64) {
     let pair = (usize::from(first) * 61 + usize::from(second)) % PAIRS;
     (pair / 64, 1 << (pair % 64))
+}
+
+/// Full-width digits as everybody else writes them.
+fn narrow(letter: char) -> char {
+    match letter {
+        '０'..='９' => {
+            char::from_u32(u32::from(letter) - u32::from('０') + u32::from('0')).unwrap_or(letter)
+        }
+        letter => letter,
+    }
 }
 
 /// A message without what it quotes: that is the client's own text, and may say anything.
@@ -131,6 +161,21 @@ mod tests {
         assert_eq!(words.find("too low "), Some(23));
         for absent in ["credits", "low balance", "余额"] {
             assert_eq!(words.find(absent), None);
+        }
+    }
+
+    #[test]
+    fn a_subject_and_what_is_said_of_it_stand_near_each_other_in_one_sentence() {
+        let (account, closed) = (&["account", "账号"][..], &["suspended", "封禁"][..]);
+        for (message, want) in [
+            ("Your account of org-1 has been suspended.", true),
+            ("Your account is fine. The model was suspended", false),
+            ("suspended account", false),
+            ("account, of which nobody knows today why on earth it ought to be suspended", false),
+            ("您的账号已被封禁", true),
+            ("该模型已被封禁，请换账号", false),
+        ] {
+            assert_eq!(Words::of(message).follows(account, closed), want, "{message}");
         }
     }
 

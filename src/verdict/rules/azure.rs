@@ -14,7 +14,7 @@ pub(super) static ROWS: &[Row] = &[
         "azure.network",
         NETWORK,
         UpstreamFault,
-        &[Status(&[403]), Says(&["public access is disabled", "virtual network"])],
+        &[Status(&[403]), Says(&["public access is disabled", "virtual network", "private endpoint"])],
     )
     .barred(),
     row("azure.key_login_disabled", ACCESS, KeyInvalid, &[Code(&["authenticationtypedisabled"])]),
@@ -48,6 +48,7 @@ pub(super) static ROWS: &[Row] = &[
         UpstreamFault,
         &[Status(&[424]), Header("apim-request-id")],
     ),
+    row("azure.capacity", OPENAI, UpstreamFault, &[Code(&["nocapacity"])]),
     row("azure.deployment", OPENAI, RequestFault, &[Code(&["deploymentnotfound"])]).denied(),
     row(
         "azure.rate",

@@ -74,6 +74,17 @@ pub(super) static ROWS: &[Row] = &[
         UpstreamFault,
         &[Code(&["resource_exhausted"]), Says(&["error-code-429", "resource exhausted, please try again"])],
     ),
+    row("google.billed_only", BILLING, KeyExhausted, &[Says(&["only accessible to billed users"])])
+        .of_model(),
+    row(
+        "google.key_restricted_told",
+        REASONS,
+        KeyExhausted,
+        &[
+            Status(&[403]),
+            Says(&["has not been used in project", "requests from referer", "requests from this"]),
+        ],
+    ),
     // The file belongs to another key.
     row(
         "google.file_of_another",

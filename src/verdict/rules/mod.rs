@@ -44,6 +44,8 @@ pub(super) struct Row {
     pub(super) until: Option<Until>,
     /// Dates in its messages that name no zone are China's.
     pub(super) in_china: bool,
+    /// A quota that may be whole again within a minute, if its message says so.
+    pub(super) brief: bool,
 }
 
 /// A reset by the calendar.
@@ -68,8 +70,12 @@ enum Test {
     CodeWith(&'static [&'static str]),
     /// The message says one of these. See [`Answer::says`].
     Says(&'static [&'static str]),
+    /// The message says one of the first of these, and soon after it, in the same sentence, one of the second.
+    Then(&'static [&'static str], &'static [&'static str]),
     /// The message says none of these.
     Silent(&'static [&'static str]),
+    /// It is no bad request that begins by naming a part of the request: that is what it is about then.
+    NotOfRequest,
     /// The answer has this form.
     Has(Form),
     /// A header is there.
@@ -82,6 +88,40 @@ enum Test {
 pub(super) const IN_STREAM: u16 = 0;
 /// How far into a message words count where the request is what it speaks of: what comes later may be the client's.
 const OPENING: usize = 160;
+
+/// What requests are made of: a 400 that names one of these is about it, whatever else it says.
+const PARTS_OF_REQUEST: &[&str] = &[
+    "must be",
+    "must not",
+    "should be",
+    "parameter",
+    "argument",
+    "field",
+    "schema",
+    "json",
+    "tool",
+    "function",
+    "mcp server",
+    "webhook",
+    "thread",
+    "prompt",
+    "thinking",
+    "max_tokens",
+    "messages",
+    "parse",
+    "download",
+    "image",
+    "audio",
+    "video",
+    "frames",
+    "参数",
+    "工具",
+    "函数",
+    "消息",
+    "图片",
+    "音频",
+    "采样",
+];
 
 /// What rows are held against.
 struct Answer<'a> {
@@ -98,6 +138,11 @@ impl Answer<'_> {
             Test::Code(words) => codes.iter().any(|code| words.contains(&code.as_str())),
             Test::CodeWith(parts) => codes.iter().any(|code| parts.iter().any(|part| code.contains(part))),
             Test::Says(words) => self.says(words),
+            Test::Then(first, second) => self.status < 500 && self.envelope.words.follows(first, second),
+            Test::NotOfRequest => {
+                let begins = |word: &&str| self.envelope.words.find(word).is_some_and(|at| at < OPENING);
+                !self.speaks_of_request() || !PARTS_OF_REQUEST.iter().any(|word| begins(word))
+            }
             Test::Silent(words) => !words.iter().any(|word| self.envelope.words.find(word).is_some()),
             Test::Has(form) => self.envelope.forms.contains(form),
             Test::Header(name) => self.headers.contains_key(*name),
@@ -107,14 +152,18 @@ impl Answer<'_> {
         }
     }
 
+    /// Whether it has a status that tells of something wrong with the request.
+    fn speaks_of_request(&self) -> bool {
+        matches!(self.status, 400 | 404 | 413 | 422)
+    }
+
     /// Whether the message says one of these words. A 5xx is the upstream's whatever it says; what speaks of the
     /// request may repeat it, so that only its beginning counts.
     fn says(&self, words: &[&str]) -> bool {
-        let before = match self.status {
-            500.. => return false,
-            400 | 404 | 413 | 422 => OPENING,
-            _ => usize::MAX,
-        };
+        if self.status >= 500 {
+            return false;
+        }
+        let before = if self.speaks_of_request() { OPENING } else { usize::MAX };
         words.iter().any(|word| self.envelope.words.find(word).is_some_and(|at| at < before))
     }
 }
@@ -175,6 +224,7 @@ const fn row(id: &'static str, source: &'static str, verdict: Verdict, tests: &'
         barred: false,
         until: None,
         in_china: false,
+        brief: false,
     }
 }
 
@@ -198,6 +248,12 @@ impl Row {
 
     const fn in_china(mut self) -> Self {
         self.in_china = true;
+        self
+    }
+
+    /// Known by words alone, which many say of a limit too.
+    const fn brief(mut self) -> Self {
+        self.brief = true;
         self
     }
 
@@ -235,11 +291,14 @@ mod tests {
                         row.id
                     );
                 }
-                if let Test::Code(words) | Test::CodeWith(words) | Test::Says(words) | Test::Silent(words) =
-                    test
-                {
-                    assert!(words.iter().all(|word| word.to_lowercase() == **word), "{}", row.id);
-                }
+                let words: &[&[&str]] = match test {
+                    Test::Code(words) | Test::CodeWith(words) | Test::Says(words) | Test::Silent(words) => {
+                        &[words]
+                    }
+                    Test::Then(first, second) => &[first, second],
+                    _ => &[],
+                };
+                assert!(words.concat().iter().all(|word| word.to_lowercase() == **word), "{}", row.id);
             }
         }
     }

@@ -83,7 +83,12 @@ pub(super) static ROWS: &[Row] = &[
         "openai.overloaded",
         ERRORS,
         UpstreamFault,
-        &[Code(&["server_is_overloaded", "service_unavailable_error", "vector_store_timeout"])],
+        &[Code(&[
+            "server_is_overloaded",
+            "service_unavailable_error",
+            "serviceunavailable",
+            "vector_store_timeout",
+        ])],
     ),
     row("openai.overloaded_told", ERRORS, UpstreamFault, &[Status(&[429, 0]), Code(&["server_error"])]),
     // No money, no quota.
@@ -100,9 +105,16 @@ pub(super) static ROWS: &[Row] = &[
             "credit_balance_exhausted",
             "insufficient_balance",
             "insufficient_credits",
+            "not_enough_balance",
+            "account_overdue",
         ])],
     ),
-    row("openai.insufficient_quota", ERRORS, KeyExhausted, &[Code(&["insufficient_quota"])]),
+    row(
+        "openai.insufficient_quota",
+        ERRORS,
+        KeyExhausted,
+        &[Code(&["insufficient_quota", "quota_exceeded"])],
+    ),
     // The key is known and may not do this. What it may do otherwise is not touched.
     row("openai.ip", ERRORS, KeyExhausted, &[Code(&["ip_not_authorized"])]),
     row("openai.scope", ERRORS, KeyExhausted, &[Code(&["missing_scope"])]).of_model(),

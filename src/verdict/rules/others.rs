@@ -109,7 +109,12 @@ pub(super) static ROWS: &[Row] = &[
     ),
     row("xai.rate", XAI, KeyLimited, &[Code(&["resource-exhausted"]), Silent(&["credit", "spending"])])
         .of_model(),
-    row("xai.usage_guidelines", XAI, RequestFault, &[Status(&[403]), Says(&["usage guidelines"])]),
+    row(
+        "xai.usage_guidelines",
+        XAI,
+        RequestFault,
+        &[Status(&[403]), Says(&["usage guidelines"]), Silent(&["api key", "account", "team"])],
+    ),
     // NVIDIA.
     row("nvidia.key", NVIDIA, KeyInvalid, &[Status(&[401, 403]), Says(&["authorization failed"])]),
     row("nvidia.credits", NVIDIA, KeyExhausted, &[Says(&["cloud credits expired", "credits exhausted"])]),
@@ -121,7 +126,12 @@ pub(super) static ROWS: &[Row] = &[
         .until(Until::UtcMidnight),
     row("aws.throttled", AWS, KeyLimited, &[Code(&["throttlingexception"])]).of_model(),
     row("aws.quota", AWS, KeyExhausted, &[Code(&["servicequotaexceededexception"])]).of_model(),
-    row("aws.not_ready", AWS, UpstreamFault, &[Code(&["modelnotreadyexception", "modeltimeoutexception"])]),
+    row(
+        "aws.not_ready",
+        AWS,
+        UpstreamFault,
+        &[Code(&["modelnotreadyexception", "modeltimeoutexception", "modelerrorexception"])],
+    ),
     row(
         "aws.key",
         AWS,
@@ -134,6 +144,13 @@ pub(super) static ROWS: &[Row] = &[
         KeyInvalid,
         &[Status(&[400, 401, 403]), Says(&["security token included in the request is"])],
     ),
+    row(
+        "aws.operation",
+        AWS,
+        KeyExhausted,
+        &[Code(&["validationexception"]), Says(&["operation not allowed"])],
+    )
+    .denied(),
     row("aws.model", AWS, KeyExhausted, &[Code(&["accessdeniedexception"])]).denied(),
     // Ollama, Hugging Face, and what others call a plan.
     row(

@@ -97,6 +97,8 @@ pub(super) static ROWS: &[Row] = &[
             "无可用渠道",
             "no available channel",
             "没有可用渠道",
+            "渠道已被禁用",
+            "渠道已禁用",
             "上游负载",
             "no deployments available",
         ])],
@@ -163,7 +165,7 @@ pub(super) static ROWS: &[Row] = &[
         "litellm.budget_told",
         LITELLM,
         KeyExhausted,
-        &[Says(&["budget has been exceeded", "exceededbudget"])],
+        &[Says(&["budget has been exceeded", "exceededbudget", "exceededtokenbudget"])],
     ),
     row(
         "litellm.model",
