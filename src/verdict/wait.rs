@@ -365,7 +365,7 @@ fn bare_seconds(text: &str) -> Option<Duration> {
 /// "30秒后重试": the length stands before the word.
 fn spoken_after(text: &str) -> Option<Duration> {
     let said = ["后重试", "后再试", "后恢复"].iter().filter_map(|word| text.find(word)).min()?;
-    let before = text.get(..said)?;
+    let before = text.get(..said).filter(|before| !before.ends_with(|c: char| c.is_ascii_digit()))?;
     let starts = before.char_indices().rev().take(16).filter(|(_, letter)| letter.is_ascii_digit());
     // The longest of those that reach up to the word: "1分30秒", not "30秒".
     starts.filter_map(|(at, _)| length(before.get(at..)?)).max()

@@ -63,7 +63,9 @@ impl Words {
             let end = (0..=rest.len().min(REACH)).rev().find(|end| rest.is_char_boundary(*end)).unwrap_or(0);
             let rest = rest.get(..end).unwrap_or_default();
             let stops = [". ", "; ", "! ", "。", "；", "，请"];
-            let end = stops.iter().filter_map(|stop| rest.find(stop)).min().unwrap_or(rest.len());
+            // "sk-... has expired" is one sentence.
+            let ends = |stop: &str| rest.match_indices(stop).find(|(at, _)| !rest.get(..*at).is_some_and(|before| before.ends_with('.'))).map(|(at, _)| at);
+            let end = stops.iter().filter_map(|stop| ends(stop)).min().unwrap_or(rest.len());
             let rest = rest.get(..end).unwrap_or_default();
             second.iter().any(|word| rest.contains(word))
         })

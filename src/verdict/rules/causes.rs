@@ -72,6 +72,7 @@ const ACCOUNT: &[&str] = &[
     "user is ",
     "user was ",
     "project has been",
+    "consumer",
     "账户",
     "账号",
     "帐户",
@@ -173,6 +174,7 @@ const NOT_FOR_YOU: &[&str] = &[
     "无权限",
     "未开通",
 ];
+const OFF: &[&str] = &["has been disabled", "is disabled", "has been deprecated", "has been retired", "停用", "禁用", "下线"];
 const PLACE: &[&str] = &["region", "country", "territory", "location"];
 const NOT_SERVED: &[&str] =
     &["not supported", "not available", "unsupported", "prohibited", "not allowed", "restricted", "blocked"];
@@ -237,15 +239,7 @@ pub(super) static ROWS: &[Row] = &[
                 "内容违规",
                 "违规内容",
             ]),
-            Silent(&[
-                "terminated",
-                "suspended",
-                "deactivated",
-                "banned",
-                "disabled",
-                "api key",
-                "account has",
-            ]),
+            Silent(&["has been terminated", "has been suspended", "has been deactivated", "has been disabled", "api key"]),
         ],
     ),
     // We did send a key.
@@ -368,7 +362,6 @@ pub(super) static ROWS: &[Row] = &[
                 "right now",
                 "upstream request timed out",
                 "status code 50",
-                "degraded function",
                 "暂时不可用",
                 "上游服务异常",
             ]),
@@ -493,6 +486,7 @@ pub(super) static ROWS: &[Row] = &[
         &[Status(&[401, 403]), Then(MODEL, NOT_FOR_YOU), Silent(&["balance", "余额"])],
     )
     .denied(),
+    row("cause.model_off", SEEN, RequestFault, &[Status(&[400, 403, 404, 410]), Then(MODEL, OFF)]).denied(),
     row(
         "cause.model_not_found",
         SEEN,

@@ -82,7 +82,7 @@ pub(super) static ROWS: &[Row] = &[
         KeyExhausted,
         &[
             Status(&[403]),
-            Says(&["has not been used in project", "requests from referer", "requests from this"]),
+            Says(&["has not been used in project", "requests from referer", "are blocked"]),
         ],
     ),
     // The file belongs to another key.
@@ -103,7 +103,7 @@ pub(super) static ROWS: &[Row] = &[
         "google.prepaid",
         BILLING,
         KeyExhausted,
-        &[Says(&["prepayment credits", "prepay credit", "prepaid credit"])],
+        &[Says(&["prepayment credits", "prepay credit", "prepaid credit", "monthly spending cap"])],
     ),
     // No quota at all for this model on this tier.
     row(

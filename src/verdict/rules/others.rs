@@ -118,6 +118,7 @@ pub(super) static ROWS: &[Row] = &[
     // NVIDIA.
     row("nvidia.key", NVIDIA, KeyInvalid, &[Status(&[401, 403]), Says(&["authorization failed"])]),
     row("nvidia.credits", NVIDIA, KeyExhausted, &[Says(&["cloud credits expired", "credits exhausted"])]),
+    row("nvidia.degraded", NVIDIA, UpstreamFault, &[Status(&[400]), Says(&["degraded function"])]),
     row("nvidia.function", NVIDIA, RequestFault, &[Status(&[404]), Says(&["not found for account"])])
         .denied(),
     // AWS.

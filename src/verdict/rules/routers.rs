@@ -214,6 +214,8 @@ pub(super) static ROWS: &[Row] = &[
         KeyLimited,
         &[Has(Form::Unsuccessful), Code(&["2003", "971", "10429"])],
     ),
+    row("cloudflare.neurons", WORKERS_AI, KeyExhausted, &[Has(Form::Unsuccessful), Code(&["3036"])])
+        .until(Until::UtcMidnight),
     row("cloudflare.free_per_day", WORKERS_AI, KeyExhausted, &[Says(&["daily free allocation"])])
         .until(Until::UtcMidnight),
 ];
