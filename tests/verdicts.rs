@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::collections::HashSet;
+use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use flate2::Compression;
@@ -17,6 +19,13 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+#[path = "fuzz/checks/first_event.rs"]
+mod fuzz_first_event;
+#[path = "fuzz/checks/verdict.rs"]
+mod fuzz_verdict;
+#[path = "fuzz/checks/wait.rs"]
+mod fuzz_wait;
 
 /// The time at which a case is judged, unless it names another.
 const NOW: &str = "2026-09-24T12:00:00Z";
@@ -395,5 +404,22 @@ proptest! {
         prop_assert_eq!(first_event(stream.as_bytes(), piece), first_event(stream.as_bytes(), stream.len().max(1)));
         is_error_envelope(stream.as_bytes());
         judge_in_stream(&HeaderMap::new(), stream.as_bytes(), SystemTime::now());
+    }
+}
+
+#[test]
+fn what_fuzzing_found_holds() {
+    for (target, check) in [
+        ("first_event", fuzz_first_event::check as fn(&[u8])),
+        ("verdict", fuzz_verdict::check),
+        ("wait", fuzz_wait::check),
+    ] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
+        let inputs: Vec<Vec<u8>> =
+            fs::read_dir(folder).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap()).collect();
+        assert!(!inputs.is_empty(), "{target}");
+        for input in inputs {
+            check(&input);
+        }
     }
 }
