@@ -6,6 +6,7 @@
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
+use super::json;
 use super::words::{self, Words};
 
 /// What is kept of an answer's messages.
@@ -16,6 +17,8 @@ const LONGEST_LINE: usize = 300;
 const CODES_MAX: usize = 32;
 const LONGEST_CODE: usize = 128;
 const DEPTH_MAX: usize = 7;
+/// How many answers are looked for in messages.
+const UNWRAPPED_MAX: u8 = 3;
 
 /// What an answer says.
 #[derive(Debug, Default)]
@@ -34,6 +37,8 @@ pub(super) struct Envelope {
     pub(super) status: Option<u16>,
     /// Its messages, as they are written.
     message: String,
+    /// How many of them were answers themselves.
+    unwrapped: u8,
 }
 
 /// Marks by which forms are told apart where the same code means different things.
@@ -63,10 +68,11 @@ impl Envelope {
     /// Reads a decoded body.
     pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Self {
         let mut envelope = Self::default();
-        let body = body.trim_ascii();
-        match serde_json::from_slice::<Value>(body) {
-            Ok(value) => envelope.read_json(&value),
-            Err(_) => envelope.read_text(&String::from_utf8_lossy(body)),
+        let text = String::from_utf8_lossy(body);
+        let text = text.trim_start_matches('\u{feff}').trim();
+        match json::first(text) {
+            Some(value) => envelope.read_json(&value),
+            None => envelope.read_text(text),
         }
         // AWS names the error's type in a header.
         if let Some(kind) = headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok()) {
@@ -90,14 +96,21 @@ impl Envelope {
         match value {
             Value::Array(items) => {
                 self.forms.push(Form::Array);
-                items.iter().take(4).for_each(|item| self.visit(item, DEPTH_MAX));
+                items.iter().take(4).for_each(|item| self.read_answer(item));
             }
-            Value::Object(fields) => {
-                self.mark(fields);
-                self.visit(value, DEPTH_MAX);
-            }
-            value => self.visit(value, DEPTH_MAX),
+            value => self.read_answer(value),
         }
+    }
+
+    /// A provider's answer: as it is, or within an array, FastAPI's `detail` or a relay's message.
+    fn read_answer(&mut self, value: &Value) {
+        if let Value::Object(fields) = value {
+            self.mark(fields);
+            if let Some(Value::Object(detail)) = fields.get("detail") {
+                self.mark(detail);
+            }
+        }
+        self.visit(value, DEPTH_MAX);
     }
 
     /// Notes the marks of a JSON object's form.
@@ -140,14 +153,14 @@ impl Envelope {
             quoted_values(text, "message").take(4).for_each(|message| self.say(&message));
         }
         if self.message.is_empty() {
-            self.say(text);
+            self.say_or_unwrap(text);
         }
     }
 
     fn visit(&mut self, value: &Value, depth: usize) {
         let Some(depth) = depth.checked_sub(1) else { return };
         match value {
-            Value::String(text) => self.say_or_unwrap(text, depth),
+            Value::String(text) => self.say_or_unwrap(text),
             Value::Array(items) => items.iter().take(8).for_each(|item| self.visit(item, depth)),
             Value::Object(fields) => {
                 // What remains of a limit stands beside its reset: that of a limit that is not spent doesn't count.
@@ -178,7 +191,7 @@ impl Envelope {
                 "message" | "msg" | "detail" | "title" | "error" | "error_msg" | "error_message"
                 | "status_msg" | "error_description" | "raw" | "description",
                 Value::String(text),
-            ) => self.say_or_unwrap(text, depth),
+            ) => self.say_or_unwrap(text),
             (_, Value::String(_) | Value::Number(_)) if is_time(name) => {
                 self.note_time(name, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
             }
@@ -232,11 +245,14 @@ impl Envelope {
     }
 
     /// A message; relays put a whole answer into theirs, and a message in one word is a code.
-    fn say_or_unwrap(&mut self, text: &str, depth: usize) {
-        if let Some(inner) = words::wrapped(text)
-            && let Some(depth) = depth.min(4).checked_sub(1)
+    fn say_or_unwrap(&mut self, text: &str) {
+        if self.unwrapped < UNWRAPPED_MAX
+            && let Some(inner) = words::wrapped(text)
         {
-            return self.visit(&inner, depth);
+            self.unwrapped += 1;
+            // Whose codes they are is told by the form of the answer within.
+            self.forms.clear();
+            return self.read_json(&inner);
         }
         if !text.contains(char::is_whitespace) && text.is_ascii() {
             self.code(text);

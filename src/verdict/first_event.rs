@@ -2,7 +2,10 @@
 //!
 //! Healthy answers pass here too, so that a search for a few words comes before anything is parsed.
 
-use memchr::{memchr2, memmem};
+use std::sync::LazyLock;
+
+use memchr::memchr2;
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -12,6 +15,11 @@ const LONGEST: usize = 64 * 1024;
 const ENDS_MAX: u32 = 64;
 /// Whole bodies that are longer are no errors.
 const LONGEST_ENVELOPE: usize = 16 * 1024;
+
+/// What has none of these words is no error, and is not parsed. Every healthy answer is looked through for them.
+static MARKS: LazyLock<[Finder<'static>; 6]> = LazyLock::new(|| {
+    ["error", "fail", "\"success\"", "\"code\"", "base_resp", "insufficient_system_resource"].map(Finder::new)
+});
 
 /// What the beginning of a stream is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,10 +222,7 @@ fn verdict_of(data: &[u8]) -> First {
 /// Whether the whole body of an answer with status 200 is an error's envelope. Meant for answers of requests that
 /// infer: the state of a job may hold its error without being one.
 pub fn is_error_envelope(body: &[u8]) -> bool {
-    // What stands in none of these words is no error, and is not parsed.
-    const MARKS: [&[u8]; 6] =
-        [b"error", b"fail", b"\"success\"", b"\"code\"", b"base_resp", b"insufficient_system_resource"];
-    if body.len() > LONGEST_ENVELOPE || !MARKS.iter().any(|mark| memmem::find(body, mark).is_some()) {
+    if body.len() > LONGEST_ENVELOPE || !MARKS.iter().any(|mark| mark.find(body).is_some()) {
         return false;
     }
     if body.trim_ascii_start().starts_with(b"[") {

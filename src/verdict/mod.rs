@@ -6,6 +6,7 @@
 mod decode;
 mod envelope;
 mod first_event;
+mod json;
 mod limits;
 mod rules;
 mod wait;

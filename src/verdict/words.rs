@@ -3,6 +3,8 @@
 use memchr::memmem;
 use serde_json::Value;
 
+use super::json;
+
 /// A message that is looked through for many words.
 ///
 /// A bitmap of its pairs of neighbouring bytes says at once of nearly every word that it is not there: hundreds of
@@ -123,21 +125,14 @@ fn without_quotations(message: &str) -> String {
 
 /// The answer that a relay or an SDK put into its own message, as JSON or as Python writes it.
 pub(super) fn wrapped(text: &str) -> Option<Value> {
-    let (before, _) = text.split_once('{').filter(|(before, _)| before.len() <= 160)?;
+    let at = text.find(['{', '[']).filter(|at| *at <= 160)?;
+    let (before, inner) = text.split_at_checked(at)?;
     let known = ["error code", "status code", "upstream", "exception", "provider", "bad response"];
     let said = before.trim().to_lowercase();
     if !said.is_empty() && !known.iter().any(|word| said.contains(word)) {
         return None;
     }
-    let inner = text.get(before.len()..)?;
-    let first = |text: &str| serde_json::Deserializer::from_str(text).into_iter::<Value>().next()?.ok();
-    let value = if inner.starts_with("{'") {
-        let python = inner.replace('\'', "\"");
-        first(&python.replace(": None", ": null").replace(": True", ": true").replace(": False", ": false"))
-    } else {
-        first(inner)
-    };
-    value.filter(Value::is_object)
+    json::first(inner).filter(|value| value.is_object() || value.is_array())
 }
 
 #[cfg(test)]
@@ -188,7 +183,7 @@ mod tests {
             r#"bad response status code 429, body: {"error":{"code":"x"}} and so on"#,
             "Error code: 401 - {'error': {'code': 'x', 'param': None}}",
         ] {
-            let value = wrapped(text).unwrap();
+            let value = wrapped(text).expect(text);
             assert_eq!(value.pointer("/error/code").and_then(Value::as_str), Some("x"), "{text}");
         }
         for text in [r#"Invalid value: {"error":{"code":"x"}}"#, "{not json", "no brace"] {

@@ -152,7 +152,12 @@ pub(super) static ROWS: &[Row] = &[
         "google.quota_array",
         LIMITS,
         KeyExhausted,
-        &[Has(Form::Array), Says(&["exceeded your current quota"]), Silent(&["please retry in"])],
+        &[
+            Has(Form::Array),
+            Code(&["429", "resource_exhausted"]),
+            Says(&["exceeded your current quota"]),
+            Silent(&["please retry in"]),
+        ],
     )
     .of_model(),
     row("google.resource_exhausted", LIMITS, KeyLimited, &[Status(&[429, 0]), Code(&["resource_exhausted"])])
