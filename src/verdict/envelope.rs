@@ -70,6 +70,11 @@ impl Envelope {
         let mut envelope = Self::default();
         let text = String::from_utf8_lossy(body);
         let text = text.trim_start_matches('\u{feff}').trim();
+        // Some answer with an event, whatever the status.
+        let text = text
+            .split_once("data:")
+            .filter(|(before, _)| is_before_data(before))
+            .map_or(text, |(_, data)| data.trim());
         match json::first(text) {
             Some(value) => envelope.read_json(&value),
             None => envelope.read_text(text),
@@ -180,16 +185,17 @@ impl Envelope {
     fn visit_field(&mut self, name: &str, value: &Value, depth: usize) {
         match (name, value) {
             (
-                "code" | "type" | "reason" | "status" | "error_type" | "error_code" | "errorcode" | "quotaid"
-                | "limit_source" | "status_code" | "statuscode" | "http_status" | "finish_reason" | "__type",
+                "code" | "type" | "reason" | "status" | "error_type" | "error_code" | "errorcode" | "errcode"
+                | "err_code" | "quotaid" | "limit_source" | "status_code" | "statuscode" | "http_status"
+                | "finish_reason" | "__type",
                 Value::String(_) | Value::Number(_),
             ) => {
                 let code = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 self.code(&code);
             }
             (
-                "message" | "msg" | "detail" | "title" | "error" | "error_msg" | "error_message"
-                | "status_msg" | "error_description" | "raw" | "description",
+                "message" | "msg" | "detail" | "title" | "error" | "error_msg" | "error_message" | "errmsg"
+                | "err_msg" | "status_msg" | "error_description" | "raw" | "description",
                 Value::String(text),
             ) => self.say_or_unwrap(text),
             (_, Value::String(_) | Value::Number(_)) if is_time(name) => {
@@ -250,6 +256,9 @@ impl Envelope {
             && let Some(inner) = words::wrapped(text)
         {
             self.unwrapped += 1;
+            if let Some((before, _)) = text.split_once(['{', '[']).filter(|(before, _)| !before.is_empty()) {
+                self.say(before);
+            }
             // Whose codes they are is told by the form of the answer within.
             self.forms.clear();
             return self.read_json(&inner);
@@ -274,6 +283,11 @@ impl Envelope {
         let end = (0..=room.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         self.message.push_str(text.get(..end).unwrap_or_default());
     }
+}
+
+/// What stands before the first data of an event stream: nothing, or the event's name.
+fn is_before_data(text: &str) -> bool {
+    text.is_empty() || text.starts_with("event:") && text.len() < 64 && text.ends_with('\n')
 }
 
 /// A text's words in one line, up to so many characters.

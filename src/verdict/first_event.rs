@@ -17,8 +17,18 @@ const ENDS_MAX: u32 = 64;
 const LONGEST_ENVELOPE: usize = 16 * 1024;
 
 /// What has none of these words is no error, and is not parsed. Every healthy answer is looked through for them.
-static MARKS: LazyLock<[Finder<'static>; 6]> = LazyLock::new(|| {
-    ["error", "fail", "\"success\"", "\"code\"", "base_resp", "insufficient_system_resource"].map(Finder::new)
+static MARKS: LazyLock<[Finder<'static>; 8]> = LazyLock::new(|| {
+    [
+        "error",
+        "fail",
+        "\"success\"",
+        "\"code\"",
+        "\"errcode\"",
+        "base_resp",
+        "\"Error\"",
+        "insufficient_system_resource",
+    ]
+    .map(Finder::new)
 });
 
 /// What the beginning of a stream is.
@@ -250,13 +260,15 @@ struct Probe<'a> {
     base_resp: Raw<'a>,
     #[serde(borrow)]
     code: Raw<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, alias = "errcode")]
     error_code: Raw<'a>,
+    #[serde(borrow, rename = "Response")]
+    response: Raw<'a>,
     #[serde(borrow)]
     message: Raw<'a>,
     #[serde(borrow)]
     msg: Raw<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, alias = "errmsg")]
     error_msg: Raw<'a>,
     // What was asked for.
     #[serde(borrow)]
@@ -294,6 +306,7 @@ impl Probe<'_> {
             || is(self.kind, &["\"error\"", "\"response.failed\"", "\"response.error\""])
             || is(self.success, &["false"])
             || self.has_code()
+            || self.response.is_some_and(|response| is_tencents_error(response.get()))
             || self.base_resp.is_some_and(|resp| names_a_status(resp.get()))
             || self.choices.is_some_and(|choices| is_broken_off(choices.get()))
     }
@@ -327,6 +340,15 @@ fn names_a_status(base_resp: &str) -> bool {
         status_code: i64,
     }
     serde_json::from_str::<BaseResp>(base_resp).is_ok_and(|resp| resp.status_code != 0)
+}
+
+fn is_tencents_error(response: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Response<'a> {
+        #[serde(borrow, rename = "Error")]
+        error: Raw<'a>,
+    }
+    serde_json::from_str::<Response<'_>>(response).is_ok_and(|response| is_true(response.error))
 }
 
 fn is_broken_off(choices: &str) -> bool {

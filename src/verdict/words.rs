@@ -66,7 +66,11 @@ impl Words {
             let rest = rest.get(..end).unwrap_or_default();
             let stops = [". ", "; ", "! ", "。", "；", "，请"];
             // "sk-... has expired" is one sentence.
-            let ends = |stop: &str| rest.match_indices(stop).find(|(at, _)| !rest.get(..*at).is_some_and(|before| before.ends_with('.'))).map(|(at, _)| at);
+            let ends = |stop: &str| {
+                rest.match_indices(stop)
+                    .find(|(at, _)| !rest.get(..*at).is_some_and(|before| before.ends_with('.')))
+                    .map(|(at, _)| at)
+            };
             let end = stops.iter().filter_map(|stop| ends(stop)).min().unwrap_or(rest.len());
             let rest = rest.get(..end).unwrap_or_default();
             second.iter().any(|word| rest.contains(word))
@@ -129,7 +133,8 @@ pub(super) fn wrapped(text: &str) -> Option<Value> {
     let (before, inner) = text.split_at_checked(at)?;
     let known = ["error code", "status code", "upstream", "exception", "provider", "bad response"];
     let said = before.trim().to_lowercase();
-    if !said.is_empty() && !known.iter().any(|word| said.contains(word)) {
+    let is_of_request = ["invalid", "parsing", "tool"].iter().any(|word| said.contains(word));
+    if !said.is_empty() && (is_of_request || !known.iter().any(|word| said.contains(word))) {
         return None;
     }
     json::first(inner).filter(|value| value.is_object() || value.is_array())

@@ -174,7 +174,8 @@ const NOT_FOR_YOU: &[&str] = &[
     "无权限",
     "未开通",
 ];
-const OFF: &[&str] = &["has been disabled", "is disabled", "has been deprecated", "has been retired", "停用", "禁用", "下线"];
+const OFF: &[&str] =
+    &["has been disabled", "is disabled", "has been deprecated", "has been retired", "停用", "禁用", "下线"];
 const PLACE: &[&str] = &["region", "country", "territory", "location"];
 const NOT_SERVED: &[&str] =
     &["not supported", "not available", "unsupported", "prohibited", "not allowed", "restricted", "blocked"];
@@ -239,7 +240,13 @@ pub(super) static ROWS: &[Row] = &[
                 "内容违规",
                 "违规内容",
             ]),
-            Silent(&["has been terminated", "has been suspended", "has been deactivated", "has been disabled", "api key"]),
+            Silent(&[
+                "has been terminated",
+                "has been suspended",
+                "has been deactivated",
+                "has been disabled",
+                "api key",
+            ]),
         ],
     ),
     // We did send a key.

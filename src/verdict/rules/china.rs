@@ -203,7 +203,12 @@ pub(super) static ROWS: &[Row] = &[
     row("baidu.key", BAIDU, KeyInvalid, &[Has(Form::Flat), Code(&["110", "111"])]),
     row("baidu.quota", BAIDU, KeyExhausted, &[Has(Form::Flat), Code(&["17", "19"])]),
     row("baidu.permission", BAIDU, KeyExhausted, &[Has(Form::Flat), Code(&["6"])]).of_model(),
-    row("baidu.request", BAIDU, RequestFault, &[Has(Form::Flat), Code(&["100", "336001", "336002", "336003", "336006", "336007"])]),
+    row(
+        "baidu.request",
+        BAIDU,
+        RequestFault,
+        &[Has(Form::Flat), Code(&["100", "336001", "336002", "336003", "336006", "336007"])],
+    ),
     row("baidu.rate", BAIDU, KeyLimited, &[Has(Form::Flat), Code(&["18", "336501", "336502"])]).of_model(),
     row("baidu.busy", BAIDU, UpstreamFault, &[Has(Form::Flat), Code(&["336100", "336000"])]),
     row(

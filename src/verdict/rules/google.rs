@@ -80,10 +80,7 @@ pub(super) static ROWS: &[Row] = &[
         "google.key_restricted_told",
         REASONS,
         KeyExhausted,
-        &[
-            Status(&[403]),
-            Says(&["has not been used in project", "requests from referer", "are blocked"]),
-        ],
+        &[Status(&[403]), Says(&["has not been used in project", "requests from referer", "are blocked"])],
     ),
     // The file belongs to another key.
     row(
