@@ -249,6 +249,25 @@ fn verdict(status: u16, body: &str) -> (Verdict, &'static str, bool) {
     (judgement.verdict, judgement.rule, judgement.weak)
 }
 
+/// No provider's sentences: the same causes said otherwise, and requests' own faults that sound like them.
+#[test]
+fn a_cause_is_known_in_whatever_words_it_is_told() {
+    #[derive(serde::Deserialize)]
+    struct Wording {
+        status: u16,
+        says: String,
+        verdict: String,
+    }
+    let wordings: Vec<Wording> = serde_json::from_str(include_str!("corpus/wordings.json")).unwrap();
+    assert!(wordings.len() >= 200);
+    let wrong = wordings.iter().filter_map(|Wording { status, says, verdict: hoped }| {
+        let (told, rule, _) = verdict(*status, &json!({"error": {"message": says}}).to_string());
+        (told.name() != hoped).then(|| format!("{status} {says:?}: {} by {rule}, not {hoped}", told.name()))
+    });
+    let wrong: Vec<_> = wrong.collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn what_no_row_knows_is_judged_by_its_status() {
     for (status, want, weak) in [

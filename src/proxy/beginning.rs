@@ -92,7 +92,7 @@ async fn encoded(parts: &Parts, stream: &mut Stream, infers: bool) -> Beginning 
     let is_events = is_event_stream(&parts.headers);
     let length = stream.incoming.size_hint().upper();
     let is_short = length.is_none_or(|length| length <= ENCODED_MAX);
-    if !is_short || !is_events && !(infers && has_type(&parts.headers, b"application/json")) {
+    if !is_short || !(is_events || infers && has_type(&parts.headers, b"application/json")) {
         return Beginning::Healthy;
     }
     let mut by = stream.limits.end().min(Instant::now() + HELD);

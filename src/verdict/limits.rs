@@ -115,7 +115,7 @@ pub(super) fn spent(headers: &HeaderMap, price: u32) -> impl Iterator<Item = Spe
         })?;
         if name == "ratelimit" {
             let spent = policies(value)
-                .find(|policy| item(policy, &["remaining", "r"]).is_some_and(|left| is_nothing(left)))?;
+                .find(|policy| item(policy, &["remaining", "r"]).is_some_and(is_nothing))?;
             return Some(Spent { reset: item(spent, &["reset", "t"]), length: None });
         }
         if text(&name.replace("remaining", "limit")).is_some_and(|limit| limit.trim() == "0") {

@@ -548,7 +548,7 @@ mod tests {
         ) {
             for value in [text, number.to_string(), words, date] {
                 let header = HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static("0"));
-                let names = [RETRY_AFTER, DATE, HeaderName::from_static("x-ratelimit-reset")];
+                let names = [http::header::RETRY_AFTER, DATE, HeaderName::from_static("x-ratelimit-reset")];
                 let headers: HeaderMap = names.into_iter().map(|name| (name, header.clone())).collect();
                 let body = format!("try again in {value}, resets {value}");
                 let now = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(since_1970)).unwrap_or_else(now);

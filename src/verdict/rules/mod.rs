@@ -141,7 +141,7 @@ impl Answer<'_> {
             Test::Then(first, second) => self.status < 500 && self.envelope.words.follows(first, second),
             Test::NotOfRequest => {
                 let begins = |word: &&str| self.envelope.words.find(word).is_some_and(|at| at < OPENING);
-                !self.speaks_of_request() || !PARTS_OF_REQUEST.iter().any(|word| begins(word))
+                !self.speaks_of_request() || !PARTS_OF_REQUEST.iter().any(begins)
             }
             Test::Silent(words) => !words.iter().any(|word| self.envelope.words.find(word).is_some()),
             Test::Has(form) => self.envelope.forms.contains(form),
