@@ -114,8 +114,8 @@ pub(super) fn spent(headers: &HeaderMap, price: u32) -> impl Iterator<Item = Spe
             *left <= 0.0 || *left < price && is_of_tokens(name) && is_smaller_half(headers, name, *left)
         })?;
         if name == "ratelimit" {
-            let spent = policies(value)
-                .find(|policy| item(policy, &["remaining", "r"]).is_some_and(is_nothing))?;
+            let spent =
+                policies(value).find(|policy| item(policy, &["remaining", "r"]).is_some_and(is_nothing))?;
             return Some(Spent { reset: item(spent, &["reset", "t"]), length: None });
         }
         if text(&name.replace("remaining", "limit")).is_some_and(|limit| limit.trim() == "0") {
