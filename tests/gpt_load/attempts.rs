@@ -53,6 +53,23 @@ fn a_revoked_key_is_blacklisted_for_good_and_the_client_never_knows() {
 }
 
 #[test]
+fn the_last_attempt_is_for_a_key_that_has_served() {
+    // Six dead keys in a row that nobody has tried yet, among more good ones: dead, and no storm.
+    let key = |number| format!("sk-test-proven-{number:016}");
+    let keys: Vec<_> = (0..14).map(key).collect();
+    let mock = provider(&[]);
+    for (number, key) in keys.iter().enumerate() {
+        mock.play(key, if (1..7).contains(&number) { Play::Revoked } else { Play::Valid });
+    }
+    let gpt_load = GptLoad::before(&mock, &[], &keys.iter().map(String::as_str).collect::<Vec<_>>());
+    for _ in 0..4 {
+        assert_eq!(gpt_load.chat().status, 200);
+    }
+    assert_eq!(asked(&mock, &[&keys[0], &keys[7]]), [3, 1], "the first one helped out twice, out of turn");
+    assert_eq!(gpt_load.blacklist().len(), 6);
+}
+
+#[test]
 fn a_limited_key_is_set_aside_for_as_long_as_it_was_told() {
     let mock = provider(&[(B, "valid")]);
     let limited =
@@ -200,7 +217,12 @@ fn attempts_end_with_max_retries() {
 fn with_no_key_left_a_client_is_told_so() {
     let mock = provider(&[]);
     let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
-    assert_eq!(gpt_load.chat().refused(), (503, "keys_rejected".to_owned()));
+    let answer = gpt_load.chat();
+    assert_eq!(answer.refused(), (503, "keys_rejected".to_owned()));
+    let message = answer.json()["error"]["message"].to_string();
+    let quoted =
+        "The upstream rejected the keys of this pool (401 Unauthorized): Incorrect API key provided: ";
+    assert!(message.contains(quoted) && !message.contains(A) && !message.contains(B), "{message}");
     assert_eq!(gpt_load.healthy_keys(), 0);
     // One request a second may try a key all the same, so that a pool is never dead by mistake.
     let mut codes = BTreeSet::new();
