@@ -227,7 +227,7 @@ impl Proxy {
         so_far.answer(&request, &self.common)
     }
 
-    /// A key that this request has not tried, while there is one, and an upstream other than the one that failed. Waits
+    /// A key that this request has not tried, while there is one, and an upstream other than those that failed. Waits
     /// for a key, if one is due in time. Where several keys have failed, the last attempt is for one that has served.
     async fn lease(
         &self,

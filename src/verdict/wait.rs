@@ -526,6 +526,21 @@ mod tests {
             waited(&[retry, ("date", "Tue, 24 Nov 1998 05:10:00 GMT")], ""),
             Some((660_000, "retry-after"))
         );
+        // Their clock is ten minutes behind or before ours, and their reset seven seconds away.
+        for (date, reset) in [("04:50:00", "04:50:07"), ("05:10:00", "05:10:07")] {
+            let date = format!("Tue, 24 Nov 2026 {date} GMT");
+            let rfc3339 = format!("2026-11-24T{reset}Z");
+            let epoch = at(&rfc3339).duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().to_string();
+            for (limit, reset) in [
+                (["anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset"], &rfc3339),
+                (["x-ratelimit-remaining", "x-ratelimit-reset"], &epoch),
+            ] {
+                let headers = [("date", &*date), (limit[0], "0"), (limit[1], reset)];
+                assert_eq!(waited(&headers, ""), Some((7_000, "reset header")), "{headers:?}");
+            }
+            let body = format!(r#"{{"error":{{"metadata":{{"resets_at":"{rfc3339}"}}}}}}"#);
+            assert_eq!(waited(&[("date", &date)], &body), Some((7_000, "body field")));
+        }
     }
 
     #[test]

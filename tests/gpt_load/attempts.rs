@@ -217,7 +217,12 @@ fn attempts_end_with_max_retries() {
 fn with_no_key_left_a_client_is_told_so() {
     let mock = provider(&[]);
     let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
-    assert_eq!(gpt_load.chat().refused(), (503, "keys_rejected".to_owned()));
+    let answer = gpt_load.chat();
+    assert_eq!(answer.refused(), (503, "keys_rejected".to_owned()));
+    let message = answer.json()["error"]["message"].to_string();
+    let quoted =
+        "The upstream rejected the keys of this pool (401 Unauthorized): Incorrect API key provided: ";
+    assert!(message.contains(quoted) && !message.contains(A) && !message.contains(B), "{message}");
     assert_eq!(gpt_load.healthy_keys(), 0);
     // One request a second may try a key all the same, so that a pool is never dead by mistake.
     let mut codes = BTreeSet::new();

@@ -73,14 +73,19 @@ fn an_error_inside_a_200_is_healed_before_the_client_sees_any_of_it() {
 
 #[test]
 fn an_error_inside_an_encoded_200_is_healed_too() {
-    let envelope = json!({"error": {"code": "insufficient_quota", "message": "You exceeded your current quota."}});
+    let envelope =
+        json!({"error": {"code": "insufficient_quota", "message": "You exceeded your current quota."}});
     let as_event = format!("data: {envelope}\n\n");
     for (kind, body) in [("application/json", envelope), ("text/event-stream", Value::String(as_event))] {
         for encoding in ["gzip", "deflate"] {
             let mock = provider(&[(B, "valid")]);
             let headers = vec![("content-type".into(), kind.into())];
-            let scripted =
-                Scripted { headers, body: body.clone(), encoding: Some(encoding.into()), ..Scripted::default() };
+            let scripted = Scripted {
+                headers,
+                body: body.clone(),
+                encoding: Some(encoding.into()),
+                ..Scripted::default()
+            };
             mock.play(A, Play::Answer(Box::new(scripted)));
             let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
             let ask = gpt_load.post(CHAT).header("accept-encoding", "gzip, deflate");
