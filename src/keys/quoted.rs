@@ -226,8 +226,10 @@ fn common(key: &[u8], of_key: usize, text: &[u8], at: usize) -> Range<usize> {
 }
 
 #[cfg(all(test, not(feature = "loom")))]
-#[allow(clippy::unwrap_used, reason = "a test")]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::keys::file;
 
@@ -326,6 +328,31 @@ mod tests {
                 assert!(told.starts_with(begins) && told.ends_with(ends) && told.contains("****"), "{told}");
                 assert!(told.len() < begins.len() + ends.len() + 24, "{escaped}: {told}");
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_leaves_with_a_whole_key_in_it(pieces in prop::collection::vec((0_usize..12, 0_usize..40), 0..12)) {
+            let keys = file::parse(KEYS.join("\n").into_bytes()).unwrap().keys;
+            let marks = Marks::of(&keys);
+            let around = ["x", "\"", "\\", "%", "&#", " ", "\\/", "=="];
+            let text: String = pieces
+                .iter()
+                .map(|(choice, cut)| match KEYS.get(*choice) {
+                    Some(key) => key.get(key.len().saturating_sub(*cut)..).filter(|_| cut % 3 == 0).unwrap_or(key),
+                    None => around.get(choice - KEYS.len()).copied().unwrap_or_default(),
+                })
+                .collect();
+            let told = marks.redact(&keys, KEYS[0], text.as_bytes());
+            let left = told.as_deref().unwrap_or(text.as_bytes());
+            for key in KEYS {
+                prop_assert!(memmem::find(left, key.as_bytes()).is_none(), "{}", text);
+            }
+            let places = marks.places(&keys, KEYS[0], text.as_bytes());
+            prop_assert_eq!(places.is_empty(), told.is_none());
+            prop_assert!(places.iter().all(|at| !at.is_empty() && at.end <= text.len()));
+            prop_assert!(places.windows(2).all(|pair| pair[0].end <= pair[1].start));
         }
     }
 

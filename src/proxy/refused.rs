@@ -129,7 +129,9 @@ impl Refused {
         Cause {
             rule: judgement.rule.into(),
             status: Some(self.parts.status.as_u16()),
+            code: (!judgement.code.is_empty()).then(|| judgement.code.as_str().into()),
             error: judgement.message.as_str().into(),
+            wait: judgement.wait.as_ref().map(|wait| wait.duration),
             wait_from: judgement.wait.as_ref().map(|wait| wait.from.into()),
             upstream: Some(upstream.index),
         }
