@@ -80,7 +80,7 @@ async fn serve_http<S>(
             request.extensions_mut().insert(peer);
         }
         let (front, running) = (Rc::clone(&front), activity.begin());
-        let (switch, activity, gate) = (Rc::clone(&switch), Rc::clone(&activity), Rc::clone(&gate));
+        let (switch, activity, gate) = (Rc::clone(&switch), Rc::clone(activity), Rc::clone(gate));
         // Boxed once here: hyper would move these kilobytes several times on their way to the connection's task.
         Box::pin(async move {
             let mut response = front.answer(request, running).await;
