@@ -98,7 +98,8 @@ fn everything_adds_up_after_chaos() {
     let after = chaos.quiet(&gpt_load);
     assert_eq!(after.descriptors, warm.descriptors, "descriptors");
     let percent = after.memory * 100 / warm.memory;
-    assert!((90..=110).contains(&percent), "memory: {} bytes, then {}", warm.memory, after.memory);
+    // Less is no leak: the allocator gave something back.
+    assert!(percent <= 110, "memory: {} bytes, then {}", warm.memory, after.memory);
     chaos.no_key_is_stuck(&gpt_load);
     chaos.books.counters_of_the_last_life(&gpt_load);
     chaos.books.close(&chaos.world, &chaos.mock.seen(), &gpt_load);
