@@ -8,7 +8,7 @@ use serde_json::json;
 use socket2::{Domain, Socket, Type};
 
 use crate::outcome;
-use crate::support::{A, GptLoad, Peer, Wire, chat_with, eventually, provider, provider_with};
+use crate::support::{A, B, C, GptLoad, Peer, Wire, chat_with, eventually, provider, provider_with};
 
 /// `RESPONSE_TIMEOUT` and `REQUEST_TIMEOUT` of all of these, in seconds.
 const RESPONSE: u64 = 1;
@@ -263,6 +263,54 @@ fn all_dead_then_back() {
         "fault: all dead, then one back",
         format!("502 while dead; 200 again {:.1?} after it came back", began.elapsed()),
     );
+}
+
+/// As the official SDKs ask (openai-python's `_should_retry`): twice more on 408, 409, 429 and 5xx, unless the answer
+/// advises otherwise. They would sleep in between; the load that they make is the same.
+fn asks_like_an_sdk(gpt_load: &GptLoad) {
+    for _ in 0..3 {
+        let answer = gpt_load.chat();
+        let status = answer.status.as_u16();
+        let by_status = matches!(status, 408 | 409 | 429 | 500..);
+        if !answer.header("x-should-retry").map_or(by_status, |advice| advice == "true") {
+            return;
+        }
+    }
+}
+
+#[test]
+#[ignore = "long: make test-hard"]
+fn an_outage_is_not_multiplied_by_retries_ours_or_the_sdks() {
+    const REQUESTS: u64 = 1000;
+    for (name, play) in [
+        ("500", "fails 500".parse().unwrap()),
+        ("529", "fails 529".parse().unwrap()),
+        ("resets", "resetting before_head".parse().unwrap()),
+        // What asks for a retry by itself.
+        (
+            "503 with Retry-After",
+            mock_provider::Play::answer(503, &[("retry-after", "1")], json!({"error": {}})),
+        ),
+    ] {
+        let mock = provider(&[(A, "valid"), (B, "valid"), (C, "valid")]);
+        let gpt_load = GptLoad::before(&mock, &[], &[A, B, C]);
+        assert_eq!(gpt_load.chat().status, 200);
+        let before = mock.requests();
+        mock.phase(Some(play));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..REQUESTS / 4).for_each(|_| asks_like_an_sdk(&gpt_load)));
+            }
+        });
+        let load = mock.requests() - before;
+        assert!(load * 10 <= REQUESTS * 11, "{name}: {load} for {REQUESTS}");
+        mock.phase(None);
+        assert_eq!((gpt_load.chat().status.as_u16(), gpt_load.healthy_keys()), (200, 3), "{name}");
+        outcome(
+            &format!("outage: {name}, {REQUESTS} requests by SDKs that retry"),
+            format!("{load} at the provider; no key blamed, 200 at once when it is back"),
+        );
+    }
 }
 
 #[test]
