@@ -163,17 +163,20 @@ impl Books {
                 "visibly broken"
             }
             Ending::Left => "left",
-            Ending::Lost(_) => {
-                assert!(excused, "no answer at all: {entry:?}");
-                "lost by kill -9"
-            }
+            Ending::Lost(_) if excused => "lost by kill -9",
+            // The provider broke off right behind its head, and the cut overtook that.
+            Ending::Lost(_) if !entry.what.infers() && self.outcomes(entry) == ["broken_answer"] => "cut off",
+            Ending::Lost(_) => panic!("no answer at all: {entry:?}, {:?}", self.outcomes(entry)),
             Ending::Wrong(why) => panic!("{why}\n{entry:?}"),
         }
     }
 
+    fn outcomes(&self, entry: &Entry) -> Vec<&String> {
+        self.logged.iter().filter_map(|life| life.get(&entry.id)).flatten().collect()
+    }
+
     fn in_the_log(&self, entry: &Entry) {
-        let lines: Vec<&String> =
-            self.logged.iter().filter_map(|life| life.get(&entry.id)).flatten().collect();
+        let lines = self.outcomes(entry);
         assert!(lines.len() <= 1, "{entry:?}: {lines:?}");
         let Some(outcome) = lines.first() else {
             let in_the_last_life = self.down.last().is_none_or(|(_, up)| entry.begun > *up);
