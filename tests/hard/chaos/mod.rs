@@ -101,10 +101,9 @@ fn everything_adds_up_after_chaos() {
     let descriptors: Vec<usize> = held.iter().map(|held| held.descriptors).collect();
     assert!(descriptors.iter().all(|count| *count == descriptors[0]), "descriptors: {descriptors:?}");
     let memory: Vec<u64> = held.iter().map(|held| held.memory).collect();
-    let percent = memory[3] * 100 / memory[0].max(memory[1]);
-    // Less is no leak: the allocator gave something back.
+    // The allocator gives back when it likes: what leaks is more each time, and more at least than at any time before.
+    let percent = memory[2].min(memory[3]) * 100 / memory[0].max(memory[1]);
     assert!(percent <= 110, "memory: {memory:?}");
-    println!("memory: {memory:?}");
     chaos.no_key_is_stuck(&gpt_load);
     chaos.books.counters_of_the_last_life(&gpt_load);
     chaos.books.close(&chaos.world, &chaos.mock.seen(), &gpt_load);
@@ -117,7 +116,7 @@ fn everything_adds_up_after_chaos() {
             chaos.books.summary(),
             done.join(", "),
             descriptors[0],
-            memory[3] >> 20
+            memory[2].min(memory[3]) >> 20
         ),
     );
 }
@@ -297,7 +296,13 @@ impl Chaos {
             let old = list.iter().filter(|key| key["permanent"] == true && is_old(key));
             old.map(|key| key["preview"].as_str().unwrap().to_owned()).collect()
         };
-        let before = permanent(&gpt_load, Duration::from_secs(1));
+        self.mock.phase(None);
+        self.revoke();
+        let mut before = HashSet::new();
+        eventually("a revoked key is known to be one for a second", || {
+            before = permanent(&gpt_load, Duration::from_secs(1));
+            !before.is_empty()
+        });
         self.books.goes_down();
         gpt_load.signal("KILL");
         assert_eq!(gpt_load.ended(), None, "killed");
