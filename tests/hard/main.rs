@@ -19,6 +19,7 @@ mod support;
 
 mod advisories;
 mod canary;
+mod chaos;
 mod faults;
 mod floods;
 mod incidents;

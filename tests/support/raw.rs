@@ -94,6 +94,19 @@ impl Raw {
         }
     }
 
+    /// Reads until this text has come, or the end, however it came.
+    pub fn until_or_end(&mut self, text: &str) -> String {
+        let mut got = Vec::new();
+        let mut piece = [0; 16 * 1024];
+        while !String::from_utf8_lossy(&got).contains(text) {
+            match self.0.read(&mut piece) {
+                Ok(0) | Err(_) => break,
+                Ok(length) => got.extend_from_slice(&piece[..length]),
+            }
+        }
+        String::from_utf8_lossy(&got).into_owned()
+    }
+
     /// Reads until this text has come, says that nothing more is sent, and reads what is left.
     pub fn finish_after(&mut self, text: &str) -> String {
         self.until(text) + &self.finish().rest()
