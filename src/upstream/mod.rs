@@ -293,7 +293,7 @@ mod tests {
         let two = upstreams(2);
         for fault in 0..FAULTS_OF_AN_OUTAGE {
             assert!(two.may_retry(1_000_000), "after {fault}");
-            two.fail(two.pick(None).unwrap());
+            two.fail(two.pick(&[]).unwrap());
         }
         assert!(!two.may_retry(1_000_000) && two.are_out());
         two.succeed(&two.all()[0]);
