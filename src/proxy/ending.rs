@@ -14,6 +14,7 @@ use super::Proxy;
 use super::admission::Permit;
 use super::answer::{Body, Payload};
 use super::attempt::{NoAnswer, Try};
+use super::dialect::has_error_event;
 use super::refused::Refused;
 use super::trace::{self, Trace};
 use crate::keys::Lease;
@@ -94,6 +95,8 @@ pub(super) struct Ending {
     model: Option<usize>,
     first_piece: Option<Duration>,
     usage: Option<Box<usage::Reader>>,
+    /// Whether an error came later in its stream (spec §6): passed on, and counted.
+    told_error: bool,
 }
 
 impl Ending {
@@ -125,6 +128,7 @@ impl Ending {
             model: None,
             first_piece: None,
             usage: None,
+            told_error: false,
         }
     }
 
@@ -277,6 +281,10 @@ impl Ending {
         if let Some(usage) = &mut self.usage {
             usage.read(piece);
         }
+        if self.streaming && !self.told_error && has_error_event(piece) {
+            self.told_error = true;
+            self.end = End::BrokenAnswer;
+        }
     }
 
     /// So many bytes went out through a tunnel.
@@ -306,7 +314,10 @@ impl Ending {
 
     /// The client went away before the end of its answer.
     pub(super) fn abandoned(&mut self) {
-        self.end = End::ClientGone;
+        // SDKs hang up on an error.
+        if !self.told_error {
+            self.end = End::ClientGone;
+        }
     }
 }
 
