@@ -35,19 +35,22 @@ impl Asked {
     }
 }
 
-/// The model in a path: Gemini's `/models/NAME:verb` and `/tunedModels/NAME:verb`, Azure's `/deployments/NAME/`.
+/// The model in a path: Gemini's `/models/NAME:verb` and `/tunedModels/NAME:verb`, Azure's `/deployments/NAME/`, AWS's
+/// `/model/NAME/verb`, Cloudflare's `/ai/run/NAME`.
 pub(super) fn model_in_path(path: &str) -> Option<Range<usize>> {
-    let (mut model, mut deployment) = (None, None);
+    let (mut google, mut other) = (None, None);
     for slash in memchr::memchr_iter(b'/', path.as_bytes()) {
         let rest = path.get(slash + 1..)?;
-        let of_google = ["models/", "tunedModels/"].iter().find(|before| rest.starts_with(**before));
-        if let Some(before) = of_google {
-            model = Some(slash + 1 + before.len());
-        } else if deployment.is_none() && rest.starts_with("deployments/") {
-            deployment = Some(slash + "/deployments/".len());
+        let behind = |names: &[&str]| {
+            names.iter().find(|name| rest.starts_with(**name)).map(|name| slash + 1 + name.len())
+        };
+        google = behind(&["models/", "tunedModels/"]).or(google);
+        other = other.or_else(|| behind(&["deployments/", "model/"]));
+        if let Some(at) = behind(&["ai/run/"]) {
+            return (at < path.len() && path.len() - at <= LONGEST_MODEL).then_some(at..path.len());
         }
     }
-    let (at, end) = model.map(|at| (at, b':')).or(deployment.map(|at| (at, b'/')))?;
+    let (at, end) = google.map(|at| (at, b':')).or(other.map(|at| (at, b'/')))?;
     let length = memchr::memchr(end, path.get(at..)?.as_bytes())?;
     (1..=LONGEST_MODEL).contains(&length).then_some(at..at + length)
 }
@@ -209,6 +212,8 @@ mod tests {
             ("/v1/models/gpt-5", None),
             ("/v1/models", None),
             ("/openai/deployments//x", None),
+            ("/model/anthropic.claude-v2:1/invoke", Some("anthropic.claude-v2:1")),
+            ("/client/v4/accounts/1/ai/run/@cf/meta/llama-3-8b", Some("@cf/meta/llama-3-8b")),
             ("/v1beta/tunedModels/mine-1:streamGenerateContent", Some("mine-1")),
             ("/v1/projects/p/locations/l/publishers/anthropic/models/claude-x:rawPredict", Some("claude-x")),
         ] {

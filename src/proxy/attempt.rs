@@ -313,9 +313,12 @@ fn is_harmless(method: &Method, path: &str) -> bool {
                 | "embedContent"
                 | "batchEmbedContents"
                 | "predict"
+                | "rawPredict"
+                | "streamRawPredict"
         );
     }
-    matches!(before, "audio" | "images")
+    matches!(before, "audio" | "images" | "text-generation" | "multimodal-generation")
+        || path.contains("/ai/run/")
         || matches!(
             last,
             "completions"
@@ -326,6 +329,16 @@ fn is_harmless(method: &Method, path: &str) -> bool {
                 | "rerank"
                 | "count_tokens"
                 | "chat"
+                | "complete"
+                | "generate"
+                | "embed"
+                | "tokenize"
+                | "classify"
+                | "chatcompletion_v2"
+                | "invoke"
+                | "invoke-with-response-stream"
+                | "converse"
+                | "converse-stream"
         )
 }
 
@@ -354,6 +367,9 @@ mod tests {
             ("POST", "/v1/audio/transcriptions", true),
             ("POST", "/v1/images/generations", true),
             ("POST", "/v1/rerank", true),
+            ("POST", "/model/anthropic.claude-v2:1/converse-stream", true),
+            ("POST", "/accounts/1/ai/run/@cf/meta/llama-3-8b", true),
+            ("POST", "/api/v1/services/aigc/text-generation/generation", true),
             ("POST", "/v1beta/models/gemini:generateContent", true),
             ("POST", "/v1beta/models/gemini:streamGenerateContent", true),
             ("POST", "/v1beta/models/gemini:batchGenerateContent", false),
