@@ -9,7 +9,7 @@ LOCAL_IMAGE ?= gpt-load:local
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/gpt-load
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-all clean run dev demo check test test-hard test-ui coverage bench bench-goodput loom lint fmt tidy deps audit install uninstall \
+.PHONY: help build build-all clean run dev demo check test test-hard test-ui coverage bench bench-instr bench-goodput loom lint fmt tidy deps audit install uninstall \
 	docker-build docker-run docker-run-local compose-up compose-up-dev compose-down \
 	health stats reset-keys blacklist validate-keys
 
@@ -97,6 +97,9 @@ coverage: ## Line coverage of the Rust tests, into target/llvm-cov/html (needs c
 
 bench: ## Benches of the hot path
 	$(CARGO) bench --locked --bench pool
+
+bench-instr: ## Instructions per request, event and lease against benches/budget.toml (needs valgrind)
+	@scripts/bench-instr.py
 
 bench-goodput: ## What a pool of limited keys gives, into docs/goodput.md; takes five minutes
 	$(CARGO) bench --locked --bench goodput
