@@ -3,10 +3,12 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::pool::{Blacklisted, Changed, KeyPool};
+use super::blacklist::{Blacklisted, Changed};
+use super::pool::KeyPool;
 use super::roster::{Cause, Roster};
 use super::secret::preview;
 use super::state::{Effect, Place, Standing};
@@ -111,6 +113,10 @@ pub struct KeyView {
     pub preview: String,
     /// Where it stands.
     pub state: KeyState,
+    /// Requests that it served since it is in the file and the process runs.
+    pub served: u64,
+    /// Requests that failed for its sake since then.
+    pub failed: u64,
     /// Failures in a row.
     pub failures: u32,
     /// Cooldowns in a row.
@@ -163,6 +169,7 @@ impl KeyPool {
             return None;
         }
         let standing = base.rotation.standing(index);
+        let tally = generation.tally(index)?;
         let mut models: Vec<Blacklisted> = generation
             .models
             .load()
@@ -175,6 +182,8 @@ impl KeyPool {
             index,
             preview: preview(generation.keys.get(index)),
             state: KeyState::of(standing),
+            served: tally.served.load(Ordering::Relaxed),
+            failed: tally.failed.load(Ordering::Relaxed),
             failures: standing.failures,
             cooldowns: standing.cooldowns,
             out: self.blacklisted_key(&Changed { index, model: None }),

@@ -15,8 +15,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use self::record::{Contents, Out, Record, Records, Salt, millis, put};
+use super::blacklist::Changed;
 use super::file::KeyTable;
-use super::pool::{Changed, KeyPool, Replaced, States};
+use super::generation::{Replaced, States};
+use super::pool::KeyPool;
 
 /// How long a change may wait to be written.
 pub const INTERVAL: Duration = Duration::from_millis(250);

@@ -1,11 +1,13 @@
 //! The right to use one key for one attempt.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::Guard;
 
-use super::pool::{Generation, KeyPool};
+use super::generation::Generation;
+use super::pool::KeyPool;
 use super::ration::{Entry, LARGEST};
 use super::roster::{Cause, Roster, Story};
 use super::rotation::Turn;
@@ -129,6 +131,9 @@ impl<'pool> Lease<'pool> {
             self.release(&suspects);
         }
         let Some(here) = self.here() else { return ended_storm };
+        if let Some(tally) = here.generation.tally(here.index) {
+            tally.served.fetch_add(1, Ordering::Relaxed);
+        }
         here.succeed(self.pool, None, self.base_entry());
         if let Some(roster) = &here.model {
             here.succeed(self.pool, Some(roster), self.entry);
@@ -209,6 +214,9 @@ impl<'pool> Lease<'pool> {
     /// The key failed. Returns what it came to, if it left the rotation with this.
     pub fn fail(self, failure: Failure<'_>) -> Option<Effect> {
         let here = self.here()?;
+        if let Some(tally) = here.generation.tally(here.index) {
+            tally.failed.fetch_add(1, Ordering::Relaxed);
+        }
         let Failure { mut effect, model, upstream, too_few_tokens, cause } = failure;
         if matches!(effect, Effect::Invalid | Effect::Exhausted { .. }) {
             let pool = here.generation.base.rotation.len();

@@ -1,9 +1,11 @@
 //! What a key is and where it stands. Knows no HTTP.
 
 mod bitmap;
+mod blacklist;
 mod census;
 pub mod clock;
 pub mod file;
+mod generation;
 pub mod journal;
 mod lease;
 mod pool;
@@ -17,9 +19,12 @@ mod state;
 mod storm;
 pub mod watch;
 
+pub use blacklist::{Blacklisted, Changed, Condemned};
 pub use census::{BY_OPERATOR, Counts, KeyState, KeyView, Query, Sort, Wanted};
+pub use clock::Due;
+pub use generation::{Replaced, States};
 pub use lease::{Failure, Lease, Left};
-pub use pool::{Blacklisted, Changed, Condemned, Due, KeyPool, Need, PoolPolicy, Replaced, States};
+pub use pool::{KeyPool, Need, PoolPolicy};
 pub use roster::Cause;
 pub(crate) use secret::preview;
 pub use secret::{Secret, redact};

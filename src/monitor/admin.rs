@@ -261,6 +261,8 @@ impl Monitor {
             "index": key.index,
             "preview": key.preview,
             "state": key.state.name(),
+            "served": key.served,
+            "failed": key.failed,
             "failures_in_a_row": key.failures,
             "cooldowns_in_a_row": key.cooldowns,
             "out": key.out.as_ref().map(|out| entry(out, upstreams)),

@@ -11,8 +11,10 @@ mod dialect;
 mod ending;
 mod headers;
 mod mask;
+pub(crate) mod provider;
 mod refused;
 pub mod revalidate;
+mod so_far;
 mod trace;
 mod upgrade;
 
@@ -21,12 +23,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use self::admission::Admission;
-use self::answer::{Payload, StreamLimits};
+use self::answer::Payload;
 use self::attempt::{NoAnswer, Outcome, Try};
 use self::beginning::{Beginning, is_event_stream};
 use self::body::Outgoing;
@@ -34,9 +36,10 @@ use self::credentials::Tokens;
 use self::dialect::Dialect;
 use self::ending::Ending;
 use self::refused::Refused;
+use self::so_far::{Held, SoFar};
 use crate::group::Group;
-use crate::keys::{Cause, Effect, Failure, Lease, Left, Need};
-use crate::refusal::{Refusal, Retry};
+use crate::keys::{Effect, Lease, Left, Need};
+use crate::refusal::Refusal;
 use crate::telemetry::RequestLog;
 use crate::telemetry::counters::{Counters, End, Stripe};
 use crate::telemetry::failures::Failures;
@@ -105,82 +108,6 @@ pub struct Proxy {
     common: Common,
     worker: usize,
     client: Rc<Client<Outgoing>>,
-}
-
-/// How far a request has come.
-struct SoFar<'a> {
-    began: Instant,
-    tried: Vec<u32>,
-    failed_upstream: Option<usize>,
-    limits: StreamLimits,
-    /// When the client gives up.
-    client_gives_up: Option<Instant>,
-    /// The last answer that an upstream gave.
-    refused: Option<Box<Refused>>,
-    /// The last attempt's failure, if it brought no answer.
-    failure: Option<NoAnswer>,
-    /// A verdict that rests on a bare 401 or 403: not believed before a second key was asked (spec §6).
-    weak: Option<Held<'a>>,
-}
-
-/// A verdict against a key, with the lease that it will settle.
-struct Held<'a> {
-    lease: Lease<'a>,
-    status: StatusCode,
-    effect: Effect,
-    model: Option<Box<str>>,
-    cause: Cause,
-    wait: Option<Duration>,
-    too_few_tokens: Option<u32>,
-}
-
-impl Held<'_> {
-    /// Sets the key aside.
-    fn set_aside(self) {
-        let Self { lease, effect, model, cause, wait, too_few_tokens, .. } = self;
-        let (key_index, key_preview) = (lease.index(), lease.preview());
-        let upstream = cause.upstream.unwrap_or_default();
-        let failure =
-            Failure { effect, model: model.as_deref(), upstream, too_few_tokens, cause: cause.clone() };
-        if let Some(effect) = lease.fail(failure) {
-            tracing::warn!(
-                key_index,
-                key_preview,
-                verdict = effect.name(),
-                model,
-                rule = &*cause.rule,
-                status = cause.status,
-                wait_s = wait.map(|wait| wait.as_secs_f64()),
-                wait_from = cause.wait_from.as_deref(),
-                error = &*cause.error,
-                "key blacklisted"
-            );
-        }
-    }
-}
-
-impl SoFar<'_> {
-    fn new(request: &Try, times: Times) -> Self {
-        let now = Instant::now();
-        Self {
-            began: now,
-            tried: Vec::new(),
-            failed_upstream: None,
-            limits: StreamLimits {
-                silence: times.silence,
-                deadline: (!request.streaming).then(|| now + times.request),
-            },
-            client_gives_up: request.client_waits.map(|waits| now + waits),
-            refused: None,
-            failure: None,
-            weak: None,
-        }
-    }
-
-    /// When this request ends at the latest: nothing is begun that can't end before that.
-    fn ends_by(&self) -> Option<Instant> {
-        [self.limits.deadline, self.client_gives_up].into_iter().flatten().min()
-    }
 }
 
 /// What follows an attempt that brought no success.
@@ -296,7 +223,7 @@ impl Proxy {
                 break;
             }
         }
-        self.out_of_attempts(so_far, &request)
+        so_far.answer(&request, &self.common)
     }
 
     /// A key that this request has not tried, while there is one, and an upstream other than the one that failed. Waits
@@ -514,50 +441,6 @@ impl Proxy {
         }
         tokio::time::sleep_until(until).await;
         true
-    }
-
-    /// The answer when nothing more is tried: the last that an upstream gave, if any gave one.
-    fn out_of_attempts(&self, so_far: SoFar<'_>, request: &Try) -> Answered {
-        let SoFar { refused, failure, weak, .. } = so_far;
-        if let Some(weak) = weak {
-            weak.set_aside();
-        }
-        let wait = self.common.group.keys.earliest_return(request.model());
-        let streaming = request.streaming;
-        match (refused, failure) {
-            // The whole time that a request may take is over: an earlier attempt's answer does not tell that.
-            (_, Some(failure)) if failure.timed_out && !streaming => Err(self.timed_out(streaming)),
-            (Some(refused), _) => refused.answer(wait),
-            (None, Some(failure)) if failure.timed_out => Err(self.timed_out(streaming)),
-            (None, Some(_)) => Err(Refusal::new(
-                StatusCode::BAD_GATEWAY,
-                "upstream_unreachable",
-                End::UpstreamFault,
-                "The upstream could not be reached, or broke the connection before it answered.",
-            )
-            .retry(Retry::Never)),
-            (None, None) => Err(Refusal::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "no_available_keys",
-                End::NoKeys,
-                "No key is available: all are blacklisted or in cooldown. /blacklist says why.",
-            )
-            .retry(Retry::until_a_key(wait))),
-        }
-    }
-
-    fn timed_out(&self, streaming: bool) -> Refusal {
-        let (variable, limit) = if streaming {
-            ("RESPONSE_TIMEOUT", self.common.times.response)
-        } else {
-            ("REQUEST_TIMEOUT", self.common.times.request)
-        };
-        let message = format!(
-            "The upstream did not answer within {} s. If its answers need longer, raise {variable}.",
-            limit.as_secs()
-        );
-        Refusal::new(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", End::UpstreamFault, message)
-            .retry(Retry::Never)
     }
 
     fn stripe(&self) -> &Stripe {

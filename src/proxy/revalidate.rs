@@ -12,15 +12,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{ACCEPT, HeaderName, HeaderValue, USER_AGENT};
-use http::request::Parts;
-use http::{Method, Request};
+use http::Request;
 use tokio::time::Instant;
 
 use super::answer::StreamLimits;
 use super::attempt::{Outcome, Try};
 use super::body::{Outgoing, RequestBody};
 use super::credentials::Place;
+use super::provider;
 use super::refused::Refused;
 use crate::group::Group;
 use crate::keys::{Cause, Condemned, Effect, Failure, Lease, Left};
@@ -40,11 +39,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A suspect is checked again so long after it was tried, so that the pool is back within a minute of the provider's
 /// recovery.
 const SUSPECTS: Duration = Duration::from_secs(10);
-/// Anthropic's API asks for its version.
-const ANTHROPIC_VERSION: &str = "2023-06-01";
-/// Azure's too, where the base URL names none.
-const AZURE_VERSION: &str = "2024-10-21";
-
 /// What a check found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -241,68 +235,14 @@ fn jittered(pause: Duration) -> Duration {
 /// The request for an upstream's models list.
 fn models_list(url: &BaseUrl) -> http::Result<Try> {
     let place = Place::of_host(url.host());
-    let (mut parts, ()) =
-        Request::builder().method(Method::GET).uri(&*target(url, place)).body(())?.into_parts();
-    describe(&mut parts, place);
+    let (mut parts, ()) = Request::get(provider::models_list(url)).body(())?.into_parts();
+    provider::describe(&mut parts.headers, place);
     Ok(Try::new(parts, Some(place), RequestBody::Replay(Bytes::new(), None)))
-}
-
-fn describe(parts: &mut Parts, place: Place) {
-    parts.headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    parts
-        .headers
-        .insert(USER_AGENT, HeaderValue::from_static(concat!("gpt-load/", env!("CARGO_PKG_VERSION"))));
-    if place == Place::XApiKey {
-        let name = HeaderName::from_static("anthropic-version");
-        parts.headers.insert(name, HeaderValue::from_static(ANTHROPIC_VERSION));
-    }
-}
-
-/// Where the list is, behind the base URL.
-fn target(url: &BaseUrl, place: Place) -> String {
-    let compatible = url.path().ends_with("/openai");
-    match place {
-        _ if url.ends_with_version() => "/models".into(),
-        // The dialect of OpenAI has its list beside its other paths.
-        Place::XGoogApiKey if compatible => "/models".into(),
-        Place::XGoogApiKey => "/v1beta/models".into(),
-        Place::ApiKey => {
-            let path = if compatible { "/models" } else { "/openai/models" };
-            if url.has_parameter("api-version") {
-                path.into()
-            } else {
-                format!("{path}?api-version={AZURE_VERSION}")
-            }
-        }
-        _ => "/v1/models".into(),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn each_provider_is_asked_where_it_has_its_list() {
-        for (url, want) in [
-            ("https://api.openai.com", "/v1/models"),
-            ("https://api.openai.com/v1", "/v1/models"),
-            ("https://api.groq.com/openai", "/openai/v1/models"),
-            ("https://open.bigmodel.cn/api/paas/v4", "/api/paas/v4/models"),
-            ("https://api.anthropic.com", "/v1/models"),
-            ("https://generativelanguage.googleapis.com", "/v1beta/models"),
-            ("https://generativelanguage.googleapis.com/v1beta", "/v1beta/models"),
-            ("https://generativelanguage.googleapis.com/v1beta/openai", "/v1beta/openai/models"),
-            ("https://me.openai.azure.com", "/openai/models?api-version=2024-10-21"),
-            ("https://me.openai.azure.com/openai", "/openai/models?api-version=2024-10-21"),
-            ("https://me.openai.azure.com/?api-version=2025-01-01", "/openai/models?api-version=2025-01-01"),
-            ("https://me.openai.azure.com/openai/v1", "/openai/v1/models"),
-        ] {
-            let url = BaseUrl::parse(url).unwrap();
-            let joined = url.join(&target(&url, Place::of_host(url.host()))).unwrap();
-            assert_eq!(joined.as_str(), want, "{url}");
-        }
-    }
 
     fn key(index: u32, suspected: bool, upstream: usize, tried: u64) -> Condemned {
         Condemned { index, suspected, upstream: Some(upstream), tried_ago: Duration::from_secs(tried) }

@@ -92,7 +92,7 @@ impl BaseUrl {
         let version = path
             .rfind('/')
             .and_then(|slash| path.get(slash..))
-            .filter(|last| is_version(last))
+            .filter(|last| is_version(last.trim_start_matches('/')))
             .map(Box::from);
         Ok(Self { scheme, host, port, authority, path: path.into(), version, query: query.into() })
     }
@@ -122,9 +122,9 @@ impl BaseUrl {
         &self.path
     }
 
-    /// Whether the path ends with a version segment (`/v1`).
-    pub fn ends_with_version(&self) -> bool {
-        self.version.is_some()
+    /// Whether the path names a version of the API, at its end or before: `/v1`, `/v1beta/openai`, `/api/paas/v4`.
+    pub fn names_version(&self) -> bool {
+        self.path.split('/').any(is_version)
     }
 
     /// Whether the query has a parameter of this name.
@@ -344,9 +344,9 @@ fn read_target(target: &str) -> Result<(&str, &str), String> {
     Ok((path, query))
 }
 
-/// `/v1`, `/v1beta`, `/v1.1`, `/v1p1beta1`, …
+/// `v1`, `v1beta`, `v1.1`, `v1p1beta1`, …
 fn is_version(segment: &str) -> bool {
-    segment.strip_prefix("/v").is_some_and(|number| {
+    segment.strip_prefix('v').is_some_and(|number| {
         number.starts_with(|c: char| c.is_ascii_digit())
             && number.chars().all(|c| c.is_ascii_alphanumeric() || c == '.')
     })

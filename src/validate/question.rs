@@ -2,16 +2,14 @@
 //! of a model. Each provider in its own words.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
+use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request, Uri, Version};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
 use crate::proxy::credentials::Place;
+use crate::proxy::provider;
 use crate::upstream::BaseUrl;
-
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("gpt-load/", env!("CARGO_PKG_VERSION")));
-const AZURE_VERSION: &str = "api-version=2024-10-21";
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -43,14 +41,13 @@ impl Question {
     ) -> Result<Request<Full<Bytes>>, String> {
         let place = Place::of_host(url.host());
         let (path, body) = match &self.model {
-            None => (models_path(place), None),
+            None => (provider::models_list(url), None),
             Some(model) => {
-                let (path, body) = self.completion(place, model);
-                (path, Some(body))
+                let (path, body) = self.completion(url, place, model);
+                (provider::behind(url, &path), Some(body))
             }
         };
-        let path = if has_version(url) { without_version(&path) } else { &path };
-        let target = url.join(path).map_err(|error| error.to_string())?;
+        let target = url.join(&path).map_err(|error| error.to_string())?;
         let bytes = body.as_ref().map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
         let mut request = Request::new(Full::new(bytes));
         if body.is_some() {
@@ -58,11 +55,7 @@ impl Question {
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         let headers = request.headers_mut();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        headers.insert(USER_AGENT, AGENT);
-        if place == Place::XApiKey {
-            headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
-        }
+        provider::describe(headers, place);
         place.put(key, headers).map_err(|error| error.to_string())?;
         if http2 {
             *request.version_mut() = Version::HTTP_2;
@@ -75,7 +68,7 @@ impl Question {
         Ok(request)
     }
 
-    fn completion(&self, place: Place, model: &str) -> (String, Value) {
+    fn completion(&self, url: &BaseUrl, place: Place, model: &str) -> (String, Value) {
         let messages = json!([{ "role": "user", "content": "1" }]);
         match place {
             Place::XApiKey => {
@@ -90,8 +83,9 @@ impl Question {
             ),
             Place::Bearer | Place::ApiKey | Place::Query | Place::Subprotocol => {
                 let limit = if self.newer_limit { "max_completion_tokens" } else { "max_tokens" };
-                let path = if place == Place::ApiKey {
-                    format!("/openai/deployments/{model}/chat/completions?{AZURE_VERSION}")
+                // Azure's newer paths have a version and name no deployment.
+                let path = if place == Place::ApiKey && !url.names_version() {
+                    format!("/openai/deployments/{model}/chat/completions")
                 } else {
                     "/v1/chat/completions".to_owned()
                 };
@@ -99,32 +93,6 @@ impl Question {
             }
         }
     }
-}
-
-fn models_path(place: Place) -> String {
-    match place {
-        Place::XApiKey => "/v1/models?limit=1".to_owned(),
-        Place::XGoogApiKey => "/v1beta/models?pageSize=1".to_owned(),
-        Place::ApiKey => format!("/openai/models?{AZURE_VERSION}"),
-        Place::Bearer | Place::Query | Place::Subprotocol => "/v1/models".to_owned(),
-    }
-}
-
-/// Whether a base URL names the API's version already, anywhere in its path: `/v1`, `/v1beta/openai`, `/api/paas/v4`.
-fn has_version(url: &BaseUrl) -> bool {
-    let shown = url.to_string();
-    let path = shown.split_once('?').map_or(shown.as_str(), |(path, _)| path);
-    path.split('/').skip(3).any(|segment| {
-        let mut characters = segment.chars();
-        characters.next() == Some('v') && characters.next().is_some_and(|c| c.is_ascii_digit())
-    })
-}
-
-fn without_version(path: &str) -> &str {
-    ["/v1beta/", "/v1/"].iter().find_map(|version| path.strip_prefix(version)).map_or(path, |rest| {
-        // Back to the slash before it.
-        path.get(path.len() - rest.len() - 1..).unwrap_or(path)
-    })
 }
 
 #[cfg(test)]
@@ -135,19 +103,17 @@ mod tests {
     fn every_provider_is_asked_in_its_own_words() {
         for (base, model, want) in [
             ("https://api.openai.com", None, "GET /v1/models"),
-            ("https://api.openai.com/v1", None, "GET /v1/models"),
-            ("https://relay.example/api/paas/v4", None, "GET /api/paas/v4/models"),
-            ("https://generativelanguage.googleapis.com", None, "GET /v1beta/models?pageSize=1"),
-            (
-                "https://generativelanguage.googleapis.com/v1beta/openai",
-                None,
-                "GET /v1beta/openai/models?pageSize=1",
-            ),
             ("https://api.anthropic.com", None, "GET /v1/models?limit=1"),
-            ("https://me.openai.azure.com", None, "GET /openai/models?api-version=2024-10-21"),
             ("https://api.openai.com", Some("m"), "POST /v1/chat/completions"),
             ("https://api.anthropic.com/v1", Some("m"), "POST /v1/messages"),
             ("https://generativelanguage.googleapis.com", Some("m"), "POST /v1beta/models/m:generateContent"),
+            ("https://relay.example/api/paas/v4", Some("m"), "POST /api/paas/v4/chat/completions"),
+            (
+                "https://me.openai.azure.com/openai",
+                Some("m"),
+                "POST /openai/deployments/m/chat/completions?api-version=2024-10-21",
+            ),
+            ("https://me.openai.azure.com/openai/v1", Some("m"), "POST /openai/v1/chat/completions"),
         ] {
             let question = Question::new(model.map(str::to_owned));
             let request = question.about("sk-1", &BaseUrl::parse(base).unwrap(), false).unwrap();

@@ -25,6 +25,11 @@ fn keys_are_told_by_the_page_and_each_has_its_story() {
     assert_eq!(previews(&gpt_load.told("/admin/api/keys?limit=1&offset=1")), ["sk-test-...0002"]);
     let story = gpt_load.told("/admin/api/keys/1");
     assert_eq!((&story["state"], &story["out"]["permanent"]), (&"blacklisted".into(), &true.into()));
+    assert_eq!((&story["served"], &story["failed"]), (&0.into(), &1.into()));
+    // What a key did outlives a reload.
+    assert_eq!(gpt_load.post("/admin/api/reload").send().status, 200);
+    let served = gpt_load.told("/admin/api/keys/0");
+    assert_eq!((&served["served"], &served["failed"]), (&6.into(), &0.into()));
     let failed = &story["last_failures"][0];
     assert_eq!((&failed["verdict"], &failed["status"]), (&"key_invalid".into(), &401.into()));
     assert!(failed["error"].as_str().unwrap().contains("Incorrect API key"));

@@ -199,6 +199,7 @@ test("a key is looked at, restored and set aside, each only when confirmed", asy
   const story = await page.locator("#story").innerText();
   assert.match(story, /Key invalid/);
   assert.match(story, /Incorrect API key/);
+  assert.match(story, /Requests failed for it\s+1\b/);
   await shoot(page, "key");
   await page.click("#story-actions button");
   await page.waitForSelector("#ask[open]");

@@ -9,7 +9,7 @@ use ring::hmac;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
 
-use super::super::pool::Blacklisted;
+use super::super::blacklist::Blacklisted;
 use super::super::roster::Cause;
 use super::super::state::{Effect, LONGEST_COOLDOWN};
 

@@ -1,7 +1,8 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers")]
 
 use super::*;
-use crate::keys::{Failure, Left, clock, file};
+use crate::keys::generation::MODELS_MAX;
+use crate::keys::{Blacklisted, Cause, Effect, Failure, Left, Replaced, States, clock, file};
 
 fn pool(keys: &[&str]) -> (KeyPool, mpsc::UnboundedReceiver<Due>) {
     let cooldown =

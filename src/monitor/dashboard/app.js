@@ -302,6 +302,7 @@ async function showStory(index) {
   put($("story-body"),
     h("dl", { class: "facts" },
       fact(c.state, h("span", { class: `badge tone-${key.state}` }, t.keyStates[key.state])),
+      fact(t.served, number(key.served)), fact(t.failedFor, number(key.failed)),
       fact(c.failures, number(key.failures_in_a_row)), fact(t.cooldowns, number(key.cooldowns_in_a_row)),
       out ? [fact(c.why, t.verdicts[out.reason] ?? out.reason), fact(t.rule, out.rule), fact(c.status, out.status === null ? null : String(out.status)), fact(t.said, out.last_error), fact(c.since, ago(out.blacklist_at)),
         fact(c.recovers, out.recovers_at ? ahead(out.recovers_at) : t.never), fact(t.wait, out.wait_from), fact(c.upstream, out.upstream)] : []),

@@ -38,7 +38,7 @@ export const words = {
       reload: ["Reload the keys file?", () => "New keys join, removed keys leave, keys that stay keep their state."],
     },
     done: { restore: "The key is back.", blacklist: "The key is set aside.", restoreAll: "All keys are back.", reload: "The file was read again.", moved: "The file was reloaded and the key has another number now." },
-    failed: (m) => `That did not work: ${m}`, story: (k, i) => `Key ${k} · number ${i}`, cooldowns: "Cooldowns in a row", forModels: "Out for models", lastFailures: "Its last failed attempts", said: "Last error", rule: "Rule", wait: "Wait named by",
+    failed: (m) => `That did not work: ${m}`, story: (k, i) => `Key ${k} · number ${i}`, cooldowns: "Cooldowns in a row", served: "Requests served", failedFor: "Requests failed for it", forModels: "Out for models", lastFailures: "Its last failed attempts", said: "Last error", rule: "Rule", wait: "Wait named by",
   },
   zh: {
     skip: "跳到密钥列表", forget: "清除令牌", glance: "概览", hour: "最近一小时", pool: "密钥池",
@@ -78,6 +78,6 @@ export const words = {
       reload: ["重新加载密钥文件？", () => "新密钥加入，移除的密钥退出，其余保持原状态。"],
     },
     done: { restore: "密钥已恢复。", blacklist: "密钥已停用。", restoreAll: "全部密钥已恢复。", reload: "文件已重新加载。", moved: "文件已重新加载，该密钥的编号已变化。" },
-    failed: (m) => `操作未成功：${m}`, story: (k, i) => `密钥 ${k} · 编号 ${i}`, cooldowns: "连续冷却", forModels: "不可用的模型", lastFailures: "最近失败的尝试", said: "最近错误", rule: "规则", wait: "等待时间来源",
+    failed: (m) => `操作未成功：${m}`, story: (k, i) => `密钥 ${k} · 编号 ${i}`, cooldowns: "连续冷却", served: "成功的请求", failedFor: "因其失败的请求", forModels: "不可用的模型", lastFailures: "最近失败的尝试", said: "最近错误", rule: "规则", wait: "等待时间来源",
   },
 };

@@ -1,0 +1,212 @@
+//! The keys that are out: which, why and until when, who is told of it, and how somebody else than a request sets a
+//! key aside or brings it back.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use super::census::BY_OPERATOR;
+use super::generation::Generation;
+use super::pool::KeyPool;
+use super::roster::{Cause, Roster, Story};
+use super::secret::preview;
+use super::state::{Effect, Millis, Place, Standing};
+
+/// A key out of rotation, for people (spec §10).
+#[derive(Clone, Debug)]
+pub struct Blacklisted {
+    /// Its place in the file, from 0, duplicates not counted.
+    pub index: u32,
+    /// What may be shown of it.
+    pub preview: String,
+    /// The model for which it is out; `None`: for all.
+    pub model: Option<Box<str>>,
+    /// What it is out for.
+    pub effect: Effect,
+    /// For good, or until `recovers_at`.
+    pub permanent: bool,
+    /// Since when.
+    pub blacklist_at: SystemTime,
+    /// Until when.
+    pub recovers_at: Option<SystemTime>,
+    /// Failures in a row.
+    pub fail_count: u32,
+    /// Cooldowns in a row.
+    pub cooldowns: u32,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// A key that is out until it is found to be good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Condemned {
+    /// Its place in the file.
+    pub index: u32,
+    /// It is only suspected: most of the pool was told the same.
+    pub suspected: bool,
+    /// How long ago it was last tried.
+    pub tried_ago: Duration,
+    /// The upstream that told so.
+    pub upstream: Option<usize>,
+}
+
+/// A standing that changed: the key's text is looked up when the journal is written.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Changed {
+    /// The key's place in the file.
+    pub index: u32,
+    /// The model, where it is about one.
+    pub model: Option<Box<str>>,
+}
+
+impl KeyPool {
+    /// The keys that are out, in file order; those that are out for a model behind those that are out for all.
+    pub fn blacklisted(&self) -> Vec<Blacklisted> {
+        let generation = self.generation.load_full();
+        let mut list = Vec::new();
+        generation.each(|roster, _| {
+            let mut out: Vec<(u32, Arc<Story>)> =
+                roster.stories().iter().map(|(index, story)| (*index, Arc::clone(story))).collect();
+            out.sort_unstable_by_key(|(index, _)| *index);
+            list.extend(
+                out.iter().filter_map(|(index, story)| self.entry(&generation, roster, *index, story)),
+            );
+        });
+        list
+    }
+
+    /// Why a key is out: for all, or for a model. `None`: it is not.
+    pub fn blacklisted_key(&self, changed: &Changed) -> Option<Blacklisted> {
+        let generation = self.generation.load_full();
+        let model = generation.model(changed.model.as_deref());
+        let roster = match &changed.model {
+            None => &generation.base,
+            Some(_) => model.as_deref()?,
+        };
+        let story = roster.story(changed.index)?;
+        self.entry(&generation, roster, changed.index, &story)
+    }
+
+    fn entry(
+        &self,
+        generation: &Generation,
+        roster: &Roster,
+        index: u32,
+        story: &Story,
+    ) -> Option<Blacklisted> {
+        let standing = roster.rotation.standing(index);
+        let recovers_at = match standing.place {
+            // Its story is about to go.
+            Place::Available => return None,
+            Place::Cooldown(until) => {
+                Some(SystemTime::now() + Duration::from_millis(until.0.saturating_sub(self.now().0)))
+            }
+            Place::Permanent => None,
+        };
+        Some(Blacklisted {
+            index,
+            preview: preview(generation.keys.get(index)),
+            model: roster.model.clone(),
+            effect: story.effect,
+            permanent: recovers_at.is_none(),
+            blacklist_at: story.since,
+            recovers_at,
+            fail_count: standing.failures,
+            cooldowns: standing.cooldowns,
+            cause: story.cause.clone(),
+        })
+    }
+
+    /// Sets a key aside as somebody tells: the journal, or an operator.
+    pub fn set_aside(&self, told: &Blacklisted) {
+        let until = told.recovers_at.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
+        if until.is_some_and(|wait| wait.is_zero()) {
+            return;
+        }
+        let place = until.map_or(Place::Permanent, |wait| {
+            Place::Cooldown(Millis(self.now().0 + u64::try_from(wait.as_millis()).unwrap_or(0).max(1)))
+        });
+        let standing = Standing { place, failures: told.fail_count, cooldowns: told.cooldowns };
+        let generation = self.generation.load_full();
+        if told.index as usize >= generation.base.rotation.len() {
+            return;
+        }
+        let story = Story {
+            effect: told.effect,
+            since: told.blacklist_at,
+            tried: self.now(),
+            cause: told.cause.clone(),
+        };
+        if told.model.is_none() {
+            self.resume_storm(told.index, &story);
+        }
+        let set = |roster: &Roster, base: Option<&Roster>| {
+            roster.stories().insert(told.index, Arc::new(story));
+            roster.change(told.index, base, |_| standing);
+            self.schedule(&generation, roster, told.index, standing);
+        };
+        match told.model.as_deref() {
+            None => {
+                set(&generation.base, None);
+                generation.spread(told.index);
+            }
+            Some(model) => set(&self.roster_for(&generation, model), Some(&generation.base)),
+        }
+        self.note_change(told.index, told.model.as_deref());
+    }
+
+    pub(super) fn resume_storm(&self, index: u32, story: &Story) {
+        if let (Effect::Suspected, Some(upstream)) = (story.effect, story.cause.upstream) {
+            self.storms.resume(upstream, index, story.since);
+        }
+    }
+
+    /// Puts a key back into rotation, in every respect.
+    pub fn restore(&self, index: u32) {
+        let generation = self.generation.load_full();
+        if index as usize >= generation.base.rotation.len() {
+            return;
+        }
+        generation.each(|roster, base| {
+            let told = roster.stories().remove(&index).is_some();
+            roster.change(index, base, |_| Standing::FRESH);
+            if told {
+                self.note_change(index, roster.model.as_deref());
+            }
+        });
+        generation.spread(index);
+    }
+
+    /// The keys that are out for good, or under suspicion of it.
+    pub fn condemned(&self) -> Vec<Condemned> {
+        let (generation, now) = (self.generation.load_full(), self.now());
+        let stories = generation.base.stories();
+        let stories = stories.iter().filter(|(_, story)| &*story.cause.rule != BY_OPERATOR);
+        let condemned = stories.filter_map(|(index, story)| {
+            let suspected = match story.effect {
+                Effect::Suspected => true,
+                Effect::Invalid => false,
+                _ => return None,
+            };
+            let tried_ago = Duration::from_millis(now.0.saturating_sub(story.tried.0));
+            Some(Condemned { index: *index, suspected, tried_ago, upstream: story.cause.upstream })
+        });
+        condemned.collect()
+    }
+
+    /// Whether there is a change that nobody has taken.
+    pub fn has_changes(&self) -> bool {
+        !self.changed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// What changed since this was last asked.
+    pub fn take_changes(&self) -> Vec<Changed> {
+        std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn note_change(&self, index: u32, model: Option<&str>) {
+        if self.journaled {
+            let changed = Changed { index, model: model.map(Box::from) };
+            self.changed.lock().unwrap_or_else(PoisonError::into_inner).push(changed);
+        }
+    }
+}

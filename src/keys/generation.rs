@@ -1,0 +1,229 @@
+//! The keys of one reading of the file, in every respect in which they stand: as such, and for models. And the reload
+//! that puts the next reading in its place.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use super::clock::Due;
+use super::file::KeyTable;
+use super::pool::KeyPool;
+use super::quoted::Marks;
+use super::roster::Roster;
+use super::state::Standing;
+
+/// Models whose keys can stand apart from the keys as such. Beyond that the one that mattered least recently is
+/// forgotten.
+pub(super) const MODELS_MAX: usize = 64;
+/// The same in standings (12 bytes each): a pool of a million keys keeps four models.
+const STANDINGS_MAX: usize = 1 << 22;
+
+/// The keys of one reading of the file.
+pub(super) struct Generation {
+    pub(super) number: u64,
+    /// How many resets came before: a lease from before a reset has nothing to say after it.
+    pub(super) resets: u64,
+    pub(super) keys: KeyTable,
+    pub(super) marks: Marks,
+    pub(super) tallies: Box<[Tally]>,
+    pub(super) base: Roster,
+    /// The models for which some keys stand apart.
+    pub(super) models: ArcSwap<HashMap<Box<str>, Arc<Roster>>>,
+}
+
+/// What a key did since it is in the file and the process runs. Each key has its own, so workers seldom meet here.
+#[derive(Default)]
+pub(super) struct Tally {
+    /// Requests that it served.
+    pub(super) served: AtomicU64,
+    /// Requests that failed for its sake.
+    pub(super) failed: AtomicU64,
+}
+
+impl Tally {
+    fn copy(&self) -> Self {
+        let copy = |count: &AtomicU64| AtomicU64::new(count.load(Ordering::Relaxed));
+        Self { served: copy(&self.served), failed: copy(&self.failed) }
+    }
+}
+
+/// What a reload did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// Keys that joined.
+    pub added: usize,
+    /// Keys that left.
+    pub removed: usize,
+}
+
+/// Whether the keys that stay keep their state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum States {
+    /// A reload.
+    Keep,
+    /// A reset.
+    Clear,
+}
+
+impl Generation {
+    pub(super) fn new(keys: KeyTable, base: Roster, number: u64, resets: u64) -> Self {
+        let tallies = (0..base.rotation.len()).map(|_| Tally::default()).collect();
+        Self { number, resets, marks: Marks::of(&keys), keys, tallies, base, models: ArcSwap::default() }
+    }
+
+    /// What a key did. Every index of this generation's has one.
+    pub(super) fn tally(&self, index: u32) -> Option<&Tally> {
+        self.tallies.get(index as usize)
+    }
+
+    /// The roster for a model, if keys stand apart for it.
+    pub(super) fn model(&self, model: Option<&str>) -> Option<Arc<Roster>> {
+        let models = self.models.load();
+        if models.is_empty() {
+            return None;
+        }
+        models.get(model?).map(Arc::clone)
+    }
+
+    /// Every roster: first the keys as such, then the models'.
+    pub(super) fn each(&self, mut visit: impl FnMut(&Roster, Option<&Roster>)) {
+        visit(&self.base, None);
+        for roster in self.models.load().values() {
+            visit(roster, Some(&self.base));
+        }
+    }
+
+    pub(super) fn roster(&self, id: u32, visit: impl FnOnce(&Roster, Option<&Roster>)) {
+        if id == 0 {
+            return visit(&self.base, None);
+        }
+        if let Some(roster) = self.models.load().values().find(|roster| roster.id == id) {
+            visit(roster, Some(&self.base));
+        }
+    }
+
+    /// What the keys as such say of a key has changed: the models' rosters stand on it.
+    pub(super) fn spread(&self, index: u32) {
+        for roster in self.models.load().values() {
+            roster.show(index, Some(&self.base));
+        }
+    }
+}
+
+impl KeyPool {
+    /// Replaces the keys. Keys that stay keep their standing if `states` says so; leases on keys that leave run on
+    /// and are settled in vain.
+    pub fn replace(&self, keys: KeyTable, states: States) -> Replaced {
+        let _one_at_a_time = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.generation.load_full();
+        let stays: Vec<Option<u32>> = keys.iter().map(|key| old.keys.find(key)).collect();
+        let kept = stays.iter().flatten().count();
+        let done = Replaced { added: stays.len() - kept, removed: old.base.rotation.len() - kept };
+        let cursor = u32::try_from(old.base.rotation.cursor()).unwrap_or_default();
+        let start = keys.find(old.keys.get(cursor)).map_or(0, |index| index as usize);
+        let resets = old.resets + u64::from(states == States::Clear);
+        let tally = |at: &Option<u32>| at.and_then(|at| old.tally(at)).map(Tally::copy).unwrap_or_default();
+        let tallies = stays.iter().map(tally).collect();
+        let stays: Vec<Option<u32>> =
+            stays.into_iter().map(|at| at.filter(|_| states == States::Keep)).collect();
+        let base = moved(&old.base, &stays, start, |_| false);
+        let new = Generation { tallies, ..Generation::new(keys, base, old.number + 1, resets) };
+        let mut models = HashMap::new();
+        if states == States::Keep {
+            for (name, roster) in old.models.load().iter() {
+                let absent = |index: usize| {
+                    u32::try_from(index).is_ok_and(|index| !new.base.rotation.standing(index).is_available())
+                };
+                models.insert(name.clone(), Arc::new(moved(roster, &stays, start, absent)));
+            }
+        }
+        new.models.store(Arc::new(models));
+        let new = Arc::new(new);
+        self.generation.store(Arc::clone(&new));
+        // What was settled on the old generation while it was being copied.
+        catch_up(&old.base, &new.base, None, &stays);
+        for (name, roster) in new.models.load().iter() {
+            if let Some(old) = old.models.load().get(name) {
+                catch_up(old, roster, Some(&new.base), &stays);
+            }
+        }
+        self.storms.clear();
+        for (index, story) in new.base.stories().iter() {
+            self.resume_storm(*index, story);
+        }
+        self.announce(Due::Replaced);
+        // Whoever waited on the old rosters looks again.
+        old.each(|roster, _| roster.wake_all());
+        done
+    }
+
+    /// The roster for a model, made if there is none.
+    pub(super) fn roster_for(&self, generation: &Generation, model: &str) -> Arc<Roster> {
+        let now = self.now().0;
+        if let Some(roster) = generation.model(Some(model)) {
+            roster.used.store(now, Ordering::Relaxed);
+            return roster;
+        }
+        let _one_at_a_time = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(roster) = generation.model(Some(model)) {
+            return roster;
+        }
+        let len = generation.base.rotation.len();
+        let id = self.rosters.fetch_add(1, Ordering::Relaxed);
+        let absent = |index: usize| {
+            u32::try_from(index).is_ok_and(|index| !generation.base.rotation.standing(index).is_available())
+        };
+        let cursor = generation.base.rotation.cursor();
+        let fresh = vec![Standing::FRESH; len];
+        let roster = Arc::new(Roster::new(id, Some(model.into()), &fresh, cursor, absent));
+        roster.used.store(now, Ordering::Relaxed);
+        let mut models = HashMap::clone(&generation.models.load());
+        while !models.is_empty()
+            && (models.len() >= MODELS_MAX || (models.len() + 1).saturating_mul(len) > STANDINGS_MAX)
+        {
+            let oldest = models.iter().min_by_key(|(_, roster)| roster.used.load(Ordering::Relaxed));
+            let Some(name) = oldest.map(|(name, _)| name.clone()) else { break };
+            if let Some(forgotten) = models.remove(&name) {
+                forgotten.wake_all();
+            }
+        }
+        models.insert(model.into(), Arc::clone(&roster));
+        generation.models.store(Arc::new(models));
+        // What changed while the roster was made.
+        roster.rotation.catch_up(&generation.base.rotation);
+        roster
+    }
+}
+
+/// A roster for the keys of a new reading; `stays` tells where each was before, if it keeps its standing.
+fn moved(old: &Roster, stays: &[Option<u32>], start: usize, absent: impl Fn(usize) -> bool) -> Roster {
+    let standing = |at: &Option<u32>| at.map_or(Standing::FRESH, |at| old.rotation.standing(at));
+    let standings: Vec<Standing> = stays.iter().map(standing).collect();
+    let roster = Roster::new(old.id, old.model.clone(), &standings, start, absent);
+    roster.used.store(old.used.load(Ordering::Relaxed), Ordering::Relaxed);
+    roster.price.learn(old.price.tokens());
+    {
+        let (told, mut tell) = (old.stories(), roster.stories());
+        for (index, at) in (0_u32..).zip(stays) {
+            if let Some(story) = at.and_then(|at| told.get(&at)) {
+                tell.insert(index, Arc::clone(story));
+            }
+        }
+    }
+    roster
+}
+
+/// Brings over what happened to the old roster while the new one was made.
+fn catch_up(old: &Roster, new: &Roster, base: Option<&Roster>, stays: &[Option<u32>]) {
+    for (index, at) in (0_u32..).zip(stays).filter_map(|(index, at)| Some((index, (*at)?))) {
+        let (late, copied) = (old.rotation.standing(at), new.rotation.standing(index));
+        if late != copied && copied == Standing::FRESH {
+            if let Some(story) = old.story(at) {
+                new.stories().insert(index, story);
+            }
+            new.change(index, base, |now| if now == copied { late } else { now });
+        }
+    }
+}

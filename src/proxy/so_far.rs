@@ -1,0 +1,132 @@
+//! How far a request has come: what it has tried, what it was told, and what its client is told if nothing more is
+//! tried.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::time::Instant;
+
+use super::answer::StreamLimits;
+use super::attempt::{NoAnswer, Try};
+use super::refused::Refused;
+use super::{Answered, Common, Times};
+use crate::keys::{Cause, Effect, Failure, Lease};
+use crate::refusal::{Refusal, Retry};
+use crate::telemetry::counters::End;
+
+/// How far a request has come.
+pub(super) struct SoFar<'a> {
+    pub(super) began: Instant,
+    pub(super) tried: Vec<u32>,
+    pub(super) failed_upstream: Option<usize>,
+    pub(super) limits: StreamLimits,
+    /// When the client gives up.
+    pub(super) client_gives_up: Option<Instant>,
+    /// The last answer that an upstream gave.
+    pub(super) refused: Option<Box<Refused>>,
+    /// The last attempt's failure, if it brought no answer.
+    pub(super) failure: Option<NoAnswer>,
+    /// A verdict that rests on a bare 401 or 403: not believed before a second key was asked (spec §6).
+    pub(super) weak: Option<Held<'a>>,
+}
+
+impl SoFar<'_> {
+    pub(super) fn new(request: &Try, times: Times) -> Self {
+        let now = Instant::now();
+        Self {
+            began: now,
+            tried: Vec::new(),
+            failed_upstream: None,
+            limits: StreamLimits {
+                silence: times.silence,
+                deadline: (!request.streaming).then(|| now + times.request),
+            },
+            client_gives_up: request.client_waits.map(|waits| now + waits),
+            refused: None,
+            failure: None,
+            weak: None,
+        }
+    }
+
+    /// When this request ends at the latest: nothing is begun that can't end before that.
+    pub(super) fn ends_by(&self) -> Option<Instant> {
+        [self.limits.deadline, self.client_gives_up].into_iter().flatten().min()
+    }
+
+    /// The answer when nothing more is tried: the last that an upstream gave, if any gave one.
+    pub(super) fn answer(self, request: &Try, common: &Common) -> Answered {
+        let SoFar { refused, failure, weak, .. } = self;
+        if let Some(weak) = weak {
+            weak.set_aside();
+        }
+        let wait = common.group.keys.earliest_return(request.model());
+        let streaming = request.streaming;
+        match (refused, failure) {
+            // The whole time that a request may take is over: an earlier attempt's answer does not tell that.
+            (_, Some(failure)) if failure.timed_out && !streaming => Err(timed_out(streaming, common.times)),
+            (Some(refused), _) => refused.answer(wait),
+            (None, Some(failure)) if failure.timed_out => Err(timed_out(streaming, common.times)),
+            (None, Some(_)) => Err(Refusal::new(
+                StatusCode::BAD_GATEWAY,
+                "upstream_unreachable",
+                End::UpstreamFault,
+                "The upstream could not be reached, or broke the connection before it answered.",
+            )
+            .retry(Retry::Never)),
+            (None, None) => Err(Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "no_available_keys",
+                End::NoKeys,
+                "No key is available: all are blacklisted or in cooldown. /blacklist says why.",
+            )
+            .retry(Retry::until_a_key(wait))),
+        }
+    }
+}
+
+fn timed_out(streaming: bool, times: Times) -> Refusal {
+    let (variable, limit) =
+        if streaming { ("RESPONSE_TIMEOUT", times.response) } else { ("REQUEST_TIMEOUT", times.request) };
+    let message = format!(
+        "The upstream did not answer within {} s. If its answers need longer, raise {variable}.",
+        limit.as_secs()
+    );
+    Refusal::new(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", End::UpstreamFault, message)
+        .retry(Retry::Never)
+}
+
+/// A verdict against a key, with the lease that it will settle.
+pub(super) struct Held<'a> {
+    pub(super) lease: Lease<'a>,
+    pub(super) status: StatusCode,
+    pub(super) effect: Effect,
+    pub(super) model: Option<Box<str>>,
+    pub(super) cause: Cause,
+    pub(super) wait: Option<Duration>,
+    pub(super) too_few_tokens: Option<u32>,
+}
+
+impl Held<'_> {
+    /// Sets the key aside.
+    pub(super) fn set_aside(self) {
+        let Self { lease, effect, model, cause, wait, too_few_tokens, .. } = self;
+        let (key_index, key_preview) = (lease.index(), lease.preview());
+        let upstream = cause.upstream.unwrap_or_default();
+        let failure =
+            Failure { effect, model: model.as_deref(), upstream, too_few_tokens, cause: cause.clone() };
+        if let Some(effect) = lease.fail(failure) {
+            tracing::warn!(
+                key_index,
+                key_preview,
+                verdict = effect.name(),
+                model,
+                rule = &*cause.rule,
+                status = cause.status,
+                wait_s = wait.map(|wait| wait.as_secs_f64()),
+                wait_from = cause.wait_from.as_deref(),
+                error = &*cause.error,
+                "key blacklisted"
+            );
+        }
+    }
+}
