@@ -17,5 +17,6 @@ for triple in "${wanted[@]}"; do
   cp "$target/$triple/release/gpt-load" "$target/dist/gpt-load-$triple"
   built=$((built + 1))
 done
+echo "Windows has no binary of its own: gpt-load lives by Unix signals and file descriptors. It runs there in WSL 2 and in Docker."
 ((built > 0)) || { echo "nothing was built" >&2; exit 1; }
 (cd "$target/dist" && sha256sum gpt-load-* >SHA256SUMS && ls -l)

@@ -47,3 +47,24 @@ fn the_readme_has_the_table_of_variables() {
 fn the_chinese_readme_has_the_table_of_variables() {
     hold("README_CN.md", |readme| with_table(readme, Language::Chinese));
 }
+
+#[test]
+fn the_readmes_name_every_target_of_the_makefile() {
+    let read = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{name}: {error}"))
+    };
+    let makefile = read("Makefile");
+    let targets = makefile
+        .lines()
+        .filter(|line| line.contains(": ") && line.contains("## ") && !line.starts_with('\t'))
+        .filter_map(|line| line.split_once(':'));
+    let targets: Vec<_> = targets.map(|(target, _)| target).filter(|target| *target != "help").collect();
+    assert!(targets.len() > 20, "{targets:?}");
+    for readme in ["README.md", "README_CN.md"] {
+        let text = read(readme);
+        let missing: Vec<_> =
+            targets.iter().filter(|target| !text.contains(&format!("`{target}`"))).collect();
+        assert!(missing.is_empty(), "{readme} does not name {missing:?}");
+    }
+}

@@ -113,6 +113,26 @@ impl KeyPool {
         Some(Lease::new(self, generation, model, turn, of_base))
     }
 
+    /// Leases, out of turn, a key that has served before, the latest that had its turn: for a request that has one attempt
+    /// left, which in a pool with many dead keys must not be spent on a key that nothing is known of.
+    pub fn lease_proven(&self, need: Need<'_>) -> Option<Lease<'_>> {
+        let generation = self.generation.load();
+        let model = generation.model(need.model);
+        let (roster, base) = match &model {
+            None => (&generation.base, None),
+            Some(roster) => (&**roster, Some(&generation.base)),
+        };
+        if roster.waiting() > 0 {
+            return None;
+        }
+        let has_served = |index| {
+            generation.tally(index).is_some_and(|tally| tally.served.load(Ordering::Relaxed) > 0)
+                && !need.not.contains(&index)
+        };
+        let (turn, of_base) = roster.take_back(base, has_served)?;
+        Some(Lease::new(self, generation, model, turn, of_base))
+    }
+
     /// Waits until `by` for the first key that meets the need, first come first served: by when the request began, so
     /// that one that has to try again does not stand behind all who came after it.
     ///

@@ -135,16 +135,35 @@ impl Roster {
     pub(super) fn take(&self, not: &[u32], base: Option<&Self>) -> Option<(Turn, Entry)> {
         loop {
             let turn = self.rotation.take(not, base.map(|base| &base.rotation))?;
-            let Some(base) = base else { return Some((turn, Entry::Free)) };
-            if let Some(entry) = base.rotation.ration(turn.index).enter() {
-                if entry != Entry::Free {
-                    base.show(turn.index, None);
-                    self.show(turn.index, Some(base));
-                }
+            if let Some(entry) = self.enter_base(turn, base) {
                 return Some((turn, entry));
             }
-            self.give_back(turn.index, turn.entry, Some(base));
         }
+    }
+
+    /// Takes a key out of turn, one that suits among those who had their turn last.
+    pub(super) fn take_back(
+        &self,
+        base: Option<&Self>,
+        suits: impl Fn(u32) -> bool,
+    ) -> Option<(Turn, Entry)> {
+        let turn = self.rotation.take_back(base.map(|base| &base.rotation), suits)?;
+        Some((turn, self.enter_base(turn, base)?))
+    }
+
+    /// A model's turn is one of the key's as such too; it is given back if that has no room for it.
+    fn enter_base(&self, turn: Turn, base: Option<&Self>) -> Option<Entry> {
+        let Some(base) = base else { return Some(Entry::Free) };
+        let entry = base.rotation.ration(turn.index).enter();
+        match entry {
+            Some(Entry::Free) => {}
+            Some(_) => {
+                base.show(turn.index, None);
+                self.show(turn.index, Some(base));
+            }
+            None => self.give_back(turn.index, turn.entry, Some(base)),
+        }
+        entry
     }
 
     /// A lease on a key ends.

@@ -14,6 +14,9 @@ use super::bitmap::Bitmap;
 use super::ration::{Entry, Ration};
 use super::state::Standing;
 
+/// How many keys are looked at for one to take out of turn.
+const LOOK_BACK: usize = 1024;
+
 /// A key's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Turn {
@@ -109,6 +112,18 @@ impl Rotation {
                 Err(moved) => cursor = moved,
             }
         }
+    }
+
+    /// Looks back from the turn that is next, over those who had theirs last, for a key that is available and suits, and
+    /// takes it out of turn.
+    pub(super) fn take_back(&self, base: Option<&Self>, suits: impl Fn(u32) -> bool) -> Option<Turn> {
+        let cursor = self.cursor();
+        let behind = (0..cursor).rev().chain((cursor..self.len()).rev()).take(LOOK_BACK);
+        let index = behind
+            .filter(|index| self.available.contains(*index))
+            .filter_map(|index| u32::try_from(index).ok())
+            .find(|index| suits(*index))?;
+        Some(Turn { index, ends_lap: false, entry: self.enter(index, base)? })
     }
 
     /// Enters a key that was found available. `None`: others have filled its ration since.

@@ -157,7 +157,8 @@ impl Proxy {
     async fn attempts(&self, mut request: Try, ending: &mut Ending) -> Answered {
         let mut so_far = SoFar::new(&request, self.common.times);
         for attempt in 0..=self.common.group.max_retries {
-            let Some((lease, upstream)) = self.lease(&request, &so_far).await else { break };
+            let is_last = attempt == self.common.group.max_retries;
+            let Some((lease, upstream)) = self.lease(&request, &so_far, is_last).await else { break };
             so_far.tried.push(lease.index());
             ending.attempt(&lease, upstream);
             let limits = so_far.limits;
@@ -227,14 +228,21 @@ impl Proxy {
     }
 
     /// A key that this request has not tried, while there is one, and an upstream other than the one that failed. Waits
-    /// for a key, if one is due in time.
-    async fn lease(&self, request: &Try, so_far: &SoFar<'_>) -> Option<(Lease<'_>, &Upstream)> {
+    /// for a key, if one is due in time. Where several keys have failed, the last attempt is for one that has served.
+    async fn lease(
+        &self,
+        request: &Try,
+        so_far: &SoFar<'_>,
+        is_last: bool,
+    ) -> Option<(Lease<'_>, &Upstream)> {
         if so_far.client_gives_up.is_some_and(|end| end <= Instant::now()) {
             return None;
         }
         let group = &self.common.group;
         let need = Need { not: &so_far.tried, model: request.model() };
-        let lease = match group.keys.lease(need) {
+        let keys_fail = so_far.tried.len() > 1 && so_far.failed_upstream.is_none();
+        let proven = if is_last && keys_fail { group.keys.lease_proven(need) } else { None };
+        let lease = match proven.or_else(|| group.keys.lease(need)) {
             Some(lease) => lease,
             None => Box::pin(self.lease_when_none_is_free(need, so_far)).await?,
         };

@@ -53,6 +53,23 @@ fn a_revoked_key_is_blacklisted_for_good_and_the_client_never_knows() {
 }
 
 #[test]
+fn the_last_attempt_is_for_a_key_that_has_served() {
+    // Six dead keys in a row that nobody has tried yet, among more good ones: dead, and no storm.
+    let key = |number| format!("sk-test-proven-{number:016}");
+    let keys: Vec<_> = (0..14).map(key).collect();
+    let mock = provider(&[]);
+    for (number, key) in keys.iter().enumerate() {
+        mock.play(key, if (1..7).contains(&number) { Play::Revoked } else { Play::Valid });
+    }
+    let gpt_load = GptLoad::before(&mock, &[], &keys.iter().map(String::as_str).collect::<Vec<_>>());
+    for _ in 0..4 {
+        assert_eq!(gpt_load.chat().status, 200);
+    }
+    assert_eq!(asked(&mock, &[&keys[0], &keys[7]]), [3, 1], "the first one helped out twice, out of turn");
+    assert_eq!(gpt_load.blacklist().len(), 6);
+}
+
+#[test]
 fn a_limited_key_is_set_aside_for_as_long_as_it_was_told() {
     let mock = provider(&[(B, "valid")]);
     let limited =

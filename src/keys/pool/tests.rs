@@ -50,6 +50,25 @@ fn a_revoked_key_is_never_leased_again() {
 }
 
 #[test]
+fn a_proven_key_is_one_that_served_and_is_available_and_untried() {
+    let (pool, _due) = pool(&["a", "b", "c", "d"]);
+    let proven = |need| pool.lease_proven(need).map(|lease| lease.expose().to_owned());
+    assert_eq!(proven(Need::default()), None, "nobody has served yet");
+    for _ in 0..2 {
+        pool.lease(Need::default()).unwrap().succeed(None, 0, Left::Unknown, false);
+    }
+    assert_eq!(proven(Need::default()).as_deref(), Some("b"), "the latest");
+    assert_eq!(proven(Need { not: &[1], model: None }).as_deref(), Some("a"));
+    assert_eq!(proven(Need { not: &[0, 1], model: None }), None);
+    assert_eq!(leased(&pool).as_deref(), Some("c"), "it was out of turn");
+    pool.probe_key(1).unwrap().fail(for_model("m", Effect::Denied));
+    assert_eq!(proven(Need { not: &[], model: Some("m") }).as_deref(), Some("a"));
+    pool.probe_key(0).unwrap().fail(failure(Effect::Invalid));
+    assert_eq!(proven(Need { not: &[], model: Some("m") }), None);
+    assert_eq!(proven(Need::default()).as_deref(), Some("b"));
+}
+
+#[test]
 fn a_lease_that_is_dropped_blames_nobody() {
     let (pool, _due) = pool(&["a"]);
     for _ in 0..3 {
