@@ -12,8 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 from pathlib import Path
+
+try:
+    import tomllib
+except ImportError:
+    sys.exit("make bench-instr needs Python 3.11 or newer")
 
 ROOT = Path(__file__).resolve().parent.parent
 BUDGET = ROOT / "benches" / "budget.toml"
@@ -49,9 +53,9 @@ def proxied(settings, *work):
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         (folder / "keys.txt").write_text("".join(f"sk-proj-{key:043}\n" for key in range(KEYS)))
-        port, upstream = free_port(), free_port()
+        upstream = free_port()
         environment = {
-            "HOST": "127.0.0.1", "PORT": str(port), "OPENAI_BASE_URL": f"http://127.0.0.1:{upstream}", "WORKERS": "1",
+            "HOST": "127.0.0.1", "PORT": "0", "OPENAI_BASE_URL": f"http://127.0.0.1:{upstream}", "WORKERS": "1",
             "REQUEST_TIMEOUT": "600", "PATH": os.environ["PATH"], **settings,
         }
         server = subprocess.Popen(
@@ -60,15 +64,20 @@ def proxied(settings, *work):
         )
         try:
             until = time.monotonic() + 60
-            while "gpt-load is serving" not in (folder / "log").read_text():
+            while not (serving := re.search(r"gpt-load is serving .*address=(\S+)", (folder / "log").read_text())):
                 if server.poll() is not None or time.monotonic() > until:
                     sys.exit("gpt-load did not start:\n" + (folder / "log").read_text())
                 time.sleep(0.05)
-            client = [TARGET / "load", "lockstep", "--proxy", f"127.0.0.1:{port}", "--port", upstream, *work]
-            subprocess.run(list(map(str, client)), check=True, timeout=300)
+            client = [TARGET / "load", "lockstep", "--proxy", serving[1], "--port", upstream, *work]
+            done = subprocess.run(list(map(str, client)), capture_output=True, text=True, timeout=300)
         finally:
             server.terminate()
             server.wait(60)
+        if "AddrInUse" in done.stderr:
+            # Somebody took the port since it was found to be free.
+            return proxied(settings, *work)
+        if done.returncode:
+            sys.exit(f"load lockstep: {done.stderr}gpt-load's log ends with:\n{(folder / 'log').read_text()[-2000:]}")
         return counted(folder)
 
 
@@ -82,9 +91,9 @@ def main():
     build = ["cargo", "build", "--locked", "--profile", "instr", "--package", "gpt-load", "--package", "load", "--bins"]
     subprocess.run(build, cwd=ROOT, check=True)
     found = {
-        "request": per_item(lambda count: proxied({}, "--requests", count), 1000),
+        "request": per_item(lambda count: proxied({}, "--requests", count), 2000),
         "request_without_log": per_item(lambda count: proxied({"LOG_ENABLE_REQUEST": "false"}, "--requests", count), 1000),
-        "request_without_usage": per_item(lambda count: proxied({"USAGE": "false"}, "--requests", count), 1000),
+        "request_without_usage": per_item(lambda count: proxied({"USAGE": "false"}, "--requests", count), 2000),
         "event": per_item(lambda count: proxied({}, "--pieces", count), 1000),
         "event_in_burst": per_item(lambda count: proxied({}, "--pieces", count, "--events", 50), 200) / 50,
         "lease": per_item(leases, 100_000),

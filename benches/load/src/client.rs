@@ -131,6 +131,8 @@ pub(crate) async fn open(asking: Asking, interval: Duration) -> Result<()> {
                 // The timer's precision is a millisecond: the last of it is waited for awake.
                 sleep_until(due - Duration::from_millis(2)).await;
                 while Instant::now() < due {
+                    // The upstream may share this core, and must not wait for us.
+                    std::thread::yield_now();
                     tokio::task::yield_now().await;
                 }
                 if exchange(&mut connection, &request, due, &seen).await.is_err() {
@@ -163,15 +165,13 @@ pub(crate) async fn streams(asking: Asking) -> Result<()> {
                 return Err(Error::other(head.line));
             }
             seen.borrow_mut().open += 1;
-            let mut more = true;
-            while more {
+            loop {
                 let chunk = connection.reader.chunk(|piece| note_event(piece, &seen));
-                match timeout_at(end, chunk).await {
-                    Ok(chunk) => more = chunk?,
-                    Err(_elapsed) => return Ok(()),
+                let Ok(more) = timeout_at(end, chunk).await else { return Ok(()) };
+                if !more? {
+                    return Err(ErrorKind::UnexpectedEof.into());
                 }
             }
-            Ok(())
         }
     })
     .await

@@ -37,6 +37,9 @@ enum Command {
         /// The port
         #[arg(long)]
         port: u16,
+        /// How many addresses to listen on, from 127.0.0.1 upwards
+        #[arg(long, default_value_t = 1)]
+        addresses: u8,
         /// Speak TLS, and write the certificate here as PEM
         #[arg(long)]
         tls: Option<PathBuf>,
@@ -63,7 +66,7 @@ enum Command {
         #[arg(long)]
         rate: f64,
     },
-    /// Hold so many streams open; figures come when the time is over
+    /// Hold so many streams open; figures come when the time is over, and one that ends before is an error
     Streams(Asking),
     /// Do so much work through a proxy, in lockstep with an upstream of our own, for its instructions to be counted
     Lockstep {
@@ -111,7 +114,7 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match CommandLine::parse().command {
-            Command::Origin { port, tls } => origin::run(port, tls).await,
+            Command::Origin { port, addresses, tls } => origin::run(port, addresses, tls).await,
             Command::Bare { port, to, pooled } => bare::run(port, to, pooled).await,
             Command::Closed(asking) => client::closed(asking).await,
             Command::Open { asking, rate } => client::open(asking, Duration::from_secs_f64(1.0 / rate)).await,

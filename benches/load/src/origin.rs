@@ -1,7 +1,9 @@
 //! The upstream: its answers are made beforehand, so that the proxies are what is measured.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::{Error, Result};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,28 +22,39 @@ const BATCH: usize = 64 * 1024;
 pub(crate) const STREAM_HEAD: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n";
 
-pub(crate) async fn run(port: u16, certificate: Option<PathBuf>) -> Result<()> {
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+pub(crate) async fn run(port: u16, addresses: u8, certificate: Option<PathBuf>) -> Result<()> {
     let tls = certificate.map(acceptor).transpose()?;
-    println!("listening on 127.0.0.1:{}", listener.local_addr()?.port());
+    let ready = Rc::new(Ready::default());
     LocalSet::new()
         .run_until(async {
-            let ready = Rc::new(std::cell::RefCell::new(HashMap::new()));
-            loop {
-                let (socket, _) = listener.accept().await?;
-                socket.set_nodelay(true)?;
-                let (tls, ready) = (tls.clone(), Rc::clone(&ready));
-                // A client that goes away ends its connection, nothing else.
-                spawn_local(async move {
-                    match tls {
-                        Some(tls) => drop(serve(tls.accept(socket).await?, &ready).await),
-                        None => drop(serve(socket, &ready).await),
-                    }
-                    Ok::<_, Error>(())
-                });
+            let mut listening = Vec::new();
+            for address in 1..=addresses {
+                let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 0, address), port)).await?;
+                listening.push(spawn_local(accept(listener, tls.clone(), Rc::clone(&ready))));
             }
+            println!("listening on port {port}");
+            for listener in listening {
+                listener.await??;
+            }
+            Ok(())
         })
         .await
+}
+
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, ready: Rc<Ready>) -> Result<()> {
+    loop {
+        let (socket, _) = listener.accept().await?;
+        socket.set_nodelay(true)?;
+        let (tls, ready) = (tls.clone(), Rc::clone(&ready));
+        // A client that goes away ends its connection, nothing else.
+        spawn_local(async move {
+            match tls {
+                Some(tls) => drop(serve(tls.accept(socket).await?, &ready).await),
+                None => drop(serve(socket, &ready).await),
+            }
+            Ok::<_, Error>(())
+        });
+    }
 }
 
 fn acceptor(path: PathBuf) -> Result<TlsAcceptor> {
@@ -58,7 +71,7 @@ fn acceptor(path: PathBuf) -> Result<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-type Ready = std::cell::RefCell<HashMap<String, Rc<[u8]>>>;
+type Ready = RefCell<HashMap<String, Rc<[u8]>>>;
 
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(socket: S, ready: &Ready) -> Result<()> {
     let (reading, mut writing) = tokio::io::split(socket);
