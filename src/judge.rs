@@ -148,7 +148,9 @@ fn as_json(judgement: &Judgement, ahead: Option<Ahead>) -> String {
         "scope": judgement.scope.name(),
         "denied_model": judgement.denied_model,
         "weak": judgement.weak,
+        "barred": judgement.barred,
         "wait": judgement.wait.map(wait),
+        "code": judgement.code,
         "message": judgement.message,
         "ahead": ahead.map(|ahead| json!({
             "spent": ahead.spent.map(wait),
@@ -172,12 +174,21 @@ fn as_text(judgement: &Judgement, ahead: Option<Ahead>) -> String {
     if judgement.denied_model {
         line("", "the key may not use this model; another may");
     }
+    if judgement.barred {
+        line(
+            "",
+            "barred: whichever key is sent, so that it is asked twice at most where there is one upstream",
+        );
+    }
     if judgement.weak {
         line("", "weak: no row knew the answer, the same on a second key means that it was not the keys");
     }
     line("wait", &judgement.wait.map_or_else(|| "none told".to_owned(), wait));
     if let Some(spent) = ahead.and_then(|ahead| ahead.spent) {
         line("ahead", &format!("nothing remains for {}", wait(spent)));
+    }
+    if !judgement.code.is_empty() {
+        line("code", &judgement.code);
     }
     if !judgement.message.is_empty() {
         line("message", &judgement.message);

@@ -68,3 +68,31 @@ fn the_readmes_name_every_target_of_the_makefile() {
         assert!(missing.is_empty(), "{readme} does not name {missing:?}");
     }
 }
+
+#[test]
+fn the_tests_that_the_table_of_promises_names_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = std::fs::read_to_string(root.join("docs/reliability.md")).unwrap_or_default();
+    let table =
+        table.split("## ").find(|section| section.starts_with("What is promised")).unwrap_or_default();
+    let rows = table.lines().filter(|line| line.starts_with('|')).skip(2);
+    let named: Vec<&str> = rows
+        .filter_map(|row| row.rsplit_once(" | "))
+        .flat_map(|(_, tests)| tests.split('`'))
+        .filter(|name| name.contains('_'))
+        .collect();
+    assert!(named.len() > 50, "{named:?}");
+    let mut sources = String::new();
+    let mut folders = vec![root.join("src"), root.join("tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            if entry.is_dir() && !entry.ends_with("target") && !entry.ends_with("node_modules") {
+                folders.push(entry);
+            } else if entry.extension().is_some_and(|end| end == "rs") {
+                sources.push_str(&std::fs::read_to_string(entry).unwrap_or_default());
+            }
+        }
+    }
+    let missing: Vec<&&str> = named.iter().filter(|name| !sources.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "no test of such a name: {missing:?}");
+}

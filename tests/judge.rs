@@ -36,6 +36,21 @@ fn a_dump_on_standard_input_is_judged() {
 }
 
 #[test]
+fn an_answer_in_a_file_is_judged_whatever_its_bytes_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("answer");
+    std::fs::write(&file, b"HTTP/1.1 429 No\r\n\r\n{\"error\":{\"message\":\"\xff \xe8\xaf\xb7\xe5\x9c\xa85\xe7\xa7\x92\xe5\x90\x8e\xe9\x87\x8d\xe8\xaf\x95\"").unwrap();
+    let output = judge(&["--json", file.to_str().unwrap()], "");
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&value["verdict"], &value["wait"]["seconds"]),
+        (&"key_limited".into(), &5.0.into()),
+        "{value}"
+    );
+    assert_eq!(value["wait"]["from"], "message");
+}
+
+#[test]
 fn status_headers_and_body_may_come_apart_and_a_machine_may_ask() {
     let output = judge(
         &["--status", "429", "--header", "retry-after: 600", "--json"],

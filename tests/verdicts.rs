@@ -3,16 +3,29 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::collections::HashSet;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use flate2::Compression;
+use flate2::write::{DeflateEncoder, GzEncoder};
 use gpt_load::verdict::{
     Answer, First, FirstEvent, Judgement, Scope, Verdict, decoded, is_error_envelope, judge, judge_in_stream,
 };
+use http::header::{CONTENT_ENCODING, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+#[path = "fuzz/checks/first_event.rs"]
+mod fuzz_first_event;
+#[path = "fuzz/checks/verdict.rs"]
+mod fuzz_verdict;
+#[path = "fuzz/checks/wait.rs"]
+mod fuzz_wait;
 
 /// The time at which a case is judged, unless it names another.
 const NOW: &str = "2026-09-24T12:00:00Z";
@@ -57,15 +70,41 @@ enum Transport {
 }
 
 impl Case {
+    fn text(&self) -> String {
+        self.body.as_str().map_or_else(|| self.body.to_string(), str::to_owned)
+    }
+
+    /// What it is judged to be as an answer with this body, encoded so.
+    fn judged_as(&self, body: &[u8], coding: Option<&'static str>) -> Judgement {
+        let mut headers = headers(&self.headers);
+        headers.extend(coding.map(|coding| (CONTENT_ENCODING, HeaderValue::from_static(coding))));
+        let status = StatusCode::from_u16(self.status).unwrap();
+        judge(&Answer { status, headers: &headers, body }, moment(self.now.as_deref().unwrap_or(NOW)))
+    }
+
+    /// How it is judged otherwise than it should be.
+    fn wrong(&self, judgement: Option<&Judgement>) -> Option<String> {
+        let (verdict, scope, denied, wait, rule) =
+            judgement.map_or((Verdict::Success, Scope::Request, false, None, "none"), |judgement| {
+                let wait = judgement.wait.map(|wait| wait.duration.as_secs_f64());
+                (judgement.verdict, judgement.scope, judgement.denied_model, wait, judgement.rule)
+            });
+        let is_wait = match (wait, self.wait) {
+            (Some(told), Some(hoped)) => (told - hoped).abs() < 0.001,
+            (told, hoped) => told == hoped,
+        };
+        let told = (verdict.name(), scope.name(), denied);
+        let hoped = (&*self.verdict, &*self.scope, self.denied_model);
+        (told != hoped || !is_wait)
+            .then(|| format!("{}: {told:?} {wait:?} by {rule}, not {hoped:?} {:?}", self.name, self.wait))
+    }
+
     fn judged(&self) -> Option<Judgement> {
-        let body = self.body.as_str().map_or_else(|| self.body.to_string(), str::to_owned);
+        let body = self.text();
         let headers = headers(&self.headers);
         let now = moment(self.now.as_deref().unwrap_or(NOW));
         match self.transport {
-            Transport::Http => {
-                let status = StatusCode::from_u16(self.status).unwrap();
-                Some(judge(&Answer { status, headers: &headers, body: body.as_bytes() }, now))
-            }
+            Transport::Http => Some(self.judged_as(body.as_bytes(), None)),
             Transport::Sse => match first_event(body.as_bytes(), body.len().max(1)) {
                 First::Error(data) => Some(judge_in_stream(&headers, &data, now)),
                 First::Healthy | First::Undecided => None,
@@ -102,41 +141,105 @@ fn headers(fields: &serde_json::Map<String, Value>) -> HeaderMap {
     fields.iter().map(field).collect()
 }
 
+fn corpus() -> Vec<Case> {
+    serde_json::from_str(include_str!("corpus/answers.json")).unwrap()
+}
+
 #[test]
 fn the_corpus_is_judged_as_it_should_be() {
-    let text = include_str!("corpus/answers.json");
-    let cases: Vec<Case> = serde_json::from_str(text).unwrap();
+    let cases = corpus();
     let (mut names, mut wrong) = (HashSet::new(), Vec::new());
     for case in &cases {
         assert!(names.insert(&case.name), "{} is there twice", case.name);
         assert!(!case.source.is_empty() && !case.provider.is_empty(), "{} has no source", case.name);
-        let judgement = case.judged();
-        let (verdict, scope, denied, wait, rule) =
-            judgement.as_ref().map_or((Verdict::Success, Scope::Request, false, None, "none"), |judgement| {
-                let wait = judgement.wait.map(|wait| wait.duration.as_secs_f64());
-                (judgement.verdict, judgement.scope, judgement.denied_model, wait, judgement.rule)
-            });
-        let is_wait = match (wait, case.wait) {
-            (Some(told), Some(hoped)) => (told - hoped).abs() < 0.001,
-            (told, hoped) => told == hoped,
-        };
-        if (verdict.name(), scope.name(), denied) != (&*case.verdict, &*case.scope, case.denied_model)
-            || !is_wait
-        {
-            wrong.push(format!(
-                "{}: {} {}{} {wait:?} by {rule}, not {} {}{} {:?}",
-                case.name,
-                verdict.name(),
-                scope.name(),
-                if denied { " denied" } else { "" },
-                case.verdict,
-                case.scope,
-                if case.denied_model { " denied" } else { "" },
-                case.wait
-            ));
-        }
+        wrong.extend(case.wrong(case.judged().as_ref()));
     }
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut coded = GzEncoder::new(Vec::new(), Compression::fast());
+    coded.write_all(body).unwrap();
+    coded.finish().unwrap()
+}
+
+fn deflate(body: &[u8]) -> Vec<u8> {
+    let mut coded = DeflateEncoder::new(Vec::new(), Compression::fast());
+    coded.write_all(body).unwrap();
+    coded.finish().unwrap()
+}
+
+/// RFC 7932: a window of 22 bits, one block as it is, an empty last one.
+fn brotli(body: &[u8]) -> Vec<u8> {
+    let [low, high] = u16::try_from(body.len() - 1).unwrap().to_le_bytes();
+    let head = [0b1011 | low << 7, low >> 1 | high << 7, 0x80 | high >> 1];
+    [&head[..], body, &[3]].concat()
+}
+
+fn zstd(body: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(body, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
+/// What happens to an answer on its way, the coding that its header names then, and the cases that it makes others of.
+type Way = (&'static str, fn(&str) -> Vec<u8>, Option<&'static str>, &'static [&'static str]);
+
+const WAYS: [Way; 14] = [
+    ("gzip", |body| gzip(body.as_bytes()), Some("gzip"), &[]),
+    ("deflate", |body| deflate(body.as_bytes()), Some("deflate"), &[]),
+    ("brotli", |body| brotli(body.as_bytes()), Some("br"), &[]),
+    ("zstd", |body| zstd(body.as_bytes()), Some("zstd"), &[]),
+    ("two codings", |body| gzip(&brotli(body.as_bytes())), Some("br, gzip"), &[]),
+    ("decoded by a relay that left the header", |body| body.into(), Some("gzip"), &[]),
+    (
+        "gzip, cut off at its end",
+        |body| gzip(body.as_bytes()).split_last_chunk::<8>().unwrap().0.into(),
+        Some("gzip"),
+        &[],
+    ),
+    ("cut off", |body| body.get(..body.len() - 1).unwrap().into(), None, &[]),
+    ("cut off sooner", |body| body.get(..body.len() - 2).unwrap().into(), None, &[]),
+    ("a byte order mark", |body| format!("\u{feff}{body}").into(), None, &[]),
+    ("something behind it", |body| format!("{body}\r\n0\r\n").into(), None, &[]),
+    (
+        "a byte that is no text",
+        |body| {
+            let (before, after) = body.split_once("\"message\":\"").unwrap_or((body, ""));
+            let message: &[u8] = if after.is_empty() { b"" } else { b"\"message\":\"\xff" };
+            [before.as_bytes(), message, after.as_bytes()].concat()
+        },
+        None,
+        // Its message is an answer, which it is no longer.
+        &["gemini-429-nested-json-message"],
+    ),
+    ("in a list", |body| format!("[{body}]").into(), None, &[]),
+    (
+        "in a relay's message",
+        |body| {
+            json!({"error": {"message": format!("bad response: {body}"), "type": "one_api_error"}})
+                .to_string()
+                .into()
+        },
+        None,
+        &[],
+    ),
+];
+
+#[test]
+fn an_answer_means_the_same_however_it_comes() {
+    let mut wrong = Vec::new();
+    for case in corpus().iter().filter(|case| matches!(case.transport, Transport::Http)) {
+        let text = case.text();
+        if !text.starts_with(['{', '[']) || text.len() < 3 {
+            continue;
+        }
+        for (way, bend, coding, others) in WAYS {
+            if !others.contains(&&*case.name) {
+                let judgement = case.judged_as(&bend(&text), coding);
+                wrong.extend(case.wrong(Some(&judgement)).map(|wrong| format!("{way}: {wrong}")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 fn verdict(status: u16, body: &str) -> (Verdict, &'static str, bool) {
@@ -144,6 +247,25 @@ fn verdict(status: u16, body: &str) -> (Verdict, &'static str, bool) {
     let answer = Answer { status, headers: &HeaderMap::new(), body: body.as_bytes() };
     let judgement = judge(&answer, SystemTime::now());
     (judgement.verdict, judgement.rule, judgement.weak)
+}
+
+/// No provider's sentences: the same causes said otherwise, and requests' own faults that sound like them.
+#[test]
+fn a_cause_is_known_in_whatever_words_it_is_told() {
+    #[derive(serde::Deserialize)]
+    struct Wording {
+        status: u16,
+        says: String,
+        verdict: String,
+    }
+    let wordings: Vec<Wording> = serde_json::from_str(include_str!("corpus/wordings.json")).unwrap();
+    assert!(wordings.len() >= 150);
+    let wrong = wordings.iter().filter_map(|Wording { status, says, verdict: hoped }| {
+        let (told, rule, _) = verdict(*status, &json!({"error": {"message": says}}).to_string());
+        (told.name() != hoped).then(|| format!("{status} {says:?}: {} by {rule}, not {hoped}", told.name()))
+    });
+    let wrong: Vec<_> = wrong.collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
@@ -195,9 +317,9 @@ proptest! {
         coding in prop::sample::select(vec!["gzip", "br", "deflate", "zstd", "identity", "gzip, br"]),
         retry in "\\PC{0,20}",
     ) {
-        let mut headers = HeaderMap::from_iter([(http::header::CONTENT_ENCODING, HeaderValue::from_static(coding))]);
+        let mut headers = HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static(coding))]);
         if let Ok(retry) = HeaderValue::from_str(&retry) {
-            headers.insert(http::header::RETRY_AFTER, retry);
+            headers.insert(RETRY_AFTER, retry);
         }
         let status = StatusCode::from_u16(status).unwrap();
         let judgement = judge(&Answer { status, headers: &headers, body: &body }, SystemTime::now());
@@ -246,6 +368,7 @@ fn a_streams_first_event_is_the_same_however_it_is_cut() {
         error(b"{\"error\":\"model runner has stopped\"}\n"),
         error(b"data: {\"error\":{\"code\":500}}"),
         error(b"{\"error\":\"no\"}\n{\"done\":true}\n"),
+        error(b"\x0c\r\x0c\n[ {\n \"error\": {\"code\":-7}\n}\n]"),
     ] {
         for piece in 1..=stream.len() {
             let first = first_event(&stream, piece);
@@ -300,5 +423,22 @@ proptest! {
         prop_assert_eq!(first_event(stream.as_bytes(), piece), first_event(stream.as_bytes(), stream.len().max(1)));
         is_error_envelope(stream.as_bytes());
         judge_in_stream(&HeaderMap::new(), stream.as_bytes(), SystemTime::now());
+    }
+}
+
+#[test]
+fn what_fuzzing_found_holds() {
+    for (target, check) in [
+        ("first_event", fuzz_first_event::check as fn(&[u8])),
+        ("verdict", fuzz_verdict::check),
+        ("wait", fuzz_wait::check),
+    ] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
+        let inputs: Vec<Vec<u8>> =
+            fs::read_dir(folder).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap()).collect();
+        assert!(!inputs.is_empty(), "{target}");
+        for input in inputs {
+            check(&input);
+        }
     }
 }

@@ -169,4 +169,13 @@ answer took. *Dead keys asked*: requests that the 40 revoked and exhausted keys 
 the measured time.
 
 Demands above 100 % begin with a burst that empties the buckets, so that what is measured is the lasting state.
+
+**What is left of the curable ones.** The provider's own 5xx all are cured: those that once got through came together at
+the beginning of a window of the retry budget, before it held anything; what a window leaves is now the next one's too.
+Refusals beyond the scheduler's come of waiting for the moment that the provider names. OpenAI tells when a bucket is
+*full* again, not when it holds one request; a full bucket wastes what would flow into it, so that a key that is taken up
+some milliseconds late has lost as much. When it holds one request could be reckoned from its limit, but others mean just
+that moment by the same header: a wrong guess costs a refusal, and a key returns when its provider says (spec §6). On a
+machine that has other things to do keys are taken up later: beside compilers 110 % gave 97.7 % and 459 such refusals,
+alone 100.0 % and none.
 ";

@@ -11,8 +11,8 @@ use super::clock::Due;
 use super::file::KeyTable;
 use super::pool::KeyPool;
 use super::quoted::Marks;
-use super::roster::Roster;
-use super::state::Standing;
+use super::roster::{Roster, Story};
+use super::state::{Effect, Standing};
 
 /// Models whose keys can stand apart from the keys as such. Beyond that the one that mattered least recently is
 /// forgotten.
@@ -85,6 +85,15 @@ impl Generation {
             return None;
         }
         models.get(model?).map(Arc::clone)
+    }
+
+    /// The keys that an upstream's word has set aside for good.
+    pub(super) fn given_up_by(&self, upstream: usize) -> Vec<u32> {
+        let stories = self.base.stories();
+        let is_its = |story: &Story| {
+            story.effect == Effect::Invalid && story.cause.upstream.is_none_or(|by| by == upstream)
+        };
+        stories.iter().filter(|(_, story)| is_its(story)).map(|(index, _)| *index).collect()
     }
 
     /// Every roster: first the keys as such, then the models'.

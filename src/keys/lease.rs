@@ -128,13 +128,19 @@ impl<'pool> Lease<'pool> {
         if self.pool.storms.any() {
             let suspects = self.pool.storms.served(upstream);
             ended_storm = !suspects.is_empty();
-            self.release(&suspects);
+            self.release(&suspects, Effect::Suspected);
         }
         let Some(here) = self.here() else { return ended_storm };
         if let Some(tally) = here.generation.tally(here.index) {
             tally.served.fetch_add(1, Ordering::Relaxed);
         }
-        here.succeed(self.pool, None, self.base_entry());
+        let was_out_for = here.succeed(self.pool, None, self.base_entry());
+        if was_out_for == Some(Effect::Invalid) && here.generation.base.rotation.available() <= 1 {
+            // All were given up, and one of them works: this upstream's word on the others is worth no more.
+            let given_up = here.generation.given_up_by(upstream);
+            ended_storm |= !given_up.is_empty();
+            self.release(&given_up, Effect::Invalid);
+        }
         if let Some(roster) = &here.model {
             here.succeed(self.pool, Some(roster), self.entry);
         }
@@ -192,6 +198,7 @@ impl<'pool> Lease<'pool> {
                 let cause = Cause {
                     rule: "ahead.nothing_left".into(),
                     error: "the last answer said that nothing is left until then".into(),
+                    wait: Some(wait),
                     wait_from: Some(from.into()),
                     ..Cause::default()
                 };
@@ -246,15 +253,15 @@ impl<'pool> Lease<'pool> {
         is_out.then_some(effect)
     }
 
-    /// Lets suspects back into rotation, each for one request at first.
-    fn release(&self, suspects: &[u32]) {
-        if suspects.is_empty() {
+    /// Lets keys that are out for `effect` back into rotation, each for one request at first.
+    fn release(&self, keys: &[u32], effect: Effect) {
+        if keys.is_empty() {
             return;
         }
         let generation = self.pool.generation.load_full();
-        for index in suspects.iter().copied() {
+        for index in keys.iter().copied() {
             let base = &generation.base;
-            if base.story(index).is_none_or(|story| story.effect != Effect::Suspected) {
+            if base.story(index).is_none_or(|story| story.effect != effect) {
                 continue;
             }
             base.stories().remove(&index);
@@ -295,20 +302,22 @@ impl Drop for Lease<'_> {
 }
 
 impl Here {
-    fn succeed(&self, pool: &KeyPool, model: Option<&Roster>, entry: Entry) {
+    /// Settles a success. Returns what the key was out for, if it is back with this.
+    fn succeed(&self, pool: &KeyPool, model: Option<&Roster>, entry: Entry) -> Option<Effect> {
         let base = model.map(|_| &self.generation.base);
         let roster = model.unwrap_or(&self.generation.base);
         let (before, after) = roster.change(self.index, base, |standing| {
             standing.after(Effect::Success, &pool.policy.cooldown, Millis(0), 0.0, entry == Entry::Probe)
         });
         if before.is_available() || !after.is_available() {
-            return;
+            return None;
         }
         // A probe has found that it works again: its full share comes within seconds.
-        roster.stories().remove(&self.index);
+        let story = roster.stories().remove(&self.index);
         pool.keep_to_ration(&self.generation, roster, self.index, |ration| ration.set(2));
         pool.note_change(self.index, roster.model.as_deref());
         self.generation.spread(self.index);
+        story.map(|story| story.effect)
     }
 
     /// Applies a failure. Returns whether the key left the rotation with it.

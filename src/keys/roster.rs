@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -20,9 +20,13 @@ pub struct Cause {
     pub rule: Box<str>,
     /// The upstream's status.
     pub status: Option<u16>,
+    /// The codes and types with which it was said, redacted.
+    pub code: Option<Box<str>>,
     /// What the upstream said: one line, redacted.
     pub error: Box<str>,
-    /// Where the time to wait was found.
+    /// How long the provider said to wait.
+    pub wait: Option<Duration>,
+    /// Where that was found.
     pub wait_from: Option<Box<str>>,
     /// The upstream that said it, by its index.
     pub upstream: Option<usize>,

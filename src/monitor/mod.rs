@@ -309,8 +309,11 @@ fn entry(key: &Blacklisted, upstreams: &[Upstream]) -> Value {
         "rule": key.cause.rule,
         "last_error": key.cause.error,
         "status": key.cause.status,
+        "code": key.cause.code,
+        "wait_s": key.cause.wait.map(|wait| wait.as_secs_f64()),
         "wait_from": key.cause.wait_from,
         "upstream": upstream.map(|upstream| upstream.url.to_string()),
+        "provider": upstream.map(|upstream| upstream.provider),
     })
 }
 

@@ -35,14 +35,17 @@ impl Asked {
 
 /// The model in a path: Gemini's `/models/NAME:verb`, Azure's `/deployments/NAME/`.
 pub(super) fn model_in_path(path: &str) -> Option<Range<usize>> {
-    let (at, ends): (usize, &[char]) = if let Some(at) = path.rfind("/models/") {
-        path.get(at..)?.contains(':').then_some(())?;
-        (at + "/models/".len(), &[':'])
-    } else {
-        (path.find("/deployments/")? + "/deployments/".len(), &['/'])
-    };
-    let name = path.get(at..)?;
-    let length = name.find(ends)?;
+    let (mut model, mut deployment) = (None, None);
+    for slash in memchr::memchr_iter(b'/', path.as_bytes()) {
+        let rest = path.get(slash + 1..)?;
+        if rest.starts_with("models/") {
+            model = Some(slash + "/models/".len());
+        } else if deployment.is_none() && rest.starts_with("deployments/") {
+            deployment = Some(slash + "/deployments/".len());
+        }
+    }
+    let (at, end) = model.map(|at| (at, b':')).or(deployment.map(|at| (at, b'/')))?;
+    let length = memchr::memchr(end, path.get(at..)?.as_bytes())?;
     (1..=LONGEST_MODEL).contains(&length).then_some(at..at + length)
 }
 

@@ -14,12 +14,15 @@ use tokio::time::{Instant, timeout_at};
 
 use super::answer::Stream;
 use crate::upstream::connect::chain;
-use crate::verdict::{First, FirstEvent, is_error_envelope};
+use crate::verdict::{First, FirstEvent, decoded, is_error_envelope};
 
 /// How long comments before the first event are held, and a JSON body that comes in pieces.
 const HELD: Duration = Duration::from_secs(5);
 /// A longer JSON body is no error's.
 const ENVELOPE_MAX: u64 = 16 * 1024;
+
+/// A longer encoded one is not decoded: that costs more than it finds.
+const ENCODED_MAX: u64 = 1024;
 
 /// What stands near the beginning of every envelope of an error.
 const MARKS: [&[u8]; 4] = [b"error", b"fail", b"\"success\"", b"\"code\""];
@@ -46,8 +49,11 @@ pub(super) enum Beginning {
 /// # Cancel safety
 /// Dropping it loses what was read: only together with the stream.
 pub(super) async fn look(parts: &Parts, stream: &mut Stream, infers: bool) -> Beginning {
-    if parts.status != StatusCode::OK || parts.headers.contains_key(CONTENT_ENCODING) || stream.is_end() {
+    if parts.status != StatusCode::OK || stream.is_end() {
         return Beginning::Healthy;
+    }
+    if parts.headers.contains_key(CONTENT_ENCODING) {
+        return Box::pin(encoded(parts, stream, infers)).await;
     }
     if is_event_stream(&parts.headers) {
         return Box::pin(first_event(stream)).await;
@@ -78,6 +84,46 @@ pub(super) async fn look(parts: &Parts, stream: &mut Stream, infers: bool) -> Be
     } else {
         Beginning::Healthy
     }
+}
+
+/// An encoded answer is only looked into where it is short and has come whole: an error's envelope is, or a stream that
+/// is nothing but an error.
+async fn encoded(parts: &Parts, stream: &mut Stream, infers: bool) -> Beginning {
+    let is_events = is_event_stream(&parts.headers);
+    let length = stream.incoming.size_hint().upper();
+    let is_short = length.is_none_or(|length| length <= ENCODED_MAX);
+    if !is_short || !(is_events || infers && has_type(&parts.headers, b"application/json")) {
+        return Beginning::Healthy;
+    }
+    let mut by = stream.limits.end().min(Instant::now() + HELD);
+    while stream.first.len() as u64 <= ENCODED_MAX && !stream.incoming.is_end_stream() {
+        match timeout_at(by, stream.incoming.frame()).await {
+            Ok(Some(Ok(frame))) => stream.hold(frame),
+            Ok(None) => break,
+            Ok(Some(Err(error))) => return Beginning::Broken { timed_out: false, error: chain(&error) },
+            Err(_elapsed) => return Beginning::Healthy,
+        }
+        if length.is_none() {
+            // Who does not say how much there is may have more to say later: nobody waits for that.
+            by = Instant::now();
+        }
+    }
+    if !stream.incoming.is_end_stream() {
+        return Beginning::Healthy;
+    }
+    let plain = decoded(&parts.headers, &stream.first).into_owned();
+    if is_events {
+        let mut scanner = FirstEvent::default();
+        return match scanner.feed(&plain) {
+            First::Error(error) => Beginning::Error(error),
+            First::Undecided => match scanner.finish() {
+                First::Error(error) => Beginning::Error(error),
+                First::Healthy | First::Undecided => Beginning::Healthy,
+            },
+            First::Healthy => Beginning::Healthy,
+        };
+    }
+    if is_error_envelope(&plain) { Beginning::Error(plain) } else { Beginning::Healthy }
 }
 
 /// Whether an answer is an event stream.

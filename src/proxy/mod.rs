@@ -215,7 +215,7 @@ impl Proxy {
                 Follow::Pass => false,
                 Follow::NextKey => true,
                 Follow::NextUpstream => {
-                    so_far.failed_upstream = Some(upstream.index);
+                    so_far.failed_upstreams.push(upstream.index);
                     attempt < self.common.group.max_retries
                         && Box::pin(self.back_off(attempt, so_far.ends_by())).await
                 }
@@ -227,7 +227,7 @@ impl Proxy {
         so_far.answer(&request, &self.common)
     }
 
-    /// A key that this request has not tried, while there is one, and an upstream other than the one that failed. Waits
+    /// A key that this request has not tried, while there is one, and an upstream other than those that failed. Waits
     /// for a key, if one is due in time. Where several keys have failed, the last attempt is for one that has served.
     async fn lease(
         &self,
@@ -240,7 +240,7 @@ impl Proxy {
         }
         let group = &self.common.group;
         let need = Need { not: &so_far.tried, model: request.model() };
-        let keys_fail = so_far.tried.len() > 1 && so_far.failed_upstream.is_none();
+        let keys_fail = so_far.tried.len() > 1 && so_far.failed_upstreams.is_empty();
         let proven = if is_last && keys_fail { group.keys.lease_proven(need) } else { None };
         let lease = match proven.or_else(|| group.keys.lease(need)) {
             Some(lease) => lease,
@@ -253,7 +253,7 @@ impl Proxy {
         if lease.ends_lap() {
             group.upstreams.end_lap(group.keys.available());
         }
-        Some((lease, group.upstreams.pick(so_far.failed_upstream)?))
+        Some((lease, group.upstreams.pick(&so_far.failed_upstreams)?))
     }
 
     async fn lease_when_none_is_free(&self, need: Need<'_>, so_far: &SoFar<'_>) -> Option<Lease<'_>> {
@@ -334,8 +334,9 @@ impl Proxy {
             Verdict::UpstreamFault => {
                 tracing::debug!(upstream = %upstream.url, rule = judgement.rule, error = judgement.message, "upstream fault");
                 self.upstream_failed(upstream);
+                let is_barred = so_far.is_barred(&answer, self.common.group.upstreams.all().len());
                 so_far.refused = Some(answer);
-                return Follow::NextUpstream;
+                return if is_barred { Follow::Pass } else { Follow::NextUpstream };
             }
             _ if judgement.denied_model => {
                 self.upstream_answered(upstream);
@@ -359,7 +360,6 @@ impl Proxy {
             too_few_tokens: answer.too_few_tokens(),
             lease,
             effect,
-            wait,
         };
         let weak = judgement.weak;
         match so_far.weak.take() {
@@ -400,7 +400,6 @@ impl Proxy {
                 cause: answer.cause(upstream),
                 lease,
                 effect: Effect::Denied,
-                wait: None,
                 too_few_tokens: None,
             }
             .set_aside();

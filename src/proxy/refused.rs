@@ -55,7 +55,7 @@ impl Refused {
         let (first, ended) = read_first(&mut incoming, by).await;
         let answer = verdict::Answer { status: parts.status, headers: &parts.headers, body: &first };
         let mut judgement = verdict::judge(&answer, SystemTime::now());
-        judgement.message = redacted(judgement.message, lease);
+        redact_words(&mut judgement, lease);
         let mut refused = Box::new(Self { parts, first, rest: None, judgement });
         if ended {
             client.keep(connection);
@@ -77,7 +77,7 @@ impl Refused {
     /// An answer with a good status and an error in it.
     pub(super) fn within(parts: Parts, mut stream: Stream, error: &[u8], lease: &Lease<'_>) -> Box<Self> {
         let mut judgement = verdict::judge_in_stream(&parts.headers, error, SystemTime::now());
-        judgement.message = redacted(judgement.message, lease);
+        redact_words(&mut judgement, lease);
         let mut first = std::mem::take(&mut stream.first);
         let mut parts = parts;
         if let Some(redacted) = lease.redact(&first) {
@@ -110,7 +110,9 @@ impl Refused {
         Cause {
             rule: judgement.rule.into(),
             status: Some(self.parts.status.as_u16()),
+            code: (!judgement.code.is_empty()).then(|| judgement.code.as_str().into()),
             error: judgement.message.as_str().into(),
+            wait: judgement.wait.as_ref().map(|wait| wait.duration),
             wait_from: judgement.wait.as_ref().map(|wait| wait.from.into()),
             upstream: Some(upstream.index),
         }
@@ -187,9 +189,11 @@ async fn read_first(incoming: &mut Incoming, by: Instant) -> (Bytes, bool) {
     (first.freeze(), false)
 }
 
-fn redacted(text: String, lease: &Lease<'_>) -> String {
-    match lease.redact(text.as_bytes()) {
-        Some(redacted) => String::from_utf8_lossy(&redacted).into_owned(),
-        None => text,
+/// Takes keys out of what is shown of an answer.
+fn redact_words(judgement: &mut Judgement, lease: &Lease<'_>) {
+    for text in [&mut judgement.message, &mut judgement.code] {
+        if let Some(redacted) = lease.redact(text.as_bytes()) {
+            *text = String::from_utf8_lossy(&redacted).into_owned();
+        }
     }
 }

@@ -22,7 +22,7 @@ use super::credentials::Place;
 use super::provider;
 use super::refused::Refused;
 use crate::group::Group;
-use crate::keys::{Cause, Condemned, Effect, Failure, Lease, Left};
+use crate::keys::{Condemned, Effect, Failure, Lease, Left};
 use crate::upstream::client::Client;
 use crate::upstream::connect::Connector;
 use crate::upstream::{BaseUrl, Upstream};
@@ -148,7 +148,7 @@ impl Revalidation {
         let upstreams = &self.group.upstreams;
         // Whoever condemned it has to say so again; another upstream may not know the key at all.
         let accuser = key.upstream.and_then(|index| upstreams.all().get(index));
-        let Some(upstream) = accuser.or_else(|| upstreams.pick(None)) else { return Found::Inconclusive };
+        let Some(upstream) = accuser.or_else(|| upstreams.pick(&[])) else { return Found::Inconclusive };
         let Some(lease) = self.group.keys.probe_key(key.index) else { return Found::Inconclusive };
         let Ok(mut request) = models_list(&upstream.url) else { return Found::Inconclusive };
         let by = Instant::now() + self.patience;
@@ -192,13 +192,7 @@ fn refused(lease: Lease<'_>, key: &Condemned, upstream: &Upstream, answer: &Refu
         Verdict::KeyLimited => Effect::Limited { wait },
         _ => return Found::Inconclusive,
     };
-    let cause = Cause {
-        rule: judgement.rule.into(),
-        status: Some(answer.status().as_u16()),
-        error: judgement.message.as_str().into(),
-        wait_from: judgement.wait.as_ref().map(|wait| wait.from.into()),
-        upstream: Some(upstream.index),
-    };
+    let cause = answer.cause(upstream);
     lease.fail(Failure { effect, model: None, upstream: upstream.index, too_few_tokens: None, cause });
     Found::Confirmed
 }

@@ -1,8 +1,6 @@
 //! How far a request has come: what it has tried, what it was told, and what its client is told if nothing more is
 //! tried.
 
-use std::time::Duration;
-
 use http::StatusCode;
 use tokio::time::Instant;
 
@@ -18,7 +16,7 @@ use crate::telemetry::counters::End;
 pub(super) struct SoFar<'a> {
     pub(super) began: Instant,
     pub(super) tried: Vec<u32>,
-    pub(super) failed_upstream: Option<usize>,
+    pub(super) failed_upstreams: Vec<usize>,
     pub(super) limits: StreamLimits,
     /// When the client gives up.
     pub(super) client_gives_up: Option<Instant>,
@@ -36,7 +34,7 @@ impl SoFar<'_> {
         Self {
             began: now,
             tried: Vec::new(),
-            failed_upstream: None,
+            failed_upstreams: Vec::new(),
             limits: StreamLimits {
                 silence: times.silence,
                 deadline: (!request.streaming).then(|| now + times.request),
@@ -51,6 +49,12 @@ impl SoFar<'_> {
     /// When this request ends at the latest: nothing is begun that can't end before that.
     pub(super) fn ends_by(&self) -> Option<Instant> {
         [self.limits.deadline, self.client_gives_up].into_iter().flatten().min()
+    }
+
+    /// Whether our way is barred: every upstream has been asked, and two answers said so.
+    pub(super) fn is_barred(&self, answer: &Refused, upstreams: usize) -> bool {
+        let before = self.refused.as_ref().is_some_and(|before| before.judgement.barred);
+        before && answer.judgement.barred && self.tried.len() >= upstreams
     }
 
     /// The answer when nothing more is tried: the last that an upstream gave, if any gave one.
@@ -102,14 +106,13 @@ pub(super) struct Held<'a> {
     pub(super) effect: Effect,
     pub(super) model: Option<Box<str>>,
     pub(super) cause: Cause,
-    pub(super) wait: Option<Duration>,
     pub(super) too_few_tokens: Option<u32>,
 }
 
 impl Held<'_> {
     /// Sets the key aside.
     pub(super) fn set_aside(self) {
-        let Self { lease, effect, model, cause, wait, too_few_tokens, .. } = self;
+        let Self { lease, effect, model, cause, too_few_tokens, .. } = self;
         let (key_index, key_preview) = (lease.index(), lease.preview());
         let upstream = cause.upstream.unwrap_or_default();
         let failure =
@@ -122,7 +125,8 @@ impl Held<'_> {
                 model,
                 rule = &*cause.rule,
                 status = cause.status,
-                wait_s = wait.map(|wait| wait.as_secs_f64()),
+                code = cause.code.as_deref(),
+                wait_s = cause.wait.map(|wait| wait.as_secs_f64()),
                 wait_from = cause.wait_from.as_deref(),
                 error = &*cause.error,
                 "key blacklisted"

@@ -76,27 +76,29 @@ impl Upstreams {
         &self.list
     }
 
-    /// The next one in turn that is not ejected, other than `not` if there is another. If all are ejected, the one
-    /// due back first. `None` only if there are none at all.
-    pub fn pick(&self, not: Option<usize>) -> Option<&Upstream> {
+    /// The next one in turn that is not ejected; for a request that `failed` at some, one of the others, or at least
+    /// not the last, if there is one. If all are ejected, the one due back first. `None` only if there are none at all.
+    pub fn pick(&self, failed: &[usize]) -> Option<&Upstream> {
+        let latest = failed.last();
         let upstream = match self.list.as_ref() {
             [only] => only,
             list => self
-                .turn(not)
-                .or_else(|| list.get(not?).filter(|failed| failed.health.until().is_zero()))
+                .turn(failed)
+                .or_else(|| self.turn(std::slice::from_ref(latest?)))
+                .or_else(|| list.get(*latest?).filter(|failed| failed.health.until().is_zero()))
                 .or_else(|| list.iter().min_by_key(|upstream| upstream.health.until()))?,
         };
         upstream.attempts.fetch_add(1, Ordering::Relaxed);
         Some(upstream)
     }
 
-    fn turn(&self, not: Option<usize>) -> Option<&Upstream> {
+    fn turn(&self, not: &[usize]) -> Option<&Upstream> {
         let len = self.list.len();
         let mut cursor = self.cursor.load(Ordering::Relaxed);
         loop {
             let order = (0..len).map(|step| (cursor + step) % len);
             let admits = |index: &usize| {
-                Some(*index) != not
+                !not.contains(index)
                     && self.list.get(*index).is_some_and(|upstream| upstream.health.admits(|| self.now()))
             };
             let found = order.into_iter().find(admits)?;
@@ -211,7 +213,7 @@ mod tests {
     }
 
     fn picked(upstreams: &Upstreams) -> usize {
-        upstreams.pick(None).unwrap().index
+        upstreams.pick(&[]).unwrap().index
     }
 
     fn eject(upstreams: &Upstreams, index: usize) {
@@ -237,11 +239,25 @@ mod tests {
     fn a_retry_goes_elsewhere_if_there_is_an_elsewhere() {
         let two = upstreams(2);
         for failed in [0, 1, 1, 0] {
-            assert_ne!(two.pick(Some(failed)).unwrap().index, failed);
+            assert_ne!(two.pick(&[failed]).unwrap().index, failed);
         }
         eject(&two, 1);
-        assert_eq!(two.pick(Some(0)).unwrap().index, 0);
-        assert_eq!(upstreams(1).pick(Some(0)).unwrap().index, 0);
+        assert_eq!(two.pick(&[0]).unwrap().index, 0);
+        assert_eq!(upstreams(1).pick(&[0]).unwrap().index, 0);
+    }
+
+    #[test]
+    fn a_request_that_failed_at_some_is_sent_to_the_others_and_then_to_any_but_the_last() {
+        let three = upstreams(3);
+        for (failed, next) in
+            [(&[0, 1][..], &[2][..]), (&[2, 0], &[1]), (&[0, 1, 2], &[0, 1]), (&[1, 2, 0], &[1, 2])]
+        {
+            for _ in 0..3 {
+                assert!(next.contains(&three.pick(failed).unwrap().index), "{failed:?}");
+            }
+        }
+        eject(&three, 1);
+        assert_eq!(three.pick(&[2, 0]).unwrap().index, 2);
     }
 
     #[tokio::test(start_paused = true)]

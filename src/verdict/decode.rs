@@ -18,6 +18,9 @@ pub fn decoded<'a>(headers: &HeaderMap, body: &'a [u8]) -> Cow<'a, [u8]> {
     let lines = headers.get_all(CONTENT_ENCODING).into_iter().filter_map(|value| value.to_str().ok());
     let codings: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
     for coding in codings.iter().rev().take(3) {
+        if is_text(&plain) {
+            break;
+        }
         plain = match coding.to_ascii_lowercase().as_str() {
             "gzip" | "x-gzip" => all_of(MultiGzDecoder::new(&*plain)).into(),
             // By its name it should be zlib; some send it bare.
@@ -34,6 +37,13 @@ pub fn decoded<'a>(headers: &HeaderMap, body: &'a [u8]) -> Cow<'a, [u8]> {
         };
     }
     plain
+}
+
+/// Relays decode a body and leave the header as it was: JSON or a page is no coding's.
+fn is_text(body: &[u8]) -> bool {
+    let head = body.get(..256).unwrap_or(body);
+    matches!(head.trim_ascii_start().first(), Some(b'{' | b'[' | b'<'))
+        && std::str::from_utf8(head).map_or_else(|error| error.error_len().is_none(), |_| true)
 }
 
 fn all_of(decoder: impl Read) -> Vec<u8> {
@@ -93,7 +103,8 @@ mod tests {
         assert!(half.len() > 100 && long.starts_with(&half));
         assert_eq!(encoded("identity", TEXT), TEXT);
         assert_eq!(encoded("made-up", TEXT), TEXT);
-        for coding in ["gzip", "br", "deflate"] {
+        for coding in ["gzip", "br", "deflate", "zstd", "br, gzip"] {
+            assert_eq!(encoded(coding, TEXT), TEXT, "decoded on the way, but the header still says {coding}");
             encoded(coding, b"\xff\xfe not encoded at all");
         }
     }

@@ -6,6 +6,7 @@
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
+use super::json;
 use super::words::{self, Words};
 
 /// What is kept of an answer's messages.
@@ -16,12 +17,16 @@ const LONGEST_LINE: usize = 300;
 const CODES_MAX: usize = 32;
 const LONGEST_CODE: usize = 128;
 const DEPTH_MAX: usize = 7;
+/// How many answers are looked for in messages.
+const UNWRAPPED_MAX: u8 = 3;
 
 /// What an answer says.
 #[derive(Debug, Default)]
 pub(super) struct Envelope {
     /// Codes, types, reasons, status words and quota names, in lower case.
     pub(super) codes: Vec<String>,
+    /// The same as they are written.
+    code: String,
     /// Its messages in lower case, without what they quote: what words are looked for in.
     pub(super) words: Words,
     /// Times that stand in fields of their own: name in lower case, value.
@@ -32,6 +37,8 @@ pub(super) struct Envelope {
     pub(super) status: Option<u16>,
     /// Its messages, as they are written.
     message: String,
+    /// How many of them were answers themselves.
+    unwrapped: u8,
 }
 
 /// Marks by which forms are told apart where the same code means different things.
@@ -61,10 +68,16 @@ impl Envelope {
     /// Reads a decoded body.
     pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Self {
         let mut envelope = Self::default();
-        let body = body.trim_ascii();
-        match serde_json::from_slice::<Value>(body) {
-            Ok(value) => envelope.read_json(&value),
-            Err(_) => envelope.read_text(&String::from_utf8_lossy(body)),
+        let text = String::from_utf8_lossy(body);
+        let text = text.trim_start_matches('\u{feff}').trim();
+        // Some answer with an event, whatever the status.
+        let text = text
+            .split_once("data:")
+            .filter(|(before, _)| is_before_data(before))
+            .map_or(text, |(_, data)| data.trim());
+        match json::first(text) {
+            Some(value) => envelope.read_json(&value),
+            None => envelope.read_text(text),
         }
         // AWS names the error's type in a header.
         if let Some(kind) = headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok()) {
@@ -76,35 +89,33 @@ impl Envelope {
 
     /// What it says in one line for people.
     pub(super) fn line(&self) -> String {
-        let codes = self.codes.join(" ");
-        let source = if self.message.is_empty() { &codes } else { &self.message };
-        let mut line = String::new();
-        let words =
-            source.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-        for word in words {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-            if line.len() > 4 * LONGEST_LINE {
-                break;
-            }
-        }
-        line.chars().take(LONGEST_LINE).collect()
+        one_line(if self.message.is_empty() { &self.code } else { &self.message }, LONGEST_LINE)
+    }
+
+    /// Its codes in one line for people.
+    pub(super) fn code_line(&self) -> String {
+        one_line(&self.code, LONGEST_CODE)
     }
 
     fn read_json(&mut self, value: &Value) {
         match value {
             Value::Array(items) => {
                 self.forms.push(Form::Array);
-                items.iter().take(4).for_each(|item| self.visit(item, DEPTH_MAX));
+                items.iter().take(4).for_each(|item| self.read_answer(item));
             }
-            Value::Object(fields) => {
-                self.mark(fields);
-                self.visit(value, DEPTH_MAX);
-            }
-            value => self.visit(value, DEPTH_MAX),
+            value => self.read_answer(value),
         }
+    }
+
+    /// A provider's answer: as it is, or within an array, FastAPI's `detail` or a relay's message.
+    fn read_answer(&mut self, value: &Value) {
+        if let Value::Object(fields) = value {
+            self.mark(fields);
+            if let Some(Value::Object(detail)) = fields.get("detail") {
+                self.mark(detail);
+            }
+        }
+        self.visit(value, DEPTH_MAX);
     }
 
     /// Notes the marks of a JSON object's form.
@@ -147,14 +158,14 @@ impl Envelope {
             quoted_values(text, "message").take(4).for_each(|message| self.say(&message));
         }
         if self.message.is_empty() {
-            self.say(text);
+            self.say_or_unwrap(text);
         }
     }
 
     fn visit(&mut self, value: &Value, depth: usize) {
         let Some(depth) = depth.checked_sub(1) else { return };
         match value {
-            Value::String(text) => self.say_or_unwrap(text, depth),
+            Value::String(text) => self.say_or_unwrap(text),
             Value::Array(items) => items.iter().take(8).for_each(|item| self.visit(item, depth)),
             Value::Object(fields) => {
                 // What remains of a limit stands beside its reset: that of a limit that is not spent doesn't count.
@@ -174,30 +185,50 @@ impl Envelope {
     fn visit_field(&mut self, name: &str, value: &Value, depth: usize) {
         match (name, value) {
             (
-                "code" | "type" | "reason" | "status" | "error_type" | "error_code" | "errorcode" | "quotaid"
-                | "limit_source" | "status_code" | "statuscode" | "http_status" | "finish_reason" | "__type",
+                "code" | "type" | "reason" | "status" | "error_type" | "error_code" | "errorcode" | "errcode"
+                | "err_code" | "quotaid" | "limit_source" | "status_code" | "statuscode" | "http_status"
+                | "finish_reason" | "__type",
                 Value::String(_) | Value::Number(_),
             ) => {
                 let code = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 self.code(&code);
             }
             (
-                "message" | "msg" | "detail" | "title" | "error" | "error_msg" | "error_message"
-                | "status_msg" | "error_description" | "raw" | "description",
+                "message" | "msg" | "detail" | "title" | "error" | "error_msg" | "error_message" | "errmsg"
+                | "err_msg" | "status_msg" | "error_description" | "raw" | "description",
                 Value::String(text),
-            ) => self.say_or_unwrap(text, depth),
+            ) => self.say_or_unwrap(text),
             (_, Value::String(_) | Value::Number(_)) if is_time(name) => {
-                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                if self.times.len() < 8 && text.len() <= 64 {
-                    self.times.push((name.to_owned(), text));
-                }
+                self.note_time(name, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
             }
             (
                 "error" | "errors" | "details" | "detail" | "message" | "metadata" | "availability"
                 | "violations" | "response" | "headers" | "choices" | "base_resp" | "header" | "raw",
                 Value::Object(_) | Value::Array(_),
             ) => self.visit(value, depth),
+            // What else may be in them is not the provider's word on what is wrong.
+            ("data" | "extra" | "result" | "params", Value::Object(fields)) => self.note_times(fields),
+            // Google's duration as an object.
+            (_, Value::Object(fields)) if is_time(name) => {
+                let part = |name: &str| fields.get(name).and_then(Value::as_f64).unwrap_or_default();
+                self.note_time(name, (part("seconds") + part("nanos") / 1e9).to_string());
+            }
             _ => {}
+        }
+    }
+
+    fn note_times(&mut self, fields: &Map<String, Value>) {
+        for (name, value) in fields.iter().take(64) {
+            let name = name.to_ascii_lowercase();
+            if is_time(&name) && (value.is_string() || value.is_number()) {
+                self.note_time(&name, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+            }
+        }
+    }
+
+    fn note_time(&mut self, name: &str, text: String) {
+        if self.times.len() < 8 && text.len() <= 64 {
+            self.times.push((name.to_owned(), text));
         }
     }
 
@@ -205,7 +236,14 @@ impl Envelope {
         if self.codes.len() >= CODES_MAX || code.is_empty() {
             return;
         }
-        let code: String = code.chars().take(LONGEST_CODE).collect::<String>().to_lowercase();
+        // AWS: "com.amazon.coral.service#ThrottlingException".
+        let code = code.rsplit_once('#').map_or(code, |(_, code)| code);
+        let code: String = code.chars().take(LONGEST_CODE).collect();
+        if self.code.len() < LONGEST_CODE {
+            self.code.push_str(&code);
+            self.code.push(' ');
+        }
+        let code = code.to_lowercase();
         if self.status.is_none() {
             self.status = code.parse().ok().filter(|status| (400..600).contains(status));
         }
@@ -213,11 +251,17 @@ impl Envelope {
     }
 
     /// A message; relays put a whole answer into theirs, and a message in one word is a code.
-    fn say_or_unwrap(&mut self, text: &str, depth: usize) {
-        if let Some(inner) = words::wrapped(text)
-            && let Some(depth) = depth.min(4).checked_sub(1)
+    fn say_or_unwrap(&mut self, text: &str) {
+        if self.unwrapped < UNWRAPPED_MAX
+            && let Some(inner) = words::wrapped(text)
         {
-            return self.visit(&inner, depth);
+            self.unwrapped += 1;
+            if let Some((before, _)) = text.split_once(['{', '[']).filter(|(before, _)| !before.is_empty()) {
+                self.say(before);
+            }
+            // Whose codes they are is told by the form of the answer within.
+            self.forms.clear();
+            return self.read_json(&inner);
         }
         if !text.contains(char::is_whitespace) && text.is_ascii() {
             self.code(text);
@@ -241,6 +285,26 @@ impl Envelope {
     }
 }
 
+/// What stands before the first data of an event stream: nothing, or the event's name.
+fn is_before_data(text: &str) -> bool {
+    text.is_empty() || text.starts_with("event:") && text.len() < 64 && text.ends_with('\n')
+}
+
+/// A text's words in one line, up to so many characters.
+fn one_line(text: &str, longest: usize) -> String {
+    let mut line = String::new();
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+        if line.len() > 4 * longest {
+            break;
+        }
+    }
+    line.chars().take(longest).collect()
+}
+
 fn is_zero(value: &Value) -> bool {
     value.as_str().map_or_else(|| value.as_f64() == Some(0.0), |text| text.trim() == "0")
 }
@@ -249,6 +313,7 @@ fn is_zero(value: &Value) -> bool {
 fn is_time(name: &str) -> bool {
     let any = |words: &[&str]| words.iter().any(|word| name.contains(word));
     name.contains("retry") && any(&["after", "delay", "_in"])
+        || matches!(name, "wait_seconds" | "wait_time" | "next_available_at")
         || !name.contains("ratelimit")
             && name.contains("reset")
             && any(&["at", "time", "after", "delay", "in", "second"])

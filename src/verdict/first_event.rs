@@ -2,7 +2,10 @@
 //!
 //! Healthy answers pass here too, so that a search for a few words comes before anything is parsed.
 
-use memchr::{memchr2, memmem};
+use std::sync::LazyLock;
+
+use memchr::memchr2;
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -12,6 +15,12 @@ const LONGEST: usize = 64 * 1024;
 const ENDS_MAX: u32 = 64;
 /// Whole bodies that are longer are no errors.
 const LONGEST_ENVELOPE: usize = 16 * 1024;
+
+/// What has none of these words is no error, and is not parsed. Every healthy answer is looked through for them.
+static MARKS: LazyLock<[Finder<'static>; 5]> = LazyLock::new(|| {
+    // MiniMax's `base_resp` has a `status_code`; Tencent writes `Error`.
+    ["rror\"", "fail", "\"success\"", "code\"", "insufficient_system_resource"].map(Finder::new)
+});
 
 /// What the beginning of a stream is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +116,8 @@ impl FirstEvent {
             return true;
         };
         self.kind = if matches!(first, b'{' | b'[') { Kind::Json } else { Kind::Events };
-        self.line = text.to_vec();
+        // JSON knows fewer kinds of white space: what stands before it goes, as blank lines that came by themselves do.
+        self.line = if self.kind == Kind::Json { text.trim_ascii_start() } else { text }.to_vec();
         true
     }
 
@@ -213,10 +223,7 @@ fn verdict_of(data: &[u8]) -> First {
 /// Whether the whole body of an answer with status 200 is an error's envelope. Meant for answers of requests that
 /// infer: the state of a job may hold its error without being one.
 pub fn is_error_envelope(body: &[u8]) -> bool {
-    // What stands in none of these words is no error, and is not parsed.
-    const MARKS: [&[u8]; 6] =
-        [b"error", b"fail", b"\"success\"", b"\"code\"", b"base_resp", b"insufficient_system_resource"];
-    if body.len() > LONGEST_ENVELOPE || !MARKS.iter().any(|mark| memmem::find(body, mark).is_some()) {
+    if body.len() > LONGEST_ENVELOPE || !MARKS.iter().any(|mark| mark.find(body).is_some()) {
         return false;
     }
     if body.trim_ascii_start().starts_with(b"[") {
@@ -244,13 +251,15 @@ struct Probe<'a> {
     base_resp: Raw<'a>,
     #[serde(borrow)]
     code: Raw<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, alias = "errcode")]
     error_code: Raw<'a>,
+    #[serde(borrow, rename = "Response")]
+    response: Raw<'a>,
     #[serde(borrow)]
     message: Raw<'a>,
     #[serde(borrow)]
     msg: Raw<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, alias = "errmsg")]
     error_msg: Raw<'a>,
     // What was asked for.
     #[serde(borrow)]
@@ -288,6 +297,7 @@ impl Probe<'_> {
             || is(self.kind, &["\"error\"", "\"response.failed\"", "\"response.error\""])
             || is(self.success, &["false"])
             || self.has_code()
+            || self.response.is_some_and(|response| is_tencents_error(response.get()))
             || self.base_resp.is_some_and(|resp| names_a_status(resp.get()))
             || self.choices.is_some_and(|choices| is_broken_off(choices.get()))
     }
@@ -321,6 +331,15 @@ fn names_a_status(base_resp: &str) -> bool {
         status_code: i64,
     }
     serde_json::from_str::<BaseResp>(base_resp).is_ok_and(|resp| resp.status_code != 0)
+}
+
+fn is_tencents_error(response: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Response<'a> {
+        #[serde(borrow, rename = "Error")]
+        error: Raw<'a>,
+    }
+    serde_json::from_str::<Response<'_>>(response).is_ok_and(|response| is_true(response.error))
 }
 
 fn is_broken_off(choices: &str) -> bool {

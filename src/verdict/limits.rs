@@ -114,13 +114,17 @@ pub(super) fn spent(headers: &HeaderMap, price: u32) -> impl Iterator<Item = Spe
             *left <= 0.0 || *left < price && is_of_tokens(name) && is_smaller_half(headers, name, *left)
         })?;
         if name == "ratelimit" {
-            return Some(Spent { reset: item(value, &["reset", "t"]), length: None });
+            let spent =
+                policies(value).find(|policy| item(policy, &["remaining", "r"]).is_some_and(is_nothing))?;
+            return Some(Spent { reset: item(spent, &["reset", "t"]), length: None });
         }
         if text(&name.replace("remaining", "limit")).is_some_and(|limit| limit.trim() == "0") {
             return None;
         }
         let bare = if name.starts_with('r') { "ratelimit-reset" } else { "x-ratelimit-reset" };
-        let reset = text(&name.replace("remaining", "reset")).or_else(|| text(bare));
+        let reset = text(&name.replace("remaining", "reset"))
+            .or_else(|| text(&name.replace("remaining", "reset-after")))
+            .or_else(|| text(bare));
         Some(Spent { reset, length: length(name) })
     })
 }
@@ -131,6 +135,11 @@ pub(super) fn resets_without_remaining(headers: &HeaderMap) -> impl Iterator<Ite
         .iter()
         .filter(|(name, _)| is_of_limit(name.as_str()) && name.as_str().contains("reset"))
         .filter(|(name, _)| !headers.contains_key(name.as_str().replace("reset", "remaining")))
+        // Anthropic's subscriptions tell with a word whether a window is spent.
+        .filter(|(name, _)| {
+            let status = headers.get(name.as_str().replace("reset", "status"));
+            status.is_none_or(|status| !status.as_bytes().starts_with(b"allowed"))
+        })
         .filter_map(|(_, value)| value.to_str().ok())
 }
 
@@ -151,11 +160,26 @@ fn is_of_limit(name: &str) -> bool {
 /// What is left by this header: never less than nothing. Less than nothing is how Azure says "no limit".
 fn remaining(name: &str, value: &str) -> Option<f64> {
     let number = match name {
-        "ratelimit" => item(value, &["remaining", "r"])?,
+        "ratelimit" => {
+            policies(value).filter_map(|policy| item(policy, &["remaining", "r"])).min_by(|a, b| {
+                let number = |text: &str| text.trim().parse().unwrap_or(f64::MAX);
+                number(a).total_cmp(&number(b))
+            })?
+        }
         _ if name.contains("remaining") => value,
         _ => return None,
     };
     number.trim().parse().ok().filter(|left: &f64| *left >= 0.0)
+}
+
+/// The limits of a `RateLimit` header: `"burst";r=5;t=3, "day";r=0;t=99`, or the old form, in which it is one.
+fn policies(value: &str) -> impl Iterator<Item = &str> {
+    let is_list = value.contains(';');
+    value.split(move |c| is_list && c == ',')
+}
+
+fn is_nothing(left: &str) -> bool {
+    left.trim().parse() == Ok(0.0)
 }
 
 /// A member of `limit=100, remaining=0, reset=30` or `"default";r=0;t=30`.

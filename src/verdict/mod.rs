@@ -6,6 +6,7 @@
 mod decode;
 mod envelope;
 mod first_event;
+mod json;
 mod limits;
 mod rules;
 mod wait;
@@ -110,8 +111,13 @@ pub struct Judgement {
     pub denied_model: bool,
     /// It rests on a bare 401 or 403: no row knew the answer.
     pub weak: bool,
+    /// Our way to the upstream is barred for every key (it saw none, or does not serve where we are): what it said twice
+    /// it will say again.
+    pub barred: bool,
     /// What the upstream said: one line, at most 300 characters. It may quote a key.
     pub message: String,
+    /// The codes and types with which it said so: one line, at most 128 characters. They may quote a key.
+    pub code: String,
 }
 
 /// Judges an answer by its status, headers and body. `now` is the time for dates that the answer names.
@@ -125,7 +131,9 @@ pub fn judge(answer: &Answer<'_>, now: SystemTime) -> Judgement {
             wait: None,
             denied_model: false,
             weak: false,
+            barred: false,
             message: String::new(),
+            code: String::new(),
         };
     }
     let body = decoded(answer.headers, answer.body);
@@ -167,6 +175,8 @@ fn judged(status: u16, headers: &HeaderMap, envelope: &Envelope, now: SystemTime
         wait,
         denied_model: row.denied_model,
         weak: row.weak,
+        barred: row.barred,
         message: envelope.line(),
+        code: envelope.code_line(),
     }
 }

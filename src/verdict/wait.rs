@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
-use http::header::{DATE, RETRY_AFTER};
+use http::header::DATE;
 use jiff::Timestamp;
 use jiff::civil::{self, DateTime};
 use jiff::tz::Offset;
@@ -21,6 +21,9 @@ pub(super) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 const SHORTEST: Duration = Duration::from_secs(1);
 /// A quota that is spent for long is not whole again within a minute: so short a time speaks of another limit.
 const SHORT: Duration = Duration::from_secs(60);
+/// The header that says it, and what others call it.
+const RETRY_AFTERS: &[&str] = &["retry-after", "x-retry-after", "x-ratelimit-retry-after"];
+const MILLIS: &[&str] = &["retry-after-ms", "x-ms-retry-after-ms"];
 /// A smaller number is a length of time in seconds, a larger one a date in seconds since 1970, a still larger one in
 /// milliseconds.
 const FIRST_DATE: f64 = 1e7;
@@ -43,10 +46,11 @@ pub(super) fn of(headers: &HeaderMap, envelope: &Envelope, row: &Row, now: Syste
     let lengths = lengths(headers, envelope, now);
     // A short wait in the text beside a spent quota is the rate limit's, not the quota's. A header is about the answer.
     let is_quotas = |wait: &Wait| wait.duration >= SHORT || wait.from.starts_with("retry-after");
-    let lengths = lengths.filter(|wait| row.verdict != Verdict::KeyExhausted || is_quotas(wait));
+    let lengths = lengths.filter(|wait| row.verdict != Verdict::KeyExhausted || row.brief || is_quotas(wait));
     let text = envelope.words.text();
     let date = stated_date(text, row.in_china || text.contains(|c| matches!(c, '\u{4e00}'..='\u{9fff}')))
         .and_then(|date| until(date, now))
+        .or_else(|| stated_epoch(text, now))
         .map(|duration| Wait { duration, from: "date in the message" });
     let date = date.filter(|date| row.verdict != Verdict::KeyExhausted || !date.duration.is_zero());
     let calendar =
@@ -57,11 +61,9 @@ pub(super) fn of(headers: &HeaderMap, envelope: &Envelope, row: &Row, now: Syste
 
 /// The longest of the lengths of time that headers, fields and the message name.
 fn lengths(headers: &HeaderMap, envelope: &Envelope, now: SystemTime) -> Option<Wait> {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let millis = header("retry-after-ms").and_then(|text| text.parse::<f64>().ok()).map(|ms| ms / 1000.0);
     let told = [
-        (millis.and_then(seconds), "retry-after-ms"),
-        (header(RETRY_AFTER.as_str()).and_then(|text| moment_or_length(text, now)), "retry-after"),
+        (MILLIS.iter().filter_map(|name| retry_after(headers, name, now)).max(), "retry-after-ms"),
+        (RETRY_AFTERS.iter().filter_map(|name| retry_after(headers, name, now)).max(), "retry-after"),
         (limits::spent(headers, 0).filter_map(|spent| spent.wait(now)).max(), "reset header"),
         (envelope.times.iter().filter_map(|(name, value)| field(name, value, now)).max(), "body field"),
         (spoken(&envelope.words), "message"),
@@ -76,6 +78,12 @@ fn lengths(headers: &HeaderMap, envelope: &Envelope, now: SystemTime) -> Option<
     Some(Wait { duration: if duration.is_zero() { SHORTEST } else { duration }, from })
 }
 
+/// The longest wait that a header with this name tells: there may be several of it.
+fn retry_after(headers: &HeaderMap, name: &str, now: SystemTime) -> Option<Duration> {
+    let told = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    told.filter_map(|text| field(name, text, now)).max()
+}
+
 /// The time by the provider's clock, for its dates; ours if it does not tell or can't be right.
 pub(super) fn their_time(headers: &HeaderMap, now: SystemTime) -> SystemTime {
     let date = headers.get(DATE).and_then(|value| value.to_str().ok());
@@ -87,6 +95,9 @@ pub(super) fn their_time(headers: &HeaderMap, now: SystemTime) -> SystemTime {
 /// A time that stands in a field of its own.
 fn field(name: &str, value: &str, now: SystemTime) -> Option<Duration> {
     let in_millis = name.ends_with("ms") || name.contains("millis");
+    if in_millis && value.trim().parse::<f64>().is_err() {
+        return None;
+    }
     match value.trim().parse::<f64>() {
         Ok(number) if in_millis && number < FIRST_DATE_IN_MILLIS => seconds(number / 1000.0),
         _ => moment_or_length(value.trim(), now),
@@ -166,7 +177,7 @@ fn stated_date(text: &str, in_china: bool) -> Option<Timestamp> {
         "请在",
         "请于",
     ];
-    let after = ["重置", "恢复", "刷新", "解除"];
+    let after = ["重置", "恢复", "刷新", "解除", "后重试", "后再试"];
     let dates = text.match_indices("20").take(64).filter_map(|(at, _)| {
         let rest = text.get(at..)?;
         let (date, rest) = date_and_time(rest, in_china)?;
@@ -181,8 +192,7 @@ fn stated_date(text: &str, in_china: bool) -> Option<Timestamp> {
 
 /// `2026-10-07`, ` at ` or `t` or a space, `00:00`, seconds if any, and `utc`, `z`, `+08:00` or nothing.
 fn date_and_time(text: &str, in_china: bool) -> Option<(Timestamp, &str)> {
-    let date: civil::Date = text.get(..10)?.parse().ok()?;
-    let rest = text.get(10..)?;
+    let (date, rest) = day(text)?;
     let rest = rest.strip_prefix(" at ").or_else(|| rest.strip_prefix(['t', ' '])).unwrap_or(rest);
     let clock = rest.find(|c: char| !matches!(c, '0'..='9' | ':' | '.')).unwrap_or(rest.len());
     let (clock, rest) = rest.split_at_checked(clock)?;
@@ -195,6 +205,21 @@ fn date_and_time(text: &str, in_china: bool) -> Option<(Timestamp, &str)> {
     let (offset, rest) =
         zone(rest.trim_start()).unwrap_or((Offset::constant(if in_china { 8 } else { 0 }), rest));
     Some((offset.to_timestamp(moment).ok()?, rest))
+}
+
+/// `2026-10-07`, `2026/10/07`, `2026年10月7日`.
+fn day(text: &str) -> Option<(civil::Date, &str)> {
+    let (year, rest) = text.split_at_checked(4)?;
+    let separator = rest.chars().next().filter(|separator| matches!(separator, '-' | '/' | '年'))?;
+    let (month, rest) = one_or_two_digits(rest.strip_prefix(separator)?)?;
+    let (day, rest) = one_or_two_digits(rest.strip_prefix([separator, '月'])?)?;
+    Some((civil::Date::new(year.parse().ok()?, month, day).ok()?, rest.strip_prefix('日').unwrap_or(rest)))
+}
+
+fn one_or_two_digits(text: &str) -> Option<(i8, &str)> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()).min(2);
+    let (number, rest) = text.split_at_checked(digits)?;
+    Some((number.parse().ok()?, rest))
 }
 
 fn zone(text: &str) -> Option<(Offset, &str)> {
@@ -221,8 +246,8 @@ fn length(text: &str) -> Option<Duration> {
 
 /// The length of time at the beginning of a text, and what follows it.
 fn leading_length(text: &str) -> Option<(Duration, &str)> {
-    let mut rest = text.trim_start();
-    for word in ["about ", "approximately ", "another "] {
+    let mut rest = text.trim_start_matches([' ', ':', '：', '~', '≈', '约', '过']);
+    for word in ["about ", "approximately ", "another ", "at least ", "pt"] {
         rest = rest.strip_prefix(word).unwrap_or(rest);
     }
     if let Some(clock) = clock(rest) {
@@ -230,9 +255,8 @@ fn leading_length(text: &str) -> Option<(Duration, &str)> {
     }
     let mut total = None;
     loop {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let (number, after) = rest.split_at_checked(digits)?;
-        let Ok(number) = number.parse::<f64>() else { break };
+        let more = rest.strip_prefix("and ").or_else(|| rest.strip_prefix(", ")).filter(|_| total.is_some());
+        let Some((number, after)) = leading_number(more.unwrap_or(rest)) else { break };
         let unit = after.trim_start();
         let letters = unit.find(|c: char| !c.is_alphabetic()).unwrap_or(unit.len());
         let (name, after) = unit.split_at_checked(letters)?;
@@ -245,9 +269,22 @@ fn leading_length(text: &str) -> Option<(Duration, &str)> {
     total.map(|total| (total, rest))
 }
 
+/// The number at the beginning of a text, in digits or as one of China's.
+fn leading_number(text: &str) -> Option<(f64, &str)> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, rest) = text.split_at_checked(digits)?;
+    if let Ok(number) = number.parse() {
+        return Some((number, rest));
+    }
+    let numerals =
+        [("一", 1.0), ("两", 2.0), ("二", 2.0), ("三", 3.0), ("五", 5.0), ("十", 10.0), ("半", 0.5)];
+    numerals.iter().find_map(|(numeral, number)| Some((*number, text.strip_prefix(numeral)?)))
+}
+
 /// A unit in seconds, and how many bytes of the word it is.
 fn unit_of(word: &str) -> Option<(f64, usize)> {
     let scale = match word {
+        "us" | "µs" | "μs" => 0.000_001,
         "ms" | "millisecond" | "milliseconds" => 0.001,
         "s" | "sec" | "secs" | "second" | "seconds" => 1.0,
         "m" | "min" | "mins" | "minute" | "minutes" => 60.0,
@@ -260,6 +297,7 @@ fn unit_of(word: &str) -> Option<(f64, usize)> {
                 ("分钟", 60.0),
                 ("分", 60.0),
                 ("小时", 3600.0),
+                ("个小时", 3600.0),
                 ("天", 86_400.0),
             ];
             return chinese
@@ -299,6 +337,9 @@ fn spoken(words: &Words) -> Option<Duration> {
         "resets in ",
         "replenished in ",
         "available in ",
+        "cooldown: ",
+        "timed out for ",
+        "等待时间",
         "请在",
         "请于",
         "将在",
@@ -310,7 +351,34 @@ fn spoken(words: &Words) -> Option<Duration> {
     let after = |phrase: &'static str| {
         text.match_indices(phrase).filter_map(move |(at, _)| text.get(at + phrase.len()..)).take(16)
     };
-    there.flat_map(after).filter_map(|rest| leading_length(rest).map(|(wait, _)| wait)).max()
+    let told = there.flat_map(after).filter_map(|rest| leading_length(rest).map(|(wait, _)| wait)).max();
+    told.or_else(|| bare_seconds(text)).or_else(|| spoken_after(text))
+}
+
+/// "Retry after 30", "retry after 30 (seconds)": without a unit it is seconds.
+fn bare_seconds(text: &str) -> Option<Duration> {
+    let (_, rest) = text.split_once("retry after ")?;
+    let (number, rest) = leading_number(rest)?;
+    rest.trim_start().chars().next().is_none_or(|next| !next.is_alphanumeric()).then(|| seconds(number))?
+}
+
+/// "30秒后重试": the length stands before the word.
+fn spoken_after(text: &str) -> Option<Duration> {
+    let said = ["后重试", "后再试", "后恢复"].iter().filter_map(|word| text.find(word)).min()?;
+    let before = text.get(..said).filter(|before| !before.ends_with(|c: char| c.is_ascii_digit()))?;
+    let starts = before.char_indices().rev().take(16).filter(|(_, letter)| letter.is_ascii_digit());
+    // The longest of those that reach up to the word: "1分30秒", not "30秒".
+    starts.filter_map(|(at, _)| length(before.get(at..)?)).max()
+}
+
+/// "Resets at 1795496400": seconds since 1970.
+fn stated_epoch(text: &str, now: SystemTime) -> Option<Duration> {
+    let phrases = ["resets at ", "reset at ", "available at "];
+    let rests = phrases.iter().filter_map(|phrase| Some(text.split_once(phrase)?.1));
+    let numbers = rests.filter_map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
+    let dates =
+        numbers.filter(|digits| digits.len() >= 10).filter_map(|digits| moment_or_length(digits, now));
+    dates.max()
 }
 
 /// Less than nothing, or no number, is no length of time.
@@ -458,6 +526,21 @@ mod tests {
             waited(&[retry, ("date", "Tue, 24 Nov 1998 05:10:00 GMT")], ""),
             Some((660_000, "retry-after"))
         );
+        // Their clock is ten minutes behind or before ours, and their reset seven seconds away.
+        for (date, reset) in [("04:50:00", "04:50:07"), ("05:10:00", "05:10:07")] {
+            let date = format!("Tue, 24 Nov 2026 {date} GMT");
+            let rfc3339 = format!("2026-11-24T{reset}Z");
+            let epoch = at(&rfc3339).duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().to_string();
+            for (limit, reset) in [
+                (["anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset"], &rfc3339),
+                (["x-ratelimit-remaining", "x-ratelimit-reset"], &epoch),
+            ] {
+                let headers = [("date", &*date), (limit[0], "0"), (limit[1], reset)];
+                assert_eq!(waited(&headers, ""), Some((7_000, "reset header")), "{headers:?}");
+            }
+            let body = format!(r#"{{"error":{{"metadata":{{"resets_at":"{rfc3339}"}}}}}}"#);
+            assert_eq!(waited(&[("date", &date)], &body), Some((7_000, "body field")));
+        }
     }
 
     #[test]
@@ -480,7 +563,7 @@ mod tests {
         ) {
             for value in [text, number.to_string(), words, date] {
                 let header = HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static("0"));
-                let names = [RETRY_AFTER, DATE, HeaderName::from_static("x-ratelimit-reset")];
+                let names = [http::header::RETRY_AFTER, DATE, HeaderName::from_static("x-ratelimit-reset")];
                 let headers: HeaderMap = names.into_iter().map(|name| (name, header.clone())).collect();
                 let body = format!("try again in {value}, resets {value}");
                 let now = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(since_1970)).unwrap_or_else(now);

@@ -3,6 +3,8 @@
 use memchr::memmem;
 use serde_json::Value;
 
+use super::json;
+
 /// A message that is looked through for many words.
 ///
 /// A bitmap of its pairs of neighbouring bytes says at once of nearly every word that it is not there: hundreds of
@@ -26,7 +28,7 @@ impl Words {
     pub(super) fn of(message: &str) -> Self {
         let mut words = Self::default();
         for word in without_quotations(message).to_lowercase().split_whitespace() {
-            words.text.push_str(word);
+            words.text.extend(word.chars().map(narrow));
             words.text.push(' ');
         }
         for (place, bit) in pairs(&words.text) {
@@ -50,6 +52,32 @@ impl Words {
     }
 }
 
+/// How many bytes may stand between a subject and what is said of it.
+const REACH: usize = 48;
+
+impl Words {
+    /// Whether one of the first words is followed by one of the second, soon and within the sentence: "the account …
+    /// suspended", whatever stands between.
+    pub(super) fn follows(&self, first: &[&str], second: &[&str]) -> bool {
+        let there = first.iter().filter(|word| self.find(word).is_some());
+        there.flat_map(|word| self.text.match_indices(word).take(8)).any(|(at, word)| {
+            let rest = self.text.get(at + word.len()..).unwrap_or_default();
+            let end = (0..=rest.len().min(REACH)).rev().find(|end| rest.is_char_boundary(*end)).unwrap_or(0);
+            let rest = rest.get(..end).unwrap_or_default();
+            let stops = [". ", "; ", "! ", "。", "；", "，请"];
+            // "sk-... has expired" is one sentence.
+            let ends = |stop: &str| {
+                rest.match_indices(stop)
+                    .find(|(at, _)| !rest.get(..*at).is_some_and(|before| before.ends_with('.')))
+                    .map(|(at, _)| at)
+            };
+            let end = stops.iter().filter_map(|stop| ends(stop)).min().unwrap_or(rest.len());
+            let rest = rest.get(..end).unwrap_or_default();
+            second.iter().any(|word| rest.contains(word))
+        })
+    }
+}
+
 /// The pairs of neighbouring bytes.
 fn pairs(text: &str) -> impl Iterator<Item = (usize, u64)> {
     text.bytes().zip(text.bytes().skip(1)).map(place)
@@ -58,6 +86,16 @@ fn pairs(text: &str) -> impl Iterator<Item = (usize, u64)> {
 fn place((first, second): (u8, u8)) -> (usize, u64) {
     let pair = (usize::from(first) * 61 + usize::from(second)) % PAIRS;
     (pair / 64, 1 << (pair % 64))
+}
+
+/// Full-width digits as everybody else writes them.
+fn narrow(letter: char) -> char {
+    match letter {
+        '０'..='９' => {
+            char::from_u32(u32::from(letter) - u32::from('０') + u32::from('0')).unwrap_or(letter)
+        }
+        letter => letter,
+    }
 }
 
 /// A message without what it quotes: that is the client's own text, and may say anything.
@@ -91,21 +129,15 @@ fn without_quotations(message: &str) -> String {
 
 /// The answer that a relay or an SDK put into its own message, as JSON or as Python writes it.
 pub(super) fn wrapped(text: &str) -> Option<Value> {
-    let (before, _) = text.split_once('{').filter(|(before, _)| before.len() <= 160)?;
+    let at = text.find(['{', '[']).filter(|at| *at <= 160)?;
+    let (before, inner) = text.split_at_checked(at)?;
     let known = ["error code", "status code", "upstream", "exception", "provider", "bad response"];
     let said = before.trim().to_lowercase();
-    if !said.is_empty() && !known.iter().any(|word| said.contains(word)) {
+    let is_of_request = ["invalid", "parsing", "tool"].iter().any(|word| said.contains(word));
+    if !said.is_empty() && (is_of_request || !known.iter().any(|word| said.contains(word))) {
         return None;
     }
-    let inner = text.get(before.len()..)?;
-    let first = |text: &str| serde_json::Deserializer::from_str(text).into_iter::<Value>().next()?.ok();
-    let value = if inner.starts_with("{'") {
-        let python = inner.replace('\'', "\"");
-        first(&python.replace(": None", ": null").replace(": True", ": true").replace(": False", ": false"))
-    } else {
-        first(inner)
-    };
-    value.filter(Value::is_object)
+    json::first(inner).filter(|value| value.is_object() || value.is_array())
 }
 
 #[cfg(test)]
@@ -135,13 +167,28 @@ mod tests {
     }
 
     #[test]
+    fn a_subject_and_what_is_said_of_it_stand_near_each_other_in_one_sentence() {
+        let (account, closed) = (&["account", "账号"][..], &["suspended", "封禁"][..]);
+        for (message, want) in [
+            ("Your account of org-1 has been suspended.", true),
+            ("Your account is fine. The model was suspended", false),
+            ("suspended account", false),
+            ("account, of which nobody knows today why on earth it ought to be suspended", false),
+            ("您的账号已被封禁", true),
+            ("该模型已被封禁，请换账号", false),
+        ] {
+            assert_eq!(Words::of(message).follows(account, closed), want, "{message}");
+        }
+    }
+
+    #[test]
     fn a_relays_message_is_unwrapped() {
         for text in [
             r#"{"error":{"code":"x"}}"#,
             r#"bad response status code 429, body: {"error":{"code":"x"}} and so on"#,
             "Error code: 401 - {'error': {'code': 'x', 'param': None}}",
         ] {
-            let value = wrapped(text).unwrap();
+            let value = wrapped(text).expect(text);
             assert_eq!(value.pointer("/error/code").and_then(Value::as_str), Some("x"), "{text}");
         }
         for text in [r#"Invalid value: {"error":{"code":"x"}}"#, "{not json", "no brace"] {

@@ -138,6 +138,37 @@ fn a_fault_of_the_upstream_is_tried_elsewhere_and_blames_no_key() {
 }
 
 #[test]
+fn an_upstream_that_saw_no_key_is_asked_once_more_and_believed_when_it_says_so_again() {
+    let body =
+        json!({"error": {"message": "You didn't provide an API key.", "type": "invalid_request_error"}});
+    let unseen = || Play::answer(401, &[], body.clone());
+    let mock = provider(&[]);
+    for (of_b, status, requests) in [(Play::Valid, 200, 2), (unseen(), 401, 2), (Play::Fails(503), 503, 3)] {
+        mock.reset();
+        for (key, play) in [(A, unseen()), (B, of_b), (C, Play::Fails(503))] {
+            mock.play(key, play);
+        }
+        let gpt_load = GptLoad::before(&mock, &[("MAX_RETRIES", "2")], &[A, B, C]);
+        let answer = gpt_load.chat();
+        assert_eq!((answer.status.as_u16(), mock.requests()), (status, requests));
+        if status == 401 {
+            assert_eq!((answer.json(), answer.header("x-should-retry")), (body.clone(), Some("false")));
+        }
+        assert_eq!(gpt_load.blacklist(), Vec::<Value>::new());
+    }
+    // Every upstream is asked before it is believed.
+    let others: Vec<Mock> =
+        ["fails 503", "valid"].map(|play| provider(&[(A, play), (B, play), (C, play)])).into();
+    mock.play(B, unseen());
+    mock.play(C, unseen());
+    let all = format!("{},{},{}", mock.url(), others[0].url(), others[1].url());
+    let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &all)], &[A, B, C]);
+    for _ in 0..3 {
+        assert_eq!(gpt_load.chat().status, 200);
+    }
+}
+
+#[test]
 fn an_upstream_that_keeps_failing_is_ejected_and_a_single_one_never_is() {
     let good = provider(&[(A, "valid")]);
     let both = format!("{},{}", nowhere(), good.url());
@@ -186,7 +217,12 @@ fn attempts_end_with_max_retries() {
 fn with_no_key_left_a_client_is_told_so() {
     let mock = provider(&[]);
     let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
-    assert_eq!(gpt_load.chat().refused(), (503, "keys_rejected".to_owned()));
+    let answer = gpt_load.chat();
+    assert_eq!(answer.refused(), (503, "keys_rejected".to_owned()));
+    let message = answer.json()["error"]["message"].to_string();
+    let quoted =
+        "The upstream rejected the keys of this pool (401 Unauthorized): Incorrect API key provided: ";
+    assert!(message.contains(quoted) && !message.contains(A) && !message.contains(B), "{message}");
     assert_eq!(gpt_load.healthy_keys(), 0);
     // One request a second may try a key all the same, so that a pool is never dead by mistake.
     let mut codes = BTreeSet::new();

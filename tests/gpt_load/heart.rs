@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use mock_provider::{Mock, Play, Step};
+use mock_provider::{Mock, Play, Scripted, Step};
 use serde_json::{Value, json};
 
 use crate::support::{A, Answer, Ask, B, C, D, GptLoad, chat_with, eventually, provider};
@@ -67,6 +67,32 @@ fn an_error_inside_a_200_is_healed_before_the_client_sees_any_of_it() {
                 let blamed = gpt_load.blacklist().first().map(|entry| entry["permanent"] == true);
                 assert_eq!(blamed, is_permanent, "{case}");
             }
+        }
+    }
+}
+
+#[test]
+fn an_error_inside_an_encoded_200_is_healed_too() {
+    let envelope =
+        json!({"error": {"code": "insufficient_quota", "message": "You exceeded your current quota."}});
+    let as_event = format!("data: {envelope}\n\n");
+    for (kind, body) in [("application/json", envelope), ("text/event-stream", Value::String(as_event))] {
+        for encoding in ["gzip", "deflate"] {
+            let mock = provider(&[(B, "valid")]);
+            let headers = vec![("content-type".into(), kind.into())];
+            let scripted = Scripted {
+                headers,
+                body: body.clone(),
+                encoding: Some(encoding.into()),
+                ..Scripted::default()
+            };
+            mock.play(A, Play::Answer(Box::new(scripted)));
+            let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+            let ask = gpt_load.post(CHAT).header("accept-encoding", "gzip, deflate");
+            let answer = ask.json(&chat_with(json!({"max_tokens": 3}))).send();
+            assert!(answer.text().contains("Hello"), "{kind} {encoding}: {}", answer.text());
+            assert_eq!(asked(&mock, &[A, B]), [1, 1], "{kind} {encoding}");
+            assert_eq!(gpt_load.blacklist().len(), 1, "{kind} {encoding}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use mock_provider::Play;
 use serde_json::{Value, json};
 
-use crate::support::{A, ADMIN, Answer, B, C, GptLoad, TOKEN, provider};
+use crate::support::{A, ADMIN, Answer, B, C, D, GptLoad, TOKEN, provider};
 
 const ALL: [&str; 6] = ["/health", "/livez", "/readyz", "/stats", "/blacklist", "/reset-keys"];
 
@@ -100,6 +100,84 @@ fn the_blacklist_tells_who_why_and_until_when() {
     assert_eq!((&revoked["permanent"], &revoked["recovers_at"]), (&json!(true), &Value::Null));
     assert_eq!((&limited["index"], &limited["permanent"]), (&json!(1), &json!(false)));
     assert!(is_time(&limited["recovers_at"]), "{limited}");
+}
+
+#[test]
+fn a_key_that_is_out_tells_which_rule_judged_what_answer() {
+    let mock = provider(&[(A, "revoked"), (C, "valid"), (D, "rate_limited requests=1 per=1m")]);
+    let limited = json!({"error": {
+        "message": format!("Rate limit reached for {B}.\nPlease try again in 20s."),
+        "type": "tokens",
+        "code": "rate_limit_exceeded",
+    }});
+    mock.play(B, Play::answer(429, &[("retry-after-ms", "90500"), ("retry-after", "90")], limited));
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B, C, D]);
+    for _ in 0..2 {
+        assert_eq!(gpt_load.chat().status, 200);
+    }
+    let blacklist = gpt_load.blacklist();
+    let told = |number: usize, field: &str| blacklist[number][field].clone();
+    let fields =
+        ["index", "reason", "rule", "status", "code", "wait_s", "wait_from", "model", "provider", "upstream"];
+    let provider = json!("_OTHER");
+    for (number, want) in [
+        [
+            json!(0),
+            json!("key_invalid"),
+            json!("openai.key"),
+            json!(401),
+            json!("invalid_request_error invalid_api_key"),
+            Value::Null,
+            Value::Null,
+            Value::Null,
+            provider.clone(),
+            json!(mock.url()),
+        ],
+        [
+            json!(1),
+            json!("key_limited"),
+            json!("openai.rate"),
+            json!(429),
+            json!("tokens rate_limit_exceeded"),
+            json!(90.5),
+            json!("retry-after-ms"),
+            json!("gpt-4o"),
+            provider,
+            json!(mock.url()),
+        ],
+        [
+            json!(3),
+            json!("key_limited"),
+            json!("ahead.nothing_left"),
+            Value::Null,
+            Value::Null,
+            told(2, "wait_s"),
+            json!("reset header"),
+            json!("gpt-4o"),
+            Value::Null,
+            Value::Null,
+        ],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(fields.map(|field| told(number, field)), want, "{}", blacklist[number]);
+    }
+    let message = "Rate limit reached for sk-test-...0002. Please try again in 20s.";
+    assert_eq!(told(1, "last_error"), message);
+    let line =
+        gpt_load.logged("B's story", |line| line["message"] == "key blacklisted" && line["key_index"] == 1);
+    assert_eq!(
+        (&line["rule"], &line["status"], &line["code"], &line["wait_s"], &line["wait_from"], &line["error"]),
+        (
+            &json!("openai.rate"),
+            &json!(429),
+            &json!("tokens rate_limit_exceeded"),
+            &json!(90.5),
+            &json!("retry-after-ms"),
+            &json!(message)
+        )
+    );
 }
 
 #[test]

@@ -249,3 +249,22 @@ fn after_a_storm_the_pool_is_back_without_any_traffic() {
     assert_eq!(gpt_load.chat().status, 200);
     assert!(gpt_load.told("/stats")["keys"]["storms"].as_array().unwrap().is_empty());
 }
+
+#[test]
+fn a_pool_too_small_for_a_storm_that_lost_every_key_gets_all_back_with_the_first_that_works() {
+    let keys = numbered(4);
+    let mock = all_valid(&keys);
+    let env = [("KEY_REVALIDATE_INTERVAL", "0"), ("MAX_KEY_WAIT", "0")];
+    let gpt_load = GptLoad::before(&mock, &env, &texts(&keys));
+    mock.phase(Some(Play::Revoked));
+    gpt_load.chat();
+    assert_eq!(gpt_load.blacklist().iter().filter(|key| key["permanent"] == true).count(), 4);
+    // One of them is really revoked: it is found out again, and its clients don't notice.
+    mock.play(&keys[2], Play::Revoked);
+    mock.phase(None);
+    eventually("one a second is tried", || gpt_load.chat().status == 200);
+    for _ in 0..8 {
+        assert_eq!(gpt_load.chat().status, 200);
+    }
+    assert_eq!(out(&gpt_load), BTreeSet::from([2]));
+}

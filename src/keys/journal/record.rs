@@ -50,7 +50,12 @@ pub(super) struct Out {
     cooldowns: u32,
     rule: Box<str>,
     status: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code: Option<Box<str>>,
     error: Box<str>,
+    /// In milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wait: Option<u64>,
     wait_from: Option<Box<str>>,
     /// The upstream's URL: its index may be another after a restart.
     upstream: Option<Box<str>>,
@@ -69,7 +74,9 @@ impl Out {
             cooldowns: told.cooldowns,
             rule: told.cause.rule.clone(),
             status: told.cause.status,
+            code: told.cause.code.as_deref().map(|code| without(code, key)),
             error: without(&told.cause.error, key),
+            wait: told.cause.wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
             wait_from: told.cause.wait_from.clone(),
             upstream: upstream.map(|url| url.as_str().into()),
         }
@@ -98,7 +105,9 @@ impl Out {
             cause: Cause {
                 rule: self.rule.clone(),
                 status: self.status,
+                code: self.code.clone(),
                 error: self.error.clone(),
+                wait: self.wait.map(Duration::from_millis),
                 wait_from: self.wait_from.clone(),
                 upstream: upstreams.iter().position(|url| upstream == Some(url.as_str())),
             },

@@ -41,6 +41,8 @@ fn out(index: u32, model: Option<&str>, seconds: Option<u64>) -> Blacklisted {
             rule: "openai.invalid_api_key".into(),
             status: Some(401),
             error: format!("Incorrect key {} ({})", KEYS[0], super::super::secret::preview(KEYS[0])).into(),
+            code: Some(format!("invalid_api_key {}", KEYS[0]).into()),
+            wait: Some(Duration::from_millis(1500)),
             wait_from: Some("retry-after".into()),
             upstream: Some(1),
         },
@@ -104,7 +106,12 @@ fn a_restart_knows_who_is_out_and_why() {
     assert!(told.permanent && told.recovers_at.is_none());
     assert_eq!((told.effect, told.fail_count, told.cooldowns), (Effect::Invalid, 3, 2));
     assert!(was.blacklist_at.duration_since(told.blacklist_at).unwrap() < Duration::from_millis(2));
-    let cause = Cause { error: "Incorrect key **** ****".into(), upstream: Some(0), ..was.cause.clone() };
+    let cause = Cause {
+        code: Some("invalid_api_key ****".into()),
+        error: "Incorrect key **** ****".into(),
+        upstream: Some(0),
+        ..was.cause.clone()
+    };
     assert_eq!(told.cause, cause);
     let left = list[1].recovers_at.unwrap().duration_since(SystemTime::now()).unwrap();
     assert!(left > Duration::from_secs(590) && left <= Duration::from_secs(600), "{left:?}");

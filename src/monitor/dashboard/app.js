@@ -304,8 +304,8 @@ async function showStory(index) {
       fact(c.state, h("span", { class: `badge tone-${key.state}` }, t.keyStates[key.state])),
       fact(t.served, number(key.served)), fact(t.failedFor, number(key.failed)),
       fact(c.failures, number(key.failures_in_a_row)), fact(t.cooldowns, number(key.cooldowns_in_a_row)),
-      out ? [fact(c.why, t.verdicts[out.reason] ?? out.reason), fact(t.rule, out.rule), fact(c.status, out.status === null ? null : String(out.status)), fact(t.said, out.last_error), fact(c.since, ago(out.blacklist_at)),
-        fact(c.recovers, out.recovers_at ? ahead(out.recovers_at) : t.never), fact(t.wait, out.wait_from), fact(c.upstream, out.upstream)] : []),
+      out ? [fact(c.why, t.verdicts[out.reason] ?? out.reason), fact(t.rule, out.rule), fact(c.status, [out.status, out.code].filter((part) => part !== null).join(" ") || null), fact(t.said, out.last_error), fact(c.since, ago(out.blacklist_at)),
+        fact(c.recovers, out.recovers_at ? ahead(out.recovers_at) : t.never), fact(t.wait, out.wait_s === null ? out.wait_from : `${out.wait_from} (${out.wait_s} s)`), fact(c.upstream, out.upstream)] : []),
     key.out_for_models.length ? [h("h3", {}, t.forModels), h("ul", {}, key.out_for_models.map((one) => h("li", {}, h("span", { class: "code" }, one.model), " ", why(one), one.recovers_at ? ahead(one.recovers_at) : t.never)))] : null,
     h("h3", {}, t.lastFailures), key.last_failures.length ? h("div", { class: "scroll" }, failureTable(key.last_failures)) : h("p", { class: "muted" }, t.noFailures));
   put($("story-actions"), ...(out || key.out_for_models.length ? ["restore"] : ["blacklist"]).map((what) => act(key, what)));

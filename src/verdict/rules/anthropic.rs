@@ -1,6 +1,6 @@
 //! Anthropic, and Claude wherever it is sold.
 
-use super::Test::{Code, Says, Status};
+use super::Test::{Code, Says, Silent, Status};
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
 
@@ -14,7 +14,8 @@ pub(super) static ROWS: &[Row] = &[
         ERRORS,
         UpstreamFault,
         &[Code(&["authentication_error"]), Says(&["header is required", "header is missing"])],
-    ),
+    )
+    .barred(),
     row(
         "anthropic.edge",
         ERRORS,
@@ -51,8 +52,12 @@ pub(super) static ROWS: &[Row] = &[
         "anthropic.organization_disabled",
         ERRORS,
         KeyInvalid,
-        &[Says(&["organization has been disabled", "oauth token has been revoked"])],
+        &[
+            Says(&["organization has been disabled", "oauth token has been revoked"]),
+            Silent(&["payment", "billing", "invoice"]),
+        ],
     ),
+    row("anthropic.other_use", ERRORS, KeyExhausted, &[Says(&["only authorized for use with claude code"])]),
     row("anthropic.overloaded", ERRORS, UpstreamFault, &[Code(&["overloaded_error", "timeout_error"])]),
     row("anthropic.too_large", ERRORS, RequestFault, &[Code(&["request_too_large"])]),
     row(

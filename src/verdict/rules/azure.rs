@@ -14,11 +14,13 @@ pub(super) static ROWS: &[Row] = &[
         "azure.network",
         NETWORK,
         UpstreamFault,
-        &[Status(&[403]), Says(&["public access is disabled", "virtual network"])],
-    ),
+        &[Status(&[403]), Says(&["public access is disabled", "virtual network", "private endpoint"])],
+    )
+    .barred(),
     row("azure.key_login_disabled", ACCESS, KeyInvalid, &[Code(&["authenticationtypedisabled"])]),
     row("azure.subscription_key", APIM, KeyInvalid, &[Status(&[401]), Says(&["invalid subscription key"])]),
-    row("azure.no_key_seen", APIM, UpstreamFault, &[Status(&[401]), Says(&["missing subscription key"])]),
+    row("azure.no_key_seen", APIM, UpstreamFault, &[Status(&[401]), Says(&["missing subscription key"])])
+        .barred(),
     row(
         "azure.role",
         ACCESS,
@@ -46,6 +48,7 @@ pub(super) static ROWS: &[Row] = &[
         UpstreamFault,
         &[Status(&[424]), Header("apim-request-id")],
     ),
+    row("azure.capacity", OPENAI, UpstreamFault, &[Code(&["nocapacity"])]),
     row("azure.deployment", OPENAI, RequestFault, &[Code(&["deploymentnotfound"])]).denied(),
     row(
         "azure.rate",

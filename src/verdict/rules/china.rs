@@ -26,7 +26,7 @@ pub(super) static ROWS: &[Row] = &[
         KeyInvalid,
         &[NUMBERED, Code(&["1000", "1002", "1003", "1004", "1110", "1111", "1112", "1121"])],
     ),
-    row("zhipu.no_key_seen", ZHIPU, UpstreamFault, &[NUMBERED, Code(&["1001"])]),
+    row("zhipu.no_key_seen", ZHIPU, UpstreamFault, &[NUMBERED, Code(&["1001"])]).barred(),
     row(
         "zhipu.quota",
         ZHIPU,
@@ -108,7 +108,12 @@ pub(super) static ROWS: &[Row] = &[
         "dashscope.model",
         DASHSCOPE,
         KeyExhausted,
-        &[Code(&["model.accessdenied", "accessdenied.unpurchased"])],
+        &[Code(&[
+            "model.accessdenied",
+            "accessdenied.unpurchased",
+            "workspace.accessdenied",
+            "accessdenied",
+        ])],
     )
     .denied(),
     row("dashscope.key", DASHSCOPE, KeyInvalid, &[Code(&["invalidapikey"])]),
@@ -152,6 +157,8 @@ pub(super) static ROWS: &[Row] = &[
     // SiliconFlow.
     row("siliconflow.key", SILICONFLOW, KeyInvalid, &[Has(Form::Flat), Code(&["30014"])]),
     row("siliconflow.balance", SILICONFLOW, KeyExhausted, &[Has(Form::Flat), Code(&["30001"])]),
+    row("siliconflow.model", SILICONFLOW, KeyExhausted, &[Has(Form::Flat), Code(&["30003", "30011"])])
+        .denied(),
     row("siliconflow.busy", SILICONFLOW, UpstreamFault, &[Has(Form::Flat), Code(&["50505"])]),
     row("siliconflow.request", SILICONFLOW, RequestFault, &[Has(Form::Flat), Code(&["20012", "20015"])]),
     // Volcengine.
@@ -160,8 +167,10 @@ pub(super) static ROWS: &[Row] = &[
         "volcengine.unpaid",
         VOLCENGINE,
         KeyExhausted,
-        &[Code(&["accountoverdueerror", "invalidaccountstatus"])],
+        &[Code(&["accountoverdueerror", "invalidaccountstatus", "operationdenied.serviceoverdue"])],
     ),
+    row("volcengine.not_open", VOLCENGINE, KeyExhausted, &[Code(&["operationdenied.servicenotopen"])])
+        .denied(),
     row("volcengine.paused", VOLCENGINE, KeyExhausted, &[Code(&["setlimitexceeded"])]).of_model(),
     row(
         "volcengine.rate",
@@ -183,6 +192,7 @@ pub(super) static ROWS: &[Row] = &[
         .of_model(),
     row("minimax.key", MINIMAX, KeyInvalid, &[Has(Form::BaseResp), Code(&["1004", "2049"])]),
     row("minimax.balance", MINIMAX, KeyExhausted, &[Has(Form::BaseResp), Code(&["1008", "2056"])]),
+    row("minimax.model_of_plan", MINIMAX, KeyExhausted, &[Has(Form::BaseResp), Code(&["2061"])]).denied(),
     row(
         "minimax.request",
         MINIMAX,
@@ -192,6 +202,13 @@ pub(super) static ROWS: &[Row] = &[
     // Baidu: always 200, with `error_code`.
     row("baidu.key", BAIDU, KeyInvalid, &[Has(Form::Flat), Code(&["110", "111"])]),
     row("baidu.quota", BAIDU, KeyExhausted, &[Has(Form::Flat), Code(&["17", "19"])]),
+    row("baidu.permission", BAIDU, KeyExhausted, &[Has(Form::Flat), Code(&["6"])]).of_model(),
+    row(
+        "baidu.request",
+        BAIDU,
+        RequestFault,
+        &[Has(Form::Flat), Code(&["100", "336001", "336002", "336003", "336006", "336007"])],
+    ),
     row("baidu.rate", BAIDU, KeyLimited, &[Has(Form::Flat), Code(&["18", "336501", "336502"])]).of_model(),
     row("baidu.busy", BAIDU, UpstreamFault, &[Has(Form::Flat), Code(&["336100", "336000"])]),
     row(

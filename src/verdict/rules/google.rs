@@ -48,7 +48,8 @@ pub(super) static ROWS: &[Row] = &[
         REASONS,
         UpstreamFault,
         &[Code(&["credentials_missing", "access_token_type_unsupported"])],
-    ),
+    )
+    .barred(),
     row(
         "google.key_not_wanted",
         GEMINI,
@@ -57,20 +58,29 @@ pub(super) static ROWS: &[Row] = &[
             Status(&[401, 403]),
             Says(&["api keys are not supported by this api", "expected oauth", "unregistered callers"]),
         ],
-    ),
+    )
+    .barred(),
     row(
         "google.authentication_down",
         GEMINI,
         UpstreamFault,
         &[Says(&["authentication backend unavailable"])],
     ),
-    row("google.region", GEMINI, UpstreamFault, &[Says(&["user location is not supported"])]),
+    row("google.region", GEMINI, UpstreamFault, &[Says(&["user location is not supported"])]).barred(),
     row("google.capacity", GEMINI, UpstreamFault, &[Code(&["model_capacity_exhausted"])]),
     row(
         "google.shared_capacity",
         VERTEX,
         UpstreamFault,
         &[Code(&["resource_exhausted"]), Says(&["error-code-429", "resource exhausted, please try again"])],
+    ),
+    row("google.billed_only", BILLING, KeyExhausted, &[Says(&["only accessible to billed users"])])
+        .of_model(),
+    row(
+        "google.key_restricted_told",
+        REASONS,
+        KeyExhausted,
+        &[Status(&[403]), Says(&["has not been used in project", "requests from referer", "are blocked"])],
     ),
     // The file belongs to another key.
     row(
@@ -90,7 +100,7 @@ pub(super) static ROWS: &[Row] = &[
         "google.prepaid",
         BILLING,
         KeyExhausted,
-        &[Says(&["prepayment credits", "prepay credit", "prepaid credit"])],
+        &[Says(&["prepayment credits", "prepay credit", "prepaid credit", "monthly spending cap"])],
     ),
     // No quota at all for this model on this tier.
     row(
@@ -139,7 +149,12 @@ pub(super) static ROWS: &[Row] = &[
         "google.quota_array",
         LIMITS,
         KeyExhausted,
-        &[Has(Form::Array), Says(&["exceeded your current quota"]), Silent(&["please retry in"])],
+        &[
+            Has(Form::Array),
+            Code(&["429", "resource_exhausted"]),
+            Says(&["exceeded your current quota"]),
+            Silent(&["please retry in"]),
+        ],
     )
     .of_model(),
     row("google.resource_exhausted", LIMITS, KeyLimited, &[Status(&[429, 0]), Code(&["resource_exhausted"])])

@@ -24,6 +24,7 @@ use super::{Scope, Verdict};
 
 /// One row of the table.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "marks, each by itself")]
 pub(super) struct Row {
     /// Stable name, shown in `/blacklist` and the log.
     pub(super) id: &'static str,
@@ -37,10 +38,14 @@ pub(super) struct Row {
     pub(super) denied_model: bool,
     /// It rests on a bare status.
     pub(super) weak: bool,
+    /// Our way to the upstream is barred, whichever key we send.
+    pub(super) barred: bool,
     /// When a spent quota is whole again where the provider keeps it by the calendar.
     pub(super) until: Option<Until>,
     /// Dates in its messages that name no zone are China's.
     pub(super) in_china: bool,
+    /// A quota that may be whole again within a minute, if its message says so.
+    pub(super) brief: bool,
 }
 
 /// A reset by the calendar.
@@ -65,8 +70,12 @@ enum Test {
     CodeWith(&'static [&'static str]),
     /// The message says one of these. See [`Answer::says`].
     Says(&'static [&'static str]),
+    /// The message says one of the first of these, and soon after it, in the same sentence, one of the second.
+    Then(&'static [&'static str], &'static [&'static str]),
     /// The message says none of these.
     Silent(&'static [&'static str]),
+    /// It is no bad request that begins by naming a part of the request: that is what it is about then.
+    NotOfRequest,
     /// The answer has this form.
     Has(Form),
     /// A header is there.
@@ -79,6 +88,40 @@ enum Test {
 pub(super) const IN_STREAM: u16 = 0;
 /// How far into a message words count where the request is what it speaks of: what comes later may be the client's.
 const OPENING: usize = 160;
+
+/// What requests are made of: a 400 that names one of these is about it, whatever else it says.
+const PARTS_OF_REQUEST: &[&str] = &[
+    "must be",
+    "must not",
+    "should be",
+    "parameter",
+    "argument",
+    "field",
+    "schema",
+    "json",
+    "tool",
+    "function",
+    "mcp server",
+    "webhook",
+    "thread",
+    "prompt",
+    "thinking",
+    "max_tokens",
+    "messages",
+    "parse",
+    "download",
+    "image",
+    "audio",
+    "video",
+    "frames",
+    "参数",
+    "工具",
+    "函数",
+    "消息",
+    "图片",
+    "音频",
+    "采样",
+];
 
 /// What rows are held against.
 struct Answer<'a> {
@@ -95,6 +138,11 @@ impl Answer<'_> {
             Test::Code(words) => codes.iter().any(|code| words.contains(&code.as_str())),
             Test::CodeWith(parts) => codes.iter().any(|code| parts.iter().any(|part| code.contains(part))),
             Test::Says(words) => self.says(words),
+            Test::Then(first, second) => self.status < 500 && self.envelope.words.follows(first, second),
+            Test::NotOfRequest => {
+                let begins = |word: &&str| self.envelope.words.find(word).is_some_and(|at| at < OPENING);
+                !self.speaks_of_request() || !PARTS_OF_REQUEST.iter().any(begins)
+            }
             Test::Silent(words) => !words.iter().any(|word| self.envelope.words.find(word).is_some()),
             Test::Has(form) => self.envelope.forms.contains(form),
             Test::Header(name) => self.headers.contains_key(*name),
@@ -104,14 +152,18 @@ impl Answer<'_> {
         }
     }
 
+    /// Whether it has a status that tells of something wrong with the request.
+    fn speaks_of_request(&self) -> bool {
+        matches!(self.status, 400 | 404 | 413 | 422)
+    }
+
     /// Whether the message says one of these words. A 5xx is the upstream's whatever it says; what speaks of the
     /// request may repeat it, so that only its beginning counts.
     fn says(&self, words: &[&str]) -> bool {
-        let before = match self.status {
-            500.. => return false,
-            400 | 404 | 413 | 422 => OPENING,
-            _ => usize::MAX,
-        };
+        if self.status >= 500 {
+            return false;
+        }
+        let before = if self.speaks_of_request() { OPENING } else { usize::MAX };
         words.iter().any(|word| self.envelope.words.find(word).is_some_and(|at| at < before))
     }
 }
@@ -161,7 +213,19 @@ const fn row(id: &'static str, source: &'static str, verdict: Verdict, tests: &'
         Verdict::UpstreamFault => Scope::Upstream,
         Verdict::RequestFault | Verdict::Success => Scope::Request,
     };
-    Row { id, source, tests, verdict, scope, denied_model: false, weak: false, until: None, in_china: false }
+    Row {
+        id,
+        source,
+        tests,
+        verdict,
+        scope,
+        denied_model: false,
+        weak: false,
+        barred: false,
+        until: None,
+        in_china: false,
+        brief: false,
+    }
 }
 
 impl Row {
@@ -187,8 +251,22 @@ impl Row {
         self
     }
 
+    /// Known by words alone, which many say of a limit too.
+    const fn brief(mut self) -> Self {
+        self.brief = true;
+        self
+    }
+
     const fn weak(mut self) -> Self {
         self.weak = true;
+        self
+    }
+
+    /// "I saw no key", "not in your country". We always send a key: something on the way took it, or the client's token
+    /// came in a place where this provider does not look. Neither is the key's fault, nor cured by asking the same
+    /// upstream for ever, so that it stays an `upstream_fault` (retried elsewhere) that is believed when it is said twice.
+    const fn barred(mut self) -> Self {
+        self.barred = true;
         self
     }
 }
@@ -213,11 +291,14 @@ mod tests {
                         row.id
                     );
                 }
-                if let Test::Code(words) | Test::CodeWith(words) | Test::Says(words) | Test::Silent(words) =
-                    test
-                {
-                    assert!(words.iter().all(|word| word.to_lowercase() == **word), "{}", row.id);
-                }
+                let words: &[&[&str]] = match test {
+                    Test::Code(words) | Test::CodeWith(words) | Test::Says(words) | Test::Silent(words) => {
+                        &[words]
+                    }
+                    Test::Then(first, second) => &[first, second],
+                    _ => &[],
+                };
+                assert!(words.concat().iter().all(|word| word.to_lowercase() == **word), "{}", row.id);
             }
         }
     }
@@ -226,6 +307,7 @@ mod tests {
     fn what_is_about_a_model_is_about_a_key() {
         for row in TABLE.iter().flat_map(|rows| rows.iter()) {
             assert!(row.scope != Scope::KeyAndModel || row.verdict != Verdict::UpstreamFault, "{}", row.id);
+            assert!(!row.barred || row.verdict == Verdict::UpstreamFault, "{}", row.id);
             assert!(row.until.is_none() || row.verdict == Verdict::KeyExhausted, "{}", row.id);
         }
     }

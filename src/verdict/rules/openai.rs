@@ -67,19 +67,28 @@ pub(super) static ROWS: &[Row] = &[
         ])],
     ),
     row("openai.image_of_request", SPECIFICATION, RequestFault, &[Status(&[400, 0]), CodeWith(&["image_"])]),
-    row("openai.region", COUNTRIES, UpstreamFault, &[Code(&["unsupported_country_region_territory"])]),
+    row("openai.region", COUNTRIES, UpstreamFault, &[Code(&["unsupported_country_region_territory"])])
+        .barred(),
+    // OpenAI says so where the header is lost on the way to it, and where the client's token came in another place
+    // (`x-api-key`, `?key=`), in which the leased key then goes too. See `barred`.
     row(
         "openai.no_key_seen",
         ERRORS,
         UpstreamFault,
         &[Status(&[401, 403]), Says(&["didn't provide an api key", "missing bearer"])],
-    ),
+    )
+    .barred(),
     // Busy, whatever status it says so with. `server_error` alone is said of much else.
     row(
         "openai.overloaded",
         ERRORS,
         UpstreamFault,
-        &[Code(&["server_is_overloaded", "service_unavailable_error", "vector_store_timeout"])],
+        &[Code(&[
+            "server_is_overloaded",
+            "service_unavailable_error",
+            "serviceunavailable",
+            "vector_store_timeout",
+        ])],
     ),
     row("openai.overloaded_told", ERRORS, UpstreamFault, &[Status(&[429, 0]), Code(&["server_error"])]),
     // No money, no quota.
@@ -96,9 +105,16 @@ pub(super) static ROWS: &[Row] = &[
             "credit_balance_exhausted",
             "insufficient_balance",
             "insufficient_credits",
+            "not_enough_balance",
+            "account_overdue",
         ])],
     ),
-    row("openai.insufficient_quota", ERRORS, KeyExhausted, &[Code(&["insufficient_quota"])]),
+    row(
+        "openai.insufficient_quota",
+        ERRORS,
+        KeyExhausted,
+        &[Code(&["insufficient_quota", "quota_exceeded"])],
+    ),
     // The key is known and may not do this. What it may do otherwise is not touched.
     row("openai.ip", ERRORS, KeyExhausted, &[Code(&["ip_not_authorized"])]),
     row("openai.scope", ERRORS, KeyExhausted, &[Code(&["missing_scope"])]).of_model(),

@@ -109,10 +109,16 @@ pub(super) static ROWS: &[Row] = &[
     ),
     row("xai.rate", XAI, KeyLimited, &[Code(&["resource-exhausted"]), Silent(&["credit", "spending"])])
         .of_model(),
-    row("xai.usage_guidelines", XAI, RequestFault, &[Status(&[403]), Says(&["usage guidelines"])]),
+    row(
+        "xai.usage_guidelines",
+        XAI,
+        RequestFault,
+        &[Status(&[403]), Says(&["usage guidelines"]), Silent(&["api key", "account", "team"])],
+    ),
     // NVIDIA.
     row("nvidia.key", NVIDIA, KeyInvalid, &[Status(&[401, 403]), Says(&["authorization failed"])]),
     row("nvidia.credits", NVIDIA, KeyExhausted, &[Says(&["cloud credits expired", "credits exhausted"])]),
+    row("nvidia.degraded", NVIDIA, UpstreamFault, &[Status(&[400]), Says(&["degraded function"])]),
     row("nvidia.function", NVIDIA, RequestFault, &[Status(&[404]), Says(&["not found for account"])])
         .denied(),
     // AWS.
@@ -121,7 +127,12 @@ pub(super) static ROWS: &[Row] = &[
         .until(Until::UtcMidnight),
     row("aws.throttled", AWS, KeyLimited, &[Code(&["throttlingexception"])]).of_model(),
     row("aws.quota", AWS, KeyExhausted, &[Code(&["servicequotaexceededexception"])]).of_model(),
-    row("aws.not_ready", AWS, UpstreamFault, &[Code(&["modelnotreadyexception", "modeltimeoutexception"])]),
+    row(
+        "aws.not_ready",
+        AWS,
+        UpstreamFault,
+        &[Code(&["modelnotreadyexception", "modeltimeoutexception", "modelerrorexception"])],
+    ),
     row(
         "aws.key",
         AWS,
@@ -134,6 +145,13 @@ pub(super) static ROWS: &[Row] = &[
         KeyInvalid,
         &[Status(&[400, 401, 403]), Says(&["security token included in the request is"])],
     ),
+    row(
+        "aws.operation",
+        AWS,
+        KeyExhausted,
+        &[Code(&["validationexception"]), Says(&["operation not allowed"])],
+    )
+    .denied(),
     row("aws.model", AWS, KeyExhausted, &[Code(&["accessdeniedexception"])]).denied(),
     // Ollama, Hugging Face, and what others call a plan.
     row(

@@ -33,7 +33,7 @@ pub(super) static ROWS: &[Row] = &[
         UpstreamFault,
         &[Has(Form::Chunk), Code(&["rate_limit_exceeded", "429", "rate_limited"])],
     ),
-    row("openrouter.region", OPENROUTER, UpstreamFault, &[Code(&["region_restricted"])]),
+    row("openrouter.region", OPENROUTER, UpstreamFault, &[Code(&["region_restricted"])]).barred(),
     row(
         "openrouter.in_flight",
         OPENROUTER_LIMITS,
@@ -97,6 +97,8 @@ pub(super) static ROWS: &[Row] = &[
             "无可用渠道",
             "no available channel",
             "没有可用渠道",
+            "渠道已被禁用",
+            "渠道已禁用",
             "上游负载",
             "no deployments available",
         ])],
@@ -131,7 +133,8 @@ pub(super) static ROWS: &[Row] = &[
         ONE_API,
         UpstreamFault,
         &[Status(&[401, 403]), Says(&["未提供令牌", "未提供 api", "no token provided"])],
-    ),
+    )
+    .barred(),
     row(
         "relay.model",
         NEW_API,
@@ -162,7 +165,7 @@ pub(super) static ROWS: &[Row] = &[
         "litellm.budget_told",
         LITELLM,
         KeyExhausted,
-        &[Says(&["budget has been exceeded", "exceededbudget"])],
+        &[Says(&["budget has been exceeded", "exceededbudget", "exceededtokenbudget"])],
     ),
     row(
         "litellm.model",
@@ -185,7 +188,8 @@ pub(super) static ROWS: &[Row] = &[
         &[Status(&[402, 403, 429]), Says(&["budget exceeded", "budget limit", "insufficient funds"])],
     ),
     // Cloudflare.
-    row("cloudflare.gateway_key", CLOUDFLARE, UpstreamFault, &[Has(Form::Unsuccessful), Code(&["2009"])]),
+    row("cloudflare.gateway_key", CLOUDFLARE, UpstreamFault, &[Has(Form::Unsuccessful), Code(&["2009"])])
+        .barred(),
     row(
         "cloudflare.key",
         WORKERS_AI,
@@ -210,6 +214,8 @@ pub(super) static ROWS: &[Row] = &[
         KeyLimited,
         &[Has(Form::Unsuccessful), Code(&["2003", "971", "10429"])],
     ),
+    row("cloudflare.neurons", WORKERS_AI, KeyExhausted, &[Has(Form::Unsuccessful), Code(&["3036"])])
+        .until(Until::UtcMidnight),
     row("cloudflare.free_per_day", WORKERS_AI, KeyExhausted, &[Says(&["daily free allocation"])])
         .until(Until::UtcMidnight),
 ];

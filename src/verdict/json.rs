@@ -1,0 +1,119 @@
+//! JSON as it comes: with something behind it, with line breaks in its strings, as Python writes it, or cut off.
+
+use serde_json::Value;
+
+/// The JSON that a text begins with, as much of it as there is.
+pub(super) fn first(text: &str) -> Option<Value> {
+    let begins = |text: &str| serde_json::Deserializer::from_str(text).into_iter::<Value>().next()?.ok();
+    let is_python = text.starts_with("{'");
+    let python = || {
+        let json = text.replace('\'', "\"").replace(": None", ": null");
+        begins(&json.replace(": True", ": true").replace(": False", ": false"))
+    };
+    let mended = || mended(text).iter().find_map(|text| begins(text));
+    serde_json::from_str(text).ok().or_else(|| {
+        let found = if is_python { python() } else { begins(text).or_else(mended) };
+        found.filter(says_something)
+    })
+}
+
+/// Whether it has members: a bracket or a number at the beginning of a sentence has none.
+fn says_something(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => !fields.is_empty(),
+        Value::Array(items) => items.first().is_some_and(|item| item.is_object() && says_something(item)),
+        _ => false,
+    }
+}
+
+/// A text that is no JSON, or not yet: with what is open closed, and the same without its last part.
+fn mended(text: &str) -> [String; 2] {
+    let mut mended = String::with_capacity(text.len() + 16);
+    let mut open = Vec::new();
+    let (mut in_string, mut escaped) = (false, false);
+    // How far it is whole, and how much was open there.
+    let mut whole = (0, 0);
+    for c in text.chars() {
+        mended.push(if c.is_control() { ' ' } else { c });
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if in_string => escaped = true,
+            '"' => in_string = !in_string,
+            _ if in_string => {}
+            '{' | '[' => {
+                open.push(if c == '{' { '}' } else { ']' });
+                whole = (mended.len(), open.len());
+            }
+            '}' | ']' => {
+                open.pop();
+                whole = (mended.len(), open.len());
+            }
+            ',' => whole = (mended.len() - 1, open.len()),
+            _ => {}
+        }
+    }
+    let closers = |depth: usize| open.iter().take(depth).rev();
+    let mut shorter: String = mended.get(..whole.0).unwrap_or_default().to_owned();
+    shorter.extend(closers(whole.1));
+    if escaped {
+        mended.pop();
+    }
+    if in_string {
+        mended.push('"');
+    } else if mended.ends_with(|c: char| c.is_ascii_digit()) {
+        // Of a number that was cut off nothing is known.
+        mended.push(',');
+    }
+    mended.extend(closers(open.len()));
+    [mended, shorter]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_there_is_read_and_what_is_not_is_not_made_up() {
+        let whole = json!({"error": {"code": "x", "message": "a b", "n": [1, {"m": 25}]}});
+        for (text, want) in [
+            (r#"{"error":{"code":"x","message":"a b","n":[1,{"m":25}]}}"#, whole.clone()),
+            (r#"{"error":{"code":"x","message":"a b","n":[1,{"m":25}]}} 0"#, whole.clone()),
+            (r#"{"error":{"code":"x","message":"a b","n":[1,{"m":25}]"#, whole.clone()),
+            ("{\"error\":{\"code\":\"x\",\"message\":\"a\nb\",\"n\":[1,{\"m\":25}]}}", whole),
+            (
+                r#"{"error":{"code":"x","message":"a b","n":[1,{"m":2"#,
+                json!({"error": {"code": "x", "message": "a b", "n": [1, {}]}}),
+            ),
+            (
+                r#"{"error":{"code":"x","message":"a b","n":[1"#,
+                json!({"error": {"code": "x", "message": "a b", "n": []}}),
+            ),
+            (r#"{"error":{"code":"x","message":"a \"b"#, json!({"error": {"code": "x", "message": "a \"b"}})),
+            (r#"{"error":{"code":"x","message":"a\"#, json!({"error": {"code": "x", "message": "a"}})),
+            (r#"{"error":{"code":"x","message":"\u4f"#, json!({"error": {"code": "x"}})),
+            (r#"{"error":{"code":"x","mess"#, json!({"error": {"code": "x"}})),
+            (r#"{"error":{"code":"x","message":"#, json!({"error": {"code": "x"}})),
+            (r#"{"error":{"code":"x","retry":tr"#, json!({"error": {"code": "x"}})),
+            ("{'error': {'code': None, 'ok': True}}", json!({"error": {"code": null, "ok": true}})),
+            (r#""no""#, json!("no")),
+        ] {
+            assert_eq!(first(text), Some(want), "{text}");
+        }
+        for text in [
+            "",
+            "no",
+            "404 page not found",
+            "{",
+            r#"{"err"#,
+            "}",
+            "[[[",
+            "null and void",
+            "[WARN] no",
+            "[1113][No]",
+        ] {
+            assert_eq!(first(text), None, "{text}");
+        }
+    }
+}
