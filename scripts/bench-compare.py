@@ -14,13 +14,12 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from bench_proxies import (
-    CHAT, CORES, LOAD, MOST_STREAMS, OTHER_CORES, ROOT, TARGET, Origin, Proxy, Server, build, keys_file, load, need,
-    pinned, raise_files,
+    CHAT, CORES, LOAD, MOST_STREAMS, OTHER_CORES, ROOT, TARGET, Origin, Proxy, build, keys_file, load, need, pinned,
+    raise_files, workplace,
 )
 
 PROXIES = ["gpt-load", "gpt-load, no log", "nginx", "haproxy", "bare hyper", "bare hyper, pooled"]
@@ -89,8 +88,10 @@ wrk.body = '{{"model":"gpt-5","messages":[{{"role":"user","content":"{text}"}}]}
             self.note("CPU per request, µs", proxy, spent * 1e6 / int(count))
             self.note("of its core, %", proxy, spent * 100 / float(took))
 
-    def chunks(self, proxies):
-        for size, whole, name in [(100, 5e6, "100 B"), (1024, 5e7, "1 KiB"), (16384, 2e8, "16 KiB")]:
+    def chunks(self, proxies, sizes=(100, 1024, 16384)):
+        for size in sizes:
+            # A stream is long enough for its beginning not to count.
+            name, whole = {100: ("100 B", 5e6), 1024: ("1 KiB", 5e7), 16384: ("16 KiB", 2e8)}[size]
             for proxy in proxies:
                 seen, spent = self.closed(proxy, 1.2, f"?stream={whole:.0f}&size={size}", 2)
                 self.note(f"CPU per GB of SSE in chunks of {name}, s", proxy, spent * 1e9 / seen["bytes"])
@@ -108,11 +109,12 @@ wrk.body = '{{"model":"gpt-5","messages":[{{"role":"user","content":"{text}"}}]}
 
     def latency(self, proxies):
         """What a proxy adds at a low and fixed rate, open loop."""
-        for target, rate, shares in [
-            ("?size=700", 1000, {"latency added, p50": "p50_us", "latency added, p99": "p99_us", "latency added, p99.9": "p999_us"}),
-            ("?events=20&size=100&pace=2", 50, {"first byte of a stream, added, p50": "first_byte_p50_us"}),
+        for target, rate, seconds, shares in [
+            ("?size=700", 1000, 2.5,
+             {"latency added, p50": "p50_us", "latency added, p99": "p99_us", "latency added, p99.9": "p999_us"}),
+            ("?events=20&size=100&pace=2", 50, 1.2, {"first byte of a stream, added, p50": "first_byte_p50_us"}),
         ]:
-            asked = ["--target", CHAT + target, "--rate", rate, "--connections", 8, "--seconds", 2.5 * self.pace]
+            asked = ["--target", CHAT + target, "--rate", rate, "--connections", 8, "--seconds", seconds * self.pace]
             direct = load("open", "--to", f"127.0.0.1:{self.origin.port}", *asked)
             for proxy in proxies:
                 seen = load("open", "--to", f"127.0.0.1:{proxy.port}", *asked)
@@ -135,8 +137,9 @@ wrk.body = '{{"model":"gpt-5","messages":[{{"role":"user","content":"{text}"}}]}
             if measure.__name__ in wanted:
                 measure(proxies)
         if "tls" in wanted and secure:
-            for measure in (self.requests, self.chunks, self.latency):
-                measure(secure)
+            self.requests(secure)
+            self.chunks(secure, sizes=[1024])
+            self.latency(secure)
 
     def syscalls(self, proxies):
         for proxy in proxies:
@@ -282,13 +285,9 @@ def main():
     if len(CORES) < 2:
         print("Only one core: the proxy shares it with its load, and the figures say little", file=sys.stderr)
     load_average, began = os.getloadavg()[0], time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)
-        try:
-            bench = Bench(folder, arguments.quick)
-            bench.run(names, wanted)
-        finally:
-            Server.stop_all()
+    with workplace() as folder:
+        bench = Bench(folder, arguments.quick)
+        bench.run(names, wanted)
     medians = {
         measure: {name: statistics.median(figures) for name, figures in by_name.items()}
         for measure, by_name in bench.figures.items()

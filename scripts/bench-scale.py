@@ -5,11 +5,10 @@ on lost events, and if memory grows once it has warmed up."""
 import json
 import subprocess
 import sys
-import tempfile
 import time
 
 from bench_proxies import (
-    CHAT, LOAD, MOST_STREAMS, OTHER_CORES, Origin, Proxy, Server, build, keys_file, need, pinned, raise_files,
+    CHAT, LOAD, MOST_STREAMS, OTHER_CORES, Origin, Proxy, build, keys_file, need, pinned, raise_files, workplace,
 )
 
 UPSTREAMS = 50
@@ -43,13 +42,10 @@ def main():
     need("taskset")
     build()
     streams = min(MOST_STREAMS, raise_files() // 2 - 150)
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            proxy = Proxy("gpt-load", Origin(folder, addresses=UPSTREAMS), folder, keys_file(folder, 1000))
-            idle = proxy.rss()
-            sizes, share, seen = held(proxy, streams)
-        finally:
-            Server.stop_all()
+    with workplace() as folder:
+        proxy = Proxy("gpt-load", Origin(folder, addresses=UPSTREAMS), folder, keys_file(folder, 1000))
+        idle = proxy.rss()
+        sizes, share, seen = held(proxy, streams)
     print(f"\n{seen['open']} streams over {UPSTREAMS} upstreams, {seen['count']} events, {seen['errors']} errors; "
           f"{share:.1f} % of a core; {sizes[-1]:.1f} MB, {(max(sizes) - idle) * 1000 / streams:.1f} KB a stream; "
           f"events took p50 {seen['p50_us'] / 1e3:.1f} ms, p99 {seen['p99_us'] / 1e3:.1f} ms from the upstream to the client")

@@ -1,13 +1,16 @@
 """What the benches share: the proxies that are compared, how they are set up, and what they have spent."""
 
+import contextlib
 import http.client
 import json
 import os
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -125,10 +128,17 @@ class Server:
         self.process.kill()
         self.process.wait()
 
-    @staticmethod
-    def stop_all():
-        for server in Server.running:
-            server.stop()
+
+@contextlib.contextmanager
+def workplace():
+    """A folder to work in. It goes with all servers that were started, however this ends."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            yield folder
+        finally:
+            for server in Server.running:
+                server.stop()
 
 
 class Origin(Server):
