@@ -10,7 +10,7 @@ BINARY := $(or $(CARGO_TARGET_DIR),target)/release/gpt-load
 
 .DEFAULT_GOAL := help
 .PHONY: help build build-all clean run dev demo check test test-hard test-ui coverage \
-	bench bench-instr bench-compare bench-scale bench-goodput loom lint fmt tidy deps audit install uninstall \
+	bench bench-instr bench-compare bench-scale bench-goodput loom miri lint fmt tidy deps audit install uninstall \
 	docker-build docker-run docker-run-local compose-up compose-up-dev compose-down \
 	health stats reset-keys blacklist validate-keys
 
@@ -112,8 +112,13 @@ bench-scale: ## Ten thousand streams over fifty upstreams, and a million keys
 bench-goodput: ## What a pool of limited keys gives, into docs/goodput.md; takes five minutes
 	$(CARGO) bench --locked --bench goodput
 
-loom: ## Every interleaving of the key pool's atomics
+loom: ## Every interleaving of the atomics of the key pool, upstreams' health and the retry budget
 	$(CARGO) test --release --locked --lib --features loom loom_
+
+miri: ## The key pool's tests in Miri, which sees undefined behaviour (needs a nightly Rust with it)
+	@$(CARGO) +nightly miri --version >/dev/null 2>&1 || { echo "miri needs a nightly toolchain: rustup toolchain install nightly --component miri,rust-src"; exit 1; }
+	PROPTEST_CASES=4 MIRIFLAGS="-Zmiri-disable-isolation" $(CARGO) +nightly miri test --locked --lib -- \
+		keys::bitmap keys::ration keys::rotation keys::pool keys::file keys::quoted keys::escaped --skip million
 
 lint: ## Lints of Rust and of the scripts
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings

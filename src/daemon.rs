@@ -30,7 +30,7 @@ use crate::proxy::{BodyLimits, Common, Times};
 use crate::server::cors::Cors;
 use crate::server::tls::{Acceptor, TlsError, read_certificates};
 use crate::server::{
-    self, BindError, Blueprint, ClientTimes, Connections, Listeners, Phase, raise_descriptors,
+    self, BindError, Blueprint, ClientTimes, Connections, Listeners, Phase, Sharing, raise_descriptors,
 };
 use crate::telemetry::counters::Counters;
 use crate::telemetry::failures::Failures;
@@ -94,9 +94,11 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
     let trusted = connect::tls_config(trusted(config)?)?;
     let connector = Connector::new(trusted, Arc::new(config.outbound.clone()));
     let workers = config.listen.workers.get();
-    let listeners = match Listeners::inherited(workers)? {
-        Some(listeners) => listeners,
-        None => Listeners::bind(&config.listen.host, config.listen.port, workers)?,
+    let listeners = if let Some(listeners) = Listeners::inherited(workers)? {
+        listeners
+    } else {
+        let sharing = if config.listen.shared { Sharing::WithNext } else { Sharing::WithNobody };
+        Listeners::bind(&config.listen.host, config.listen.port, sharing, workers)?
     };
     if config.log.format == Format::Text && std::io::stdout().is_terminal() {
         // Whoever does not want to read it is no reason not to start.

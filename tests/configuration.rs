@@ -83,6 +83,7 @@ fn every_variable_is_taken_from_the_environment() {
         ("HOST", "[::1]"),
         ("PORT", "0"),
         ("WORKERS", "3"),
+        ("REUSE_PORT", "yes"),
         ("KEYS_FILE", " /run/keys "),
         ("START_INDEX", "18446744073709551615"),
         ("STATE_FILE", "state"),
@@ -111,6 +112,7 @@ fn every_variable_is_taken_from_the_environment() {
     ]);
     assert_eq!((&*config.listen.host, config.listen.port), ("::1", 0));
     assert_eq!(config.listen.workers, NonZeroUsize::new(3).unwrap());
+    assert!(config.listen.shared);
     assert_eq!((config.keys_file.as_path(), config.start_index), (Path::new("/run/keys"), u64::MAX));
     assert_eq!(config.state_file.as_deref(), Some(Path::new("state")));
     let upstreams: Vec<_> = config.upstreams.iter().map(BaseUrl::to_string).collect();

@@ -49,6 +49,38 @@ fn the_chinese_readme_has_the_table_of_variables() {
 }
 
 #[test]
+fn every_test_that_the_threat_model_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut tests = String::new();
+    for folder in ["tests/hard", "tests/gpt_load"] {
+        for file in root.join(folder).read_dir().into_iter().flatten().flatten() {
+            let text = std::fs::read_to_string(file.path()).unwrap_or_default();
+            tests.extend(["file ", &file.file_name().to_string_lossy(), "\n", &text]);
+        }
+    }
+    let model = std::fs::read_to_string(root.join("docs/threat-model.md")).unwrap_or_default();
+    let is_name =
+        |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase() || b"_0123456789".contains(&byte));
+    let mut named = 0;
+    for code in model.split('`').skip(1).step_by(2) {
+        let begun = code.strip_suffix('…');
+        let name = begun.unwrap_or(code);
+        let sought = match (name.strip_suffix(".rs"), begun) {
+            (Some(_), _) => format!("file {name}\n"),
+            (None, Some(_)) => format!("fn {name}"),
+            (None, None) => format!("fn {name}()"),
+        };
+        let is_test =
+            name.strip_suffix(".rs").is_some_and(is_name) || is_name(name) && name.matches('_').count() > 1;
+        if is_test {
+            named += 1;
+            assert!(tests.contains(&sought), "docs/threat-model.md names {code}, which is no test");
+        }
+    }
+    assert!(named > 50, "{named}");
+}
+
+#[test]
 fn the_readmes_name_every_target_of_the_makefile() {
     let read = |name: &str| {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);

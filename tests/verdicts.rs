@@ -405,7 +405,7 @@ fn what_is_held_of_a_stream_is_bounded() {
     for piece in [
         &b"data: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n"[..],
         b"aaaaaaaaaaaaaa",
-        b"  ",
+        b"                ",
         b"{",
     ] {
         let mut first = FirstEvent::default();

@@ -93,6 +93,8 @@ pub struct Listen {
     pub host: String,
     /// 0: any free port.
     pub port: u16,
+    /// Whether another gpt-load may listen there too (`REUSE_PORT`).
+    pub shared: bool,
     /// `None`: plain HTTP.
     pub tls: Option<TlsFiles>,
     /// Worker threads.

@@ -10,9 +10,9 @@ use super::variables::{
     IDLE_CONN_TIMEOUT, KEY_COOLDOWN, KEY_COOLDOWN_MAX, KEY_REVALIDATE_INTERVAL, LOG_ENABLE_FILE,
     LOG_ENABLE_REQUEST, LOG_FILE_MAX_FILES, LOG_FILE_PATH, LOG_FORMAT, LOG_LEVEL, LOG_SLOW_REQUEST,
     MAX_CONCURRENT_REQUESTS, MAX_CONNECTIONS, MAX_KEY_WAIT, MAX_REPLAY_BODY, MAX_REQUEST_BODY, MAX_RETRIES,
-    NO_PROXY, PORT, REQUEST_TIMEOUT, RESPONSE_TIMEOUT, RESPONSE_TRACE, SERVER_GRACEFUL_SHUTDOWN_TIMEOUT,
-    SERVER_IDLE_TIMEOUT, SERVER_READ_TIMEOUT, SERVER_WRITE_TIMEOUT, TLS_CERT_FILE, TLS_KEY_FILE, USAGE,
-    WORKERS,
+    NO_PROXY, PORT, REQUEST_TIMEOUT, RESPONSE_TIMEOUT, RESPONSE_TRACE, REUSE_PORT,
+    SERVER_GRACEFUL_SHUTDOWN_TIMEOUT, SERVER_IDLE_TIMEOUT, SERVER_READ_TIMEOUT, SERVER_WRITE_TIMEOUT,
+    TLS_CERT_FILE, TLS_KEY_FILE, USAGE, WORKERS,
 };
 use super::{
     Allowed, Auth, Cors, Format, Insight, Level, Limits, Listen, Log, Policy, Timeouts, TlsFiles, Variable,
@@ -26,6 +26,7 @@ impl Listen {
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let host = reader.read(&HOST, values::host);
         let port = reader.read(&PORT, values::whole(0..=u16::MAX));
+        let shared = reader.read(&REUSE_PORT, values::flag);
         let workers = reader.read_optional(&WORKERS, values::whole(1..=1024));
         let cert = reader.read_optional(&TLS_CERT_FILE, values::readable_file);
         let key = reader.read_optional(&TLS_KEY_FILE, values::readable_file);
@@ -46,7 +47,7 @@ impl Listen {
                 None
             }
         };
-        Some(Self { host: host?, port: port?, tls, workers })
+        Some(Self { host: host?, port: port?, shared: shared?, tls, workers })
     }
 }
 

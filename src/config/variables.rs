@@ -104,6 +104,9 @@ variables! {
         PORT = "3000" Open accepted::PORT,
             "Port to listen on; `0` takes any free one.",
             "监听端口；`0` 表示任选一个空闲端口。";
+        REUSE_PORT = "false" Open accepted::FLAG,
+            "Let another gpt-load listen on the same port, so that the next one can start before this one ends; else a taken port is an error.",
+            "允许另一个 gpt-load 监听同一端口，以便新进程先启动、旧进程后退出；否则端口被占用即报错。";
         WORKERS = "" Open accepted::WORKERS,
             "Worker threads; empty: as many as the cores that this process may use.",
             "工作线程数；留空则等于本进程可用的 CPU 核数。";

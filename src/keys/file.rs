@@ -2,7 +2,7 @@
 //! and the state of keys to the pool.
 //!
 //! A file of a million keys is normal here, so nothing is allocated per key: the file's own buffer, with everything
-//! that is no key squeezed out, is what the keys are slices of.
+//! that is no key squeezed out, is what the keys are slices of. It is overwritten when they are dropped.
 
 use std::fmt;
 use std::fs::File;
@@ -11,6 +11,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use hashbrown::HashTable;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// A larger file is a mistake, and would not fit `u32` offsets with room to spare.
 const LARGEST_FILE: u64 = 1 << 30;
@@ -186,7 +187,7 @@ fn is_key(text: &[u8]) -> bool {
 /// A text in the course of becoming keys: what lies before `kept` are the keys so far, back to back, what lies
 /// behind `position` is still to be read.
 struct Reading {
-    text: Vec<u8>,
+    text: Zeroizing<Vec<u8>>,
     position: usize,
     kept: usize,
     line: usize,
@@ -202,7 +203,7 @@ impl Reading {
         // Never more keys than lines; and a file of nothing but line feeds must not reserve gigabytes.
         let likely = memchr::memchr_iter(b'\n', &text).count().min(text.len() / 32) + 1;
         Self {
-            text,
+            text: text.into(),
             position: 0,
             kept: 0,
             line: 0,
@@ -252,11 +253,17 @@ impl Reading {
         if self.ends.is_empty() {
             return Err(Unusable::NoKey { skipped: self.skipped });
         }
+        // What shrinks may move, and leave behind what it was: it is overwritten first.
+        if let Some(rest) = self.text.get_mut(self.kept..) {
+            rest.zeroize();
+        }
         self.text.truncate(self.kept);
-        self.text.shrink_to_fit();
+        if self.text.capacity() / 2 > self.kept {
+            self.text = self.text.to_vec().into();
+        }
         self.ends.shrink_to_fit();
         #[expect(clippy::expect_used, reason = "only lines of visible ASCII were kept")]
-        let text = String::from_utf8(self.text).expect("keys are ASCII");
+        let text = String::from_utf8(std::mem::take(&mut *self.text)).expect("keys are ASCII").into();
         let keys = KeyTable { text, ends: self.ends, by_hash: self.by_hash, hasher: self.hasher };
         Ok(KeyFile { keys, duplicates: self.duplicates, skipped: self.skipped })
     }
@@ -264,7 +271,7 @@ impl Reading {
 
 /// The keys of one reading of the file, numbered from 0 in file order; each is there once. Never changes.
 pub struct KeyTable {
-    text: String,
+    text: Zeroizing<String>,
     /// Where each key ends; it begins where the one before it ends.
     ends: Vec<u32>,
     by_hash: HashTable<u32>,

@@ -1,5 +1,6 @@
 //! The right to use one key for one attempt.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
@@ -60,6 +61,25 @@ pub struct Failure<'a> {
     pub cause: Cause,
 }
 
+/// Hides keys in what an upstream goes on to say after the lease has ended.
+pub struct Hider {
+    generation: Arc<Generation>,
+    index: u32,
+}
+
+impl Hider {
+    /// Where [`Lease::redact`] would replace something, in order and apart.
+    pub fn quoted(&self, text: &[u8]) -> Vec<Range<usize>> {
+        let Generation { marks, keys, .. } = &*self.generation;
+        marks.places(keys, keys.get(self.index), text)
+    }
+
+    /// How long what is hidden can be.
+    pub fn reach(&self) -> usize {
+        self.generation.marks.reach()
+    }
+}
+
 /// Where a lease's key stands today: a reload may have moved it.
 struct Here {
     generation: Guard<Arc<Generation>>,
@@ -97,10 +117,22 @@ impl<'pool> Lease<'pool> {
         self.generation.keys.get(self.index)
     }
 
-    /// A text that leaves, with every key of the pool in it hidden, and what it has of this one; `None` if it has nothing.
+    /// A text that leaves, with every key of the pool in it hidden, and what it has of this one, escaped or not; `None` if it
+    /// has nothing.
     pub fn redact(&self, text: &[u8]) -> Option<Vec<u8>> {
         let Generation { marks, keys, .. } = &**self.generation;
         marks.redact(keys, self.expose(), text)
+    }
+
+    /// The same for a value that next to never has anything: only whole keys, as they are.
+    pub fn redact_plain(&self, value: &[u8]) -> Option<Vec<u8>> {
+        let Generation { marks, keys, .. } = &**self.generation;
+        marks.redact_plain(keys, value)
+    }
+
+    /// What hides keys beyond the lease's end.
+    pub fn hider(&self) -> Hider {
+        Hider { generation: Arc::clone(&self.generation), index: self.index }
     }
 
     /// What may be shown of it.

@@ -1,5 +1,6 @@
 //! The pool of a group's keys: who gets which key next, who waits for one, and when there is one again.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -86,6 +87,15 @@ impl KeyPool {
             replacing: Mutex::new(()),
         };
         (pool, heard)
+    }
+
+    /// What a client says as it may be shown: a key in it is hidden.
+    pub fn hidden<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let generation = self.generation.load();
+        match generation.marks.redact_plain(&generation.keys, text.as_bytes()) {
+            Some(hidden) => String::from_utf8_lossy(&hidden).into_owned().into(),
+            None => text.into(),
+        }
     }
 
     /// Leases the key whose turn it is among those that are available and that this request has not tried, while there

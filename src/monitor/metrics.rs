@@ -153,8 +153,7 @@ impl Everything {
             "Requests that succeeded after a failed attempt.",
             counters.healed(),
         )?;
-        let retries = counters.attempts().saturating_sub(counters.ended_in_all());
-        out.counter("gpt_load_retries", "Attempts after the first of their request.", retries)?;
+        out.counter("gpt_load_retries", "Attempts after the first of their request.", counters.retries())?;
         out.counter(
             "gpt_load_request_bytes",
             "Bytes of requests' bodies that were held.",

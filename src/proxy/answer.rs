@@ -19,7 +19,7 @@ use super::ending::Ending;
 use super::headers;
 use super::mask::Mask;
 use super::upgrade::Tunnel;
-use crate::keys::{Lease, redact};
+use crate::keys::Lease;
 use crate::upstream::client::{Client, Connection};
 
 /// How often a connection is let write before it is cut, so that the client's last word goes out.
@@ -50,7 +50,7 @@ pub(super) struct Stream {
     pub(super) limits: StreamLimits,
     /// What came after that, if it was read already.
     pub(super) trailers: Option<Box<HeaderMap>>,
-    /// Takes the key out, where the upstream may have quoted it.
+    /// Takes keys out, where the upstream may have quoted one.
     pub(super) mask: Option<Box<Mask>>,
     waiting: Option<Waiting>,
     /// In whose words a client is told that an event stream broke off.
@@ -183,6 +183,9 @@ impl Stream {
                 Some(Err(frame)) => {
                     self.first = mask.rest();
                     self.trailers = frame.into_trailers().ok().map(Box::new);
+                    if let Some(trailers) = &mut self.trailers {
+                        mask.trailers(trailers);
+                    }
                 }
                 None if mask.holds() > 0 => self.first = mask.rest(),
                 None => return Poll::Ready(None),
@@ -227,13 +230,9 @@ pub(super) fn begin(
     headers::of_answer(&mut parts.headers);
     if parts.status.is_redirection() {
         // `Location` repeats the query that was asked for, and the query may have carried the key.
-        headers::redact_keys(&mut parts.headers, |value| lease.redact(value));
+        headers::redact_keys(&mut parts, |value| lease.redact(value));
     } else {
-        // Most values are too short to hold a key: those cost nothing.
-        let key = lease.expose();
-        headers::redact_keys(&mut parts.headers, |value| {
-            if value.len() < key.len() { None } else { redact(value, key) }
-        });
+        headers::redact_keys(&mut parts, |value| lease.redact_plain(value));
     }
     let mut stream = Stream::new(incoming, limits);
     stream.connection = Some((Rc::clone(client), connection));

@@ -6,6 +6,8 @@ use std::ops::Range;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
+use crate::upstream::percent_decode;
+
 /// A longer name is no model's.
 const LONGEST_MODEL: usize = 256;
 /// How far into a form the model's field is looked for.
@@ -33,13 +35,14 @@ impl Asked {
     }
 }
 
-/// The model in a path: Gemini's `/models/NAME:verb`, Azure's `/deployments/NAME/`.
+/// The model in a path: Gemini's `/models/NAME:verb` and `/tunedModels/NAME:verb`, Azure's `/deployments/NAME/`.
 pub(super) fn model_in_path(path: &str) -> Option<Range<usize>> {
     let (mut model, mut deployment) = (None, None);
     for slash in memchr::memchr_iter(b'/', path.as_bytes()) {
         let rest = path.get(slash + 1..)?;
-        if rest.starts_with("models/") {
-            model = Some(slash + "/models/".len());
+        let of_google = ["models/", "tunedModels/"].iter().find(|before| rest.starts_with(**before));
+        if let Some(before) = of_google {
+            model = Some(slash + 1 + before.len());
         } else if deployment.is_none() && rest.starts_with("deployments/") {
             deployment = Some(slash + "/deployments/".len());
         }
@@ -47,6 +50,13 @@ pub(super) fn model_in_path(path: &str) -> Option<Range<usize>> {
     let (at, end) = model.map(|at| (at, b':')).or(deployment.map(|at| (at, b'/')))?;
     let length = memchr::memchr(end, path.get(at..)?.as_bytes())?;
     (1..=LONGEST_MODEL).contains(&length).then_some(at..at + length)
+}
+
+/// The model in a query, as OpenAI's Realtime API has it.
+pub(super) fn model_in_query(query: &str) -> Option<Box<str>> {
+    let name = query.split('&').find_map(|parameter| parameter.strip_prefix("model="))?;
+    let name = String::from_utf8(percent_decode(name).into_owned()).ok()?;
+    ((1..=LONGEST_MODEL).contains(&name.len()) && !name.contains(char::is_control)).then(|| name.into())
 }
 
 fn model_in_form(body: &[u8]) -> Option<Range<usize>> {
@@ -199,8 +209,24 @@ mod tests {
             ("/v1/models/gpt-5", None),
             ("/v1/models", None),
             ("/openai/deployments//x", None),
+            ("/v1beta/tunedModels/mine-1:streamGenerateContent", Some("mine-1")),
+            ("/v1/projects/p/locations/l/publishers/anthropic/models/claude-x:rawPredict", Some("claude-x")),
         ] {
             assert_eq!(model_in_path(path).map(|range| &path[range]), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn or_a_query() {
+        for (query, want) in [
+            ("model=gpt-realtime", Some("gpt-realtime")),
+            ("a=b&model=org%2Fname&model=x", Some("org/name")),
+            ("supermodel=x", None),
+            ("model=", None),
+            ("model=%ff", None),
+            ("model=a%0ab", None),
+        ] {
+            assert_eq!(model_in_query(query).as_deref(), want, "{query}");
         }
     }
 

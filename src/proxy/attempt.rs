@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
 use tokio::time::{Instant, timeout_at};
 
-use super::asked::{Asked, model_in_path};
+use super::asked::{Asked, model_in_path, model_in_query};
 use super::body::{Outgoing, RequestBody};
 use super::credentials::Place;
 use super::headers;
@@ -53,6 +53,7 @@ enum Model {
     Nowhere,
     Body(Range<usize>),
     Path(Range<usize>),
+    Query(Box<str>),
 }
 
 /// Whose connection a request came on, put into its extensions where its address may go upstream (`TRUST_FORWARDED`).
@@ -99,7 +100,7 @@ impl Try {
         let model = match (asked.model, model_in_path(target.path())) {
             (_, Some(path)) => Model::Path(path),
             (Some(body), None) => Model::Body(body),
-            (None, None) => Model::Nowhere,
+            (None, None) => target.query().and_then(model_in_query).map_or(Model::Nowhere, Model::Query),
         };
         let client_waits =
             parts.headers.get(READ_TIMEOUT).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -125,6 +126,14 @@ impl Try {
             Model::Nowhere => None,
             Model::Body(range) => std::str::from_utf8(self.body.bytes().get(range.clone())?).ok(),
             Model::Path(range) => self.target.path().get(range.clone()),
+            Model::Query(name) => Some(name),
+        }
+    }
+
+    /// Forgets what it names as its model if that may not be told.
+    pub(super) fn name_only_models(&mut self, may_be_told: impl Fn(&str) -> bool) {
+        if self.model().is_some_and(|name| !may_be_told(name)) {
+            self.model = Model::Nowhere;
         }
     }
 
@@ -201,7 +210,7 @@ impl Try {
         let mut response = response;
         let upgraded = hyper::upgrade::on(&mut response);
         let (mut parts, _empty) = response.into_parts();
-        upgrade.of_answer(&mut parts.headers, lease);
+        upgrade.of_answer(&mut parts, lease);
         match timeout_at(by, upgraded).await {
             Ok(Ok(upgraded)) => Outcome::Switched(parts, upgraded),
             Ok(Err(error)) => failed(format!("the upgrade failed: {}", chain(&error))),

@@ -1,7 +1,6 @@
 //! Every request ends once: when its answer's last byte has gone, or when somebody gives up. What has to happen then
 //! rides here, and happens when it is dropped.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
@@ -15,6 +14,7 @@ use super::Proxy;
 use super::admission::Permit;
 use super::answer::{Body, Payload};
 use super::attempt::{NoAnswer, Try};
+use super::dialect::has_error_event;
 use super::refused::Refused;
 use super::trace::{self, Trace};
 use crate::keys::Lease;
@@ -43,10 +43,10 @@ impl Proxy {
         let Some(log) = &self.common.request_log else { return };
         let duration = began.elapsed();
         log.write(&RequestLine {
-            id: &trace::request_id(&parts.headers),
+            id: &self.common.group.keys.hidden(&trace::request_id(&parts.headers)),
             end: if status.is_success() { End::Success.name() } else { "monitoring_failed" },
             method: parts.method.as_str(),
-            path: &hide_secrets(parts.uri.path_and_query().map_or("", PathAndQuery::as_str)),
+            path: &self.shown(parts.uri.path_and_query()),
             status: status.as_u16(),
             key: None,
             upstream: None,
@@ -55,6 +55,12 @@ impl Proxy {
             duration,
             bytes: bytes as u64,
         });
+    }
+
+    /// A path as it may be shown: without secrets in its query, and without keys.
+    fn shown(&self, path: Option<&PathAndQuery>) -> String {
+        let path = hide_secrets(path.map_or("", PathAndQuery::as_str));
+        self.common.group.keys.hidden(&path).into_owned()
     }
 }
 
@@ -89,6 +95,8 @@ pub(super) struct Ending {
     model: Option<usize>,
     first_piece: Option<Duration>,
     usage: Option<Box<usage::Reader>>,
+    /// Whether an error came later in its stream (spec §6): passed on, and counted.
+    told_error: bool,
 }
 
 impl Ending {
@@ -120,6 +128,7 @@ impl Ending {
             model: None,
             first_piece: None,
             usage: None,
+            told_error: false,
         }
     }
 
@@ -272,6 +281,10 @@ impl Ending {
         if let Some(usage) = &mut self.usage {
             usage.read(piece);
         }
+        if self.streaming && !self.told_error && has_error_event(piece) {
+            self.told_error = true;
+            self.end = End::BrokenAnswer;
+        }
     }
 
     /// So many bytes went out through a tunnel.
@@ -301,7 +314,10 @@ impl Ending {
 
     /// The client went away before the end of its answer.
     pub(super) fn abandoned(&mut self) {
-        self.end = End::ClientGone;
+        // SDKs hang up on an error.
+        if !self.told_error {
+            self.end = End::ClientGone;
+        }
     }
 }
 
@@ -331,10 +347,10 @@ impl Drop for Ending {
         let upstreams = &self.proxy.common.group.upstreams;
         let upstream = self.upstream.and_then(|index| upstreams.all().get(index));
         log.write(&RequestLine {
-            id: &self.id,
+            id: &self.proxy.common.group.keys.hidden(&self.id),
             end: self.end.name(),
             method: self.method.as_str(),
-            path: &self.path.as_ref().map_or(Cow::Borrowed(""), |path| hide_secrets(path.as_str())),
+            path: &self.proxy.shown(self.path.as_ref()),
             status: self.status,
             key: self.key.as_ref().map(|(index, preview)| (*index, preview.as_str())),
             upstream: upstream.map(|upstream| upstream.url.to_string()).as_deref(),

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, SEC_WEBSOCKET_PROTOCOL, TE, TRAILER, TRANSFER_ENCODING,
 };
+use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use hyper::ext::ReasonPhrase;
 
 use super::credentials;
 
@@ -173,8 +175,16 @@ pub(super) fn set_host(headers: &mut HeaderMap, host: &HeaderValue) {
     headers.insert(HOST, host.clone());
 }
 
-/// Takes keys out of an answer's headers, should the upstream have quoted one there.
-pub(super) fn redact_keys(headers: &mut HeaderMap, redact: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+/// Takes keys out of an answer's head, should the upstream have quoted one there.
+pub(super) fn redact_keys(answer: &mut Parts, redact: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+    if answer.extensions.get::<ReasonPhrase>().is_some_and(|reason| redact(reason.as_bytes()).is_some()) {
+        answer.extensions.remove::<ReasonPhrase>();
+    }
+    redact_values(&mut answer.headers, redact);
+}
+
+/// The same for headers or trailers alone.
+pub(super) fn redact_values(headers: &mut HeaderMap, redact: impl Fn(&[u8]) -> Option<Vec<u8>>) {
     for value in headers.values_mut() {
         if let Some(redacted) = redact(value.as_bytes()) {
             *value = HeaderValue::from_bytes(&redacted).unwrap_or_else(|_| HeaderValue::from_static("****"));
@@ -287,7 +297,7 @@ mod tests {
     #[test]
     fn a_quoted_key_is_redacted() {
         let mut headers = map(&[("location", "https://a.example/?key=sk-1234567890abcdef&x"), ("x", "y")]);
-        redact_keys(&mut headers, |value| {
+        redact_values(&mut headers, |value| {
             let at = memchr::memmem::find(value, b"sk-1234567890abcdef")?;
             Some([value.get(..at)?, b"sk-12345...cdef", value.get(at + 19..)?].concat())
         });

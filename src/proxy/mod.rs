@@ -18,6 +18,7 @@ mod so_far;
 mod trace;
 mod upgrade;
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -145,7 +146,9 @@ impl Proxy {
         ending.hold(self.common.admission.enter()?);
         let place = self.common.tokens.check(&parts)?;
         let body = body::read(incoming, self.common.body_limits).await.map_err(body::Fault::refusal)?;
-        let request = Try::new(parts, place, body);
+        let mut request = Try::new(parts, place, body);
+        // A model's name is told on pages and as a label.
+        request.name_only_models(|name| matches!(self.common.group.keys.hidden(name), Cow::Borrowed(_)));
         request
             .check_target(&self.common.group.upstreams)
             .map_err(|error| Refusal::bad_request(error.to_string()))?;

@@ -1,6 +1,7 @@
 //! An answer that is not what was asked for: read as far as it has to be judged, and passed on if nothing better is
 //! to be had.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
@@ -39,7 +40,7 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    /// Reads an answer as far as it has to be judged, takes the leased key out of it, and judges it.
+    /// Reads an answer as far as it has to be judged, takes keys out of it, and judges it.
     pub(super) async fn read(
         response: Response<Incoming>,
         client: &Rc<Client<Outgoing>>,
@@ -49,47 +50,65 @@ impl Refused {
     ) -> Box<Self> {
         let (mut parts, mut incoming) = response.into_parts();
         headers::of_answer(&mut parts.headers);
-        headers::redact_keys(&mut parts.headers, |value| lease.redact(value));
+        headers::redact_keys(&mut parts, |value| lease.redact(value));
         let now = Instant::now();
         let by = limits.deadline.map_or(now + JUDGED_WITHIN, |deadline| deadline.min(now + JUDGED_WITHIN));
         let (first, ended) = read_first(&mut incoming, by).await;
-        let answer = verdict::Answer { status: parts.status, headers: &parts.headers, body: &first };
-        let mut judgement = verdict::judge(&answer, SystemTime::now());
-        redact_words(&mut judgement, lease);
+        let plain = verdict::decoded(&parts.headers, &first);
+        let is_decoded = matches!(plain, Cow::Owned(_));
+        // An encoded body can't be looked through as it passes: its beginning, decoded, is all that is passed on.
+        let cut = is_decoded && (!ended || plain.len() >= JUDGED);
+        let changed = lease.redact(&plain).or_else(|| cut.then(|| plain.into_owned()));
+        // What claims to be encoded need not be.
+        let changed = changed.or_else(|| is_decoded.then(|| lease.redact(&first)).flatten());
+        if changed.is_some() {
+            parts.headers.remove(CONTENT_ENCODING);
+        }
+        // Judged without the keys: what it says is cut short, and half a key would not be found any more.
+        let body = changed.as_deref().unwrap_or(&first);
+        let answer = verdict::Answer { status: parts.status, headers: &parts.headers, body };
+        let judgement = verdict::judge(&answer, SystemTime::now());
         let mut refused = Box::new(Self { parts, first, rest: None, judgement });
-        if ended {
-            client.keep(connection);
-            refused.redact(lease);
+        if ended || cut {
+            if ended {
+                client.keep(connection);
+            }
+            if let Some(changed) = changed {
+                refused.first = changed.into();
+                if refused.parts.headers.contains_key(CONTENT_LENGTH) {
+                    refused.parts.headers.insert(CONTENT_LENGTH, refused.first.len().into());
+                }
+            }
             return refused;
         }
-        let mut mask = Box::new(Mask::new(lease.expose()));
-        refused.first = mask.pass(std::mem::take(&mut refused.first));
-        // What quotes other keys, or its own compressed, may do so again: then its beginning is all that is passed on.
-        if !refused.redact(lease) {
-            let mut stream = Stream::new(incoming, limits);
-            stream.connection = Some((Rc::clone(client), connection));
-            stream.mask = Some(mask);
-            refused.rest = Some(stream);
-        }
+        let mut mask = Box::new(Mask::new(lease.hider()));
+        refused.first = mask.pass(refused.first);
+        let mut stream = Stream::new(incoming, limits);
+        stream.connection = Some((Rc::clone(client), connection));
+        stream.mask = Some(mask);
+        refused.rest = Some(stream);
         refused
     }
 
     /// An answer with a good status and an error in it.
-    pub(super) fn within(parts: Parts, mut stream: Stream, error: &[u8], lease: &Lease<'_>) -> Box<Self> {
-        let mut judgement = verdict::judge_in_stream(&parts.headers, error, SystemTime::now());
-        redact_words(&mut judgement, lease);
-        let mut first = std::mem::take(&mut stream.first);
-        let mut parts = parts;
-        if let Some(redacted) = lease.redact(&first) {
-            first = redacted.into();
-            // Its length is another now, and the rest ends where the stream does.
-            parts.headers.remove(CONTENT_LENGTH);
-        }
+    pub(super) fn within(mut parts: Parts, mut stream: Stream, error: &[u8], lease: &Lease<'_>) -> Box<Self> {
+        headers::redact_keys(&mut parts, |value| lease.redact(value));
+        let hidden = lease.redact(error);
+        let error = hidden.as_deref().unwrap_or(error);
+        let judgement = verdict::judge_in_stream(&parts.headers, error, SystemTime::now());
+        let mut mask = Box::new(Mask::new(lease.hider()));
+        let mut first = mask.pass(std::mem::take(&mut stream.first));
         let ended = stream.is_end();
-        if ended && let Some((client, connection)) = stream.connection.take() {
-            client.keep(connection);
+        if ended {
+            first = [first, mask.rest()].concat().into();
+            if let Some((client, connection)) = stream.connection.take() {
+                client.keep(connection);
+            }
         }
-        stream.mask = Some(Box::new(Mask::new(lease.expose())));
+        if let Some(trailers) = &mut stream.trailers {
+            mask.trailers(trailers);
+        }
+        stream.mask = Some(mask);
         Box::new(Self { parts, first, rest: (!ended).then_some(stream), judgement })
     }
 
@@ -116,18 +135,6 @@ impl Refused {
             wait_from: judgement.wait.as_ref().map(|wait| wait.from.into()),
             upstream: Some(upstream.index),
         }
-    }
-
-    /// Takes keys out of a body that quotes them, encoded or not. Returns whether there were any.
-    fn redact(&mut self, lease: &Lease<'_>) -> bool {
-        let plain = verdict::decoded(&self.parts.headers, &self.first);
-        let Some(redacted) = lease.redact(&plain) else { return false };
-        self.first = redacted.into();
-        self.parts.headers.remove(CONTENT_ENCODING);
-        if self.parts.headers.contains_key(CONTENT_LENGTH) {
-            self.parts.headers.insert(CONTENT_LENGTH, self.first.len().into());
-        }
-        true
     }
 
     /// The answer for the client, as it came: with our advice on retries, unless the request itself was at fault. `wait`
@@ -187,13 +194,4 @@ async fn read_first(incoming: &mut Incoming, by: Instant) -> (Bytes, bool) {
         }
     }
     (first.freeze(), false)
-}
-
-/// Takes keys out of what is shown of an answer.
-fn redact_words(judgement: &mut Judgement, lease: &Lease<'_>) {
-    for text in [&mut judgement.message, &mut judgement.code] {
-        if let Some(redacted) = lease.redact(text.as_bytes()) {
-            *text = String::from_utf8_lossy(&redacted).into_owned();
-        }
-    }
 }

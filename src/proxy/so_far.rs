@@ -68,7 +68,8 @@ impl SoFar<'_> {
         match (refused, failure) {
             // The whole time that a request may take is over: an earlier attempt's answer does not tell that.
             (_, Some(failure)) if failure.timed_out && !streaming => Err(timed_out(streaming, common.times)),
-            (Some(refused), _) => refused.answer(wait),
+            // In an outage nobody knows until when, keys or not.
+            (Some(refused), _) => refused.answer(wait.filter(|_| !common.group.upstreams.are_out())),
             (None, Some(failure)) if failure.timed_out => Err(timed_out(streaming, common.times)),
             (None, Some(_)) => Err(Refusal::new(
                 StatusCode::BAD_GATEWAY,

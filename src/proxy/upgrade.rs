@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_PROTOCOL, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Version};
+use http::{HeaderMap, HeaderValue, Method, Version, response};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
@@ -69,7 +69,9 @@ impl Upgrade {
     }
 
     /// Cleans a 101's headers. Of subprotocols only one passes that the client offered and that is no key.
-    pub(super) fn of_answer(&self, headers: &mut HeaderMap, lease: &Lease<'_>) {
+    pub(super) fn of_answer(&self, answer: &mut response::Parts, lease: &Lease<'_>) {
+        headers::redact_keys(answer, |value| lease.redact(value));
+        let headers = &mut answer.headers;
         headers::of_answer(headers);
         for framing in [CONTENT_LENGTH, TRAILER] {
             headers.remove(framing);
@@ -79,7 +81,6 @@ impl Upgrade {
         if let Some(chosen) = chosen {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, chosen);
         }
-        headers::redact_keys(headers, |value| lease.redact(value));
         self.announce(headers);
     }
 }

@@ -7,7 +7,8 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::{Request, StatusCode};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -16,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::drain::Gate;
+use super::drain::{Gate, LATE_COMERS};
 use super::front::Front;
 use super::io::{Activity, ClientTimes, Timed};
 use super::listen::Place;
@@ -47,14 +48,14 @@ pub(super) async fn serve(
     let Some(tls) = tls else {
         let begun = gate.begin(timeout(times.read, speaks_http2(&stream)));
         if let Some(Ok(Ok(http2))) = begun.await {
-            serve_http(stream, http2, times, front, peer, &gate).await;
+            serve_http(stream, http2, times, front, peer, gate).await;
         }
         return;
     };
     let begun = gate.begin(timeout(times.read, tls.accept(stream)));
     if let Some(Ok(Ok(stream))) = begun.await {
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        serve_http(stream, http2, times, front, peer, &gate).await;
+        serve_http(stream, http2, times, front, peer, gate).await;
     }
 }
 
@@ -64,12 +65,13 @@ async fn serve_http<S>(
     times: ClientTimes,
     front: Rc<Front>,
     peer: Option<Peer>,
-    gate: &Gate,
+    gate: Rc<Gate>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let activity = Activity::new(http2);
     let io = TokioIo::new(Timed::new(stream, Rc::clone(&activity), times));
+    let (gate, activity) = (&gate, &activity);
     // What the connection goes on as once its request for an upgrade has been answered 101.
     let upgraded = Rc::new(Cell::new(None));
     let switch = Rc::clone(&upgraded);
@@ -78,12 +80,14 @@ async fn serve_http<S>(
             request.extensions_mut().insert(peer);
         }
         let (front, running) = (Rc::clone(&front), activity.begin());
-        let (switch, activity) = (Rc::clone(&switch), Rc::clone(&activity));
+        let (switch, activity, gate) = (Rc::clone(&switch), Rc::clone(activity), Rc::clone(gate));
         // Boxed once here: hyper would move these kilobytes several times on their way to the connection's task.
         Box::pin(async move {
             let mut response = front.answer(request, running).await;
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 switch.set(response.body_mut().take_tunnel().map(|tunnel| (tunnel, activity.begin())));
+            } else if gate.is_draining() && !http2 {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response)
         })
@@ -103,21 +107,42 @@ async fn serve_http<S>(
             &mut connection,
             |connection, cx| connection.as_mut().poll(cx),
             |connection| connection.as_mut().graceful_shutdown(),
+            // One that asks for nothing need not answer that it heard us either.
+            |_| activity.has_rested(LATE_COMERS),
         )
         .await;
     } else {
         let mut connection = http1::Builder::new().max_buf_size(READ_BUFFER).serve_connection(io, service);
-        let ended = gate.pass(&mut connection, http1::Connection::poll_without_shutdown, |connection| {
-            Pin::new(connection).graceful_shutdown();
-        });
-        if let Some(Ok(())) = ended.await {
-            let http1::Parts { io, read_buf, .. } = connection.into_parts();
-            let mut client = io.into_inner();
-            if let Some((tunnel, _running)) = upgraded.take() {
-                gate.run(tunnel.run(client, read_buf)).await;
-            } else {
-                gate.run(client.shutdown()).await;
+        let close = |connection: &mut http1::Connection<_, _>| Pin::new(connection).graceful_shutdown();
+        let ended = gate.pass(
+            &mut connection,
+            http1::Connection::poll_without_shutdown,
+            // hyper would close an idle one at once, on a request that is on its way.
+            |connection| {
+                if activity.is_busy() {
+                    close(connection);
+                }
+            },
+            |connection| {
+                close(connection);
+                activity.is_in_head()
+            },
+        );
+        match ended.await {
+            Some(Ok(())) => {
+                let http1::Parts { io, read_buf, .. } = connection.into_parts();
+                let mut client = io.into_inner();
+                if let Some((tunnel, _running)) = upgraded.take() {
+                    gate.run(tunnel.run(client, read_buf)).await;
+                } else {
+                    gate.run(client.shutdown()).await;
+                }
             }
+            // Half a head is no request yet: nothing is lost by not waiting for the other half.
+            None if activity.is_in_head() => {
+                gate.run(connection.into_parts().io.into_inner().refuse_head()).await;
+            }
+            Some(Err(_)) | None => {}
         }
     }
 }

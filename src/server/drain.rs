@@ -11,8 +11,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
 
-/// How long a drain waits for the first request of a connection that was made before it.
-const LATE_COMERS: Duration = Duration::from_millis(500);
+/// How long a drain waits for the next request of a connection that is waiting for one: its client may have asked
+/// before it could hear of the drain, and would find its connection reset.
+pub(super) const LATE_COMERS: Duration = Duration::from_millis(500);
 
 /// How far the process is with ending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -63,49 +64,60 @@ impl Gate {
         }
     }
 
-    /// Runs a connection to its end, and gives what it ends with. On a drain `finish` tells it to take no further
-    /// request; on a cut it is left where it is, and there is nothing to give.
+    /// Whether the process is ending.
+    pub(super) fn is_draining(&self) -> bool {
+        self.phase.get() != Phase::Serving
+    }
+
+    /// Runs a connection to its end, and gives what it ends with. On a drain `finish` tells it so; once late comers have
+    /// had their time, `is_over` tells it again, and whether there is nothing to wait for. Then, and on a cut, it is left
+    /// where it is, and there is nothing to give.
     pub(super) async fn pass<C, T>(
         &self,
         connection: &mut C,
         mut poll: impl FnMut(&mut C, &mut Context<'_>) -> Poll<T>,
         finish: impl Fn(&mut C),
+        is_over: impl Fn(&mut C) -> bool,
     ) -> Option<T> {
-        let mut finishing = false;
+        let mut late: Option<Pin<Box<Sleep>>> = None;
+        let mut is_late = false;
         let mut stay: Option<Stay<'_>> = None;
         poll_fn(|cx| {
             // The task's waker stays the same, so it is left here once and costs nothing per request.
             stay.get_or_insert_with(|| self.enter(cx.waker().clone()));
             match self.phase.get() {
                 Phase::Cutting => return Poll::Ready(None),
-                Phase::Draining if !finishing => {
+                Phase::Draining if late.is_none() => {
                     finish(connection);
-                    finishing = true;
+                    late = Some(Box::pin(sleep(LATE_COMERS)));
                 }
                 Phase::Draining | Phase::Serving => {}
             }
-            poll(connection, cx).map(Some)
+            if let Poll::Ready(end) = poll(connection, cx) {
+                return Poll::Ready(Some(end));
+            }
+            if let Some(late) = late.as_mut().filter(|_| !is_late)
+                && late.as_mut().poll(cx).is_ready()
+            {
+                is_late = true;
+                if is_over(connection) {
+                    return Poll::Ready(None);
+                }
+                cx.waker().wake_by_ref();
+            }
+            Poll::Pending
         })
         .await
     }
 
     /// Runs what a connection does beyond HTTP to its end: a drain lets it go on, a cut drops it.
     pub(super) async fn run<F: Future>(&self, rest: F) {
-        self.pass(&mut pin!(rest), |rest, cx| rest.as_mut().poll(cx), |_| ()).await;
+        self.pass(&mut pin!(rest), |rest, cx| rest.as_mut().poll(cx), |_| (), |_| false).await;
     }
 
-    /// What comes before a connection's first request. A drain leaves it a moment: its client may have asked before it
-    /// could hear of the drain.
+    /// What comes before a connection's first request. A drain leaves it a moment.
     pub(super) async fn begin<F: Future>(&self, beginning: F) -> Option<F::Output> {
-        let late: RefCell<Option<Pin<Box<Sleep>>>> = RefCell::default();
-        let poll = |beginning: &mut Pin<&mut F>, cx: &mut Context<'_>| {
-            if let Poll::Ready(output) = beginning.as_mut().poll(cx) {
-                return Poll::Ready(Some(output));
-            }
-            late.borrow_mut().as_mut().map_or(Poll::Pending, |late| late.as_mut().poll(cx).map(|()| None))
-        };
-        let finish = |_: &mut Pin<&mut F>| *late.borrow_mut() = Some(Box::pin(sleep(LATE_COMERS)));
-        self.pass(&mut pin!(beginning), poll, finish).await.flatten()
+        self.pass(&mut pin!(beginning), |beginning, cx| beginning.as_mut().poll(cx), |_| (), |_| true).await
     }
 
     fn enter(&self, waker: Waker) -> Stay<'_> {
@@ -136,7 +148,8 @@ mod tests {
         for _ in 0..3 {
             let (gate, told) = (Rc::clone(&gate), Rc::clone(&told));
             tokio::task::spawn_local(async move {
-                gate.pass(&mut (), |(), _| Poll::<()>::Pending, |()| told.set(told.get() + 1)).await;
+                gate.pass(&mut (), |(), _| Poll::<()>::Pending, |()| told.set(told.get() + 1), |()| false)
+                    .await;
             });
         }
         tokio::task::yield_now().await;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// How long a client may take.
@@ -34,6 +34,8 @@ pub(super) struct Activity {
     phase: Cell<Phase>,
     /// Requests whose answers have not ended.
     running: Cell<u32>,
+    /// When the last of them did, or the connection began.
+    rests_since: Cell<Instant>,
     /// Bytes of answers that hyper was given and has not written yet.
     unwritten: Cell<usize>,
     /// Who has more of them.
@@ -57,9 +59,11 @@ pub(super) struct Running(Rc<Activity>);
 impl Activity {
     /// A connection from which nothing has come yet.
     pub(super) fn new(http2: bool) -> Rc<Self> {
+        let now = Instant::now();
         Rc::new(Self {
-            phase: Cell::new(Phase::Idle(Instant::now())),
+            phase: Cell::new(Phase::Idle(now)),
             running: Cell::new(0),
+            rests_since: Cell::new(now),
             unwritten: Cell::new(0),
             waiting: Cell::new(None),
             http2,
@@ -71,6 +75,21 @@ impl Activity {
         self.running.set(self.running.get() + 1);
         self.phase.set(Phase::Busy);
         Running(Rc::clone(self))
+    }
+
+    /// Whether a request is being answered.
+    pub(super) fn is_busy(&self) -> bool {
+        self.running.get() > 0
+    }
+
+    /// Whether a part of a request's head has come, and the rest not yet.
+    pub(super) fn is_in_head(&self) -> bool {
+        matches!(self.phase.get(), Phase::Head(_))
+    }
+
+    /// Whether no request has been answered for that long.
+    pub(super) fn has_rested(&self, time: Duration) -> bool {
+        !self.is_busy() && self.rests_since.get().elapsed() >= time
     }
 
     fn arrived(&self) {
@@ -102,7 +121,9 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.0.running.set(self.0.running.get() - 1);
         if self.0.running.get() == 0 {
-            self.0.phase.set(Phase::Idle(Instant::now()));
+            let now = Instant::now();
+            self.0.phase.set(Phase::Idle(now));
+            self.0.rests_since.set(now);
         }
     }
 }
@@ -124,6 +145,12 @@ impl<S> Timed<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
+    /// Says that the rest of a head is not waited for.
+    pub(super) async fn refuse_head(&mut self) -> io::Result<()> {
+        self.write_all(HEAD_TIMEOUT).await?;
+        self.shutdown().await
+    }
+
     fn poll_read_timeout(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.activity.phase.get() {
             Phase::Busy => Poll::Pending,

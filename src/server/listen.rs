@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use listenfd::ListenFd;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
@@ -19,6 +19,8 @@ use tokio::time::Instant;
 const BACKLOG: i32 = 4096;
 /// How long the accept loop rests when the system is out of something.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+/// How long a handshake may still take once no new ones begin.
+pub(super) const LAST_HANDSHAKES: Duration = Duration::from_millis(300);
 /// Between two lines in the log about the same trouble.
 const SELDOM: Duration = Duration::from_secs(10);
 /// The word for whom there is no place.
@@ -54,10 +56,21 @@ pub enum BindError {
     },
 }
 
+/// Who else may listen on our port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Whoever tries is told that it is taken, and so are we.
+    WithNobody,
+    /// The gpt-load that takes over from us, and the one that we take over from (`REUSE_PORT`).
+    WithNext,
+}
+
 /// One bound socket for each worker.
 pub struct Listeners {
     sockets: Vec<std::net::TcpListener>,
     address: SocketAddr,
+    /// `WithNobody` for sockets that were left to us: they serve the next process as they are.
+    pub(super) sharing: Sharing,
 }
 
 impl Listeners {
@@ -85,14 +98,14 @@ impl Listeners {
         for socket in &sockets {
             socket.set_nonblocking(true).map_err(BindError::Inherited)?;
         }
-        Ok(Some(Self { sockets, address }))
+        Ok(Some(Self { sockets, address, sharing: Sharing::WithNobody }))
     }
 
     /// Binds so many sockets to one port. Port 0 takes any that is free.
     ///
     /// # Errors
     /// If the host can't be resolved or the port can't be had.
-    pub fn bind(host: &str, port: u16, workers: usize) -> Result<Self, BindError> {
+    pub fn bind(host: &str, port: u16, sharing: Sharing, workers: usize) -> Result<Self, BindError> {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let resolve = |source| BindError::Resolve { host: host.to_owned(), source };
         let mut addresses = (host, port).to_socket_addrs().map_err(resolve)?;
@@ -102,7 +115,7 @@ impl Listeners {
             _ => BindError::Bind { address: wanted, source },
         };
         // SO_REUSEPORT would share a port with another gpt-load and hide that it is taken: ask without it first.
-        if port != 0 {
+        if port != 0 && sharing == Sharing::WithNobody {
             socket(wanted, false).map_err(failed)?;
         }
         let first = socket(wanted, true).map_err(failed)?;
@@ -111,7 +124,7 @@ impl Listeners {
         for _ in 1..workers {
             sockets.push(socket(address, true).map_err(failed)?);
         }
-        Ok(Self { sockets, address })
+        Ok(Self { sockets, address, sharing })
     }
 
     /// Where clients connect.
@@ -243,6 +256,25 @@ pub(super) async fn accept_now(listener: &TcpListener) -> Option<TcpStream> {
     .await
 }
 
+/// Leaves new connections to the process that shares the port: the kernel would go on dealing us our part until the
+/// close, and reset those then that nobody had accepted. Returns whether it could be done.
+pub(super) fn leave_to_next(listener: &TcpListener) -> bool {
+    // Classic BPF on the TCP header: SYN without ACK is dropped. The client sends it again within a second, and the kernel
+    // deals it to whoever listens then. Handshakes that have begun go on.
+    let no_new_ones = [
+        SockFilter::new(0x30, 0, 0, 13),       // load the byte with the flags
+        SockFilter::new(0x54, 0, 0, 0x12),     // keep SYN and ACK
+        SockFilter::new(0x15, 0, 1, 0x02),     // SYN alone?
+        SockFilter::new(0x06, 0, 0, 0),        // drop it
+        SockFilter::new(0x06, 0, 0, u32::MAX), // take all else
+    ];
+    let left = SockRef::from(listener).attach_filter(&no_new_ones);
+    if let Err(error) = &left {
+        tracing::debug!(error = %error, "can't leave connections to the next process before the port is closed");
+    }
+    left.is_ok()
+}
+
 fn prepared(stream: TcpStream) -> TcpStream {
     // Token streams are small writes: without it each waits for the client's delayed ACK.
     if let Err(error) = stream.set_nodelay(true) {
@@ -267,10 +299,10 @@ mod tests {
 
     #[test]
     fn workers_share_a_port_that_nobody_else_gets() {
-        let first = Listeners::bind("127.0.0.1", 0, 3).unwrap();
+        let first = Listeners::bind("127.0.0.1", 0, Sharing::WithNobody, 3).unwrap();
         let port = first.address().port();
         assert!(first.sockets.iter().all(|socket| socket.local_addr().unwrap().port() == port));
-        let second = Listeners::bind("127.0.0.1", port, 2).err().unwrap();
+        let second = Listeners::bind("127.0.0.1", port, Sharing::WithNobody, 2).err().unwrap();
         assert!(matches!(second, BindError::Taken(_)), "{second}");
     }
 
@@ -295,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_name_that_means_nothing_is_told_apart() {
-        let error = Listeners::bind("no such host", 1, 1).err().unwrap();
+        let error = Listeners::bind("no such host", 1, Sharing::WithNobody, 1).err().unwrap();
         assert!(matches!(error, BindError::Resolve { .. }), "{error}");
     }
 }

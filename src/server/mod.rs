@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 use tokio::task::spawn_local;
+use tokio::time::{Instant, timeout_at};
 
 use self::drain::Gate;
 use self::front::Front;
@@ -27,7 +28,7 @@ use crate::upstream::connect::Connector;
 
 pub use self::drain::Phase;
 pub use self::io::ClientTimes;
-pub use self::listen::{BindError, Connections, Listeners, descriptors, raise_descriptors};
+pub use self::listen::{BindError, Connections, Listeners, Sharing, descriptors, raise_descriptors};
 
 /// What a worker is made of: everything it shares with the others.
 #[derive(Clone)]
@@ -60,11 +61,12 @@ pub struct Blueprint {
 /// # Errors
 /// If the system gives no thread or no runtime.
 pub fn start(listeners: Listeners, blueprint: &Blueprint) -> std::io::Result<Vec<JoinHandle<usize>>> {
+    let sharing = listeners.sharing;
     let start = |(worker, listener): (usize, std::net::TcpListener)| {
         let blueprint = blueprint.clone();
         let runtime = move || -> std::io::Result<usize> {
             let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-            runtime.block_on(work(worker, listener, blueprint))
+            runtime.block_on(work(worker, listener, sharing, blueprint))
         };
         std::thread::Builder::new().name(format!("worker-{worker}")).spawn(move || {
             runtime().unwrap_or_else(|error| {
@@ -79,6 +81,7 @@ pub fn start(listeners: Listeners, blueprint: &Blueprint) -> std::io::Result<Vec
 async fn work(
     worker: usize,
     listener: std::net::TcpListener,
+    sharing: Sharing,
     blueprint: Blueprint,
 ) -> std::io::Result<usize> {
     let listener = TcpListener::from_std(listener)?;
@@ -114,6 +117,12 @@ async fn work(
                 }
             }
             accepted = listen::accept(&listener) => serve(accepted),
+        }
+    }
+    if sharing == Sharing::WithNext && listen::leave_to_next(&listener) {
+        let over = Instant::now() + listen::LAST_HANDSHAKES;
+        while let Ok(accepted) = timeout_at(over, listen::accept(&listener)).await {
+            serve(accepted);
         }
     }
     // Whoever is in the queue already was let in by the kernel: a close would reset them.

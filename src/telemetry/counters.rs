@@ -78,6 +78,7 @@ pub struct Stripe {
     begun: AtomicU64,
     leases: AtomicU64,
     attempts: AtomicU64,
+    retries: AtomicU64,
     healed: AtomicU64,
     received: AtomicU64,
     sent: AtomicU64,
@@ -123,6 +124,7 @@ impl Stripe {
             begun: AtomicU64::new(0),
             leases: AtomicU64::new(0),
             attempts: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
             healed: AtomicU64::new(0),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
@@ -157,8 +159,11 @@ impl Stripe {
             add(count, 1);
         }
         add(&self.attempts, u64::from(ended.attempts));
-        if ended.end == End::Success && ended.attempts > 1 {
-            add(&self.healed, 1);
+        if ended.attempts > 1 {
+            add(&self.retries, u64::from(ended.attempts - 1));
+            if ended.end == End::Success {
+                add(&self.healed, 1);
+            }
         }
         add(&self.received, ended.received);
         add(&self.sent, ended.sent);
@@ -216,6 +221,11 @@ impl Counters {
     /// Attempts of requests that have ended.
     pub fn attempts(&self) -> u64 {
         self.sum(|stripe| &stripe.attempts)
+    }
+
+    /// Those of them that were not their request's first.
+    pub fn retries(&self) -> u64 {
+        self.sum(|stripe| &stripe.retries)
     }
 
     /// Attempts that succeeded at an upstream.

@@ -1,8 +1,12 @@
 //! Which upstreams are set aside for a while, and how many retries an outage may cost (spec §8). Takes `now` as an
 //! argument and does no I/O.
 
+#[cfg(not(all(test, feature = "loom")))]
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+#[cfg(all(test, feature = "loom"))]
+use loom::sync::atomic::{AtomicU64, Ordering};
 
 /// Upstream faults in a row that eject.
 const FAULTS_TO_EJECT: u64 = 5;
@@ -141,7 +145,7 @@ impl RetryBudget {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "loom")))]
 mod tests {
     use super::*;
 
@@ -224,5 +228,96 @@ mod tests {
             390,
             "ten seconds' worth less what was spent, however long it was"
         );
+    }
+}
+
+/// What workers share here. (A drain shares nothing: each worker has a gate of its own, on one thread, and hears of it through a
+/// channel of tokio's, which has loom tests of its own.)
+#[cfg(all(test, feature = "loom"))]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod races {
+    use loom::sync::Arc;
+    use loom::thread;
+
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(10);
+
+    /// Does the same on two threads at once.
+    fn both<S: Send + Sync + 'static, T: Send + 'static>(
+        shared: &Arc<S>,
+        act: impl Fn(&S) -> T + Copy + Send + 'static,
+    ) -> [T; 2] {
+        let other = {
+            let shared = Arc::clone(shared);
+            thread::spawn(move || act(&shared))
+        };
+        let mine = act(shared);
+        [mine, other.join().unwrap()]
+    }
+
+    #[test]
+    fn loom_the_last_retry_of_a_window_goes_to_one() {
+        loom::model(|| {
+            let budget = Arc::new(RetryBudget::default());
+            budget.spent.store(9, Ordering::Relaxed);
+            let got = both(&budget, |budget| budget.withdraw(0, Duration::ZERO));
+            assert_eq!(got.iter().filter(|got| **got).count(), 1);
+        });
+    }
+
+    #[test]
+    fn loom_a_window_that_two_begin_has_no_more_than_its_budget_and_one() {
+        loom::model(|| {
+            let budget = Arc::new(RetryBudget::default());
+            // The window before is spent to its end.
+            budget.spent.store(100, Ordering::Relaxed);
+            let got = both(&budget, |budget| budget.withdraw(0, NOW));
+            let more = (0..20).take_while(|_| budget.withdraw(0, NOW)).count();
+            // Who comes while another begins the window may find what the old one has, or be forgotten by the new one.
+            let all = got.iter().filter(|got| **got).count() + more;
+            assert!((10..=11).contains(&all), "{all}");
+        });
+    }
+
+    #[test]
+    fn loom_faults_on_two_threads_eject_once() {
+        loom::model(|| {
+            let health = Arc::new(Health::default());
+            for _ in 0..4 {
+                health.fail(NOW);
+            }
+            let ejected = both(&health, |health| health.fail(NOW));
+            assert_eq!(ejected.iter().flatten().count(), 1, "{ejected:?}");
+            assert!(!health.admits(|| NOW));
+        });
+    }
+
+    #[test]
+    fn loom_an_ejection_that_is_over_admits_one_probe() {
+        loom::model(|| {
+            let health = Arc::new(Health::default());
+            for _ in 0..5 {
+                health.fail(Duration::ZERO);
+            }
+            let admitted = both(&health, |health| health.admits(|| NOW));
+            assert_eq!(admitted.iter().filter(|admitted| **admitted).count(), 1);
+        });
+    }
+
+    #[test]
+    fn loom_a_success_beside_a_fault_leaves_one_fault_or_none() {
+        loom::model(|| {
+            let health = Arc::new(Health::default());
+            health.fail(NOW);
+            let failing = {
+                let health = Arc::clone(&health);
+                thread::spawn(move || health.fail(NOW))
+            };
+            assert!(!health.succeed());
+            assert_eq!(failing.join().unwrap(), None);
+            assert!(health.faults() <= 1);
+            assert!(health.admits(|| NOW));
+        });
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub(crate) use self::url::percent_decode;
 pub use self::url::{BaseUrl, JoinError, Scheme, hide_secrets, query_key, replace_key};
 use health::{Health, RetryBudget};
 
@@ -48,8 +49,13 @@ pub struct Upstreams {
     list: Box<[Upstream]>,
     cursor: AtomicUsize,
     budget: RetryBudget,
+    /// Of all of them together.
+    faults_in_a_row: AtomicU64,
     began: Instant,
 }
+
+/// Faults in a row, wherever, that make an outage: more than a restart on the other side takes, or bad luck.
+const FAULTS_OF_AN_OUTAGE: u64 = 20;
 
 impl Upstreams {
     /// All of them healthy.
@@ -67,6 +73,7 @@ impl Upstreams {
             list: urls.into_iter().enumerate().map(upstream).collect(),
             cursor: AtomicUsize::new(0),
             budget: RetryBudget::default(),
+            faults_in_a_row: AtomicU64::new(0),
             began: Instant::now(),
         }
     }
@@ -136,12 +143,17 @@ impl Upstreams {
 
     /// An upstream answered as it should. Returns whether that ended an ejection.
     pub fn succeed(&self, upstream: &Upstream) -> bool {
+        // The load keeps the line shared between workers while all is well.
+        if self.faults_in_a_row.load(Ordering::Relaxed) != 0 {
+            self.faults_in_a_row.store(0, Ordering::Relaxed);
+        }
         upstream.health.succeed()
     }
 
     /// An upstream failed. Returns for how long that ejected it; a single one never is.
     pub fn fail(&self, upstream: &Upstream) -> Option<Duration> {
         upstream.faults.fetch_add(1, Ordering::Relaxed);
+        self.faults_in_a_row.fetch_add(1, Ordering::Relaxed);
         if self.list.len() < 2 {
             return None;
         }
@@ -150,9 +162,16 @@ impl Upstreams {
         ejected
     }
 
-    /// Whether the retry budget allows one more retry for an upstream's fault, after so many requests in all.
+    /// Whether one more retry for an upstream's fault is allowed, after so many requests in all: by the retry budget, and
+    /// only while it could help.
     pub fn may_retry(&self, requests: u64) -> bool {
-        self.budget.withdraw(requests, self.now())
+        !self.are_out() && self.budget.withdraw(requests, self.now())
+    }
+
+    /// Whether nothing but faults has come from any of them for a while: a retry, ours or the client's, would only add to
+    /// the load of an outage.
+    pub fn are_out(&self) -> bool {
+        self.faults_in_a_row.load(Ordering::Relaxed) >= FAULTS_OF_AN_OUTAGE
     }
 
     /// How an upstream fares.
@@ -268,6 +287,18 @@ mod tests {
         eject(&two, 0);
         assert_eq!(picked(&two), 1);
         assert_eq!(picked(&two), 1);
+    }
+
+    #[test]
+    fn an_outage_gets_no_retries_until_an_answer_comes() {
+        let two = upstreams(2);
+        for fault in 0..FAULTS_OF_AN_OUTAGE {
+            assert!(two.may_retry(1_000_000), "after {fault}");
+            two.fail(two.pick(&[]).unwrap());
+        }
+        assert!(!two.may_retry(1_000_000) && two.are_out());
+        two.succeed(&two.all()[0]);
+        assert!(two.may_retry(1_000_000) && !two.are_out());
     }
 
     #[test]

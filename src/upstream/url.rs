@@ -10,6 +10,8 @@ use http::uri::PathAndQuery;
 
 /// Longer base URLs are typing errors, and would leave too little of the 64 KiB that a request target may have.
 const LONGEST: usize = 2048;
+/// RFC 1035 §2.3.4, written with dots.
+const LONGEST_NAME: usize = 253;
 
 /// A base URL to which requests are forwarded. If there is one, it is valid: `http` or `https`, a host, no
 /// `user:password`, no fragment. Its path and query are kept as they were written, less slashes at the path's end.
@@ -312,6 +314,9 @@ fn read_authority(scheme: Scheme, written: &str) -> Result<(Box<str>, u16, Heade
         Some(url::Host::Ipv6(address)) => address.to_string(),
         None => return Err("it has no host".to_owned()),
     };
+    if host.len() > LONGEST_NAME {
+        return Err(format!("its host is longer than {LONGEST_NAME} characters, which no name can be"));
+    }
     let port = parsed.port_or_known_default().filter(|port| *port != 0).ok_or("its port can't be 0")?;
     let bracketed = parsed.host_str().unwrap_or_default();
     // `Url::port` is `None` for the scheme's own port, which `Host` leaves out (RFC 9110 §7.2).

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
+use http::header::CONTENT_ENCODING;
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -20,8 +21,8 @@ use super::question::Question;
 use super::resume::Resume;
 use super::{Options, ValidateError};
 use crate::config::Config;
+use crate::keys::Marks;
 use crate::keys::file::KeyTable;
-use crate::keys::redact;
 use crate::upstream::client::{Client, Connection};
 use crate::upstream::connect::{Connector, chain};
 use crate::upstream::{Upstream, Upstreams};
@@ -40,6 +41,7 @@ type Ask = Full<Bytes>;
 /// What all tasks share.
 struct Shared {
     keys: Rc<KeyTable>,
+    marks: Marks,
     findings: RefCell<Vec<Option<Finding>>>,
     next: Cell<u32>,
     faults_in_a_row: Cell<u32>,
@@ -116,6 +118,7 @@ impl Run {
         let progress = Progress::new(self.findings.len(), already.map(|finding| finding.state));
         let client = Client::new(self.connector, self.upstreams.all().len(), self.idle);
         let shared = Rc::new(Shared {
+            marks: Marks::of(&self.keys),
             keys: Rc::clone(&self.keys),
             findings: RefCell::new(self.findings),
             next: Cell::new(0),
@@ -243,7 +246,7 @@ impl Shared {
     }
 
     async fn judge(&self, key: &str, response: Response<Incoming>, connection: Connection<Ask>) -> Finding {
-        let (parts, mut incoming) = response.into_parts();
+        let (mut parts, mut incoming) = response.into_parts();
         let mut body = BytesMut::new();
         let ended = loop {
             match incoming.frame().await {
@@ -261,13 +264,16 @@ impl Shared {
         if ended {
             self.client.keep(connection);
         }
+        // Without keys before it is cut short: half of one would not be found any more.
+        let plain = verdict::decoded(&parts.headers, &body);
+        if let Some(redacted) = self.marks.redact(&self.keys, key, &plain) {
+            body = redacted.as_slice().into();
+            parts.headers.remove(CONTENT_ENCODING);
+        }
         let status = error_status(&parts.headers, parts.status, &body);
         let answer = verdict::Answer { status, headers: &parts.headers, body: &body };
         let judgement = verdict::judge(&answer, SystemTime::now());
-        let mut finding = Finding::of(&judgement, parts.status.as_u16());
-        if let Some(redacted) = redact(finding.message.as_bytes(), key) {
-            finding.message = String::from_utf8_lossy(&redacted).into();
-        }
+        let finding = Finding::of(&judgement, parts.status.as_u16());
         if judgement.verdict == Verdict::Success && !parts.status.is_success() {
             return Finding::unknown("redirected", finding.status, "the upstream sends elsewhere");
         }

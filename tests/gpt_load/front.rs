@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use mock_provider::{Options, Tls};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::support::{A, GptLoad, Launch, Peer, Raw, eventually, patience, provider, provider_with};
+use crate::support::{A, GptLoad, Launch, Peer, Raw, eventually, patience, provider_with};
 
 /// Writes a fresh certificate for localhost and its key, and returns it.
 fn certificate(folder: &Path) -> CertificateDer<'static> {
@@ -163,41 +163,73 @@ fn a_socket_that_was_bound_for_us_is_served_by_all_workers() {
     }
 }
 
-#[test]
-fn a_rolling_restart_under_load_fails_no_request() {
-    let mock = provider(&[(A, "slow 20ms")]);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = mock.url();
-    let launch = || Launch::new(&[("OPENAI_BASE_URL", &url)], &[A]).socket(&listener).start();
-    let mut current = launch();
+/// Asks for as long as the load goes on: on a connection for each request, or on one that is kept while it can be.
+fn asks(address: SocketAddr, kept: bool, stop: &AtomicBool, answered: &AtomicU64) {
+    let mut connection: Option<Raw> = None;
+    while !stop.load(Ordering::Relaxed) {
+        let mut raw = connection.take().unwrap_or_else(|| Raw::connect(address));
+        let more = if kept { "" } else { "Connection: close\r\n" };
+        let ask = format!("GET /v1/models HTTP/1.1\r\nHost: x\r\n{more}\r\n");
+        let head = raw.send(ask).until_or_end("\r\n\r\nok");
+        if !head.starts_with("HTTP/1.1 200") {
+            stop.store(true, Ordering::Relaxed);
+            panic!("a request failed, kept: {kept}: {head:?}");
+        }
+        if kept && !head.contains("connection: close") {
+            connection = Some(raw);
+        }
+        answered.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Three times under load, the next process is started, and then the one before it ended.
+fn rolls(launch: impl Fn(Option<SocketAddr>) -> GptLoad) {
+    let mut current = launch(None);
     let address = current.address();
     let (stop, answered) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    let answer = Raw::connect(address)
-                        .send("GET /v1/models HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-                        .rest();
-                    if !answer.starts_with("HTTP/1.1 200") {
-                        stop.store(true, Ordering::Relaxed);
-                        panic!("a request failed: {answer:?}");
-                    }
-                    answered.fetch_add(1, Ordering::Relaxed);
-                }
-            });
+        for client in 0..6 {
+            let (stop, answered) = (&stop, &answered);
+            scope.spawn(move || asks(address, client % 2 == 0, stop, answered));
         }
         for _ in 0..3 {
             let so_far = answered.load(Ordering::Relaxed);
             eventually("the load goes on", || {
                 answered.load(Ordering::Relaxed) > so_far + 20 || stop.load(Ordering::Relaxed)
             });
-            let next = launch();
+            let next = launch(Some(address));
             current.signal("TERM");
             assert_eq!(current.ended(), Some(0));
             current = next;
         }
         stop.store(true, Ordering::Relaxed);
+    });
+}
+
+fn slow_answers() -> Peer {
+    Peer::start(|wire| {
+        while wire.request().is_some() {
+            std::thread::sleep(Duration::from_millis(20));
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+    })
+}
+
+#[test]
+fn a_rolling_restart_under_load_fails_no_request() {
+    let peer = slow_answers();
+    let url = peer.url();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    rolls(|_| Launch::new(&[("OPENAI_BASE_URL", &url)], &[A]).socket(&listener).start());
+}
+
+#[test]
+fn a_rolling_restart_on_a_shared_port_fails_no_request() {
+    let peer = slow_answers();
+    let url = peer.url();
+    rolls(|address| {
+        let port = address.map_or(0, |address| address.port()).to_string();
+        GptLoad::start(&[("OPENAI_BASE_URL", &url), ("PORT", &port), ("REUSE_PORT", "true")], &[A])
     });
 }
 

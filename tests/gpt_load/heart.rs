@@ -72,6 +72,29 @@ fn an_error_inside_a_200_is_healed_before_the_client_sees_any_of_it() {
 }
 
 #[test]
+fn an_error_later_in_a_stream_is_passed_on_and_counted() {
+    let mock = provider(&[]);
+    mock.play(
+        A,
+        events(&[
+            Step::Write(b"data: {\"choices\":[{\"delta\":{\"content\":\"Hel\"}}]}\n\n".to_vec()),
+            Step::Wait(Duration::from_millis(50)),
+            Step::Write(b"data: {\"error\":{\"message\":\"Insufficient credits\"}}\n\n".to_vec()),
+            Step::Close,
+        ]),
+    );
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    let answer = ask(&gpt_load, CHAT, json!({"stream": true}));
+    assert!(answer.status == 200 && answer.text().ends_with("credits\"}}\n\n"), "{}", answer.text());
+    let requests = gpt_load.told("/stats")["requests"].clone();
+    assert_eq!(
+        (requests["success_count"].as_u64(), requests["failures"]["broken_answer"].as_u64()),
+        (Some(0), Some(1))
+    );
+    assert!(gpt_load.blacklist().is_empty());
+}
+
+#[test]
 fn an_error_inside_an_encoded_200_is_healed_too() {
     let envelope =
         json!({"error": {"code": "insufficient_quota", "message": "You exceeded your current quota."}});

@@ -28,6 +28,7 @@ mod keys_file;
 mod limits;
 mod logs;
 mod metrics;
+mod models;
 mod monitoring;
 mod outbound;
 mod process;

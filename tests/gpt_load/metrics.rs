@@ -84,6 +84,22 @@ fn every_count_is_the_providers_own() {
     assert!(metrics.sum("process_resident_memory_bytes", &[]) > 1e6);
 }
 
+#[test]
+fn a_request_without_an_attempt_takes_none_off_the_retries() {
+    let mock = provider(&[(A, "revoked"), (B, "valid")]);
+    let gpt_load = GptLoad::before(&mock, &[("AUTH_KEY", TOKEN)], &[A, B]);
+    let metrics = || gpt_load.get("/metrics").bearer(TOKEN).send().text();
+    assert_eq!(
+        gpt_load.post("/v1/chat/completions").bearer(TOKEN).json(&chat_with(json!({}))).send().status,
+        200
+    );
+    for _ in 0..3 {
+        assert_eq!(gpt_load.chat().status, 401);
+    }
+    eventually("all of them are counted", || metrics().contains("outcome=\"unauthorized\"} 3"));
+    assert!(metrics().contains("\ngpt_load_retries_total 1\n"), "{}", metrics());
+}
+
 fn wrong_request() -> Play {
     Play::answer(400, &[], json!({"error": {"type": "invalid_request_error", "message": "no such thing"}}))
 }

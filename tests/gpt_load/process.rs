@@ -177,6 +177,44 @@ fn a_kept_connection_is_closed_by_a_drain() {
 }
 
 #[test]
+fn half_a_head_does_not_hold_a_drain() {
+    let mut gpt_load = GptLoad::start(&[], &[A]);
+    let mut fresh = gpt_load.raw();
+    let mut kept = gpt_load.raw();
+    kept.send("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").until("alive");
+    for client in [&mut fresh, &mut kept] {
+        client.send("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthoriz");
+    }
+    // An answer to somebody who came later: the halves have arrived.
+    gpt_load.get("/livez").send();
+    gpt_load.signal("TERM");
+    for client in [&mut fresh, &mut kept] {
+        let told = client.rest();
+        assert!(told.starts_with("HTTP/1.1 408"), "{told:?}");
+    }
+    assert_eq!(gpt_load.ended(), Some(0));
+}
+
+#[test]
+fn a_request_that_was_on_its_way_when_the_drain_began_is_answered() {
+    let mut gpt_load = GptLoad::start(&[], &[A]);
+    let mut clients: Vec<_> = (0..4).map(|_| gpt_load.raw()).collect();
+    for client in &mut clients[1..] {
+        client.send("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").until("alive");
+    }
+    gpt_load.signal("TERM");
+    gpt_load.said("draining");
+    for client in &mut clients {
+        client.send("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n");
+    }
+    for client in &mut clients {
+        let answer = client.rest();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer:?}");
+    }
+    assert_eq!(gpt_load.ended(), Some(0));
+}
+
+#[test]
 fn a_second_signal_cuts_what_runs() {
     let mock = provider(&[(A, "valid")]);
     let mut gpt_load = GptLoad::before(&mock, &[], &[A]);

@@ -8,7 +8,7 @@ use serde_json::json;
 use socket2::{Domain, Socket, Type};
 
 use crate::outcome;
-use crate::support::{A, GptLoad, Peer, Wire, chat_with, eventually, provider, provider_with};
+use crate::support::{A, B, C, GptLoad, Launch, Peer, Wire, chat_with, eventually, provider, provider_with};
 
 /// `RESPONSE_TIMEOUT` and `REQUEST_TIMEOUT` of all of these, in seconds.
 const RESPONSE: u64 = 1;
@@ -187,7 +187,10 @@ fn certificates_that_are_not_to_be_trusted() {
             ],
             &[A],
         );
+        let began = Instant::now();
         assert_eq!(gpt_load.chat().refused(), (502, "upstream_unreachable".to_owned()), "{name}");
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(1), "{name}: {took:?}");
         let line = gpt_load.said("no answer");
         let error = line["error"].as_str().unwrap().to_ascii_lowercase();
         assert!(
@@ -195,7 +198,7 @@ fn certificates_that_are_not_to_be_trusted() {
             "{error}"
         );
         assert_eq!(gpt_load.healthy_keys(), 1);
-        outcome(&format!("fault: {name}"), "Status(502); no key blamed");
+        outcome(&format!("fault: {name}"), format!("Status(502) after {took:.1?}; no key blamed"));
     }
 }
 
@@ -231,6 +234,30 @@ fn a_name_that_does_not_resolve() {
 }
 
 #[test]
+fn a_name_that_moves_is_followed() {
+    // A hosts file of its own takes a mount namespace, which not every machine gives.
+    let apart = std::process::Command::new("unshare").args(["-rm", "true"]).output();
+    if !apart.is_ok_and(|apart| apart.status.success()) {
+        return outcome(
+            "fault: DNS changing",
+            "not tried: no mount namespace is to be had here (unshare -rm)",
+        );
+    }
+    let mock = provider(&[(A, "valid")]);
+    let url = format!("http://moving.example:{}", mock.address().port());
+    let launch = Launch::new(&[("OPENAI_BASE_URL", &url), ("MAX_RETRIES", "0")], &[A])
+        .after(r#"exec unshare -rm /bin/sh -c 'mount --bind hosts /etc/hosts && exec "$0" "$@"' "$0" "$@""#);
+    let hosts = launch.folder().join("hosts");
+    std::fs::write(&hosts, "127.0.0.2 moving.example\n").unwrap();
+    let gpt_load = launch.start();
+    assert_eq!(gpt_load.chat().refused(), (502, "upstream_unreachable".to_owned()), "nobody is there");
+    std::fs::write(&hosts, "127.0.0.1 moving.example\n").unwrap();
+    assert_eq!(gpt_load.chat().status, 200, "where it is now");
+    assert_eq!(gpt_load.healthy_keys(), 1);
+    outcome("fault: DNS changing", "502 from the old address, 200 from the new one at the next connection");
+}
+
+#[test]
 fn half_of_the_upstreams_dead() {
     let mock = provider(&[(A, "valid")]);
     let urls = format!("{},http://{}", mock.url(), nowhere());
@@ -263,6 +290,54 @@ fn all_dead_then_back() {
         "fault: all dead, then one back",
         format!("502 while dead; 200 again {:.1?} after it came back", began.elapsed()),
     );
+}
+
+/// As the official SDKs ask (openai-python's `_should_retry`): twice more on 408, 409, 429 and 5xx, unless the answer
+/// advises otherwise. They would sleep in between; the load that they make is the same.
+fn asks_like_an_sdk(gpt_load: &GptLoad) {
+    for _ in 0..3 {
+        let answer = gpt_load.chat();
+        let status = answer.status.as_u16();
+        let by_status = matches!(status, 408 | 409 | 429 | 500..);
+        if !answer.header("x-should-retry").map_or(by_status, |advice| advice == "true") {
+            return;
+        }
+    }
+}
+
+#[test]
+#[ignore = "long: make test-hard"]
+fn an_outage_is_not_multiplied_by_retries_ours_or_the_sdks() {
+    const REQUESTS: u64 = 1000;
+    for (name, play) in [
+        ("500", "fails 500".parse().unwrap()),
+        ("529", "fails 529".parse().unwrap()),
+        ("resets", "resetting before_head".parse().unwrap()),
+        // What asks for a retry by itself.
+        (
+            "503 with Retry-After",
+            mock_provider::Play::answer(503, &[("retry-after", "1")], json!({"error": {}})),
+        ),
+    ] {
+        let mock = provider(&[(A, "valid"), (B, "valid"), (C, "valid")]);
+        let gpt_load = GptLoad::before(&mock, &[], &[A, B, C]);
+        assert_eq!(gpt_load.chat().status, 200);
+        let before = mock.requests();
+        mock.phase(Some(play));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..REQUESTS / 4).for_each(|_| asks_like_an_sdk(&gpt_load)));
+            }
+        });
+        let load = mock.requests() - before;
+        assert!(load * 10 <= REQUESTS * 11, "{name}: {load} for {REQUESTS}");
+        mock.phase(None);
+        assert_eq!((gpt_load.chat().status.as_u16(), gpt_load.healthy_keys()), (200, 3), "{name}");
+        outcome(
+            &format!("outage: {name}, {REQUESTS} requests by SDKs that retry"),
+            format!("{load} at the provider; no key blamed, 200 at once when it is back"),
+        );
+    }
 }
 
 #[test]

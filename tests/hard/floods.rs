@@ -82,8 +82,8 @@ fn flood(name: &str, mut next: impl FnMut(u32) -> Vec<u8>) {
 }
 
 #[test]
-fn rapid_reset_cve_2023_44487() {
-    flood("rapid reset (CVE-2023-44487)", |stream| {
+fn rapid_reset_cve_2023_44487_h2_rustsec_2023_0034_2024_0003() {
+    flood("rapid reset (CVE-2023-44487; h2, RUSTSEC-2023-0034, -2024-0003)", |stream| {
         [frame(HEADERS, 5, stream, GET), frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())].concat()
     });
 }
@@ -121,10 +121,17 @@ fn empty_data_without_end_rustsec_2026_0258() {
 }
 
 #[test]
-fn headers_compressed_a_thousandfold() {
+fn data_a_byte_at_a_time_h2_0_4_18() {
+    flood("DATA, a byte each (h2 before 0.4.18)", |stream| {
+        if stream == 1 { frame(HEADERS, 4, 1, POST) } else { frame(0, 0, 1, b"x") }
+    });
+}
+
+#[test]
+fn headers_compressed_a_thousandfold_h2_0_4_17() {
     // One long header in the dynamic table, and then 4,000 references to it, a byte each.
     let bomb = [GET, &[0x40, 1, b'x', 0x7f, 0x81, 0x1f], &[b'a'; 4096][..], &[0xbe; 4000][..]].concat();
-    flood("HPACK bomb", |stream| frame(HEADERS, 5, stream, &bomb));
+    flood("HPACK bomb (h2 before 0.4.17)", |stream| frame(HEADERS, 5, stream, &bomb));
 }
 
 #[test]

@@ -17,6 +17,9 @@
 #[allow(dead_code, unused_imports, reason = "the harness is made for the other tests too")]
 mod support;
 
+mod advisories;
+mod canary;
+mod chaos;
 mod faults;
 mod floods;
 mod incidents;

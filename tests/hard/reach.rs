@@ -170,3 +170,64 @@ fn pages_of_the_admin_open_for_its_token_alone_however_they_are_spelt() {
     assert_eq!(gpt_load.get("/stats").bearer(ADMIN).send().status, 200);
     outcome("reach: admin pages by other spellings", format!("{tried} tries, none opened"));
 }
+
+#[test]
+fn a_line_of_the_proxy_protocol_is_a_bad_request() {
+    // It is not spoken: a client could write one itself, and so choose the address that upstreams are told.
+    let peer = Peer::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let gpt_load = GptLoad::before_peer(&peer, &[("TRUST_FORWARDED", "true")], &[A]);
+    let request = b"GET /v1/models HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let second = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\0\x50\x01\xbb";
+    for line in [
+        &b"PROXY TCP4 1.2.3.4 5.6.7.8 56324 443\r\n"[..],
+        b"PROXY TCP6 ::1 ::1 56324 443\r\n",
+        b"PROXY UNKNOWN\r\n",
+        b"proxy tcp4 1.2.3.4 5.6.7.8 1 2\r\n",
+        second,
+    ] {
+        let answer = gpt_load.raw().send([line, request].concat()).rest();
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{}: {answer}", String::from_utf8_lossy(line));
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+    }
+    assert_eq!(peer.received(), Vec::<String>::new());
+    outcome("PROXY protocol, versions 1 and 2", "400, nothing goes upstream");
+}
+
+#[test]
+fn a_websocket_over_http_2_is_refused_and_its_connection_goes_on_rfc_8441() {
+    let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
+        [&[0, 0, u8::try_from(payload.len()).unwrap(), kind, flags, 0, 0, 0, stream], payload].concat()
+    };
+    let literal = |name: &str, value: &str| {
+        let length = |text: &str| u8::try_from(text.len()).unwrap();
+        [&[0, length(name)], name.as_bytes(), &[length(value)], value.as_bytes()].concat()
+    };
+    let connect = [
+        literal(":method", "CONNECT"),
+        literal(":protocol", "websocket"),
+        literal(":scheme", "http"),
+        literal(":path", "/v1/realtime?model=m"),
+        literal(":authority", "x"),
+        literal("sec-websocket-version", "13"),
+    ]
+    .concat();
+    let peer = Peer::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
+    let mut client = gpt_load.raw();
+    client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").send(frame(4, 0, 0, &[]));
+    // GET /livez on the next stream shows that the connection lives.
+    let get = [&[0x82, 0x86][..], &literal(":path", "/livez"), &literal(":authority", "x")].concat();
+    client.send(frame(1, 4, 1, &connect)).send(frame(1, 5, 3, &get));
+    let got = client.frames_until(|frame| frame.kind == 0 && frame.stream == 3);
+    // ENABLE_CONNECT_PROTOCOL (RFC 8441 §3) would have invited it.
+    let invited = got
+        .iter()
+        .any(|frame| frame.kind == 4 && frame.payload.chunks(6).any(|setting| setting.starts_with(&[0, 8])));
+    assert!(!invited, "{got:?}");
+    let refused = got.iter().find(|frame| frame.stream == 1).expect("an answer to the CONNECT");
+    // RST_STREAM, or an answer that is no 2xx (index 8 of the static table is `:status: 200`).
+    assert!(refused.kind == 3 || (refused.kind == 1 && refused.payload.first() != Some(&0x88)), "{got:?}");
+    assert_eq!(peer.received(), Vec::<String>::new());
+    let how = if refused.kind == 3 { "RST_STREAM" } else { "an error's status" };
+    outcome("WebSocket over HTTP/2 (RFC 8441)", format!("{how}; other streams go on"));
+}

@@ -2,11 +2,13 @@
 //! in every answer that it reads and everything that a gpt-load ever wrote, in all tests.)
 
 use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 
+use base64::Engine as _;
 use serde_json::json;
 
 use crate::outcome;
-use crate::support::{A, B, C, GptLoad, Launch, Peer, TOKEN, chat_with};
+use crate::support::{A, B, C, GptLoad, Launch, Peer, TOKEN, chat_with, eventually};
 
 /// An answer with these headers and this body.
 fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
@@ -27,6 +29,7 @@ fn a_key_that_an_upstream_quotes_is_hidden_be_it_the_leased_one_or_another() {
     let error = |code: &str| format!(r#"{{"error":{{"message":"{quotes}","code":"{code}"}}}}"#);
     let event = format!("data: {{\"error\":{{\"message\":\"{quotes}\",\"code\":\"invalid_api_key\"}}}}\n\n");
     let long = format!("{}{}", error("x"), " ".repeat(100_000));
+    let far = format!("{}{}", "{\"a\":\"b\"},".repeat(8_000), error("x"));
     let cases = [
         ("in a request's fault", answer("400 Bad Request", JSON, error("x").as_bytes())),
         ("in an upstream's fault", answer("500 Internal Server Error", JSON, error("x").as_bytes())),
@@ -50,6 +53,27 @@ fn a_key_that_an_upstream_quotes_is_hidden_be_it_the_leased_one_or_another() {
             answer("307 Temporary Redirect", &format!("Location: https://x.example/?key={C}&k={A}\r\n"), b""),
         ),
         ("before a long rest", answer("400 Bad Request", JSON, long.as_bytes())),
+        ("after 64 KiB", answer("400 Bad Request", JSON, far.as_bytes())),
+        ("after 64 KiB, refused for the key", answer("401 Unauthorized", JSON, far.as_bytes())),
+        (
+            "after 64 KiB, compressed",
+            answer("400 Bad Request", &format!("{JSON}Content-Encoding: gzip\r\n"), &gzipped(&far)),
+        ),
+        (
+            "in what claims to be compressed",
+            answer("400 Bad Request", &format!("{JSON}Content-Encoding: br\r\n"), error("x").as_bytes()),
+        ),
+        ("in the reason", answer(&format!("418 {B} {A}"), JSON, b"{}")),
+        ("in a good answer's reason", answer(&format!("200 {B}"), JSON, b"{}")),
+        (
+            "in trailers",
+            format!(
+                "HTTP/1.1 400 Bad Request\r\nTrailer: X-Key\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{far}\r\n0\r\nX-Key: {B}\r\n\r\n",
+                far.len()
+            )
+            .into_bytes(),
+        ),
+        ("in a good answer's header", answer("200 OK", &format!("X-Debug: {B}\r\nSet-Cookie: k={A}\r\n"), b"{}")),
         ("in a 200", answer("200 OK", JSON, error("invalid_api_key").as_bytes())),
         (
             "in a stream's first event",
@@ -68,9 +92,15 @@ fn a_key_that_an_upstream_quotes_is_hidden_be_it_the_leased_one_or_another() {
             let answer =
                 gpt_load.post("/v1/chat/completions").json(&chat_with(json!({"stream": stream}))).send();
             let said = format!("{:?}{}", answer.headers, answer.text());
-            assert!(!said.contains(&A[..A.len() - 2]), "{name}: {said}");
+            for key in [A, B, C] {
+                assert!(!said.contains(&key[..key.len() - 2]), "{name}: {said}");
+            }
             assert!(!answer.broken, "{name}");
         }
+        // The reason too, which no client library shows.
+        let raw =
+            gpt_load.raw().send("GET /v1/models HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").rest();
+        assert!(![A, B, C].iter().any(|key| raw.contains(&key[..key.len() - 2])), "{name}: {raw}");
         gpt_load.get("/blacklist").send();
         gpt_load.get("/stats").send();
         assert!(!gpt_load.output().contains(&A[..A.len() - 2]), "{name}");
@@ -79,6 +109,38 @@ fn a_key_that_an_upstream_quotes_is_hidden_be_it_the_leased_one_or_another() {
         "secrets: keys that an upstream quotes",
         format!("hidden in {} places, any key of the pool", cases.len()),
     );
+}
+
+#[test]
+fn an_escaped_key_is_hidden_too() {
+    const KEYS: [&str; 2] = ["sk/aaaaaaaa+aaaaaaaa=0001", "sk/bbbbbbbb+bbbbbbbb=0002"];
+    let percent = |text: &str| text.replace('/', "%2F").replace('+', "%2B").replace('=', "%3D");
+    let json = |text: &str| text.replace('/', "\\/").replace('+', "\\u002B");
+    let base64 = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    let all = KEYS.join(" ");
+    let quoted = [percent(&all), json(&all), base64(&format!("{}:{}", KEYS[0], KEYS[1])), base64(KEYS[1])];
+    // What is left of a key is too short to be of use.
+    let rests: Vec<String> = quoted.iter().map(|text| text[8..text.len() - 12].to_owned()).collect();
+    let body = format!(r#"{{"error":{{"message":"Not {}","code":"x"}}}}"#, quoted.join(" or "));
+    let long = format!("{body}{}{body}", "x ".repeat(50_000));
+    for (name, answer) in [
+        ("body", answer("400 Bad Request", "", body.as_bytes())),
+        ("refusal", answer("401 Unauthorized", "", body.as_bytes())),
+        ("long body", answer("400 Bad Request", "", long.as_bytes())),
+        ("redirect", answer("307 Temporary Redirect", &format!("Location: /?{}\r\n", quoted.join("&")), b"")),
+    ] {
+        let peer = Peer::answering(answer);
+        let env = [("LOG_LEVEL", "debug"), ("MAX_RETRIES", "1"), ("MAX_KEY_WAIT", "0")];
+        let gpt_load = GptLoad::before_peer(&peer, &env, &KEYS);
+        let answer = gpt_load.chat();
+        let told = gpt_load.get("/blacklist").send().text();
+        let said = format!("{:?}{}{told}{}", answer.headers, answer.text(), gpt_load.output());
+        for rest in &rests {
+            assert!(!said.contains(rest.as_str()), "{name}: {rest} in {said}");
+        }
+        assert!(said.contains("**"), "{name}: {said}");
+    }
+    outcome("secrets: keys percent-encoded, JSON-escaped, in base64", "hidden, any key of the pool");
 }
 
 #[test]
@@ -122,4 +184,31 @@ fn check_and_problems_of_the_configuration_tell_no_secret() {
         assert!(!ended.output.contains("pass-of-a-user"), "{}", ended.output);
     }
     outcome("secrets: gpt-load check", "redacted");
+}
+
+/// How often something stands in a process's memory.
+fn in_memory_of(pid: u32, text: &[u8]) -> usize {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let memory = std::fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+    let writable = maps.lines().filter(|line| line.contains(" rw-p "));
+    let ranges = writable.filter_map(|line| line.split(' ').next()?.split_once('-'));
+    let count = |(from, to)| {
+        let [from, to] = [from, to].map(|address| u64::from_str_radix(address, 16).unwrap());
+        let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
+        // What is no memory any more can't be read.
+        memory.read_exact_at(&mut bytes, from).map_or(0, |()| memchr::memmem::find_iter(&bytes, text).count())
+    };
+    ranges.map(count).sum()
+}
+
+#[test]
+fn a_key_that_was_removed_is_in_memory_no_longer() {
+    let peer = Peer::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A, B]);
+    assert!(in_memory_of(gpt_load.pid(), B.as_bytes()) > 0);
+    std::fs::write(gpt_load.keys_file(), format!("{A}\n{C}\n")).unwrap();
+    gpt_load.signal("HUP");
+    eventually("the old keys are overwritten", || in_memory_of(gpt_load.pid(), B.as_bytes()) == 0);
+    assert!(in_memory_of(gpt_load.pid(), A.as_bytes()) > 0);
+    outcome("secrets: memory of keys that were removed", "overwritten");
 }

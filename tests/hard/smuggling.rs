@@ -36,7 +36,7 @@ fn attacks() -> Vec<(&'static str, String, bool)> {
     let length = ended.len();
     vec![
         (
-            "CL.TE",
+            "CL.TE (hyper before 1.11)",
             post(&format!("Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n"), &ended),
             false,
         ),
@@ -45,7 +45,11 @@ fn attacks() -> Vec<(&'static str, String, bool)> {
             post(&format!("Transfer-Encoding: chunked\r\nContent-Length: {length}\r\n"), &ended),
             false,
         ),
-        ("TE.TE", post("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", &ended), true),
+        (
+            "TE.TE (hyper, RUSTSEC-2021-0020)",
+            post("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", &ended),
+            true,
+        ),
         ("TE twice chunked", post("Transfer-Encoding: chunked, chunked\r\n", &ended), false),
         ("TE unknown", post("Transfer-Encoding: xchunked\r\n", &ended), true),
         ("TE chunked not last", post("Transfer-Encoding: chunked, gzip\r\n", &ended), true),

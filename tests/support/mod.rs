@@ -236,8 +236,11 @@ impl<'a> Launch<'a> {
             readers,
             secrets,
         };
-        let line = started.logged("the start-up line", |line| line["address"].is_string());
-        started.address = line["address"].as_str().unwrap().parse().unwrap();
+        started.address = started.line("the start-up line", |line| {
+            // In either format.
+            let rest = line.split("\"address\":\"").nth(1).or_else(|| line.split(" address=").nth(1))?;
+            rest.split(['"', ' ']).next()?.parse().ok()
+        });
         started
     }
 }
@@ -342,15 +345,17 @@ impl GptLoad {
 
     /// Waits for a line of the log, of those that came already too.
     pub fn logged(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        self.line(what, |line| serde_json::from_str(line).ok().filter(|line| is_it(line)))
+    }
+
+    /// Waits for a line in which something is found.
+    pub fn line<T>(&self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
         let until = Instant::now() + patience();
         let mut lines = self.output.lines.lock().unwrap();
         let mut looked_at = 0;
         loop {
-            for line in &lines[looked_at..] {
-                match serde_json::from_str(line) {
-                    Ok(line) if is_it(&line) => return line,
-                    _ => {}
-                }
+            if let Some(found) = lines[looked_at..].iter().find_map(|line| find(line)) {
+                return found;
             }
             looked_at = lines.len();
             let left = until.saturating_duration_since(Instant::now());

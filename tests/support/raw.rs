@@ -9,6 +9,14 @@ use super::patience;
 /// A connection.
 pub struct Raw(TcpStream);
 
+/// A frame of HTTP/2.
+#[derive(Debug)]
+pub struct Frame {
+    pub kind: u8,
+    pub stream: u32,
+    pub payload: Vec<u8>,
+}
+
 impl Raw {
     pub fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
@@ -63,6 +71,38 @@ impl Raw {
             let length = self.0.read(&mut piece).unwrap();
             assert!(length > 0, "it ended before {text}: {}", String::from_utf8_lossy(&got));
             got.extend_from_slice(&piece[..length]);
+        }
+        String::from_utf8_lossy(&got).into_owned()
+    }
+
+    /// Reads frames of HTTP/2 up to one that is looked for.
+    pub fn frames_until(&mut self, is_it: impl Fn(&Frame) -> bool) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        loop {
+            let mut head = [0; 9];
+            self.0
+                .read_exact(&mut head)
+                .unwrap_or_else(|error| panic!("no more frames: {error}; {frames:?}"));
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+            let mut payload = vec![0; usize::try_from(length).unwrap()];
+            self.0.read_exact(&mut payload).unwrap();
+            frames.push(Frame { kind: head[3], stream, payload });
+            if is_it(&frames[frames.len() - 1]) {
+                return frames;
+            }
+        }
+    }
+
+    /// Reads until this text has come, or the end, however it came.
+    pub fn until_or_end(&mut self, text: &str) -> String {
+        let mut got = Vec::new();
+        let mut piece = [0; 16 * 1024];
+        while !String::from_utf8_lossy(&got).contains(text) {
+            match self.0.read(&mut piece) {
+                Ok(0) | Err(_) => break,
+                Ok(length) => got.extend_from_slice(&piece[..length]),
+            }
         }
         String::from_utf8_lossy(&got).into_owned()
     }

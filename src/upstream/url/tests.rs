@@ -56,6 +56,7 @@ fn what_is_no_base_url_is_refused_with_the_reason() {
         assert!(error.contains(reason), "{text}: {error}");
     }
     assert!(BaseUrl::parse(&format!("https://h/{}", "a".repeat(3000))).is_err());
+    assert!(BaseUrl::parse(&format!("https://{}h", "a.".repeat(127))).is_err());
 }
 
 #[test]

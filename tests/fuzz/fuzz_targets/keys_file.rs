@@ -1,0 +1,10 @@
+//! Runs one check on whatever libFuzzer thinks of.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../checks/keys_file.rs"]
+mod check;
+
+fuzz_target!(|input: &[u8]| check::check(input));

@@ -1,0 +1,90 @@
+//! Spec §6, "per model": wherever a request names its model, a limit of that model's sets the key aside for it alone.
+
+use serde_json::json;
+
+use crate::support::{A, Ask, GptLoad, Peer};
+
+/// A request for a model.
+type Asking = fn(&GptLoad, &str) -> Ask;
+
+/// Refuses whatever has `limited` in it for the model's limit, and answers the rest.
+fn limits_one_model() -> Peer {
+    let error =
+        r#"{"error":{"message":"Rate limit reached","type":"requests","code":"rate_limit_exceeded"}}"#;
+    let refused = format!(
+        "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 60\r\nContent-Length: {}\r\n\r\n{error}",
+        error.len()
+    );
+    Peer::start(move |wire| {
+        while let Some(head) = wire.head() {
+            let length = head
+                .to_ascii_lowercase()
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+            let body = wire.exactly(length.unwrap_or(0));
+            let said = head.clone() + &String::from_utf8_lossy(&body);
+            if said.contains("limited") {
+                wire.send(&refused);
+            } else if head.contains("Upgrade: websocket") || head.contains("upgrade: websocket") {
+                wire.send(
+                    "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+                );
+                return wire.finish();
+            } else {
+                wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+            }
+        }
+    })
+}
+
+/// Asks for one model that is refused, again, and for another: the key is out for the one alone.
+fn stands_apart(gpt_load: &GptLoad, model: &str, ask: impl Fn(&str) -> u16) {
+    assert_eq!(ask("limited"), 429, "{model}");
+    let out = gpt_load.blacklist();
+    assert_eq!((out.len(), &out[0]["model"]), (1, &json!(model)), "{out:?}");
+    assert_eq!(ask("limited"), 503, "{model}: no key is left for it");
+    assert!(matches!(ask("other"), 200 | 101), "{model}: the key serves others");
+    assert_eq!(gpt_load.healthy_keys(), 1);
+}
+
+#[test]
+fn a_model_in_the_body_the_path_the_query_or_a_form_has_a_cooldown_of_its_own() {
+    let places: [(&str, Asking); 6] = [
+        ("limited", |g, m| g.post("/v1/chat/completions").json(&json!({"model": m}))),
+        ("limited", |g, m| {
+            g.post(&format!("/openai/deployments/{m}/chat/completions?api-version=2024-10-21"))
+                .json(&json!({}))
+        }),
+        ("limited", |g, m| g.post(&format!("/v1beta/models/{m}:generateContent")).json(&json!({}))),
+        ("mine-limited", |g, m| {
+            g.post(&format!("/v1beta/tunedModels/mine-{m}:generateContent")).json(&json!({}))
+        }),
+        ("limited", |g, m| {
+            let form =
+                format!("--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n{m}\r\n--b--\r\n");
+            g.post("/v1/audio/transcriptions")
+                .header("content-type", "multipart/form-data; boundary=b")
+                .body(form)
+        }),
+        ("a/limited", |g, m| g.get(&format!("/v1/realtime?model=a%2F{m}"))),
+    ];
+    for (model, ask) in places {
+        let peer = limits_one_model();
+        let gpt_load = GptLoad::before_peer(&peer, &[("MAX_KEY_WAIT", "0"), ("MAX_RETRIES", "0")], &[A]);
+        stands_apart(&gpt_load, model, |name| ask(&gpt_load, name).send().status.as_u16());
+    }
+}
+
+#[test]
+fn a_websocket_names_its_model_in_the_query() {
+    let peer = limits_one_model();
+    let gpt_load = GptLoad::before_peer(&peer, &[("MAX_KEY_WAIT", "0"), ("MAX_RETRIES", "0")], &[A]);
+    stands_apart(&gpt_load, "limited", |name| {
+        let asked = format!(
+            "GET /v1/realtime?model={name} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        let answer = gpt_load.raw().send(asked).until("\r\n\r\n");
+        answer.split(' ').nth(1).unwrap().parse().unwrap()
+    });
+}
