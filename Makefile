@@ -9,7 +9,8 @@ LOCAL_IMAGE ?= gpt-load:local
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/gpt-load
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-all clean run dev demo check test test-hard test-ui coverage bench bench-goodput loom miri lint fmt tidy deps audit install uninstall \
+.PHONY: help build build-all clean run dev demo check test test-hard test-ui coverage \
+	bench bench-instr bench-compare bench-scale bench-goodput loom miri lint fmt tidy deps audit install uninstall \
 	docker-build docker-run docker-run-local compose-up compose-up-dev compose-down \
 	health stats reset-keys blacklist validate-keys
 
@@ -97,6 +98,16 @@ coverage: ## Line coverage of the Rust tests, into target/llvm-cov/html (needs c
 
 bench: ## Benches of the hot path
 	$(CARGO) bench --locked --bench pool
+
+bench-instr: ## Instructions per request, event and lease against benches/budget.toml (needs valgrind)
+	@scripts/bench-instr.py
+
+bench-compare: ## gpt-load beside nginx, HAProxy and bare hyper; takes a quarter of an hour (ARGS=--quick: a look)
+	@scripts/bench-compare.py $(ARGS)
+
+bench-scale: ## Ten thousand streams over fifty upstreams, and a million keys
+	@scripts/bench-scale.py
+	$(CARGO) bench --locked --bench scale
 
 bench-goodput: ## What a pool of limited keys gives, into docs/goodput.md; takes five minutes
 	$(CARGO) bench --locked --bench goodput
