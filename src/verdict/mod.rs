@@ -3,6 +3,7 @@
 //! An answer is brought into one form ([`envelope`]), the table ([`rules`]) is read top to bottom until a row holds, and
 //! what the provider says of the time to wait is read wherever it may stand ([`wait`]).
 
+mod dates;
 mod decode;
 mod envelope;
 mod first_event;

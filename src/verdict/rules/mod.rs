@@ -10,6 +10,7 @@
 mod anthropic;
 mod azure;
 mod causes;
+mod causes_of_keys;
 mod china;
 mod gateways;
 mod google;
@@ -191,6 +192,7 @@ static TABLE: &[&[Row]] = &[
     others::ROWS,
     openai::ROWS,
     causes::ROWS,
+    causes_of_keys::ROWS,
     STATUSES,
 ];
 

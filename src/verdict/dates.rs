@@ -1,0 +1,162 @@
+//! Dates: when the calendar makes a quota whole again, and dates that messages state.
+
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use jiff::civil::{self, DateTime};
+use jiff::tz::Offset;
+
+use super::rules::Until;
+
+/// The time until the calendar makes a quota whole again.
+pub(super) fn next(rule: Until, now: SystemTime) -> Option<Duration> {
+    let now = Timestamp::try_from(now).ok()?;
+    let offset = if rule == Until::PacificMidnight { pacific(now) } else { Offset::UTC };
+    let today = offset.to_datetime(now).date();
+    let day = match rule {
+        Until::NextMonth => today.last_of_month().tomorrow().ok()?,
+        Until::PacificMidnight | Until::UtcMidnight => today.tomorrow().ok()?,
+    };
+    // At the end of a day on which the clocks change it has changed.
+    let midnight = |offset: Offset| offset.to_timestamp(day.at(0, 0, 0, 0)).ok();
+    let mut moment = midnight(offset)?;
+    if rule == Until::PacificMidnight {
+        moment = midnight(pacific(moment))?;
+    }
+    Duration::try_from(moment.duration_since(now)).ok()
+}
+
+/// Los Angeles' offset: since 2007 its summer time runs from the second Sunday of March to the first of November, 2 a.m.
+fn pacific(moment: Timestamp) -> Offset {
+    let (winter, summer) = (Offset::constant(-8), Offset::constant(-7));
+    let year = winter.to_datetime(moment).year();
+    let change = |month: i8, nth: i8, before: Offset| {
+        let sunday =
+            civil::Date::new(year, month, 1).ok()?.nth_weekday_of_month(nth, civil::Weekday::Sunday).ok()?;
+        before.to_timestamp(sunday.at(2, 0, 0, 0)).ok()
+    };
+    let is_summer = change(3, 2, winter).is_some_and(|begin| moment >= begin)
+        && change(11, 1, summer).is_some_and(|end| moment < end);
+    if is_summer { summer } else { winter }
+}
+
+/// "You will regain access on 2026-09-01 at 00:00 UTC", "resets 2026-10-07 00:00 UTC", "将在 2026-10-07 08:00:00 重置".
+pub(super) fn stated(text: &str, in_china: bool) -> Option<Timestamp> {
+    let before = [
+        "reset",
+        "regain",
+        "until",
+        "after",
+        "available",
+        "refresh",
+        "renew",
+        "将在",
+        "将于",
+        "请在",
+        "请于",
+    ];
+    let after = ["重置", "恢复", "刷新", "解除", "后重试", "后再试"];
+    let dates = text.match_indices("20").take(64).filter_map(|(at, _)| {
+        let rest = text.get(at..)?;
+        let (date, rest) = date_and_time(rest, in_china)?;
+        let start = (at.saturating_sub(60)..=at).find(|start| text.is_char_boundary(*start))?;
+        let said_before =
+            text.get(start..at).is_some_and(|said| before.iter().any(|word| said.contains(word)));
+        let said_after = after.iter().any(|word| rest.trim_start().starts_with(word));
+        (said_before || said_after).then_some(date)
+    });
+    dates.max()
+}
+
+/// `2026-10-07`, ` at ` or `t` or a space, `00:00`, seconds if any, and `utc`, `z`, `+08:00` or nothing.
+fn date_and_time(text: &str, in_china: bool) -> Option<(Timestamp, &str)> {
+    let (date, rest) = day(text)?;
+    let rest = rest.strip_prefix(" at ").or_else(|| rest.strip_prefix(['t', ' '])).unwrap_or(rest);
+    let clock = rest.find(|c: char| !matches!(c, '0'..='9' | ':' | '.')).unwrap_or(rest.len());
+    let (clock, rest) = rest.split_at_checked(clock)?;
+    let mut parts = clock.trim_end_matches('.').split(':').map(str::parse::<f64>);
+    let mut part =
+        || parts.next().and_then(Result::ok).filter(|part| (0.0..60.0).contains(part)).unwrap_or(0.0);
+    #[expect(clippy::cast_possible_truncation, reason = "below 60")]
+    let (hour, minute, second) = (part() as i8, part() as i8, part() as i8);
+    let moment = DateTime::new(date.year(), date.month(), date.day(), hour, minute, second, 0).ok()?;
+    let (offset, rest) =
+        zone(rest.trim_start()).unwrap_or((Offset::constant(if in_china { 8 } else { 0 }), rest));
+    Some((offset.to_timestamp(moment).ok()?, rest))
+}
+
+/// `2026-10-07`, `2026/10/07`, `2026年10月7日`.
+fn day(text: &str) -> Option<(civil::Date, &str)> {
+    let (year, rest) = text.split_at_checked(4)?;
+    let separator = rest.chars().next().filter(|separator| matches!(separator, '-' | '/' | '年'))?;
+    let (month, rest) = one_or_two_digits(rest.strip_prefix(separator)?)?;
+    let (day, rest) = one_or_two_digits(rest.strip_prefix([separator, '月'])?)?;
+    Some((civil::Date::new(year.parse().ok()?, month, day).ok()?, rest.strip_prefix('日').unwrap_or(rest)))
+}
+
+fn one_or_two_digits(text: &str) -> Option<(i8, &str)> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()).min(2);
+    let (number, rest) = text.split_at_checked(digits)?;
+    Some((number.parse().ok()?, rest))
+}
+
+fn zone(text: &str) -> Option<(Offset, &str)> {
+    for name in ["utc", "gmt", "z"] {
+        if let Some(rest) = text.strip_prefix(name) {
+            return Some(zone(rest).unwrap_or((Offset::UTC, rest)));
+        }
+    }
+    let sign = if text.starts_with('-') { -1 } else { 1 };
+    let rest = text.strip_prefix(['+', '-'])?;
+    let digits = rest.find(|c: char| !c.is_ascii_digit() && c != ':').unwrap_or(rest.len());
+    let (digits, rest) = rest.split_at_checked(digits)?;
+    let (hours, minutes) = digits.split_once(':').unwrap_or((digits, "0"));
+    let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
+    let seconds = hours.checked_mul(3600)?.checked_add(minutes.checked_mul(60)?)?;
+    Some((Offset::from_seconds(sign * seconds).ok()?, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> SystemTime {
+        let since_1970 = text.parse::<Timestamp>().unwrap().as_second();
+        SystemTime::UNIX_EPOCH + Duration::from_secs(since_1970.try_into().unwrap())
+    }
+
+    #[test]
+    fn dates_are_read_in_the_zone_that_is_meant() {
+        for (message, in_china, want) in [
+            ("you will regain access on 2026-09-01 at 00:00 utc.", false, Some("2026-09-01T00:00:00Z")),
+            ("usage blocked until 2024-03-01t00:00:00+00:00 due to", false, Some("2024-03-01T00:00:00Z")),
+            ("spend limit reached (daily; resets 2026-10-07 00:00 utc)", false, Some("2026-10-07T00:00:00Z")),
+            ("your limit will reset at 2026-10-06 21:31:39", true, Some("2026-10-06T13:31:39Z")),
+            ("your limit will reset at 2026-10-06 21:31:39", false, Some("2026-10-06T21:31:39Z")),
+            ("resets on 2026-10-06", false, Some("2026-10-06T00:00:00Z")),
+            ("resets 2026-10-06 01:00 utc+8", false, Some("2026-10-05T17:00:00Z")),
+            ("限额将在 2026-10-06 08:00:00 重置", true, Some("2026-10-06T00:00:00Z")),
+            ("gpt-4o-2024-08-06 is slow", false, None),
+            ("resets 2026-13-40", false, None),
+            ("until 2026-10-06 99:99:99", false, Some("2026-10-06T00:00:00Z")),
+        ] {
+            let want = want.map(|want| want.parse::<Timestamp>().unwrap());
+            assert_eq!(stated(message, in_china), want, "{message}");
+        }
+    }
+
+    #[test]
+    fn midnight_in_los_angeles_knows_summer_time() {
+        for (moment, hours) in [
+            ("2026-01-15T12:00:00Z", 20),
+            ("2026-07-15T12:00:00Z", 19),
+            ("2026-03-08T08:00:00Z", 23),
+            ("2026-11-01T07:00:00Z", 25),
+            ("2026-11-02T07:59:00Z", 0),
+        ] {
+            let wait = next(Until::PacificMidnight, at(moment)).unwrap();
+            assert_eq!(wait.as_secs() / 3600, hours, "{moment}");
+        }
+        assert_eq!(next(Until::NextMonth, at("2026-12-31T23:59:50Z")), Some(Duration::from_secs(10)));
+    }
+}
