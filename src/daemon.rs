@@ -212,6 +212,7 @@ fn blueprint(
         tokens: Tokens::new(admin.clone()),
         draining: Arc::clone(draining),
         checks: Arc::default(),
+        intervals: Intervals::of(config.policy.key_revalidate_interval),
         lost_log_lines: logging.lost(),
         began: Instant::now(),
         workers,

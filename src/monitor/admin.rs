@@ -1,6 +1,7 @@
 //! The API behind the dashboard, `/admin/api/…` (`docs/api.md`): keys by the page, each one's story, what an operator
 //! may do, the last failed attempts, the last hour. Every path under `/admin/` is ours.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -14,10 +15,13 @@ use url::form_urlencoded;
 
 use super::process::Process;
 use super::{Monitor, entry, is_cross_site, json_response, now, rfc3339};
-use crate::keys::{KeyState, KeyView, LONGEST_COOLDOWN, Query, Sort, States, Wanted};
+use crate::keys::{
+    BY_OPERATOR, Blacklisted, KeyPool, KeyState, KeyView, LONGEST_COOLDOWN, Query, Sort, States, Wanted,
+};
 use crate::refusal::Refusal;
 use crate::telemetry::counters::End;
 use crate::telemetry::failures::FailedAttempt;
+use crate::verdict::Verdict;
 
 /// The description of this API for programs.
 const OPENAPI: &str = include_str!("../../docs/openapi.json");
@@ -26,6 +30,22 @@ const PAGE: usize = 50;
 const LARGEST_PAGE: usize = 500;
 /// Failed attempts that a key's story tells.
 const OF_ONE_KEY: usize = 20;
+
+/// What keys are out for: the verdicts that set a key aside, or an operator's word.
+const REASONS: [(&str, &str); 4] = [
+    ("key_invalid", "key_invalid"),
+    ("key_exhausted", "key_exhausted"),
+    ("key_limited", "key_limited"),
+    (BY_OPERATOR, BY_OPERATOR),
+];
+/// What an attempt fails with.
+const VERDICTS: [Verdict; 5] = [
+    Verdict::KeyInvalid,
+    Verdict::KeyExhausted,
+    Verdict::KeyLimited,
+    Verdict::UpstreamFault,
+    Verdict::RequestFault,
+];
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,10 +116,12 @@ impl Parameters {
                 continue;
             }
             if !known.contains(&&*name) {
-                return Err(Refusal::bad_request(format!(
-                    "There is no parameter {name:?}: {}.",
-                    known.join(", ")
-                )));
+                let there_are = if known.is_empty() {
+                    "this path takes none".to_owned()
+                } else {
+                    format!("there are {}", known.join(", "))
+                };
+                return Err(Refusal::bad_request(format!("There is no parameter {name:?}: {there_are}.")));
             }
             read.push((name.into_owned(), value.into_owned()));
         }
@@ -110,10 +132,11 @@ impl Parameters {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    fn number(&self, name: &str, default: usize, most: usize) -> Result<usize, Refusal> {
-        let Some(text) = self.get(name) else { return Ok(default) };
-        text.parse().ok().filter(|number| *number <= most).ok_or_else(|| {
-            Refusal::bad_request(format!("{name} has to be a whole number of at most {most}."))
+    fn number(&self, name: &str, within: RangeInclusive<usize>) -> Result<Option<usize>, Refusal> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        text.parse().ok().filter(|number| within.contains(number)).map(Some).ok_or_else(|| {
+            let (least, most) = within.into_inner();
+            Refusal::bad_request(format!("{name} has to be a whole number from {least} to {most}."))
         })
     }
 
@@ -158,10 +181,11 @@ impl Monitor {
             Route::Failures => self.failures(parts)?,
             Route::Series => {
                 let parameters = Parameters::read(parts, &["step"])?;
-                let step = parameters.number("step", 1, 360)?;
+                let step = parameters.number("step", 1..=360)?.unwrap_or(1);
                 self.series.json(self.snapshot(), step)
             }
             Route::OpenApi => {
+                Parameters::read(parts, &[])?;
                 let mut response = Response::new(Bytes::from_static(OPENAPI.as_bytes()));
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 return Ok(response);
@@ -175,6 +199,7 @@ impl Monitor {
         let now_at = self.snapshot();
         let hour = self.series.quantiles(&now_at);
         let (requests, succeeded, healed) = (now_at.requests, now_at.succeeded, now_at.healed);
+        let failed = now_at.failed;
         let (attempts, running, waiting) = (now_at.attempts, now_at.running, now_at.waiting);
         let (input_tokens, output_tokens, keys) = (now_at.input_tokens, now_at.output_tokens, now_at.keys);
         let forecast = self.series.forecast(now_at);
@@ -193,8 +218,8 @@ impl Monitor {
             "draining": self.draining.load(std::sync::atomic::Ordering::Relaxed),
             "token_required": !self.tokens.is_open(),
             "requests": {
-                "total": requests, "succeeded": succeeded, "healed": healed, "attempts": attempts,
-                "running": running, "outcomes": outcomes,
+                "total": requests, "succeeded": succeeded, "failed": failed, "healed": healed,
+                "attempts": attempts, "running": running, "outcomes": outcomes,
             },
             "tokens": { "input": input_tokens, "output": output_tokens },
             "last_hour": hour,
@@ -203,7 +228,7 @@ impl Monitor {
                 "total": keys.available + keys.cooldown + keys.blacklisted,
                 "available": keys.available, "cooldown": keys.cooldown, "blacklisted": keys.blacklisted,
                 "waiting_requests": waiting,
-                "earliest_return_s": self.group.keys.earliest_return(None).map(|wait| wait.as_secs_f64()),
+                "earliest_return_s": self.next_back().map(|wait| wait.as_secs_f64()),
             },
             "pool": {
                 "headroom": forecast.headroom,
@@ -219,6 +244,15 @@ impl Monitor {
                 "workers": self.workers, "lost_log_lines": self.lost_log_lines.lines(),
             },
         })
+    }
+
+    /// How long until the next key comes back by itself, however many are in rotation meanwhile.
+    fn next_back(&self) -> Option<Duration> {
+        let wanted = Wanted::In(KeyState::Cooldown);
+        let first = Query { wanted, sort: Sort::Recovers, limit: 1, ..Query::default() };
+        let (_, keys) = self.group.keys.page(&first);
+        let recovers_at = keys.first()?.out.as_ref()?.recovers_at?;
+        Some(recovers_at.duration_since(SystemTime::now()).unwrap_or_default())
     }
 
     async fn keys(&self, parts: &Parts) -> Result<Value, Refusal> {
@@ -241,13 +275,15 @@ impl Monitor {
         let wanted = parameters.one_of("state", &states)?.unwrap_or_default();
         let sort = parameters.one_of("sort", &sorts)?.unwrap_or_default();
         let descending = parameters.one_of("order", &[("asc", false), ("desc", true)])?.unwrap_or_default();
-        let offset = parameters.number("offset", 0, usize::MAX)?;
-        let limit = parameters.number("limit", PAGE, LARGEST_PAGE)?;
+        let reason = parameters.one_of("reason", &REASONS)?;
+        let offset = parameters.number("offset", 0..=u32::MAX as usize)?.unwrap_or(0);
+        let limit = parameters.number("limit", 0..=LARGEST_PAGE)?.unwrap_or(PAGE);
         let group = Arc::clone(&self.group);
         // Tens of thousands of keys would hold up the worker's other requests.
         let page = spawn_blocking(move || {
-            let (reason, text) = (parameters.get("reason"), parameters.get("q"));
-            group.keys.page(&Query { wanted, reason, text, sort, descending, offset, limit })
+            let text = parameters.get("q");
+            let query = Query { wanted, reason: None, text, sort, descending, offset, limit };
+            page(&group.keys, &query, reason)
         });
         let (matching, keys) = page.await.map_err(|_| Refusal::internal())?;
         let keys: Vec<Value> = keys.iter().map(|key| self.key(key)).collect();
@@ -255,8 +291,7 @@ impl Monitor {
     }
 
     fn key(&self, key: &KeyView) -> Value {
-        let upstreams = self.group.upstreams.all();
-        let models: Vec<Value> = key.models.iter().map(|out| entry(out, upstreams)).collect();
+        let models: Vec<Value> = key.models.iter().map(|out| self.out(out)).collect();
         json!({
             "index": key.index,
             "preview": key.preview,
@@ -265,9 +300,20 @@ impl Monitor {
             "failed": key.failed,
             "failures_in_a_row": key.failures,
             "cooldowns_in_a_row": key.cooldowns,
-            "out": key.out.as_ref().map(|out| entry(out, upstreams)),
+            "out": key.out.as_ref().map(|out| self.out(out)),
             "out_for_models": models,
         })
+    }
+
+    /// Why a key is out: as in `/blacklist`, but for an operator's word, and with how often it is checked.
+    fn out(&self, out: &Blacklisted) -> Value {
+        let mut told = entry(out, self.group.upstreams.all());
+        if let Some(told) = told.as_object_mut() {
+            let checked = self.intervals.of_blacklisted(out).map(|every| every.as_secs_f64());
+            told.insert("reason".to_owned(), reason(out).into());
+            told.insert("checked_every_s".to_owned(), checked.into());
+        }
+        told
     }
 
     fn story(&self, index: u32) -> Result<Value, Refusal> {
@@ -285,9 +331,10 @@ impl Monitor {
 
     fn failures(&self, parts: &Parts) -> Result<Value, Refusal> {
         let parameters = Parameters::read(parts, &["limit", "after", "verdict", "q"])?;
-        let limit = parameters.number("limit", PAGE, LARGEST_PAGE)?;
-        let after = parameters.number("after", 0, usize::MAX)? as u64;
-        let verdict = parameters.get("verdict");
+        let limit = parameters.number("limit", 0..=LARGEST_PAGE)?.unwrap_or(PAGE);
+        let after = parameters.number("after", 0..=usize::MAX)?.unwrap_or(0) as u64;
+        let verdicts = VERDICTS.map(|verdict| (verdict.name(), verdict.name()));
+        let verdict = parameters.one_of("verdict", &verdicts)?;
         let text = parameters.get("q").map(str::to_lowercase);
         let has = |failed: &FailedAttempt, text: &str| {
             [&failed.key_preview, &failed.error, failed.rule]
@@ -334,8 +381,8 @@ impl Monitor {
                 let parameters = Parameters::read(parts, &["preview", "seconds"])?;
                 self.the_one_that_is_meant(index, &parameters)?;
                 let longest = usize::try_from(LONGEST_COOLDOWN.as_secs()).unwrap_or(usize::MAX);
-                let seconds = parameters.number("seconds", 0, longest)?;
-                let wait = (seconds > 0).then(|| Duration::from_secs(seconds as u64));
+                let seconds = parameters.number("seconds", 1..=longest)?;
+                let wait = seconds.map(|seconds| Duration::from_secs(seconds as u64));
                 self.group.keys.set_aside_by_operator(index, wait);
                 tracing::info!(key_index = index, seconds, "an operator set a key aside");
                 "The key is set aside.".to_owned()
@@ -377,6 +424,40 @@ impl Monitor {
             return Err(Refusal::new(StatusCode::CONFLICT, "key_moved", End::BadRequest, message));
         }
         Ok(())
+    }
+}
+
+/// What a key is out for, in this API's words.
+fn reason(out: &Blacklisted) -> &'static str {
+    if &*out.cause.rule == BY_OPERATOR { BY_OPERATOR } else { out.effect.name() }
+}
+
+/// A page of keys, and how many there are of their kind in all. `#7` is key 7 alone; which keys are out for a reason of
+/// this API's, the pool alone can't tell.
+fn page(keys: &KeyPool, query: &Query<'_>, wanted: Option<&'static str>) -> (usize, Vec<KeyView>) {
+    let number = query.text.and_then(|text| text.strip_prefix('#')?.trim().parse().ok());
+    let mut found = match (number, wanted) {
+        (None, None) => return keys.page(query),
+        (Some(index), _) => keys.view(index).filter(|key| stands(key, query.wanted)).into_iter().collect(),
+        (None, Some(wanted)) => {
+            let verdict = Some(wanted).filter(|wanted| *wanted != BY_OPERATOR);
+            let out = if query.wanted == Wanted::All { Wanted::Out } else { query.wanted };
+            keys.page(&Query { wanted: out, reason: verdict, offset: 0, limit: usize::MAX, ..*query }).1
+        }
+    };
+    if let Some(wanted) = wanted {
+        found.retain(|key| key.out.as_ref().is_some_and(|out| reason(out) == wanted));
+    }
+    (found.len(), found.into_iter().skip(query.offset).take(query.limit).collect())
+}
+
+/// Whether a key stands where it is wanted.
+fn stands(key: &KeyView, wanted: Wanted) -> bool {
+    match wanted {
+        Wanted::All => true,
+        Wanted::In(state) => key.state == state,
+        Wanted::Out => key.state != KeyState::Available,
+        Wanted::OutForModel => !key.models.is_empty(),
     }
 }
 

@@ -27,7 +27,7 @@ use crate::group::Group;
 use crate::keys::{Blacklisted, States};
 use crate::proxy::admission::Admission;
 use crate::proxy::credentials::Tokens;
-use crate::proxy::revalidate::{Checks, Found};
+use crate::proxy::revalidate::{Checks, Found, Intervals};
 use crate::refusal::Refusal;
 use crate::telemetry::Lost;
 use crate::telemetry::counters::{Counters, End};
@@ -59,6 +59,8 @@ pub struct Monitor {
     pub draining: Arc<AtomicBool>,
     /// What re-checks of keys came to.
     pub checks: Arc<Checks>,
+    /// How often they are.
+    pub intervals: Intervals,
     /// Log lines that were lost.
     pub lost_log_lines: Lost,
     /// Since when it serves.
@@ -229,6 +231,7 @@ impl Monitor {
             at: SystemTime::now(),
             requests: self.counters.ended_in_all(),
             succeeded: self.counters.ended(End::Success),
+            failed: self.counters.failed(),
             healed: self.counters.healed(),
             attempts: self.counters.attempts(),
             running: self.admission.running(),

@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub requests: u64,
     /// Those that succeeded.
     pub succeeded: u64,
+    /// Those that failed for another reason than their client's own doing.
+    pub failed: u64,
     /// Those that succeeded after a failed attempt.
     pub healed: u64,
     /// Attempts.
@@ -132,6 +134,7 @@ fn point(then: &Snapshot, now: &Snapshot) -> Value {
         "seconds": seconds,
         "requests": requests,
         "succeeded": now.succeeded.saturating_sub(then.succeeded),
+        "failed": now.failed.saturating_sub(then.failed),
         "healed": now.healed.saturating_sub(then.healed),
         "attempts": now.attempts.saturating_sub(then.attempts),
         "running": now.running,
@@ -207,6 +210,7 @@ mod tests {
             at: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
             requests,
             succeeded: requests,
+            failed: 0,
             healed: 0,
             attempts: requests,
             running: 0,

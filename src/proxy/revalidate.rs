@@ -22,7 +22,7 @@ use super::credentials::Place;
 use super::provider;
 use super::refused::Refused;
 use crate::group::Group;
-use crate::keys::{Condemned, Effect, Failure, Lease, Left};
+use crate::keys::{BY_OPERATOR, Blacklisted, Condemned, Effect, Failure, Lease, Left};
 use crate::upstream::client::Client;
 use crate::upstream::connect::Connector;
 use crate::upstream::{BaseUrl, Upstream};
@@ -96,6 +96,18 @@ impl Intervals {
     /// By `KEY_REVALIDATE_INTERVAL`.
     pub fn of(interval: Option<Duration>) -> Self {
         Self { condemned: interval, suspected: interval.map_or(SUSPECTS, |interval| interval.min(SUSPECTS)) }
+    }
+
+    /// For a key that is out, as operators see it; `None`: nobody checks it.
+    pub fn of_blacklisted(self, key: &Blacklisted) -> Option<Duration> {
+        if key.model.is_some() || &*key.cause.rule == BY_OPERATOR {
+            return None;
+        }
+        match key.effect {
+            Effect::Invalid => self.condemned,
+            Effect::Suspected => Some(self.suspected),
+            _ => None,
+        }
     }
 
     fn of_key(self, key: &Condemned) -> Option<Duration> {

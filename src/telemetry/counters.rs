@@ -52,6 +52,11 @@ impl End {
         Self::Internal,
     ];
 
+    /// Whether the client brought it about itself: no failure of ours, nor of any key or upstream.
+    fn is_clients_own(self) -> bool {
+        matches!(self, Self::RequestFault | Self::BadRequest | Self::Unauthorized | Self::ClientGone)
+    }
+
     /// The name in `/stats`.
     pub fn name(self) -> &'static str {
         match self {
@@ -211,6 +216,12 @@ impl Counters {
     /// Requests that ended.
     pub fn ended_in_all(&self) -> u64 {
         End::ALL.into_iter().map(|end| self.ended(end)).sum()
+    }
+
+    /// Requests that failed, and not by their client's own doing.
+    pub fn failed(&self) -> u64 {
+        let failed = |end: &End| *end != End::Success && !end.is_clients_own();
+        End::ALL.into_iter().filter(failed).map(|end| self.ended(end)).sum()
     }
 
     /// Keys that were leased.

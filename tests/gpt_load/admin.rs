@@ -86,9 +86,61 @@ fn whoever_may_not_is_refused() {
     assert_eq!((get.status.as_u16(), get.header("allow")), (405, Some("POST")));
     assert_eq!(gpt_load.post("/admin/api/overview").bearer(ADMIN).send().header("allow"), Some("GET, HEAD"));
     assert_eq!(gpt_load.get("/admin/api/overview").bearer(ADMIN).send().json()["keys"]["available"], 1);
-    for path in ["/admin/api/keys?stat=out", "/admin/api/keys?state=gone", "/admin/api/keys?limit=501"] {
-        assert_eq!(gpt_load.get(path).bearer(ADMIN).send().refused(), (400, "bad_request".into()), "{path}");
+    for (path, said) in [
+        ("keys?stat=out", "there are state, reason, q"),
+        ("keys?state=gone", "all, available"),
+        ("keys?reason=bogus", "key_invalid, key_exhausted, key_limited, operator."),
+        ("keys?limit=501", "from 0 to 500."),
+        ("failures?verdict=bogus", "key_invalid, key_exhausted, key_limited, upstream_fault, request_fault."),
+        ("series?step=0", "from 1 to 360."),
+        ("overview?x=1", "this path takes none."),
+        ("openapi.json?x=1", "this path takes none."),
+    ] {
+        let answer = gpt_load.get(&format!("/admin/api/{path}")).bearer(ADMIN).send();
+        assert!(answer.text().contains(said), "{path}: {}", answer.text());
+        assert_eq!(answer.refused(), (400, "bad_request".into()), "{path}");
     }
+    let never = gpt_load.post("/admin/api/keys/0/blacklist?seconds=0").bearer(ADMIN).send();
+    assert_eq!(never.refused(), (400, "bad_request".into()));
+}
+
+#[test]
+fn keys_are_found_by_number_and_by_what_they_are_out_for() {
+    let mock = provider(&[(A, "valid"), (B, "revoked"), (C, "valid")]);
+    let gpt_load = GptLoad::before(&mock, &[("KEY_REVALIDATE_INTERVAL", "7200")], &[A, B, C]);
+    for _ in 0..3 {
+        assert_eq!(gpt_load.chat().status, 200);
+    }
+    gpt_load.post("/admin/api/keys/0/blacklist").send();
+    gpt_load.post("/admin/api/keys/2/blacklist?seconds=600").send();
+    let found = |query: &str| {
+        let page = gpt_load.told(&format!("/admin/api/keys?{query}"));
+        let found: Vec<u64> =
+            page["keys"].as_array().unwrap().iter().map(|key| key["index"].as_u64().unwrap()).collect();
+        assert!(page["matching"].as_u64().unwrap() >= found.len() as u64);
+        found
+    };
+    for (query, want) in [
+        ("q=%232", &[2][..]),
+        ("q=%232&state=blacklisted", &[]),
+        ("q=%232&reason=operator", &[2]),
+        ("q=%239", &[]),
+        ("reason=operator", &[0, 2]),
+        ("reason=operator&sort=index&order=desc&limit=1", &[2]),
+        ("reason=operator&state=blacklisted", &[0]),
+        ("reason=key_invalid", &[1]),
+        ("reason=key_limited", &[]),
+    ] {
+        assert_eq!(found(query), want, "{query}");
+    }
+    let out = |index: u32| gpt_load.told(&format!("/admin/api/keys/{index}"))["out"].clone();
+    assert_eq!((&out(0)["reason"], &out(0)["checked_every_s"]), (&"operator".into(), &Value::Null));
+    assert_eq!((&out(1)["reason"], &out(1)["checked_every_s"]), (&"key_invalid".into(), &7200.0.into()));
+    assert_eq!(gpt_load.blacklist()[0]["reason"], "key_invalid", "the contract's words stay");
+    gpt_load.post("/admin/api/keys/0/restore").send();
+    let keys = gpt_load.told("/admin/api/overview")["keys"].clone();
+    assert_eq!(keys["available"], 1);
+    assert!((500.0..=600.0).contains(&keys["earliest_return_s"].as_f64().unwrap()), "{keys}");
 }
 
 #[test]
@@ -131,6 +183,7 @@ fn the_last_hour_adds_up_to_what_the_provider_counts() {
         (&overview["requests"]["healed"], &overview["pool"]["lost"]["key_invalid"]),
         (&1.into(), &1.into())
     );
+    assert_eq!(overview["requests"]["failed"], 0);
     assert!(overview["last_hour"]["first_token_s"]["p50"].as_f64().unwrap() > 0.0);
     let series = gpt_load.told("/admin/api/series");
     let sum = |name: &str| -> u64 {
@@ -266,6 +319,13 @@ fn the_running_server_is_as_openapi_json_says() {
                     assert_eq!(refused.status, 403);
                     hold(&document, &answer["content"]["application/json"]["schema"], &refused.json(), path);
                 }
+            }
+            let wrong = gpt_load.ask(&method.to_uppercase(), &format!("{target}?nothing=like-that")).send();
+            let other = gpt_load.ask("DELETE", &target).send();
+            for (status, refused) in [("400", wrong), ("405", other)] {
+                assert_eq!(refused.status.as_str(), status, "{method} {path}");
+                let said = &operation["responses"][status]["content"]["application/json"]["schema"];
+                hold(&document, said, &refused.json(), path);
             }
             for parameter in operation["parameters"].as_array().into_iter().flatten() {
                 if parameter["in"] == "query" {

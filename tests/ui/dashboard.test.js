@@ -85,6 +85,25 @@ async function open(options = {}, target = "/dashboard") {
   page.problems = problems;
   return page;
 }
+// How badges and pills stand out from what is behind them, as WCAG reckons; and that none is broken into lines.
+function contrasts() {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const light = (colours) => {
+    for (const colour of colours) {
+      canvas.fillStyle = colour;
+      canvas.fillRect(0, 0, 1, 1);
+    }
+    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((part) => part / 255).map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  return [...document.querySelectorAll(".badge, .pill")].filter((node) => node.checkVisibility()).map((node) => {
+    const behind = [];
+    for (let at = node; at; at = at.parentElement) behind.unshift(getComputedStyle(at).backgroundColor);
+    const [back, text] = [light(behind), light([...behind, getComputedStyle(node).color])];
+    const lines = Math.round(node.getBoundingClientRect().height / 24);
+    return { text: node.textContent, ratio: lines > 1 ? 0 : (Math.max(back, text) + 0.05) / (Math.min(back, text) + 0.05) };
+  });
+}
 const shoot = (page, name, options = {}) => page.screenshot({ path: path.join(README.includes(name) ? IMAGES : ELSEWHERE, `${name}.png`), ...options });
 const tile = (page, name) => page.locator(".tile", { has: page.locator("h3", { hasText: name }) }).locator(".figure");
 const number = (text) => Number(text.replace(/[^\d.]/g, ""));
@@ -161,6 +180,8 @@ test("keys are filtered, searched, sorted and paged", async () => {
   await page.fill("#q", "0017");
   await page.waitForFunction(() => document.querySelectorAll("#keys-table tbody tr").length === 1);
   assert.match(await page.locator("#keys-table tbody th").innerText(), /sk-proj-\.\.\.0017/);
+  await page.fill("#q", "#3");
+  await page.waitForFunction(() => document.querySelector("#keys-table tbody th")?.textContent.includes("0003") && document.querySelectorAll("#keys-table tbody tr").length === 1);
   await page.fill("#q", "");
   await page.selectOption("#filter-reason", "key_exhausted");
   await page.selectOption("#sort", "recovers.asc");
@@ -198,6 +219,7 @@ test("a key is looked at, restored and set aside, each only when confirmed", asy
   await page.waitForSelector("#story[open]");
   const story = await page.locator("#story").innerText();
   assert.match(story, /Key invalid/);
+  assert.match(story, /checked every 1 h/);
   assert.match(story, /Incorrect API key/);
   assert.match(story, /Requests failed for it\s+1\b/);
   await shoot(page, "key");
@@ -216,6 +238,10 @@ test("a key is looked at, restored and set aside, each only when confirmed", asy
   await page.click("#ask-yes");
   await page.waitForFunction(() => document.querySelector("#said").textContent.includes("set aside"));
   assert.equal((await json(url("/health"))).healthy_keys, healthy);
+  await page.selectOption("#filter-state", "all");
+  await page.selectOption("#filter-reason", "operator");
+  await page.waitForFunction(() => [...document.querySelectorAll("#keys-table tbody tr")].map((row) => row.textContent).join().match(/Set aside by an operator.*when restored/));
+  assert.equal(await page.locator("#keys-table tbody tr").count(), 1);
   await page.click("#restore-all");
   await page.click("#ask-yes");
   await page.waitForFunction(() => document.querySelector("#said").textContent.includes("All keys"));
@@ -228,6 +254,7 @@ test("it is read in Chinese, in the dark, on a phone and on a wall", async () =>
   for (const [name, options, dark, chinese] of [
     ["dashboard-dark", { colorScheme: "dark" }, true, false],
     ["dashboard-zh", { locale: "zh-CN" }, false, true],
+    ["dashboard-phone-zh", { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, locale: "zh-CN" }, false, true],
     ["dashboard-phone", { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true }, false, false],
     ["dashboard-wall", { viewport: { width: 2560, height: 1440 } }, false, false],
   ]) {
@@ -239,6 +266,9 @@ test("it is read in Chinese, in the dark, on a phone and on a wall", async () =>
     const back = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     assert.equal(back === "rgb(15, 18, 23)", dark, name);
     assert.equal(/每秒请求/.test(await page.locator("#tiles").innerText()), chinese, name);
+    const faint = await page.evaluate(contrasts);
+    assert.deepEqual(faint.filter(({ ratio }) => ratio < 4.5), [], name);
+    assert.ok(faint.length > 2, name);
     await shoot(page, name);
     assert.deepEqual(page.problems, []);
     await page.context().close();
@@ -276,6 +306,19 @@ test("the token is asked for, and kept in the session alone", async () => {
   await page.waitForSelector("#login[open]");
   assert.equal(await page.locator(".tile").count(), 0, "nothing is shown before");
   await shoot(page, "login");
+  // However the dialog is left, there is a way back to it.
+  for (let time = 0; time < 2; time++) {
+    await page.keyboard.press("Escape");
+    await page.waitForSelector("#login:not([open])", { state: "attached" });
+    await page.click("#enter");
+    await page.waitForSelector("#login[open]");
+  }
+  await page.fill("#token", "токен");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.querySelector("#login[open]") && !document.querySelector("#login-wrong").hidden);
+  assert.equal(await page.evaluate(() => sessionStorage.length), 0, "what can't be a token is not kept");
+  await page.keyboard.press("Escape");
+  await page.click("#enter");
   await page.fill("#token", "wrong");
   await page.keyboard.press("Enter");
   await page.waitForFunction(() => document.querySelector("#login[open]") && !document.querySelector("#login-wrong").hidden);
@@ -286,9 +329,17 @@ test("the token is asked for, and kept in the session alone", async () => {
   await page.waitForSelector(".tile");
   const kept = await page.evaluate((token) => [JSON.stringify(localStorage).includes(token), document.cookie.includes(token), location.href.includes(token), JSON.stringify(sessionStorage).includes(token)], TOKEN);
   assert.deepEqual(kept, [false, false, false, true]);
+  await page.selectOption("#filter-state", "all");
+  await page.waitForSelector("#keys-table tbody tr");
   await page.click("#forget");
   await page.waitForSelector("#login[open]");
   assert.equal(await page.evaluate(() => sessionStorage.length), 0);
+  const left = await page.evaluate(() => document.body.textContent + document.body.innerHTML);
+  assert.ok(!/sk-proj|127\.0\.0\.1/.test(left), "nothing that the token showed is left");
+  assert.equal(await page.locator("#main").isVisible(), false);
+  await page.evaluate(() => sessionStorage.setItem("token", "токен"));
+  await page.reload();
+  await page.waitForSelector("#login[open]");
   assert.deepEqual(page.problems, []);
   await page.context().close();
 });

@@ -9,13 +9,15 @@ const save = (store, key, value) => { try { value === null ? store.removeItem(ke
 let language = saved(localStorage, "language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
 let t = words[language];
 let token = saved(sessionStorage, "token");
-const shown = { overview: null, before: null, series: null, keys: null, failures: null, rates: [] };
+const nothing = () => ({ overview: null, before: null, series: null, keys: null, failures: null, rates: [] });
+const shown = { ...nothing(), allModels: false };
 const page = { offset: 0, limit: 25 };
 let asking = null;
 
 // ---- Words for numbers and times
 
 const number = (value, digits = 0) => new Intl.NumberFormat(language === "zh" ? "zh-CN" : "en-GB", { maximumFractionDigits: digits }).format(value);
+const told = (value) => value ? compact(value) : "–";
 const compact = (value) => value < 10_000 ? number(value, value < 10 ? 1 : 0) : new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 }).format(value);
 function seconds(value) {
   if (value === null || value === undefined) return "–";
@@ -37,6 +39,8 @@ function ahead(at) {
   const left = (Date.parse(at) - Date.now()) / 1000;
   return left <= 0 ? t.now : t.in(span(left));
 }
+const recovers = (out) => out.recovers_at ? ahead(out.recovers_at) : out.checked_every_s === null ? t.untilRestored : t.checked(span(out.checked_every_s));
+const cause = (name) => t.verdicts[name] ?? t.otherReasons[name] ?? name;
 
 // ---- Building blocks
 
@@ -74,9 +78,16 @@ function put(place, ...nodes) {
 class Refused extends Error {
   constructor(status, code, message) { super(message); this.status = status; this.code = code; }
 }
+// Ends what is being asked once the token is gone.
+let asked = new AbortController();
+const bearer = (token) => new Headers(token ? { authorization: `Bearer ${token}` } : {});
+// A header's value is Latin-1: no token has more.
+function isToken(text) {
+  try { return Boolean(bearer(text)); } catch { return false; }
+}
 async function ask(path, method = "GET") {
-  const headers = token ? { authorization: `Bearer ${token}` } : {};
-  const answer = await fetch(`admin/api/${path}`, { method, headers, cache: "no-store" });
+  const { signal } = asked;
+  const answer = await fetch(`admin/api/${path}`, { method, headers: bearer(token), cache: "no-store", signal });
   if (answer.ok) return answer.json();
   const error = (await answer.json().catch(() => null))?.error;
   throw new Refused(answer.status, error?.code, error?.message ?? answer.statusText);
@@ -95,6 +106,8 @@ async function look() {
     shown.overview = overview;
     patience = 2;
     $("trouble").hidden = true;
+    $("locked").hidden = true;
+    $("main").hidden = false;
     showOverview();
     const due = [];
     if (round % 5 === 0) due.push(lookAtSeries());
@@ -103,6 +116,7 @@ async function look() {
     round += 1;
     await Promise.all(due);
   } catch (error) {
+    if (error.name === "AbortError") return;
     if (error.status === 401) return login(token !== null);
     patience = Math.min(15, patience * 1.5);
     $("trouble").textContent = t.trouble(Math.round(patience));
@@ -170,8 +184,7 @@ function showOverview() {
   if (shown.rates.length > 5) shown.rates.shift();
   const mean = shown.rates.reduce((sum, one) => sum + one, 0) / shown.rates.length;
   // What the client brought about itself is no failure of ours.
-  const own = ["request_fault", "bad_request", "unauthorized", "client_gone"].reduce((sum, end) => sum + requests.outcomes[end], 0);
-  const judged = requests.total - own;
+  const judged = requests.succeeded + requests.failed;
   const tiles = t.tiles;
   put($("tiles"),
     tile(tiles.rate, number(mean, mean < 10 ? 1 : 0), tiles.running(number(requests.running))),
@@ -206,12 +219,12 @@ function showPool() {
     h("dl", { class: "facts" },
       fact(t.headroom, `${number(100 * pool.headroom, 1)} % · ${t.headroomText(number(keys.available), number(keys.total))}`),
       fact(t.exhausted, left === null ? t.exhaustedNever : left === 0 ? t.exhaustedNow : t.in(span(left)), left !== null && left < 3600 ? "bad" : null),
-      fact(t.earliest, keys.available > 0 ? "–" : keys.earliest_return_s === null ? t.never : t.in(span(keys.earliest_return_s))),
+      fact(t.earliest, keys.earliest_return_s === null ? "–" : t.in(span(keys.earliest_return_s))),
       fact(t.waiting, number(keys.waiting_requests))),
     meter(keys),
     h("h3", {}, t.lost(span(pool.over_s))),
-    causes.length ? h("ul", { class: "bars" }, causes.map(([cause, count]) => h("li", {},
-      h("span", {}, t.verdicts[cause] ?? cause),
+    causes.length ? h("ul", { class: "bars" }, causes.map(([name, count]) => h("li", {},
+      h("span", {}, cause(name)),
       h("progress", { max: most, value: count, "aria-hidden": "true" }),
       h("strong", {}, number(count))))) : h("p", { class: "muted" }, t.lostNone));
 }
@@ -227,12 +240,16 @@ function showUpstreams() {
       h("td", { class: "num" }, number(upstream.attempts)), h("td", { class: "num" }, number(upstream.faults)));
   })));
 }
+// More models than that would push the keys out of sight.
+const MODELS = 10;
 function showUsage() {
   const c = t.columns;
-  const rows = shown.overview.usage.slice().sort((a, b) => b.requests - a.requests).map((model) => h("tr", {},
+  const all = shown.overview.usage.slice().sort((a, b) => b.requests - a.requests);
+  const rows = all.slice(0, shown.allModels ? all.length : MODELS).map((model) => h("tr", {},
     h("th", { scope: "row", class: "code" }, model.model), h("td", { class: "num" }, number(model.requests)),
-    h("td", { class: "num" }, compact(model.input_tokens)), h("td", { class: "num" }, compact(model.output_tokens)), h("td", { class: "num" }, compact(model.cached_tokens))));
-  put($("usage"), rows.length ? table(t.usage, [[c.model], [c.requests, "num"], [c.input, "num"], [c.output, "num"], [c.cached, "num"]], rows) : h("p", { class: "muted" }, t.noUsage));
+    h("td", { class: "num" }, told(model.input_tokens)), h("td", { class: "num" }, told(model.output_tokens)), h("td", { class: "num" }, told(model.cached_tokens))));
+  const rest = all.length > MODELS ? h("button", { type: "button", class: "small", "data-act": "models", "data-focus": "models", "aria-expanded": String(shown.allModels) }, shown.allModels ? t.fewer(MODELS) : t.showAll(number(all.length))) : null;
+  put($("usage"), rows.length ? table(t.usage, [[c.model], [c.requests, "num"], [c.input, "num"], [c.output, "num"], [c.cached, "num"]], rows) : h("p", { class: "muted" }, t.noUsage), ...[rest].filter(Boolean));
 }
 
 const charts = Object.fromEntries(["requests", "keys", "latency", "first"].map((name) => [name, new Chart($(`chart-${name}`))]));
@@ -246,7 +263,7 @@ function showSeries() {
   charts.requests.show({ ...common, title: t.charts.requests, stacked: true, format: (value) => number(value, value < 10 ? 1 : 0), series: [
     { name: t.charts.succeeded, tone: "available", values: rate((point) => point.succeeded - point.healed) },
     { name: t.charts.healed, tone: "healed", values: rate((point) => point.healed) },
-    { name: t.charts.failed, tone: "blacklisted", values: rate((point) => point.requests - point.succeeded) }] });
+    { name: t.charts.failed, tone: "blacklisted", values: rate((point) => point.failed) }] });
   charts.keys.show({ ...common, title: t.charts.keys, stacked: true, format: compact, series: ["available", "cooldown", "blacklisted"].map((state) => (
     { name: t.keyStates[state], tone: state, values: points.map((point) => point.keys[state]) })) });
   charts.latency.show({ ...common, title: t.charts.latency, format: seconds, series: quantiles("duration_s") });
@@ -254,7 +271,7 @@ function showSeries() {
 }
 
 function why(out) {
-  return [h("span", { class: "reason" }, t.verdicts[out.reason] ?? out.reason), " ", h("span", { class: "muted code" }, out.rule), h("div", { class: "quote" }, out.last_error)];
+  return [h("span", { class: "reason" }, cause(out.reason)), " ", h("span", { class: "muted code" }, out.rule), h("div", { class: "quote" }, out.last_error)];
 }
 function act(key, what) {
   return h("button", { type: "button", class: "small", "data-focus": `${what}-${key.index}`, "data-act": what, "data-index": key.index, "aria-label": `${t[what]} ${key.preview}` }, t[what]);
@@ -269,7 +286,7 @@ function showKeys() {
       h("td", {}, h("span", { class: `badge tone-${key.state}` }, t.keyStates[key.state]), key.out_for_models.length ? h("div", { class: "muted" }, `${t.forModels}: ${key.out_for_models.map((one) => one.model).join(", ")}`) : null),
       h("td", { class: "wide" }, out ? why(out) : "–"),
       h("td", { class: "nowrap" }, out ? ago(out.blacklist_at) : "–"),
-      h("td", { class: "nowrap" }, out ? (out.recovers_at ? ahead(out.recovers_at) : t.never) : "–"),
+      h("td", { class: "nowrap" }, out ? recovers(out) : "–"),
       h("td", { class: "num" }, number(key.failures_in_a_row)),
       h("td", { class: "acts" }, act(key, out || key.out_for_models.length ? "restore" : "blacklist")));
   });
@@ -304,9 +321,9 @@ async function showStory(index) {
       fact(c.state, h("span", { class: `badge tone-${key.state}` }, t.keyStates[key.state])),
       fact(t.served, number(key.served)), fact(t.failedFor, number(key.failed)),
       fact(c.failures, number(key.failures_in_a_row)), fact(t.cooldowns, number(key.cooldowns_in_a_row)),
-      out ? [fact(c.why, t.verdicts[out.reason] ?? out.reason), fact(t.rule, out.rule), fact(c.status, [out.status, out.code].filter((part) => part !== null).join(" ") || null), fact(t.said, out.last_error), fact(c.since, ago(out.blacklist_at)),
-        fact(c.recovers, out.recovers_at ? ahead(out.recovers_at) : t.never), fact(t.wait, out.wait_s === null ? out.wait_from : `${out.wait_from} (${out.wait_s} s)`), fact(c.upstream, out.upstream)] : []),
-    key.out_for_models.length ? [h("h3", {}, t.forModels), h("ul", {}, key.out_for_models.map((one) => h("li", {}, h("span", { class: "code" }, one.model), " ", why(one), one.recovers_at ? ahead(one.recovers_at) : t.never)))] : null,
+      out ? [fact(c.why, cause(out.reason)), fact(t.rule, out.rule), fact(c.status, [out.status, out.code].filter((part) => part !== null).join(" ") || null), fact(t.said, out.last_error), fact(c.since, ago(out.blacklist_at)),
+        fact(c.recovers, recovers(out)), fact(t.wait, out.wait_s === null ? out.wait_from : `${out.wait_from} (${out.wait_s} s)`), fact(c.upstream, out.upstream)] : []),
+    key.out_for_models.length ? [h("h3", {}, t.forModels), h("ul", {}, key.out_for_models.map((one) => h("li", {}, h("span", { class: "code" }, one.model), " ", why(one), recovers(one))))] : null,
     h("h3", {}, t.lastFailures), key.last_failures.length ? h("div", { class: "scroll" }, failureTable(key.last_failures)) : h("p", { class: "muted" }, t.noFailures));
   put($("story-actions"), ...(out || key.out_for_models.length ? ["restore"] : ["blacklist"]).map((what) => act(key, what)));
   $("story").dataset.preview = key.preview;
@@ -335,6 +352,7 @@ async function doIt(what, path, about) {
     await ask(path, "POST");
     say(t.done[what]);
   } catch (error) {
+    if (error.name === "AbortError") return;
     if (error.status === 401) return login(true);
     say(error.code === "key_moved" ? t.done.moved : t.failed(error.message), "bad");
   }
@@ -346,6 +364,10 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-act]");
   if (!button) return;
   const { act: what, index } = button.dataset;
+  if (what === "models") {
+    shown.allModels = !shown.allModels;
+    return showUsage();
+  }
   if (what === "details") return showStory(index).catch((error) => say(t.failed(error.message), "bad"));
   const listed = shown.keys?.keys.find((key) => String(key.index) === index)?.preview;
   const preview = button.closest("#story") ? $("story").dataset.preview : listed;
@@ -355,20 +377,38 @@ $("restore-all").addEventListener("click", () => doIt("restoreAll", "keys/restor
 $("reload").addEventListener("click", () => doIt("reload", "reload"));
 $("story-close").addEventListener("click", () => $("story").close());
 
+// Asks for the token; what an earlier one showed goes.
 function login(wrong) {
   clearTimeout(timer);
+  asked.abort();
+  asked = new AbortController();
   token = null;
   save(sessionStorage, "token", null);
+  Object.assign(shown, nothing());
+  page.offset = 0;
+  for (const id of ["story", "ask"]) $(id).close();
+  for (const id of ["tiles", "pool", "upstreams", "usage", "keys-table", "failures", "story-title", "story-body", "story-actions", "said", "matching", "about"]) $(id).replaceChildren();
+  for (const id of ["q", "failure-q"]) $(id).value = "";
+  delete $("story").dataset.preview;
+  for (const chart of Object.values(charts)) chart.clear();
+  for (const id of ["trouble", "forget", "main"]) $(id).hidden = true;
+  $("locked").hidden = false;
+  showState("locked");
+  enter(wrong);
+}
+function enter(wrong) {
   $("login-wrong").hidden = !wrong;
   if (!$("login").open) $("login").showModal();
   $("token").focus();
 }
-$("login").addEventListener("cancel", (event) => event.preventDefault());
+$("enter").addEventListener("click", () => enter(false));
 $("login-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  token = $("token").value.trim();
-  save(sessionStorage, "token", token);
+  const text = $("token").value.trim();
   $("token").value = "";
+  if (!isToken(text)) return enter(true);
+  token = text;
+  save(sessionStorage, "token", token);
   $("login").close();
   round = 0;
   look();
@@ -402,7 +442,7 @@ function speak() {
     $(id).setAttribute("aria-label", text);
   }
   paint();
-  if (!shown.overview) return showState("wait");
+  if (!shown.overview) return showState($("locked").hidden ? "wait" : "locked");
   showOverview();
   if (shown.series) showSeries();
   if (shown.keys) showKeys();
@@ -428,4 +468,5 @@ $("theme").addEventListener("click", () => {
 
 speak();
 $("filter-state").value = "out";
-look();
+if (isToken(token)) look();
+else login(true);

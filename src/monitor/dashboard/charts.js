@@ -45,6 +45,13 @@ export class Chart {
     new ResizeObserver(() => this.draw()).observe(this.box);
   }
 
+  clear() {
+    this.data = null;
+    this.choose(null);
+    for (const part of [this.title, this.legend, this.box]) part.replaceChildren();
+    this.box.removeAttribute("aria-label");
+  }
+
   // data: { title, none, times: [ms], series: [{ name, tone, values, }], stacked, format, time }
   show(data) {
     this.data = data;
