@@ -1,14 +1,15 @@
 //! Tells the program which commit it was built from, where that can be known.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::Command;
 
 fn main() -> std::io::Result<()> {
     let mut out = std::io::stdout();
     writeln!(out, "cargo::rerun-if-env-changed=GPT_LOAD_COMMIT")?;
-    // What changes when another commit is checked out, or made.
+    // What changes when another commit is checked out, or made. What is not there would have Cargo build anew each time.
     for file in ["HEAD", "logs/HEAD"] {
-        if let Some(path) = git(&["rev-parse", "--git-path", file]) {
+        if let Some(path) = git(&["rev-parse", "--git-path", file]).filter(|path| Path::new(path).exists()) {
             writeln!(out, "cargo::rerun-if-changed={path}")?;
         }
     }

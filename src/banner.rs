@@ -49,6 +49,11 @@ impl Banner {
     }
 }
 
+/// The word for so many lines.
+pub(crate) fn lines(count: usize) -> &'static str {
+    if count == 1 { "line" } else { "lines" }
+}
+
 impl fmt::Display for Banner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.tls { "https" } else { "http" };
@@ -62,10 +67,10 @@ impl fmt::Display for Banner {
         writeln!(f, "  serving    {scheme}://{} with {} workers", self.address, self.workers)?;
         write!(f, "  keys       {}", self.keys)?;
         if self.duplicates > 0 {
-            write!(f, ", {} duplicate lines", self.duplicates)?;
+            write!(f, ", {} duplicate {}", self.duplicates, lines(self.duplicates))?;
         }
         if self.skipped > 0 {
-            write!(f, ", {} lines that can't be keys", self.skipped)?;
+            write!(f, ", {} {} that can't be keys", self.skipped, lines(self.skipped))?;
         }
         writeln!(f)?;
         for (number, upstream) in self.upstreams.iter().enumerate() {
@@ -97,7 +102,7 @@ mod tests {
         let text = banner.to_string();
         for line in [
             "  serving    http://0.0.0.0:3000 with 2 workers\n",
-            "  keys       7, 1 duplicate lines, 2 lines that can't be keys\n",
+            "  keys       7, 1 duplicate line, 2 lines that can't be keys\n",
             "  upstreams  https://a.example\n             https://b.example\n",
             "  dashboard  http://localhost:3000/dashboard\n",
             "  no token   everything, the keys' use too: set AUTH_KEY\n",

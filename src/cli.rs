@@ -16,6 +16,14 @@ Settings are environment variables; a .env file in the working directory fills i
 not set. Start from .env.example. The keys are read from keys.txt (KEYS_FILE), one a line.
 `gpt-load check` shows every setting, where it came from, and every problem.
 
+Examples:
+  gpt-load                                        serve with ./.env and ./keys.txt
+  PORT=8080 OPENAI_BASE_URL=https://api.deepseek.com KEYS_FILE=/etc/keys.txt gpt-load
+  gpt-load check                                  what is set, and what is wrong with it
+  gpt-load validate-keys --remove-invalid         test every key, and throw out the bad ones
+  gpt-load validate-keys --help                   a command's own options and examples
+  curl -i … | gpt-load judge                      what a provider's answer means for its key
+
 Exit status:
   0  all is well, or a clean end
   1  started, and failed later (healthcheck: not healthy; validate-keys: a bad key)
@@ -80,11 +88,22 @@ impl CommandLine {
     /// # Errors
     /// If nobody takes it.
     pub fn manual(out: &mut impl io::Write) -> io::Result<()> {
-        let command = Self::command();
-        clap_mangen::Man::new(command.clone()).render(out)?;
-        for command in command.get_subcommands().filter(|command| command.get_arguments().next().is_some()) {
-            let name = format!("gpt-load-{}", command.get_name());
-            clap_mangen::Man::new(command.clone()).title(name).render(out)?;
+        let mut command = Self::command();
+        // Gives each command the name by which it is called.
+        command.build();
+        let mut page = Vec::new();
+        clap_mangen::Man::new(command.clone()).render(&mut page)?;
+        let mut page = String::from_utf8_lossy(&page).into_owned();
+        for name in command.get_subcommands().map(|command| command.get_name().replace('-', "\\-")) {
+            // Not a page's name: all of it is here.
+            page = page.replace(&format!("gpt\\-load\\-{name}(1)"), &format!("gpt\\-load {name}"));
+        }
+        out.write_all(page.as_bytes())?;
+        let has_options =
+            |command: &&clap::Command| command.get_arguments().any(|argument| argument.get_id() != "help");
+        for command in command.get_subcommands().filter(has_options) {
+            let version = concat!("gpt-load ", env!("GPT_LOAD_VERSION"));
+            clap_mangen::Man::new(command.clone()).source(version).render(out)?;
         }
         Ok(())
     }
@@ -139,6 +158,8 @@ mod tests {
             ),
             (&["gpt-load", "judge", "--header", "a: b"], Err((ErrorKind::MissingRequiredArgument, 2))),
             (&["gpt-load", "validate-keys", "--rate", "0"], Err((ErrorKind::ValueValidation, 2))),
+            (&["gpt-load", "validate-keys", "--model", ""], Err((ErrorKind::ValueValidation, 2))),
+            (&["gpt-load", "validate-keys", "--model", " "], Err((ErrorKind::ValueValidation, 2))),
             (&["gpt-load", "validate-keys", "--concurrency", "5000"], Err((ErrorKind::ValueValidation, 2))),
             (&["gpt-load", "--version"], Err((ErrorKind::DisplayVersion, 0))),
             (&["gpt-load", "--help"], Err((ErrorKind::DisplayHelp, 0))),
@@ -161,9 +182,15 @@ mod tests {
         let mut manual = Vec::new();
         CommandLine::manual(&mut manual).unwrap();
         let manual = String::from_utf8(manual).unwrap();
-        for word in ["healthcheck", "remove\\-invalid", "Exit status"] {
+        for word in [
+            "gpt\\-load healthcheck\n",
+            "remove\\-invalid",
+            "Exit status",
+            "\\fBgpt\\-load validate\\-keys\\fR [",
+        ] {
             assert!(manual.contains(word), "{word}");
         }
+        assert!(!manual.contains("(1)"), "no page is named that is not there");
     }
 
     #[test]
@@ -177,7 +204,9 @@ mod tests {
     #[test]
     fn the_help_says_where_settings_and_keys_come_from() {
         let help = CommandLine::command().render_help().to_string();
-        for word in [".env", "keys.txt", "Exit status", "check", "healthcheck", "judge", "validate-keys"] {
+        for word in
+            [".env", "keys.txt", "Exit status", "Examples:", "check", "healthcheck", "judge", "validate-keys"]
+        {
             assert!(help.contains(word), "{word}");
         }
     }

@@ -71,12 +71,14 @@ pub(super) enum Outcome {
 }
 
 /// Why there is no answer.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct NoAnswer {
     /// It took too long.
     pub(super) timed_out: bool,
     /// The upstream may have done the work all the same.
     pub(super) maybe_done: bool,
+    /// What came was no HTTP.
+    pub(super) garbled: bool,
     /// For the log: never a key.
     pub(super) error: String,
 }
@@ -172,7 +174,7 @@ impl Try {
             let request = match self.request(&upstream.url, lease, connection.is_http2()) {
                 Ok(request) => request,
                 Err(error) => {
-                    return Outcome::Failed(NoAnswer { timed_out: false, maybe_done: false, error });
+                    return Outcome::Failed(NoAnswer { error, ..NoAnswer::default() });
                 }
             };
             match timeout_at(head_by, connection.send(request)).await {
@@ -189,12 +191,18 @@ impl Try {
                     fresh = true;
                 }
                 Ok(Err(SendError { error, sent })) => {
+                    let garbled = error.is_parse();
                     let error = format!("the connection broke before an answer: {}", chain(&error));
-                    return Outcome::Failed(NoAnswer { timed_out: false, maybe_done: sent, error });
+                    return Outcome::Failed(NoAnswer { timed_out: false, maybe_done: sent, garbled, error });
                 }
                 Err(_elapsed) => {
                     let error = "no answer in time".to_owned();
-                    return Outcome::Failed(NoAnswer { timed_out: true, maybe_done: true, error });
+                    return Outcome::Failed(NoAnswer {
+                        timed_out: true,
+                        maybe_done: true,
+                        garbled: false,
+                        error,
+                    });
                 }
             }
         }
@@ -202,7 +210,8 @@ impl Try {
 
     /// Takes over a connection whose upstream goes on in another protocol: only in the one that was asked for.
     async fn switch(&self, response: Response<Incoming>, lease: &Lease<'_>, by: Instant) -> Outcome {
-        let failed = |error: String| Outcome::Failed(NoAnswer { timed_out: false, maybe_done: true, error });
+        let failed =
+            |error: String| Outcome::Failed(NoAnswer { maybe_done: true, error, ..NoAnswer::default() });
         let Some(upgrade) = self.upgrade.as_ref().filter(|upgrade| upgrade.is_accepted(response.headers()))
         else {
             return failed("it answered 101 to what was not asked".to_owned());
@@ -263,7 +272,8 @@ impl Try {
 
 impl NoAnswer {
     fn to_connect(error: &ConnectError) -> Self {
-        Self { timed_out: matches!(error, ConnectError::TimedOut(_)), maybe_done: false, error: chain(error) }
+        let timed_out = matches!(error, ConnectError::TimedOut(_));
+        Self { timed_out, error: chain(error), ..Self::default() }
     }
 }
 

@@ -89,6 +89,8 @@ pub(super) struct Ending {
     overhead: Option<Duration>,
     /// The last attempt's status; none if it got no answer.
     last_status: Option<u16>,
+    /// Whether what it got was no HTTP.
+    garbled: bool,
     operation: Option<Operation>,
     streaming: bool,
     /// The place of its model among those that are counted.
@@ -123,6 +125,7 @@ impl Ending {
             upstreams_took: Duration::ZERO,
             overhead: None,
             last_status: None,
+            garbled: false,
             operation: None,
             streaming: false,
             model: None,
@@ -175,6 +178,7 @@ impl Ending {
     ) {
         self.tried();
         self.last_status = Some(refused.status().as_u16());
+        self.garbled = false;
         let judgement = &refused.judgement;
         self.failed(
             request,
@@ -200,6 +204,7 @@ impl Ending {
     ) {
         self.tried();
         self.last_status = None;
+        self.garbled = why.garbled;
         self.failed(
             request,
             lease,
@@ -265,6 +270,7 @@ impl Ending {
                 attempts: self.attempts,
                 upstream: self.upstream.and_then(|index| upstreams.all().get(index)),
                 received: if end == End::Success { Some(self.status) } else { self.last_status },
+                garbled: self.garbled,
                 upstreams_took: self.upstreams_took,
                 overhead: self.overhead,
             };

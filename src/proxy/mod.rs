@@ -188,7 +188,7 @@ impl Proxy {
                             self.refused(lease, upstream, answer, &request, &mut so_far)
                         }
                         Beginning::Broken { timed_out, error } => {
-                            let failed = NoAnswer { timed_out, maybe_done: true, error };
+                            let failed = NoAnswer { timed_out, maybe_done: true, garbled: false, error };
                             ending.unanswered(&request, &lease, upstream, &failed);
                             let follow = self.failed(&request, &lease, upstream, &failed)?;
                             so_far.failure = Some(failed);

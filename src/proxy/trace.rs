@@ -43,6 +43,8 @@ pub(super) struct Trace<'a> {
     pub(super) upstream: Option<&'a Upstream>,
     /// What that upstream answered.
     pub(super) received: Option<u16>,
+    /// What it answered was no HTTP.
+    pub(super) garbled: bool,
     pub(super) upstreams_took: Duration,
     pub(super) overhead: Option<Duration>,
 }
@@ -85,6 +87,7 @@ impl Trace<'_> {
             (End::BadRequest | End::RequestFault, _) => "http_request_error",
             (End::Unauthorized | End::TooManyConcurrent, _) => "http_request_denied",
             (End::UpstreamFault | End::BrokenAnswer, 504) => "http_response_timeout",
+            (End::UpstreamFault | End::BrokenAnswer, _) if self.garbled => "http_protocol_error",
             (End::UpstreamFault | End::BrokenAnswer, _) => "destination_unavailable",
             (End::Internal, _) => "proxy_internal_error",
             (End::NoKeys | End::KeysRejected | End::KeysLimited | End::ClientGone | End::Success, _) => {

@@ -41,7 +41,7 @@ pub struct Options {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub rate: Option<u32>,
     /// Ask for one token of this model, which is not free, instead of for the list of models, which is
-    #[arg(long, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL", value_parser = model)]
     pub model: Option<String>,
     /// Where valid_keys.txt, invalid_keys.txt, duplicate_keys.txt and validation_summary.txt are written
     #[arg(long, value_name = "DIR", default_value = ".")]
@@ -55,6 +55,11 @@ pub struct Options {
     /// Test all keys, whatever an interrupted run has found out already
     #[arg(long)]
     pub fresh: bool,
+}
+
+fn model(name: &str) -> Result<String, &'static str> {
+    let name = name.trim();
+    if name.is_empty() { Err("a model's name is not empty") } else { Ok(name.to_owned()) }
 }
 
 /// Why no key was tested.

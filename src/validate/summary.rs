@@ -10,6 +10,7 @@ use super::finding::State;
 use super::lists::{self, Lines, Removed};
 use super::resume::Asked;
 use super::run::Done;
+use crate::banner::lines;
 use crate::keys::preview;
 
 pub(super) struct Summary {
@@ -123,8 +124,8 @@ impl fmt::Display for Summary {
         for state in State::ALL {
             writeln!(f, "{:>9} {}", self.count(state), state.name())?;
         }
-        writeln!(f, "{:>9} duplicate lines", self.duplicates)?;
-        writeln!(f, "{:>9} lines that can't be keys", self.skipped_lines)?;
+        writeln!(f, "{:>9} duplicate {}", self.duplicates, lines(self.duplicates))?;
+        writeln!(f, "{:>9} {} that can't be keys", self.skipped_lines, lines(self.skipped_lines))?;
         for (reason, count) in self.reasons.iter().take(10) {
             writeln!(f, "{count:>9} × {reason}")?;
         }
@@ -136,7 +137,8 @@ impl fmt::Display for Summary {
 
             Removed::Lines(count, backup) => writeln!(
                 f,
-                "{count} lines with invalid keys were taken out of the keys file; as it was: {}",
+                "Taken out of the keys file: {count} {} with invalid keys; as it was: {}",
+                lines(*count),
                 backup.display()
             )?,
         }

@@ -43,6 +43,7 @@ fn a_traced_answer_tells_whose_time_and_whose_fault_it_was() {
     for (play, want) in [
         ("fails 503", "; received-status=503".to_owned()),
         ("resetting before_head", "; error=destination_unavailable".to_owned()),
+        ("garbage", "; error=http_protocol_error".to_owned()),
         ("revoked", "; received-status=401; error=proxy_internal_response".to_owned()),
     ] {
         mock.play(A, play.parse().unwrap());
