@@ -313,3 +313,86 @@ impl<B: Sendable> Http1<B> {
         (self.socket, self.came)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use http::Request;
+    use http_body_util::Full;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// A connection that has asked for `/`, and its other side, which has read that.
+    async fn asked(body: &'static [u8]) -> (Http1<Full<Bytes>>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut far, _) = listener.accept().await.unwrap();
+        let mut http1 = Http1::new(Socket::Plain(near));
+        let (head, body) =
+            Request::post("/?a=b").header("x", "y").body(Full::from(body)).unwrap().into_parts();
+        let length = http_body::Body::size_hint(&body).exact().unwrap();
+        let want = format!("POST /?a=b HTTP/1.1\r\nhost: h\r\nx: y\r\ncontent-length: {length}\r\n\r\n");
+        http1.begin(&HeaderValue::from_static("h"), &head, body);
+        assert!(poll_fn(|cx| Poll::Ready(http1.poll_head(by(), cx))).await.is_pending());
+        let mut sent = vec![0; want.len() + usize::try_from(length).unwrap()];
+        far.read_exact(&mut sent).await.unwrap();
+        assert!(sent.starts_with(want.as_bytes()), "{}", String::from_utf8_lossy(&sent));
+        (http1, far)
+    }
+
+    fn by() -> Instant {
+        Instant::now() + Duration::from_secs(10)
+    }
+
+    /// What comes in answer: the status, and the body as far as it is well.
+    async fn answer(http1: &mut Http1<Full<Bytes>>) -> Result<(u16, Vec<u8>), Fault> {
+        let status = poll_fn(|cx| http1.poll_head(by(), cx)).await?.status().as_u16();
+        let mut body = Vec::new();
+        while let Some(frame) = poll_fn(|cx| http1.poll_frame(cx)).await {
+            body.extend_from_slice(frame?.data_ref().unwrap());
+        }
+        Ok((status, body))
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_the_one_behind_those_that_only_inform() {
+        let (mut http1, mut far) = asked(b"hello").await;
+        far.write_all(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\na: b\r\n\r\n")
+            .await
+            .unwrap();
+        far.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+        assert_eq!(answer(&mut http1).await.unwrap(), (200, b"ok".to_vec()));
+        assert!(http1.is_free());
+        drop(far);
+        while http1.is_free() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_unasked_ends_a_connection() {
+        let (mut http1, mut far) = asked(b"").await;
+        far.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n")
+            .await
+            .unwrap();
+        assert_eq!(answer(&mut http1).await.unwrap(), (200, b"ok".to_vec()));
+        assert!(!http1.is_free());
+    }
+
+    #[tokio::test]
+    async fn chunks_that_come_together_are_one_piece_and_half_a_body_is_none() {
+        let (mut http1, mut far) = asked(b"").await;
+        far.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await.unwrap();
+        poll_fn(|cx| http1.poll_head(by(), cx)).await.unwrap();
+        far.write_all(b"3\r\none\r\n3\r\ntwo\r\n").await.unwrap();
+        let piece = poll_fn(|cx| http1.poll_frame(cx)).await.unwrap().unwrap();
+        assert_eq!(piece.into_data().unwrap(), "onetwo");
+        drop(far);
+        let end = poll_fn(|cx| http1.poll_frame(cx)).await.unwrap();
+        assert!(matches!(end, Err(Fault::Incomplete)), "{end:?}");
+    }
+}
