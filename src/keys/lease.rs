@@ -357,6 +357,10 @@ impl Here<'_> {
     fn succeed(&self, pool: &KeyPool, model: Option<&Roster>, entry: Entry) -> Option<Effect> {
         let base = model.map(|_| &self.generation.base);
         let roster = model.unwrap_or(&self.generation.base);
+        // Nearly always there is nothing to change.
+        if roster.rotation.standing(self.index) == Standing::FRESH {
+            return None;
+        }
         let (before, after) = roster.change(self.index, base, |standing| {
             standing.after(Effect::Success, &pool.policy.cooldown, Millis(0), 0.0, entry == Entry::Probe)
         });
