@@ -43,6 +43,8 @@ pub struct PoolPolicy {
 /// All keys of a group.
 pub struct KeyPool {
     pub(super) generation: ArcSwap<Generation>,
+    /// The present one's number: a lease of the same need not look for it.
+    pub(super) number: AtomicU64,
     pub(super) policy: PoolPolicy,
     began: Instant,
     /// Tells [`clock::run`](super::clock::run) what will be due.
@@ -74,6 +76,7 @@ impl KeyPool {
         let base = Roster::new(0, None, &standings, start, |_| false);
         let pool = Self {
             generation: ArcSwap::from_pointee(Generation::new(keys, base, 0, 0)),
+            number: AtomicU64::new(0),
             policy,
             began: Instant::now(),
             due,
