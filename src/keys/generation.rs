@@ -108,7 +108,9 @@ impl Generation {
     pub(super) fn given_up_by(&self, upstream: usize) -> Vec<u32> {
         let stories = self.base.stories();
         let is_its = |story: &Story| {
-            story.effect == Effect::Invalid && story.cause.upstream.is_none_or(|by| by == upstream)
+            story.effect == Effect::Invalid
+                && !story.is_operators()
+                && story.cause.upstream.is_none_or(|by| by == upstream)
         };
         stories.iter().filter(|(_, story)| is_its(story)).map(|(index, _)| *index).collect()
     }

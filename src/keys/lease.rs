@@ -387,6 +387,9 @@ impl Here<'_> {
         let made = model.map(|model| pool.roster_for(&self.generation, model));
         let roster = made.as_deref().unwrap_or(&self.generation.base);
         let base = made.as_ref().map(|_| &self.generation.base);
+        if roster.story(self.index).is_some_and(|story| story.is_operators()) {
+            return false;
+        }
         let (now, jitter) = (pool.now(), fastrand::f64());
         let (before, after) = roster.change(self.index, base, |standing| {
             standing.after(effect, &pool.policy.cooldown, now, jitter, probe)

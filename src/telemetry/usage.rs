@@ -2,7 +2,8 @@
 //! it, which is small. Nothing is held back, and nothing else is kept.
 //!
 //! OpenAI's `usage` (chat, responses, embeddings), Anthropic's (input in the first event, output in the last) and
-//! Gemini's `usageMetadata` (in each piece, growing) are told by their fields; the largest of each counts.
+//! Gemini's `usageMetadata` (in each piece, growing) are told by their fields. The last that tells a
+//! number counts: an answer's own `usage` stands behind what the model wrote, which may have one too.
 
 use std::sync::LazyLock;
 
@@ -138,9 +139,14 @@ impl Reader {
         // Before it comes the end of the word.
         let Some(object) = memchr::memchr(b'{', text).and_then(|at| text.get(at..)) else { return };
         let found = Fields::read(object).usage();
-        self.usage.input = self.usage.input.max(found.input);
-        self.usage.output = self.usage.output.max(found.output);
-        self.usage.cached = self.usage.cached.max(found.cached);
+        let keep = |kept: &mut u64, found: u64| {
+            if found > 0 {
+                *kept = found;
+            }
+        };
+        keep(&mut self.usage.input, found.input);
+        keep(&mut self.usage.output, found.output);
+        keep(&mut self.usage.cached, found.cached);
     }
 }
 
@@ -155,6 +161,8 @@ struct Fields {
     cache_written: Option<u64>,
     /// Among the input.
     cached: Option<u64>,
+    /// Whether the input has OpenAI's name.
+    is_prompt: bool,
 }
 
 impl Fields {
@@ -188,13 +196,14 @@ impl Fields {
     }
 
     fn set(&mut self, within: &[u8], name: &[u8], number: u64) {
+        self.is_prompt |= within.is_empty() && name == b"prompt_tokens";
         let field = match (within, name) {
             (b"", b"prompt_tokens" | b"input_tokens" | b"promptTokenCount") => &mut self.input,
             (b"", b"completion_tokens" | b"output_tokens" | b"candidatesTokenCount") => &mut self.output,
             (b"", b"thoughtsTokenCount") => &mut self.thoughts,
             (b"", b"cache_read_input_tokens") => &mut self.cache_read,
             (b"", b"cache_creation_input_tokens") => &mut self.cache_written,
-            (b"", b"cachedContentTokenCount" | b"prompt_cache_hit_tokens")
+            (b"", b"cachedContentTokenCount" | b"prompt_cache_hit_tokens" | b"cached_tokens")
             | (b"prompt_tokens_details" | b"input_tokens_details", b"cached_tokens") => &mut self.cached,
             _ => return,
         };
@@ -203,6 +212,8 @@ impl Fields {
 
     fn usage(&self) -> Usage {
         let beside = self.cache_read.unwrap_or(0).saturating_add(self.cache_written.unwrap_or(0));
+        // Relays that speak OpenAI's words put Anthropic's beside them, and count them in.
+        let beside = if self.is_prompt { 0 } else { beside };
         Usage {
             input: self.input.map_or(0, |input| input.saturating_add(beside)),
             output: self.output.unwrap_or(0).saturating_add(self.thoughts.unwrap_or(0)),
@@ -228,7 +239,7 @@ mod tests {
 
     use super::*;
 
-    const CASES: [(&str, Usage); 9] = [
+    const CASES: [(&str, Usage); 12] = [
         (
             r#"{"id":"x","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":12,"prompt_tokens_details":{"cached_tokens":4}}}"#,
             Usage { input: 9, output: 12, cached: 4 },
@@ -252,6 +263,18 @@ mod tests {
         (r#"{"usage":{"prompt_tokens":3,"total_tokens":3}}"#, Usage { input: 3, output: 0, cached: 0 }),
         (r#"{"text":"say \"usage\": {\"prompt_tokens\": 9}"}"#, Usage { input: 0, output: 0, cached: 0 }),
         (r#"{"usage":5,"x":{"prompt_tokens":9}}"#, Usage { input: 0, output: 0, cached: 0 }),
+        (
+            r#"{"usage":{"prompt_tokens":100,"completion_tokens":5,"cache_read_input_tokens":90}}"#,
+            Usage { input: 100, output: 5, cached: 90 },
+        ),
+        (
+            r#"{"usage":{"prompt_tokens":100,"completion_tokens":5,"cached_tokens":80}}"#,
+            Usage { input: 100, output: 5, cached: 80 },
+        ),
+        (
+            r#"{"content":[{"input":{"usage":{"input_tokens":7000,"output_tokens":9000}}}],"usage":{"input_tokens":12,"output_tokens":34}}"#,
+            Usage { input: 12, output: 34, cached: 0 },
+        ),
         ("", Usage { input: 0, output: 0, cached: 0 }),
     ];
 
