@@ -7,6 +7,8 @@ WORKDIR /src
 COPY . .
 
 FROM source AS build
+# The build has no .git to ask: --build-arg GPT_LOAD_COMMIT="$(git rev-parse --short=12 HEAD)".
+ARG GPT_LOAD_COMMIT=""
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target,id=gpt-load-target \
     cargo build --release --locked --bin gpt-load && install -D target/release/gpt-load /out/gpt-load

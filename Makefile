@@ -46,7 +46,7 @@ uninstall: ## Remove it from there
 ##@ Containers
 
 docker-build: ## Build the image from this source
-	docker build -t $(LOCAL_IMAGE) .
+	docker build --build-arg GPT_LOAD_COMMIT="$$(git rev-parse --short=12 HEAD 2>/dev/null)" -t $(LOCAL_IMAGE) .
 
 docker-run: ## Run the published image with .env and keys.txt
 	@scripts/docker-run.sh $(IMAGE)

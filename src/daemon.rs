@@ -1,6 +1,7 @@
 //! `gpt-load` without a command: puts the house together, serves, drains (spec §12).
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,12 +66,32 @@ pub enum StartError {
     Journal(#[from] JournalError),
     /// The system gives no threads or signals.
     #[error("the system refuses what gpt-load needs to run: {0}")]
-    System(#[from] std::io::Error),
+    System(#[from] io::Error),
 }
 
 /// What is wrong with the files of certificates, which a configuration only names: for `gpt-load check`.
 pub fn certificate_problems(config: &Config) -> impl Iterator<Item = TlsError> {
     [front_tls(config).err(), trusted(config).err()].into_iter().flatten()
+}
+
+/// What is wrong with the places of the files that are written, as far as can be told without writing: for `gpt-load
+/// check`.
+pub fn written_problems(config: &Config) -> impl Iterator<Item = String> {
+    let written = [("STATE_FILE", &config.state_file), ("LOG_FILE_PATH", &config.log.file)];
+    let written = written.into_iter().filter_map(|(variable, path)| Some((variable, path.as_deref()?)));
+    written.filter_map(|(variable, path)| {
+        // The file, or what it will be made in: missing folders of a log are made too.
+        let there = path.ancestors().skip(usize::from(!path.exists())).find(|place| place.exists());
+        let place = there.unwrap_or(Path::new("."));
+        let problem = if path.is_dir() {
+            io::Error::from(io::ErrorKind::IsADirectory)
+        } else if place != path && !place.is_dir() {
+            io::Error::from(io::ErrorKind::NotADirectory)
+        } else {
+            rustix::fs::access(place, rustix::fs::Access::WRITE_OK).err()?.into()
+        };
+        Some(format!("{variable}: {}: {problem}", path.display()))
+    })
 }
 
 fn front_tls(config: &Config) -> Result<Option<Acceptor>, TlsError> {
@@ -100,9 +121,9 @@ pub fn serve(config: &Config, warnings: &[String]) -> Result<ExitCode, StartErro
         let sharing = if config.listen.shared { Sharing::WithNext } else { Sharing::WithNobody };
         Listeners::bind(&config.listen.host, config.listen.port, sharing, workers)?
     };
-    if config.log.format == Format::Text && std::io::stdout().is_terminal() {
+    if config.log.format == Format::Text && io::stdout().is_terminal() {
         // Whoever does not want to read it is no reason not to start.
-        let _ = writeln!(std::io::stdout(), "{}", Banner::new(config, &file, listeners.address()));
+        let _ = writeln!(io::stdout(), "{}", Banner::new(config, &file, listeners.address()));
     }
     let logging = Logging::start(&log_options(&config.log))?;
     raise_descriptors();
@@ -284,7 +305,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn take() -> std::io::Result<Self> {
+    fn take() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,

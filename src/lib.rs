@@ -26,6 +26,7 @@ pub mod proxy;
 pub mod refusal;
 pub mod server;
 pub mod telemetry;
+mod timer;
 pub mod upstream;
 pub mod validate;
 pub mod verdict;

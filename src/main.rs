@@ -58,8 +58,10 @@ fn check() -> ExitCode {
     let loaded = load();
     let certificates: Vec<_> =
         loaded.iter().flat_map(|it| daemon::certificate_problems(&it.config)).collect();
+    let written: Vec<_> = loaded.iter().flat_map(|it| daemon::written_problems(&it.config)).collect();
     let mut report = config::report(loaded);
     report.problems.extend(certificates.iter().map(ToString::to_string));
+    report.problems.extend(written);
     // A reader that has seen enough is no error.
     let _ = write!(io::stdout(), "{report}");
     if report.is_good() { ExitCode::SUCCESS } else { ExitCode::from(UNUSABLE) }

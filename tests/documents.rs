@@ -128,3 +128,34 @@ fn the_tests_that_the_table_of_promises_names_are_there() {
     let missing: Vec<&&str> = named.iter().filter(|name| !sources.contains(&format!("fn {name}("))).collect();
     assert!(missing.is_empty(), "no test of such a name: {missing:?}");
 }
+
+#[test]
+fn the_images_build_gets_all_that_the_sources_include() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let let_through = std::fs::read_to_string(root.join(".dockerignore")).unwrap_or_default();
+    let let_through: Vec<_> =
+        let_through.lines().filter_map(|line| Some(root.join(line.strip_prefix('!')?))).collect();
+    let mut wanted = vec![root.join("build.rs"), root.join("Cargo.lock")];
+    let mut folders = vec![root.join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{error}")) {
+            let path = entry.unwrap_or_else(|error| panic!("{error}")).path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                let included =
+                    text.split("include_str!(\"").skip(1).filter_map(|rest| rest.split('"').next());
+                wanted.extend(included.filter_map(|name| path.parent()?.join(name).canonicalize().ok()));
+            }
+        }
+    }
+    assert!(wanted.len() > 5, "{wanted:?}");
+    for file in wanted {
+        assert!(
+            let_through.iter().any(|through| file.starts_with(through)),
+            "{} is left out",
+            file.display()
+        );
+    }
+}

@@ -4,7 +4,6 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::census::BY_OPERATOR;
 use super::generation::Generation;
 use super::pool::KeyPool;
 use super::roster::{Cause, Roster, Story};
@@ -180,7 +179,7 @@ impl KeyPool {
     pub fn condemned(&self) -> Vec<Condemned> {
         let (generation, now) = (self.generation.load_full(), self.now());
         let stories = generation.base.stories();
-        let stories = stories.iter().filter(|(_, story)| &*story.cause.rule != BY_OPERATOR);
+        let stories = stories.iter().filter(|(_, story)| !story.is_operators());
         let condemned = stories.filter_map(|(index, story)| {
             let suspected = match story.effect {
                 Effect::Suspected => true,

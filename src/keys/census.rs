@@ -9,12 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::blacklist::{Blacklisted, Changed};
 use super::pool::KeyPool;
-use super::roster::{Cause, Roster};
+use super::roster::{BY_OPERATOR, Cause, Roster};
 use super::secret::preview;
 use super::state::{Effect, Place, Standing};
-
-/// The rule of a key that an operator set aside: nobody but an operator brings it back.
-pub const BY_OPERATOR: &str = "operator";
 
 /// How many keys stand where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -299,7 +296,7 @@ fn millis(time: SystemTime) -> u64 {
 #[allow(clippy::unwrap_used, clippy::format_collect, reason = "tests")]
 mod tests {
     use super::super::file;
-    use super::super::{CooldownPolicy, Failure, Need, PoolPolicy};
+    use super::super::{CooldownPolicy, Failure, Left, Need, PoolPolicy};
     use super::*;
 
     fn pool(keys: usize) -> KeyPool {
@@ -366,7 +363,30 @@ mod tests {
         assert_eq!(pool.counts(), Counts { available: 1, cooldown: 1, blacklisted: 1 });
         assert!(pool.condemned().is_empty(), "no check brings back what an operator set aside");
         assert_eq!(&*pool.view(1).unwrap().out.unwrap().cause.rule, BY_OPERATOR);
-        assert_eq!(pool.restore_all(), 2);
+        // With every key out, neither the last resort nor a failure of what was under way frees one.
+        let under_way = pool.lease(Need::default()).unwrap();
+        pool.set_aside_by_operator(0, None);
+        assert!(pool.last_resort(Need::default()).is_none());
+        assert!(under_way.fail(limited()).is_none());
+        assert_eq!(pool.counts(), Counts { available: 0, cooldown: 1, blacklisted: 2 });
+        assert_eq!(pool.restore_all(), 3);
         assert_eq!(pool.counts().available, 3);
+    }
+
+    #[test]
+    fn a_pool_that_comes_back_to_life_leaves_aside_what_an_operator_set_aside() {
+        let pool = pool(4);
+        pool.set_aside_by_operator(3, None);
+        for _ in 0..3 {
+            let revoked = Failure { effect: Effect::Invalid, ..limited() };
+            assert!(pool.lease(Need::default()).unwrap().fail(revoked).is_some());
+        }
+        pool.probe_key(1).unwrap().succeed(None, 0, Left::Unknown, false);
+        assert_eq!(pool.counts(), Counts { available: 3, cooldown: 0, blacklisted: 1 });
+    }
+
+    fn limited() -> Failure<'static> {
+        let effect = Effect::Limited { wait: Some(Duration::from_secs(5)) };
+        Failure { effect, model: None, upstream: 0, too_few_tokens: None, cause: Cause::default() }
     }
 }

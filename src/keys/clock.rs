@@ -174,7 +174,9 @@ impl KeyPool {
             match event.what {
                 What::Return => again = self.end_cooldown(&generation, roster, base, event),
                 What::Probe => {
-                    if let Place::Cooldown(end) = roster.rotation.standing(event.index).place {
+                    if let Place::Cooldown(end) = roster.rotation.standing(event.index).place
+                        && roster.story(event.index).is_none_or(|story| !story.is_operators())
+                    {
                         roster.rotation.ration(event.index).offer_probe();
                         roster.show(event.index, base);
                         again = self.next_probe(end).map(|at| Event { at, ..event });

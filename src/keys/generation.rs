@@ -2,7 +2,7 @@
 //! that puts the next reading in its place.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -31,6 +31,8 @@ pub(super) struct Generation {
     pub(super) base: Roster,
     /// The models for which some keys stand apart.
     pub(super) models: ArcSwap<HashMap<Box<str>, Arc<Roster>>>,
+    /// Whether there are any: what every lease asks first.
+    any_models: AtomicBool,
 }
 
 /// What a key did since it is in the file and the process runs. Each key has its own, so workers seldom meet here.
@@ -70,7 +72,16 @@ pub enum States {
 impl Generation {
     pub(super) fn new(keys: KeyTable, base: Roster, number: u64, resets: u64) -> Self {
         let tallies = (0..base.rotation.len()).map(|_| Tally::default()).collect();
-        Self { number, resets, marks: Marks::of(&keys), keys, tallies, base, models: ArcSwap::default() }
+        Self {
+            number,
+            resets,
+            marks: Marks::of(&keys),
+            keys,
+            tallies,
+            base,
+            models: ArcSwap::default(),
+            any_models: AtomicBool::new(false),
+        }
     }
 
     /// What a key did. Every index of this generation's has one.
@@ -80,18 +91,26 @@ impl Generation {
 
     /// The roster for a model, if keys stand apart for it.
     pub(super) fn model(&self, model: Option<&str>) -> Option<Arc<Roster>> {
-        let models = self.models.load();
-        if models.is_empty() {
+        let model = model?;
+        if !self.any_models.load(Ordering::Acquire) {
             return None;
         }
-        models.get(model?).map(Arc::clone)
+        self.models.load().get(model).map(Arc::clone)
+    }
+
+    fn store_models(&self, models: HashMap<Box<str>, Arc<Roster>>) {
+        let any = !models.is_empty();
+        self.models.store(Arc::new(models));
+        self.any_models.store(any, Ordering::Release);
     }
 
     /// The keys that an upstream's word has set aside for good.
     pub(super) fn given_up_by(&self, upstream: usize) -> Vec<u32> {
         let stories = self.base.stories();
         let is_its = |story: &Story| {
-            story.effect == Effect::Invalid && story.cause.upstream.is_none_or(|by| by == upstream)
+            story.effect == Effect::Invalid
+                && !story.is_operators()
+                && story.cause.upstream.is_none_or(|by| by == upstream)
         };
         stories.iter().filter(|(_, story)| is_its(story)).map(|(index, _)| *index).collect()
     }
@@ -148,9 +167,10 @@ impl KeyPool {
                 models.insert(name.clone(), Arc::new(moved(roster, &stays, start, absent)));
             }
         }
-        new.models.store(Arc::new(models));
+        new.store_models(models);
         let new = Arc::new(new);
         self.generation.store(Arc::clone(&new));
+        self.number.store(new.number, Ordering::Release);
         // What was settled on the old generation while it was being copied.
         catch_up(&old.base, &new.base, None, &stays);
         for (name, roster) in new.models.load().iter() {
@@ -199,7 +219,7 @@ impl KeyPool {
             }
         }
         models.insert(model.into(), Arc::clone(&roster));
-        generation.models.store(Arc::new(models));
+        generation.store_models(models);
         // What changed while the roster was made.
         roster.rotation.catch_up(&generation.base.rotation);
         roster

@@ -1,6 +1,6 @@
 //! The right to use one key for one attempt.
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
@@ -81,11 +81,29 @@ impl Hider {
 }
 
 /// Where a lease's key stands today: a reload may have moved it.
-struct Here {
-    generation: Guard<Arc<Generation>>,
+struct Here<'a> {
+    generation: Today<'a>,
     /// The model's roster, if keys stand apart for it.
     model: Option<Arc<Roster>>,
     index: u32,
+}
+
+/// The present generation.
+enum Today<'a> {
+    /// The lease's own.
+    Same(&'a Generation),
+    Other(Guard<Arc<Generation>>),
+}
+
+impl Deref for Today<'_> {
+    type Target = Generation;
+
+    fn deref(&self) -> &Generation {
+        match self {
+            Self::Same(generation) => generation,
+            Self::Other(generation) => generation,
+        }
+    }
 }
 
 impl<'pool> Lease<'pool> {
@@ -193,7 +211,7 @@ impl<'pool> Lease<'pool> {
     }
 
     /// Sets the key's ration, or the key aside, by what is left to it.
-    fn note_left(&self, here: &Here, model: Option<&str>, left: Left) {
+    fn note_left(&self, here: &Here<'_>, model: Option<&str>, left: Left) {
         let generation = &here.generation;
         match left {
             Left::Unknown => {
@@ -243,7 +261,7 @@ impl<'pool> Lease<'pool> {
 
     fn rosters<'a>(
         &'a self,
-        here: &'a Here,
+        here: &'a Here<'_>,
     ) -> impl Iterator<Item = (&'a Roster, Option<&'a Roster>, Entry)> {
         let base = &here.generation.base;
         let of_model = here.model.as_deref().map(|roster| (roster, Some(base), self.entry));
@@ -305,17 +323,18 @@ impl<'pool> Lease<'pool> {
     }
 
     /// Where the key stands today; `None` if it is gone, or a reset has drawn a line.
-    fn here(&self) -> Option<Here> {
-        let generation = self.pool.generation.load();
-        if generation.number == self.generation.number {
+    fn here(&self) -> Option<Here<'_>> {
+        if self.pool.number.load(Ordering::Acquire) == self.generation.number {
+            let generation = Today::Same(&self.generation);
             return Some(Here { generation, model: self.model.clone(), index: self.index });
         }
+        let generation = self.pool.generation.load();
         if generation.resets != self.generation.resets {
             return None;
         }
         let index = generation.keys.find(self.expose())?;
         let model = generation.model(self.model.as_ref().and_then(|roster| roster.model.as_deref()));
-        Some(Here { generation, model, index })
+        Some(Here { generation: Today::Other(generation), model, index })
     }
 }
 
@@ -333,11 +352,15 @@ impl Drop for Lease<'_> {
     }
 }
 
-impl Here {
+impl Here<'_> {
     /// Settles a success. Returns what the key was out for, if it is back with this.
     fn succeed(&self, pool: &KeyPool, model: Option<&Roster>, entry: Entry) -> Option<Effect> {
         let base = model.map(|_| &self.generation.base);
         let roster = model.unwrap_or(&self.generation.base);
+        // Nearly always there is nothing to change.
+        if roster.rotation.standing(self.index) == Standing::FRESH {
+            return None;
+        }
         let (before, after) = roster.change(self.index, base, |standing| {
             standing.after(Effect::Success, &pool.policy.cooldown, Millis(0), 0.0, entry == Entry::Probe)
         });
@@ -364,6 +387,9 @@ impl Here {
         let made = model.map(|model| pool.roster_for(&self.generation, model));
         let roster = made.as_deref().unwrap_or(&self.generation.base);
         let base = made.as_ref().map(|_| &self.generation.base);
+        if roster.story(self.index).is_some_and(|story| story.is_operators()) {
+            return false;
+        }
         let (now, jitter) = (pool.now(), fastrand::f64());
         let (before, after) = roster.change(self.index, base, |standing| {
             standing.after(effect, &pool.policy.cooldown, now, jitter, probe)

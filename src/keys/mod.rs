@@ -21,13 +21,13 @@ mod storm;
 pub mod watch;
 
 pub use blacklist::{Blacklisted, Changed, Condemned};
-pub use census::{BY_OPERATOR, Counts, KeyState, KeyView, Query, Sort, Wanted};
+pub use census::{Counts, KeyState, KeyView, Query, Sort, Wanted};
 pub use clock::Due;
 pub use generation::{Replaced, States};
 pub use lease::{Failure, Hider, Lease, Left};
 pub use pool::{KeyPool, Need, PoolPolicy};
 pub(crate) use quoted::Marks;
-pub use roster::Cause;
+pub use roster::{BY_OPERATOR, Cause};
 pub use secret::Secret;
 pub(crate) use secret::preview;
 pub use state::{CooldownPolicy, Effect, LONGEST_COOLDOWN};

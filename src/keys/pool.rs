@@ -1,6 +1,7 @@
 //! The pool of a group's keys: who gets which key next, who waits for one, and when there is one again.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -43,6 +44,8 @@ pub struct PoolPolicy {
 /// All keys of a group.
 pub struct KeyPool {
     pub(super) generation: ArcSwap<Generation>,
+    /// The present one's number: a lease of the same need not look for it.
+    pub(super) number: AtomicU64,
     pub(super) policy: PoolPolicy,
     began: Instant,
     /// Tells [`clock::run`](super::clock::run) what will be due.
@@ -74,6 +77,7 @@ impl KeyPool {
         let base = Roster::new(0, None, &standings, start, |_| false);
         let pool = Self {
             generation: ArcSwap::from_pointee(Generation::new(keys, base, 0, 0)),
+            number: AtomicU64::new(0),
             policy,
             began: Instant::now(),
             due,
@@ -202,7 +206,11 @@ impl KeyPool {
             Place::Cooldown(until) => Some(until),
             Place::Permanent => None,
         };
-        let untried = |index: &u32| !need.not.contains(index);
+        let operators: HashSet<u32> = {
+            let stories = generation.base.stories();
+            stories.iter().filter(|(_, story)| story.is_operators()).map(|(index, _)| *index).collect()
+        };
+        let untried = |index: &u32| !need.not.contains(index) && !operators.contains(index);
         let closest = (0_u32..)
             .take(generation.base.rotation.len())
             .filter(untried)

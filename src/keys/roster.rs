@@ -32,6 +32,9 @@ pub struct Cause {
     pub upstream: Option<usize>,
 }
 
+/// The rule of a key that an operator set aside: nobody but an operator, or the time that was named, brings it back.
+pub const BY_OPERATOR: &str = "operator";
+
 /// Why a key is out.
 #[derive(Clone)]
 pub(super) struct Story {
@@ -40,6 +43,13 @@ pub(super) struct Story {
     /// When it was last tried.
     pub(super) tried: Millis,
     pub(super) cause: Cause,
+}
+
+impl Story {
+    /// Whether an operator set the key aside: then no request tries it.
+    pub(super) fn is_operators(&self) -> bool {
+        &*self.cause.rule == BY_OPERATOR
+    }
 }
 
 /// The keys' standings in one respect, with all that hangs on them.

@@ -47,6 +47,12 @@ impl fmt::Debug for Secret {
 
 /// [`Secret::preview`] for a secret that is stored elsewhere.
 pub(crate) fn preview(secret: &str) -> String {
+    if let (Some(head), Some(tail)) = (secret.get(..8), secret.get(secret.len().saturating_sub(4)..))
+        && secret.is_ascii()
+        && secret.len() > 12
+    {
+        return [head, "...", tail].concat();
+    }
     let characters = secret.chars().count();
     if characters <= 12 {
         return "****".to_owned();

@@ -5,13 +5,13 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 use serde_json::{Value, json};
 use tokio::task::spawn_local;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::rfc3339;
 use super::series::Forecast;
@@ -140,24 +140,17 @@ impl Hook {
 
     async fn call(&self, body: String) -> Result<(), String> {
         let hook = self.origin.all().first().ok_or("there is no webhook")?;
-        let client: Client<Full<Bytes>> = Client::new(self.connector.clone(), 1, PATIENCE);
-        let mut connection = client.fresh_connection(hook, PATIENCE).await.map_err(|error| chain(&error))?;
+        let client: Rc<Client<Full<Bytes>>> = Rc::new(Client::new(self.connector.clone(), 1, PATIENCE));
+        let connection = client.fresh_connection(hook, PATIENCE).await.map_err(|error| chain(&error))?;
         let mut request = Request::new(Full::new(Bytes::from(body)));
         *request.method_mut() = Method::POST;
+        *request.uri_mut() = Uri::from(self.target.clone());
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("gpt-load/", env!("CARGO_PKG_VERSION"))));
-        if connection.is_http2() {
-            *request.version_mut() = Version::HTTP_2;
-            let uri =
-                Uri::builder().scheme(hook.url.scheme().as_str()).authority(hook.url.authority().as_bytes());
-            let uri = uri.path_and_query(self.target.clone()).build();
-            *request.uri_mut() = uri.map_err(|error| error.to_string())?;
-        } else {
-            request.headers_mut().insert(HOST, hook.url.authority().clone());
-            *request.uri_mut() = Uri::from(self.target.clone());
-        }
-        let answer = connection.send(request).await.map_err(|error| chain(&error.error))?;
+        let (head, body) = request.into_parts();
+        let answer = connection.send(&client, &hook.url, &head, body, Instant::now() + PATIENCE).await;
+        let answer = answer.map_err(|error| chain(&error.fault))?;
         let status = answer.status();
         if status.is_success() { Ok(()) } else { Err(format!("it answered {status}")) }
     }

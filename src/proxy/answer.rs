@@ -1,7 +1,6 @@
 //! The answer's body on its way to the client: the upstream's frames as they come, or a few bytes of our own.
 
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,18 +8,17 @@ use bytes::{Bytes, BytesMut};
 use http::response::Parts;
 use http::{HeaderMap, Response};
 use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::upgrade::Upgraded;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::body::Outgoing;
 use super::dialect::Dialect;
 use super::ending::Ending;
 use super::headers;
 use super::mask::Mask;
-use super::upgrade::Tunnel;
+use super::upgrade::{Tunnel, Upgraded};
 use crate::keys::Lease;
-use crate::upstream::client::{Client, Connection};
+use crate::timer::Timer;
+use crate::upstream::client::{Answer, Fault};
 
 /// How often a connection is let write before it is cut, so that the client's last word goes out.
 const FLUSH_TURNS: u8 = 2;
@@ -41,18 +39,19 @@ pub(super) enum Payload {
     Tunnel(Upgraded),
 }
 
-/// The upstream's body, and what becomes of its connection.
+/// The upstream's body.
 pub(super) struct Stream {
     /// What was read of it already.
     pub(super) first: Bytes,
-    pub(super) incoming: Incoming,
-    pub(super) connection: Option<(Rc<Client<Outgoing>>, Connection<Outgoing>)>,
+    pub(super) incoming: Answer<Outgoing>,
     pub(super) limits: StreamLimits,
     /// What came after that, if it was read already.
     pub(super) trailers: Option<Box<HeaderMap>>,
     /// Takes keys out, where the upstream may have quoted one.
     pub(super) mask: Option<Box<Mask>>,
-    waiting: Option<Waiting>,
+    /// When the present silence has lasted too long, if we are waiting.
+    silence_ends: Option<Instant>,
+    timer: Timer,
     /// In whose words a client is told that an event stream broke off.
     dialect: Option<Dialect>,
     /// The last two bytes that went out.
@@ -60,7 +59,7 @@ pub(super) struct Stream {
     cut: Option<Box<Cut>>,
 }
 
-/// A stream that broke off: the client was told, and is now cut off.
+/// A stream that broke off: the client was told, if there was a way, and is cut off once it has what came before.
 struct Cut {
     cause: Broken,
     /// Turns that are left to the connection to write what the client is told.
@@ -84,34 +83,27 @@ impl StreamLimits {
     }
 }
 
-/// Armed only once a body makes us wait: most answers come whole with their head.
-struct Waiting {
-    timer: Pin<Box<Sleep>>,
-    /// Whether it is this silence that the timer runs for, or an earlier one.
-    current: bool,
-}
-
 /// Why an answer's body broke off.
 #[derive(Debug, thiserror::Error)]
 pub enum Broken {
     /// The upstream's connection broke.
     #[error("the upstream broke the answer off: {0}")]
-    Upstream(#[from] hyper::Error),
+    Upstream(#[from] Fault),
     /// The upstream fell silent or took too long.
     #[error("the upstream did not finish the answer in time")]
     TimedOut,
 }
 
 impl Stream {
-    pub(super) fn new(incoming: Incoming, limits: StreamLimits) -> Self {
+    pub(super) fn new(incoming: Answer<Outgoing>, limits: StreamLimits) -> Self {
         Self {
             first: Bytes::new(),
             incoming,
-            connection: None,
             limits,
             trailers: None,
             mask: None,
-            waiting: None,
+            silence_ends: None,
+            timer: Timer::default(),
             dialect: None,
             tail: *b"\n\n",
             cut: None,
@@ -137,7 +129,12 @@ impl Stream {
             return Poll::Pending;
         }
         let frame = std::task::ready!(self.poll_upstream(cx));
-        let Some(dialect) = self.dialect else { return Poll::Ready(frame) };
+        let Some(dialect) = self.dialect else {
+            let Some(Err(cause)) = frame else { return Poll::Ready(frame) };
+            self.cut = Some(Box::new(Cut { cause, turns: FLUSH_TURNS }));
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        };
         match frame {
             Some(Err(cause)) => {
                 self.dialect = None;
@@ -172,9 +169,7 @@ impl Stream {
             let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
                 return self.poll_timeout(cx).map(|()| Some(Err(Broken::TimedOut)));
             };
-            if let Some(waiting) = &mut self.waiting {
-                waiting.current = false;
-            }
+            self.silence_ends = None;
             let Some(mask) = &mut self.mask else {
                 return Poll::Ready(frame.map(|frame| frame.map_err(Broken::Upstream)));
             };
@@ -195,14 +190,7 @@ impl Stream {
 
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let limits = self.limits;
-        let waiting = self
-            .waiting
-            .get_or_insert_with(|| Waiting { timer: Box::pin(sleep_until(limits.end())), current: true });
-        if !waiting.current {
-            waiting.timer.as_mut().reset(limits.end());
-            waiting.current = true;
-        }
-        waiting.timer.as_mut().poll(cx)
+        self.timer.poll(*self.silence_ends.get_or_insert_with(|| limits.end()), cx)
     }
 
     fn held(&self) -> usize {
@@ -220,9 +208,7 @@ impl Stream {
 
 /// A good answer's head, cleaned, and its body.
 pub(super) fn begin(
-    response: Response<Incoming>,
-    client: &Rc<Client<Outgoing>>,
-    connection: Connection<Outgoing>,
+    response: Response<Answer<Outgoing>>,
     lease: &Lease<'_>,
     limits: StreamLimits,
 ) -> (Parts, Stream) {
@@ -234,9 +220,7 @@ pub(super) fn begin(
     } else {
         headers::redact_keys(&mut parts, |value| lease.redact_plain(value));
     }
-    let mut stream = Stream::new(incoming, limits);
-    stream.connection = Some((Rc::clone(client), connection));
-    (parts, stream)
+    (parts, Stream::new(incoming, limits))
 }
 
 impl Body {
@@ -261,11 +245,6 @@ impl Body {
 
     /// The answer has ended as it should.
     fn finish(&mut self) {
-        if let Payload::Stream(stream) = &mut self.payload
-            && let Some((client, connection)) = stream.connection.take()
-        {
-            client.keep(connection);
-        }
         self.ending = None;
     }
 

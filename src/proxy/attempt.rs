@@ -5,20 +5,19 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::header::TRAILER;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, response};
-use hyper::body::Incoming;
-use hyper::upgrade::Upgraded;
-use tokio::time::{Instant, timeout_at};
+use http::{HeaderMap, Method, Response, StatusCode, Uri, response};
+use tokio::time::Instant;
 
 use super::asked::{Asked, model_in_path, model_in_query};
 use super::body::{Outgoing, RequestBody};
-use super::credentials::Place;
+use super::credentials::{self, Place};
 use super::headers;
-use super::upgrade::Upgrade;
+use super::upgrade::{Upgrade, Upgraded};
 use crate::keys::Lease;
-use crate::upstream::client::{Client, Connection, SendError};
+use crate::upstream::client::{Answer, Client, SendError};
 use crate::upstream::connect::{ConnectError, chain};
 use crate::upstream::{BaseUrl, JoinError, Upstream, Upstreams};
 
@@ -27,11 +26,10 @@ const READ_TIMEOUT: &str = "x-stainless-read-timeout";
 
 /// A client's request, ready to be tried.
 pub(super) struct Try {
-    method: Method,
     /// Path and query as the client sent them.
     target: PathAndQuery,
-    /// The client's headers that go on, without a credential.
-    headers: HeaderMap,
+    /// What goes upstream: the client's head, less what stays here. Each attempt puts its target and its key there.
+    head: Parts,
     /// Where the client's token was.
     place: Option<Place>,
     pub(super) body: RequestBody,
@@ -42,6 +40,8 @@ pub(super) struct Try {
     /// The protocol that the client wants to go on with.
     upgrade: Option<Upgrade>,
     model: Model,
+    /// Whether the head has a key in it.
+    has_key: bool,
     /// When the last attempt began.
     pub(super) sent: Instant,
     /// How long the client waits for an answer, where it says so (`x-stainless-read-timeout`).
@@ -63,7 +63,7 @@ pub struct Peer(pub IpAddr);
 /// What happened.
 pub(super) enum Outcome {
     /// The head of an answer.
-    Answer(Response<Incoming>, Connection<Outgoing>),
+    Answer(Response<Answer<Outgoing>>),
     /// The upstream goes on in the protocol that was asked for.
     Switched(response::Parts, Upgraded),
     /// There is none.
@@ -84,16 +84,23 @@ pub(super) struct NoAnswer {
 }
 
 impl Try {
-    pub(super) fn new(parts: Parts, place: Option<Place>, body: RequestBody) -> Self {
-        let target = parts.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-        let asked = Asked::read(&parts.headers, body.bytes());
-        let upgrade = Upgrade::asked(&parts);
-        let streaming = upgrade.is_some() || asked.stream || is_streaming(&parts.headers, &target);
-        let harmless = is_harmless(&parts.method, target.path());
-        let mut headers = headers::of_request(&parts.headers);
-        headers::announce_trailers(&mut headers, &parts.headers, body.trailers());
-        if let Some(Peer(peer)) = parts.extensions.get() {
-            headers::forward(&mut headers, &parts.headers, *peer);
+    pub(super) fn new(mut head: Parts, place: Option<Place>, body: RequestBody) -> Self {
+        let target = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+        let asked = Asked::read(&head.headers, body.bytes());
+        let upgrade = Upgrade::asked(&head);
+        let streaming = upgrade.is_some() || asked.stream || is_streaming(&head.headers, &target);
+        let harmless = is_harmless(&head.method, target.path());
+        let client_waits = head.headers.get(READ_TIMEOUT).and_then(|value| value.to_str().ok()?.parse().ok());
+        let client_waits = client_waits.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let peer = head.extensions.remove::<Peer>();
+        let has_trailers = body.trailers().is_some() || head.headers.contains_key(TRAILER);
+        let sent = (has_trailers || peer.is_some()).then(|| head.headers.clone());
+        let mut headers = headers::of_request(std::mem::take(&mut head.headers));
+        if let Some(sent) = &sent {
+            headers::announce_trailers(&mut headers, sent, body.trailers());
+            if let Some(Peer(peer)) = peer {
+                headers::forward(&mut headers, sent, peer);
+            }
         }
         if let Some(upgrade) = &upgrade {
             upgrade.announce(&mut headers);
@@ -104,19 +111,18 @@ impl Try {
             (Some(body), None) => Model::Body(body),
             (None, None) => target.query().and_then(model_in_query).map_or(Model::Nowhere, Model::Query),
         };
-        let client_waits =
-            parts.headers.get(READ_TIMEOUT).and_then(|value| value.to_str().ok()?.parse().ok());
-        let client_waits = client_waits.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        head.headers = headers;
+        head.extensions.clear();
         Self {
-            method: parts.method,
             target,
-            headers,
+            head,
             place,
             body,
             harmless,
             streaming,
             upgrade,
             model,
+            has_key: false,
             sent: Instant::now(),
             client_waits,
         }
@@ -167,35 +173,23 @@ impl Try {
             } else {
                 client.connection(upstream, limit).await
             };
-            let mut connection = match connection {
+            let connection = match connection {
                 Ok(connection) => connection,
                 Err(error) => return Outcome::Failed(NoAnswer::to_connect(&error)),
             };
-            let request = match self.request(&upstream.url, lease, connection.is_http2()) {
-                Ok(request) => request,
+            let body = match self.prepare(&upstream.url, lease) {
+                Ok(body) => body,
                 Err(error) => {
                     return Outcome::Failed(NoAnswer { error, ..NoAnswer::default() });
                 }
             };
-            match timeout_at(head_by, connection.send(request)).await {
-                Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                    return Box::pin(self.switch(response, lease, head_by)).await;
+            let reused = connection.reused;
+            match connection.send(client, &upstream.url, &self.head, body, head_by).await {
+                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    return self.switch(response, lease);
                 }
-                Ok(Ok(response)) => return Outcome::Answer(response, connection),
-                Ok(Err(SendError { sent, .. }))
-                    if connection.reused
-                        && !fresh
-                        && self.body.is_replayable()
-                        && (!sent || self.harmless) =>
-                {
-                    fresh = true;
-                }
-                Ok(Err(SendError { error, sent })) => {
-                    let garbled = error.is_parse();
-                    let error = format!("the connection broke before an answer: {}", chain(&error));
-                    return Outcome::Failed(NoAnswer { timed_out: false, maybe_done: sent, garbled, error });
-                }
-                Err(_elapsed) => {
+                Ok(response) => return Outcome::Answer(response),
+                Err(error) if error.is_timeout() => {
                     let error = "no answer in time".to_owned();
                     return Outcome::Failed(NoAnswer {
                         timed_out: true,
@@ -204,56 +198,50 @@ impl Try {
                         error,
                     });
                 }
+                Err(SendError { sent, .. })
+                    if reused && !fresh && self.body.is_replayable() && (!sent || self.harmless) =>
+                {
+                    fresh = true;
+                }
+                Err(failed) => {
+                    let (garbled, maybe_done) = (failed.is_garbled(), failed.sent);
+                    let error = format!("the connection broke before an answer: {}", chain(&failed.fault));
+                    return Outcome::Failed(NoAnswer { timed_out: false, maybe_done, garbled, error });
+                }
             }
         }
     }
 
     /// Takes over a connection whose upstream goes on in another protocol: only in the one that was asked for.
-    async fn switch(&self, response: Response<Incoming>, lease: &Lease<'_>, by: Instant) -> Outcome {
-        let failed =
-            |error: String| Outcome::Failed(NoAnswer { maybe_done: true, error, ..NoAnswer::default() });
-        let Some(upgrade) = self.upgrade.as_ref().filter(|upgrade| upgrade.is_accepted(response.headers()))
-        else {
-            return failed("it answered 101 to what was not asked".to_owned());
+    fn switch(&self, response: Response<Answer<Outgoing>>, lease: &Lease<'_>) -> Outcome {
+        let accepted = self.upgrade.as_ref().filter(|upgrade| upgrade.is_accepted(response.headers()));
+        let (mut parts, answer) = response.into_parts();
+        let (Some(upgrade), Some(upgraded)) = (accepted, answer.into_socket()) else {
+            let error = "it answered 101 to what was not asked".to_owned();
+            return Outcome::Failed(NoAnswer { maybe_done: true, error, ..NoAnswer::default() });
         };
-        let mut response = response;
-        let upgraded = hyper::upgrade::on(&mut response);
-        let (mut parts, _empty) = response.into_parts();
         upgrade.of_answer(&mut parts, lease);
-        match timeout_at(by, upgraded).await {
-            Ok(Ok(upgraded)) => Outcome::Switched(parts, upgraded),
-            Ok(Err(error)) => failed(format!("the upgrade failed: {}", chain(&error))),
-            Err(_elapsed) => failed("the upgrade did not come about in time".to_owned()),
-        }
+        Outcome::Switched(parts, upgraded)
     }
 
-    fn request(
-        &mut self,
-        url: &BaseUrl,
-        lease: &Lease<'_>,
-        http2: bool,
-    ) -> Result<Request<Outgoing>, String> {
+    /// Makes the head ready for an upstream, with a leased key, and gives the body.
+    fn prepare(&mut self, url: &BaseUrl, lease: &Lease<'_>) -> Result<Outgoing, String> {
         let place = self.place.unwrap_or_else(|| Place::of_host(url.host()));
         let key = (place == Place::Query).then(|| lease.expose());
-        let target = url.join_with_key(self.target.as_str(), key).map_err(|error| error.to_string())?;
-        let body = self.body.outgoing().ok_or("the request body was sent already")?;
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method.clone();
-        *request.headers_mut() = self.headers.clone();
-        if http2 {
-            *request.version_mut() = Version::HTTP_2;
-            let uri = Uri::builder()
-                .scheme(url.scheme().as_str())
-                .authority(url.authority().as_bytes())
-                .path_and_query(target);
-            *request.uri_mut() = uri.build().map_err(|error| error.to_string())?;
+        let target = if key.is_none() && self.target.query().is_none() && url.is_bare() {
+            self.target.clone()
         } else {
-            headers::set_host(request.headers_mut(), url.authority());
-            *request.uri_mut() = Uri::from(target);
+            url.join_with_key(self.target.as_str(), key).map_err(|error| error.to_string())?
+        };
+        let body = self.body.outgoing().ok_or("the request body was sent already")?;
+        self.head.uri = Uri::from(target);
+        // What an attempt before this one put there was another key, maybe for another upstream.
+        if std::mem::replace(&mut self.has_key, true) {
+            credentials::take_away(&mut self.head.headers);
         }
         // The last step, so that nothing of the client's can take it away again.
-        place.put(lease.expose(), request.headers_mut()).map_err(|error| error.to_string())?;
-        Ok(request)
+        place.put(lease.expose(), &mut self.head.headers).map_err(|error| error.to_string())?;
+        Ok(body)
     }
 
     /// Whether every upstream's URL can be joined with the request's target.
@@ -311,6 +299,10 @@ fn is_harmless(method: &Method, path: &str) -> bool {
     let mut segments = path.trim_end_matches('/').rsplit('/');
     let last = segments.next().unwrap_or_default();
     let before = segments.next().unwrap_or_default();
+    // What nearly every request asks for.
+    if before == "chat" && last == "completions" && path.len() < "/v1/chat/completions/".len() {
+        return true;
+    }
     if segments.chain([before, last]).any(|segment| makes_something.contains(&segment)) {
         return false;
     }

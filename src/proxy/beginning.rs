@@ -1,6 +1,9 @@
 //! Errors inside a 200 (spec §6): an answer is looked at before the client sees any of it. An event stream is held until
 //! its first event, a short JSON body until it is whole; everything else goes on at once.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -64,9 +67,19 @@ pub(super) async fn look(parts: &Parts, stream: &mut Stream, infers: bool) -> Be
     if !may_be_envelope {
         return Beginning::Healthy;
     }
-    // Nearly always it came with the head, in one piece.
-    let by = stream.limits.end().min(Instant::now() + HELD);
-    match timeout_at(by, stream.incoming.frame()).await {
+    // Nearly always it came with the head, in one piece, and there is nothing to wait for.
+    let came = poll_fn(|cx| match Pin::new(&mut stream.incoming).poll_frame(cx) {
+        Poll::Ready(frame) => Poll::Ready(Some(frame)),
+        Poll::Pending => Poll::Ready(None),
+    });
+    let mut by = None;
+    let came = if let Some(frame) = came.await {
+        Ok(frame)
+    } else {
+        let end = *by.insert(stream.limits.end().min(Instant::now() + HELD));
+        Box::pin(timeout_at(end, stream.incoming.frame())).await
+    };
+    match came {
         Ok(Some(Ok(frame))) => stream.hold(frame),
         Ok(None) | Err(_) => return Beginning::Healthy,
         Ok(Some(Err(error))) => return Beginning::Broken { timed_out: false, error: chain(&error) },
@@ -77,6 +90,7 @@ pub(super) async fn look(parts: &Parts, stream: &mut Stream, infers: bool) -> Be
         if !MARKS.iter().any(|mark| memmem::find(begins, mark).is_some()) {
             return Beginning::Healthy;
         }
+        let by = by.unwrap_or_else(|| stream.limits.end().min(Instant::now() + HELD));
         return Box::pin(envelope(stream, by)).await;
     }
     if is_error_envelope(&stream.first) {

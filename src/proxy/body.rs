@@ -12,11 +12,12 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::headers;
 use crate::refusal::Refusal;
 use crate::telemetry::counters::End;
+use crate::timer::Timer;
 
 /// How much of a request may be held, how large it may be, and how long it may take.
 #[derive(Clone, Copy, Debug)]
@@ -173,13 +174,21 @@ struct Reader {
     progress: Instant,
     received: u64,
     trailers: Option<Box<HeaderMap>>,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Timer,
 }
 
 impl Reader {
     fn new(incoming: Incoming, limits: BodyLimits) -> Self {
         let now = Instant::now();
-        Self { incoming, limits, began: now, progress: now, received: 0, trailers: None, timer: None }
+        Self {
+            incoming,
+            limits,
+            began: now,
+            progress: now,
+            received: 0,
+            trailers: None,
+            timer: Timer::default(),
+        }
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {
@@ -214,11 +223,7 @@ impl Reader {
         let timeout = self.limits.read_timeout;
         let earned = Duration::from_secs(self.received / SLOWEST);
         let deadline = (self.progress + timeout).min(self.began + timeout + earned);
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if timer.deadline() != deadline {
-            timer.as_mut().reset(deadline);
-        }
-        timer.as_mut().poll(cx)
+        self.timer.poll(deadline, cx)
     }
 }
 

@@ -39,14 +39,19 @@ pub enum Place {
 impl Place {
     /// Where the provider at `host` wants its key, for a client that sent none.
     pub fn of_host(host: &str) -> Self {
-        let host = host.to_ascii_lowercase();
-        match host.as_str() {
-            "api.anthropic.com" => Self::XApiKey,
-            "generativelanguage.googleapis.com" => Self::XGoogApiKey,
-            _ if host.ends_with(".openai.azure.com") || host.ends_with(".cognitiveservices.azure.com") => {
-                Self::ApiKey
-            }
-            _ => Self::Bearer,
+        let ends_with = |end: &str| {
+            let at = host.len().checked_sub(end.len());
+            at.and_then(|at| host.as_bytes().get(at..))
+                .is_some_and(|host| host.eq_ignore_ascii_case(end.as_bytes()))
+        };
+        if host.eq_ignore_ascii_case("api.anthropic.com") {
+            Self::XApiKey
+        } else if host.eq_ignore_ascii_case("generativelanguage.googleapis.com") {
+            Self::XGoogApiKey
+        } else if ends_with(".openai.azure.com") || ends_with(".cognitiveservices.azure.com") {
+            Self::ApiKey
+        } else {
+            Self::Bearer
         }
     }
 
@@ -56,7 +61,7 @@ impl Place {
     /// If the key can't travel in a header. The keys file lets no such key in.
     pub fn put(self, key: &str, headers: &mut HeaderMap) -> Result<(), http::header::InvalidHeaderValue> {
         let (name, mut value) = match self {
-            Self::Bearer => (AUTHORIZATION, HeaderValue::try_from(format!("Bearer {key}"))?),
+            Self::Bearer => (AUTHORIZATION, HeaderValue::try_from(["Bearer ", key].concat())?),
             Self::XApiKey => (X_API_KEY, HeaderValue::try_from(key)?),
             Self::ApiKey => (API_KEY, HeaderValue::try_from(key)?),
             Self::XGoogApiKey => (X_GOOG_API_KEY, HeaderValue::try_from(key)?),
@@ -73,6 +78,16 @@ impl Place {
         value.set_sensitive(true);
         headers.insert(name, value);
         Ok(())
+    }
+}
+
+/// Takes away every key that [`Place::put`] may have put there.
+pub(super) fn take_away(headers: &mut HeaderMap) {
+    for name in [AUTHORIZATION, X_API_KEY, API_KEY, X_GOOG_API_KEY] {
+        headers.remove(name);
+    }
+    if headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
+        super::headers::offer_subprotocols(headers);
     }
 }
 

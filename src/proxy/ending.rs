@@ -46,7 +46,7 @@ impl Proxy {
             id: &self.common.group.keys.hidden(&trace::request_id(&parts.headers)),
             end: if status.is_success() { End::Success.name() } else { "monitoring_failed" },
             method: parts.method.as_str(),
-            path: &self.shown(parts.uri.path_and_query()),
+            path: &self.shown(parts.uri.path_and_query().map(PathAndQuery::as_str)),
             status: status.as_u16(),
             key: None,
             upstream: None,
@@ -58,8 +58,8 @@ impl Proxy {
     }
 
     /// A path as it may be shown: without secrets in its query, and without keys.
-    fn shown(&self, path: Option<&PathAndQuery>) -> String {
-        let path = hide_secrets(path.map_or("", PathAndQuery::as_str));
+    fn shown(&self, path: Option<&str>) -> String {
+        let path = hide_secrets(path.unwrap_or_default());
         self.common.group.keys.hidden(&path).into_owned()
     }
 }
@@ -71,7 +71,8 @@ pub(super) struct Ending {
     began: Instant,
     id: Box<str>,
     method: Method,
-    path: Option<PathAndQuery>,
+    /// For the log. A copy: the request's own is a part of what was read with it, and would keep all of that.
+    path: Option<Box<str>>,
     status: u16,
     end: End,
     attempts: u32,
@@ -105,13 +106,14 @@ impl Ending {
     /// A request begins. Until anything else is known, it ends because its client went away.
     pub(super) fn begin(proxy: &Rc<Proxy>, parts: &Parts) -> Self {
         proxy.stripe().begin();
+        let target = parts.uri.path_and_query();
         Self {
             proxy: Rc::clone(proxy),
             permit: None,
             began: Instant::now(),
             id: trace::request_id(&parts.headers),
             method: parts.method.clone(),
-            path: parts.uri.path_and_query().cloned(),
+            path: target.filter(|_| proxy.common.request_log.is_some()).map(|target| target.as_str().into()),
             status: CLIENT_GONE,
             end: End::ClientGone,
             attempts: 0,
@@ -356,10 +358,10 @@ impl Drop for Ending {
             id: &self.proxy.common.group.keys.hidden(&self.id),
             end: self.end.name(),
             method: self.method.as_str(),
-            path: &self.proxy.shown(self.path.as_ref()),
+            path: &self.proxy.shown(self.path.as_deref()),
             status: self.status,
             key: self.key.as_ref().map(|(index, preview)| (*index, preview.as_str())),
-            upstream: upstream.map(|upstream| upstream.url.to_string()).as_deref(),
+            upstream: upstream.map(|upstream| upstream.url.shown()),
             attempts: self.attempts,
             to_first_byte: self.to_first_byte,
             duration,

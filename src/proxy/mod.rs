@@ -170,9 +170,8 @@ impl Proxy {
                 .send(&self.client, upstream, &lease, self.common.times.response, head_by)
                 .await
             {
-                Outcome::Answer(response, connection) if response.status().as_u16() < 400 => {
-                    let (parts, mut stream) =
-                        answer::begin(response, &self.client, connection, &lease, limits);
+                Outcome::Answer(response) if response.status().as_u16() < 400 => {
+                    let (parts, mut stream) = answer::begin(response, &lease, limits);
                     match beginning::look(&parts, &mut stream, request.harmless).await {
                         Beginning::Healthy => {
                             ending.succeeded(&request, upstream);
@@ -196,9 +195,8 @@ impl Proxy {
                         }
                     }
                 }
-                Outcome::Answer(response, connection) => {
-                    let answer =
-                        Box::pin(Refused::read(response, &self.client, connection, &lease, limits)).await;
+                Outcome::Answer(response) => {
+                    let answer = Box::pin(Refused::read(response, &lease, limits)).await;
                     ending.refused(&request, &lease, upstream, &answer);
                     self.refused(lease, upstream, answer, &request, &mut so_far)
                 }

@@ -2,7 +2,6 @@
 //! to be had.
 
 use std::borrow::Cow;
-use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
@@ -10,7 +9,6 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, RETRY_AFTER};
 use http::response::Parts;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{Payload, Stream, StreamLimits};
@@ -21,7 +19,7 @@ use crate::keys::{Cause, Lease};
 use crate::refusal::{Refusal, Retry};
 use crate::telemetry::counters::End;
 use crate::upstream::Upstream;
-use crate::upstream::client::{Client, Connection};
+use crate::upstream::client::Answer;
 use crate::verdict::{self, Judgement, Verdict};
 
 /// How much of a body is read to judge it (spec §6).
@@ -42,9 +40,7 @@ pub(super) struct Refused {
 impl Refused {
     /// Reads an answer as far as it has to be judged, takes keys out of it, and judges it.
     pub(super) async fn read(
-        response: Response<Incoming>,
-        client: &Rc<Client<Outgoing>>,
-        connection: Connection<Outgoing>,
+        response: Response<Answer<Outgoing>>,
         lease: &Lease<'_>,
         limits: StreamLimits,
     ) -> Box<Self> {
@@ -70,9 +66,6 @@ impl Refused {
         let judgement = verdict::judge(&answer, SystemTime::now());
         let mut refused = Box::new(Self { parts, first, rest: None, judgement });
         if ended || cut {
-            if ended {
-                client.keep(connection);
-            }
             if let Some(changed) = changed {
                 refused.first = changed.into();
                 if refused.parts.headers.contains_key(CONTENT_LENGTH) {
@@ -84,7 +77,6 @@ impl Refused {
         let mut mask = Box::new(Mask::new(lease.hider()));
         refused.first = mask.pass(refused.first);
         let mut stream = Stream::new(incoming, limits);
-        stream.connection = Some((Rc::clone(client), connection));
         stream.mask = Some(mask);
         refused.rest = Some(stream);
         refused
@@ -101,9 +93,6 @@ impl Refused {
         let ended = stream.is_end();
         if ended {
             first = [first, mask.rest()].concat().into();
-            if let Some((client, connection)) = stream.connection.take() {
-                client.keep(connection);
-            }
         }
         if let Some(trailers) = &mut stream.trailers {
             mask.trailers(trailers);
@@ -183,7 +172,7 @@ impl Refused {
 }
 
 /// Up to [`JUDGED`] bytes of a body, and whether that was all of it.
-async fn read_first(incoming: &mut Incoming, by: Instant) -> (Bytes, bool) {
+async fn read_first(incoming: &mut Answer<Outgoing>, by: Instant) -> (Bytes, bool) {
     let mut first = BytesMut::new();
     while first.len() < JUDGED {
         match timeout_at(by, incoming.frame()).await {

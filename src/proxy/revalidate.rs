@@ -165,12 +165,12 @@ impl Revalidation {
         let Ok(mut request) = models_list(&upstream.url) else { return Found::Inconclusive };
         let by = Instant::now() + self.patience;
         match request.send(&self.client, upstream, &lease, self.patience, by).await {
-            Outcome::Answer(response, _) if response.status().is_success() => restore(lease, upstream),
+            Outcome::Answer(response) if response.status().is_success() => restore(lease, upstream),
             Outcome::Switched(..) => Found::Inconclusive,
-            Outcome::Answer(response, _) if response.status().as_u16() < 400 => Found::Inconclusive,
-            Outcome::Answer(response, connection) => {
+            Outcome::Answer(response) if response.status().as_u16() < 400 => Found::Inconclusive,
+            Outcome::Answer(response) => {
                 let limits = StreamLimits { silence: self.patience, deadline: Some(by) };
-                let answer = Refused::read(response, &self.client, connection, &lease, limits).await;
+                let answer = Refused::read(response, &lease, limits).await;
                 refused(lease, key, upstream, &answer)
             }
             Outcome::Failed(failure) => {

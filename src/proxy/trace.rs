@@ -21,7 +21,13 @@ pub(super) fn request_id(headers: &HeaderMap) -> Box<str> {
     if (1..=LONGEST_ID).contains(&sent.len()) && sent.iter().all(is_plain) {
         return String::from_utf8_lossy(sent).into();
     }
-    format!("{:016x}", fastrand::u64(..)).into()
+    let mut rest = fastrand::u64(..);
+    let digit = |_| {
+        let digit = u32::try_from(rest >> 60).ok().and_then(|digit| char::from_digit(digit, 16));
+        rest <<= 4;
+        digit.unwrap_or('0')
+    };
+    (0..16).map(digit).collect::<String>().into()
 }
 
 /// Names the request in its answer, unless the provider did: its id is the one that its support asks for.

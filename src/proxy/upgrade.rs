@@ -9,8 +9,6 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_PROTOCOL, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Version, response};
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
 use tokio::time::{Instant, interval};
 
@@ -18,6 +16,7 @@ use super::credentials::{is_subprotocol_key, subprotocols};
 use super::ending::Ending;
 use super::headers::{self, items};
 use crate::keys::Lease;
+use crate::upstream::connect::Socket;
 
 /// What a tunnel holds in each direction at most.
 const BUFFER: usize = 16 * 1024;
@@ -85,6 +84,9 @@ impl Upgrade {
     }
 }
 
+/// A connection to an upstream that goes on in another protocol, and what came of that with the answer.
+pub(super) type Upgraded = (Socket, Bytes);
+
 /// Two connections that have become one: what comes from either goes to the other. A request until its end, like any.
 pub struct Tunnel {
     upstream: Upgraded,
@@ -106,17 +108,18 @@ impl Tunnel {
     /// Copies until both sides have ended, one of them fails, or both are silent for too long (`SERVER_WRITE_TIMEOUT`).
     /// `early` is what the client sent before it was answered. Each side waits for the other to take what it sent.
     pub async fn run(self, client: impl AsyncRead + AsyncWrite, early: Bytes) {
-        let Self { upstream, mut ending } = self;
+        let Self { upstream: (upstream, first), mut ending } = self;
         // Dropped before its end, it was cut.
         ending.abandoned();
         let silence = Cell::new(ending.silence());
         let moved = Cell::new(Instant::now());
         let (from_client, to_client) = split(client);
-        let (from_upstream, to_upstream) = split(TokioIo::new(upstream));
+        let (from_upstream, to_upstream) = split(upstream);
         let up = copy(early, (from_client, Side::Client), (to_upstream, Side::Upstream), |_| {
             moved.set(Instant::now());
         });
-        let down = copy(Bytes::new(), (from_upstream, Side::Upstream), (to_client, Side::Client), |bytes| {
+        ending.tunnelled(first.len());
+        let down = copy(first, (from_upstream, Side::Upstream), (to_client, Side::Client), |bytes| {
             moved.set(Instant::now());
             ending.tunnelled(bytes);
         });

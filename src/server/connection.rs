@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -52,10 +52,11 @@ pub(super) async fn serve(
         }
         return;
     };
-    let begun = gate.begin(timeout(times.read, tls.accept(stream)));
+    // Boxed, here and below: the connections of plain HTTP/1.1 would be as large as these.
+    let begun = Box::pin(gate.begin(timeout(times.read, tls.accept(stream))));
     if let Some(Ok(Ok(stream))) = begun.await {
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        serve_http(stream, http2, times, front, peer, gate).await;
+        Box::pin(serve_http(stream, http2, times, front, peer, gate)).await;
     }
 }
 
@@ -102,7 +103,7 @@ async fn serve_http<S>(
             .max_header_list_size(u32::try_from(READ_BUFFER).unwrap_or(u32::MAX))
             .keep_alive_interval(times.idle)
             .serve_connection(io, service);
-        let mut connection = pin!(connection);
+        let mut connection = Box::pin(connection);
         gate.pass(
             &mut connection,
             |connection, cx| connection.as_mut().poll(cx),
@@ -133,7 +134,7 @@ async fn serve_http<S>(
                 let http1::Parts { io, read_buf, .. } = connection.into_parts();
                 let mut client = io.into_inner();
                 if let Some((tunnel, _running)) = upgraded.take() {
-                    gate.run(tunnel.run(client, read_buf)).await;
+                    Box::pin(gate.run(tunnel.run(client, read_buf))).await;
                 } else {
                     gate.run(client.shutdown()).await;
                 }

@@ -57,7 +57,7 @@ fn ambiguous(version: Version, headers: &HeaderMap) -> Option<Refusal> {
     let right = match hosts.next() {
         None => version < Version::HTTP_11,
         Some(host) => {
-            host.is_empty()
+            is_plain(host.as_bytes())
                 || (!host.as_bytes().contains(&b'@') && Authority::try_from(host.as_bytes()).is_ok())
         }
     };
@@ -70,6 +70,17 @@ fn ambiguous(version: Version, headers: &HeaderMap) -> Option<Refusal> {
     codings
         .any(|coding| !coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
         .then(|| not_implemented("The only Transfer-Encoding that gpt-load knows is chunked."))
+}
+
+/// A name or an address as most are: there is nothing to take apart.
+fn is_plain(host: &[u8]) -> bool {
+    let name =
+        host.iter().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.')).count();
+    match host.get(name..).unwrap_or_default() {
+        [] => true,
+        [b':', port @ ..] => name > 0 && matches!(port.len(), 1..=5) && port.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
 }
 
 fn not_implemented(message: &str) -> Refusal {

@@ -1,7 +1,8 @@
 //! What a log line looks like: one object a line for machines, or time, level, message and `key=value` for people.
 
+use std::cell::Cell;
 use std::fmt::{self, Write as _};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use tracing::field::{Field, Visit};
@@ -27,14 +28,66 @@ pub enum Style {
 }
 
 /// The present moment as every line begins: RFC 3339, UTC, milliseconds.
-pub(super) fn timestamp() -> impl fmt::Display {
-    struct Millis(Timestamp);
-    impl fmt::Display for Millis {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(f, "{:.3}", self.0)
+pub(super) fn timestamp(out: &mut impl fmt::Write) -> fmt::Result {
+    const BLANK: &[u8; 24] = b"1970-01-01T00:00:00.000Z";
+    thread_local! {
+        /// What a second's moments have in common, made anew with each second.
+        static SECOND: Cell<(u64, [u8; BLANK.len()])> = const { Cell::new((0, *BLANK)) };
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (mut second, mut text) = SECOND.get();
+    if second != now.as_secs() {
+        second = now.as_secs();
+        let whole = Timestamp::try_from(UNIX_EPOCH + Duration::from_secs(second)).unwrap_or_default();
+        let whole = format!("{whole:.3}");
+        text = whole.as_bytes().try_into().unwrap_or(*BLANK);
+        SECOND.set((second, text));
+    }
+    let mut millis = now.subsec_millis();
+    for digit in text.iter_mut().rev().skip(1).take(3) {
+        *digit = ascii_digit(u64::from(millis));
+        millis /= 10;
+    }
+    out.write_str(std::str::from_utf8(&text).unwrap_or_default())
+}
+
+/// A whole number. The machinery of `write!` would cost three times as much.
+pub(super) fn decimal(out: &mut impl fmt::Write, mut number: u64) -> fmt::Result {
+    let mut digits = [b'0'; 20];
+    let mut length = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit = ascii_digit(number);
+        number /= 10;
+        length += 1;
+        if number == 0 {
+            break;
         }
     }
-    Millis(Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH))
+    let digits = digits.get(digits.len() - length..).unwrap_or_default();
+    out.write_str(std::str::from_utf8(digits).unwrap_or_default())
+}
+
+/// A time in milliseconds, with so many places behind the point, of six at most.
+pub(super) fn milliseconds(out: &mut impl fmt::Write, time: Duration, places: u32) -> fmt::Result {
+    let (unit, scale) = (10_u128.pow(6 - places), 10_u128.pow(places));
+    let (mut units, rest) = (time.as_nanos() / unit, time.as_nanos() % unit);
+    // A half goes to the even neighbour, as with floats.
+    units += u128::from(rest * 2 > unit || rest * 2 == unit && units % 2 == 1);
+    decimal(out, u64::try_from(units / scale).unwrap_or(u64::MAX))?;
+    out.write_char('.')?;
+    let mut fraction = u64::try_from(units % scale).unwrap_or_default();
+    let mut power = 10_u64.pow(places - 1);
+    while power > 0 {
+        out.write_char(char::from(ascii_digit(fraction / power)))?;
+        fraction %= power;
+        power /= 10;
+    }
+    Ok(())
+}
+
+fn ascii_digit(number: u64) -> u8 {
+    // The remainder fits any type.
+    b'0' + u8::try_from(number % 10).unwrap_or_default()
 }
 
 pub(super) fn level_name(level: Level) -> &'static str {
@@ -55,20 +108,38 @@ pub(super) fn begin_text(out: &mut impl fmt::Write, style: Style, level: Level) 
         _ => ("\x1b[34m", "DEBUG"),
     };
     match style {
-        Style::Colour => write!(out, "\x1b[2m{}\x1b[0m {colour}{name}\x1b[0m ", timestamp()),
-        Style::Json | Style::Text => write!(out, "{} {name} ", timestamp()),
+        Style::Colour => {
+            out.write_str("\x1b[2m")?;
+            timestamp(out)?;
+            write!(out, "\x1b[0m {colour}{name}\x1b[0m ")
+        }
+        Style::Json | Style::Text => {
+            timestamp(out)?;
+            out.write_char(' ')?;
+            out.write_str(name)?;
+            out.write_char(' ')
+        }
     }
 }
 
 /// A JSON line's beginning: time, level and message.
 pub(super) fn begin_json(out: &mut impl fmt::Write, level: Level, message: &str) -> fmt::Result {
-    write!(out, r#"{{"timestamp":"{}","level":"{}","message":"#, timestamp(), level_name(level))?;
+    out.write_str(r#"{"timestamp":""#)?;
+    timestamp(out)?;
+    out.write_str(r#"","level":""#)?;
+    out.write_str(level_name(level))?;
+    out.write_str(r#"","message":"#)?;
     json_string(out, message)
 }
 
 /// A JSON string.
 pub(super) fn json_string(out: &mut impl fmt::Write, text: &str) -> fmt::Result {
-    out.write_str(&serde_json::to_string(bounded(text)).map_err(|_| fmt::Error)?)
+    if text.len() > LONGEST_VALUE || !text.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\')) {
+        return out.write_str(&serde_json::to_string(bounded(text)).map_err(|_| fmt::Error)?);
+    }
+    out.write_char('"')?;
+    out.write_str(text)?;
+    out.write_char('"')
 }
 
 /// A text line's value: in quotes, and without control characters, wherever it could be taken for something else.
@@ -203,6 +274,35 @@ mod tests {
             .with_writer(move || writer.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), event);
         String::from_utf8(written.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn a_time_is_written_as_a_float_would_be() {
+        for nanos in [0, 999, 1_501, 2_250_000, 2_350_001, 999_949_999, 999_950_001, 61_000_000_000] {
+            for places in [1, 3] {
+                let (mut out, time) = (String::new(), Duration::from_nanos(nanos));
+                milliseconds(&mut out, time, places).unwrap();
+                assert_eq!(out, format!("{:.*}", places as usize, time.as_secs_f64() * 1000.0), "{nanos}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_is_written_whole() {
+        for number in [0, 7, 10, 1_234_567_890, u64::MAX] {
+            let mut out = String::new();
+            decimal(&mut out, number).unwrap();
+            assert_eq!(out, number.to_string());
+        }
+    }
+
+    #[test]
+    fn the_moment_is_the_present_one() {
+        let mut out = String::new();
+        timestamp(&mut out).unwrap();
+        let moment = out.parse::<Timestamp>().unwrap().as_millisecond();
+        let off = Timestamp::now().as_millisecond() - moment;
+        assert!((0..2000).contains(&off) && out.len() == 24, "{out}");
     }
 
     #[test]

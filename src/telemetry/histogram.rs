@@ -193,7 +193,7 @@ impl Distribution {
             sum = sum.wrapping_add(part.sum.load(Ordering::Relaxed));
         }
         let upper = scale.bounds.iter().map(|bound| match *bound {
-            u64::MAX => f64::MAX,
+            u64::MAX => f64::INFINITY,
             bound => in_units(bound, scale.unit),
         });
         Self { buckets: upper.zip(counts).collect(), sum: in_units(sum, scale.unit) }
@@ -230,11 +230,11 @@ impl Distribution {
         for (upper, count) in &self.buckets {
             if *count > 0 && (below + count) as f64 >= rank {
                 // Beyond the last bound nothing is known but that bound.
-                let upper = if *upper >= f64::MAX { lower } else { *upper };
+                let upper = if upper.is_infinite() { lower } else { *upper };
                 return Some(lower + (upper - lower) * (rank - below as f64) / *count as f64);
             }
             below += count;
-            if *upper < f64::MAX {
+            if upper.is_finite() {
                 lower = *upper;
             }
         }
@@ -261,7 +261,7 @@ mod tests {
         let all = Distribution::of(&OPERATION, [&one, &two]);
         assert_eq!(all.buckets[0], (0.01, 1));
         assert_eq!(all.buckets[1], (0.02, 1));
-        assert_eq!(all.buckets[14], (f64::MAX, 1));
+        assert_eq!(all.buckets[14], (f64::INFINITY, 1));
         assert_eq!(all.count(), 3);
         assert!((all.sum - 1_000.020_001).abs() < 1e-9);
         let later = Distribution::of(&OPERATION, [&one, &two, &one]).since(&all);

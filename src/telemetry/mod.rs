@@ -5,6 +5,7 @@ pub mod failures;
 mod format;
 pub mod histogram;
 pub mod models;
+mod queue;
 mod request_line;
 mod sampled;
 mod sink;
@@ -17,20 +18,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tracing::Level;
-use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::format::EventFormat;
+use self::queue::{Closing, Queue};
 use self::sampled::Sampled;
 use self::sink::{LogFile, Sink};
 
 pub use self::format::Style;
 pub use self::request_line::{RequestLine, RequestLog};
-
-/// Lines that wait for the writer's thread; what comes on top of them is dropped and counted.
-const QUEUE: usize = 16_384;
 
 /// What is logged, how and where.
 #[derive(Clone, Debug)]
@@ -58,6 +56,9 @@ pub enum LogError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// The system gives no thread for it.
+    #[error("the log's thread can't be started: {0}")]
+    Thread(std::io::Error),
     /// Somebody logs already.
     #[error("the log can't be started: {0}")]
     Start(#[from] tracing_subscriber::util::TryInitError),
@@ -66,13 +67,12 @@ pub enum LogError {
 /// The log's writer: a thread of its own behind a bounded queue, so that neither a slow terminal nor a full disk
 /// holds anybody up. Dropping it writes what is queued.
 pub struct Logging {
-    queue: NonBlocking,
-    dropped: ErrorCounter,
+    queue: Queue,
     reopen: Arc<AtomicBool>,
     level: Level,
     slow: Option<Duration>,
     style: Style,
-    _thread: WorkerGuard,
+    _closing: Closing,
 }
 
 impl Logging {
@@ -95,9 +95,7 @@ impl Logging {
             (false, true) => Style::Colour,
             (false, false) => Style::Text,
         };
-        let (queue, thread) =
-            NonBlockingBuilder::default().lossy(true).buffered_lines_limit(QUEUE).finish(Sink::new(file));
-        let dropped = queue.error_counter();
+        let (queue, closing) = Queue::start(Sink::new(file)).map_err(LogError::Thread)?;
         let writer = queue.clone();
         let sampled = Sampled::default();
         let lines = tracing_subscriber::fmt::layer()
@@ -107,7 +105,7 @@ impl Logging {
             .with_default(LevelFilter::WARN)
             .with_target("gpt_load", LevelFilter::from_level(options.level));
         tracing_subscriber::registry().with(ours).with(sampled).with(lines).try_init()?;
-        Ok(Self { queue, dropped, reopen, level: options.level, slow: options.slow, style, _thread: thread })
+        Ok(Self { queue, reopen, level: options.level, slow: options.slow, style, _closing: closing })
     }
 
     /// Opens the file anew before the next line, for whoever moved it away.
@@ -117,7 +115,7 @@ impl Logging {
 
     /// Counts the lines that found the queue full.
     pub fn lost(&self) -> Lost {
-        Lost(self.dropped.clone())
+        Lost(self.queue.clone())
     }
 
     /// Where the requests' lines go.
@@ -128,11 +126,11 @@ impl Logging {
 
 /// How many lines were lost.
 #[derive(Clone, Debug)]
-pub struct Lost(ErrorCounter);
+pub struct Lost(Queue);
 
 impl Lost {
     /// So far.
     pub fn lines(&self) -> usize {
-        self.0.dropped_lines()
+        self.0.dropped()
     }
 }

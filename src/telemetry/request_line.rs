@@ -1,13 +1,13 @@
 //! One line a request (spec §11). Written without a detour through `tracing`: every request pays for it.
 
+use std::cell::RefCell;
 use std::fmt::{self, Write as _};
-use std::io::Write as _;
 use std::time::Duration;
 
 use tracing::Level;
-use tracing_appender::non_blocking::NonBlocking;
 
-use super::format::{Style, begin_json, begin_text, json_string, text_value};
+use super::format::{Style, begin_json, begin_text, decimal, json_string, milliseconds, text_value};
+use super::queue::Queue;
 
 /// A longer path is cut in the log.
 const LONGEST_PATH: usize = 1024;
@@ -15,7 +15,7 @@ const LONGEST_PATH: usize = 1024;
 /// Where the requests' lines go.
 #[derive(Clone, Debug)]
 pub struct RequestLog {
-    queue: NonBlocking,
+    queue: Queue,
     level: Level,
     slow: Option<Duration>,
     style: Style,
@@ -49,7 +49,7 @@ pub struct RequestLine<'a> {
 }
 
 impl RequestLog {
-    pub(super) fn new(queue: NonBlocking, level: Level, slow: Option<Duration>, style: Style) -> Self {
+    pub(super) fn new(queue: Queue, level: Level, slow: Option<Duration>, style: Style) -> Self {
         Self { queue, level, slow, style }
     }
 
@@ -61,10 +61,15 @@ impl RequestLog {
         if level > self.level {
             return;
         }
-        let mut text = String::with_capacity(384);
-        // Writing to a string can't fail; a full queue counts what it drops.
-        let _ = line.format(&mut text, self.style, level, slow);
-        let _ = self.queue.clone().write(text.as_bytes());
+        thread_local! {
+            static TEXT: RefCell<String> = const { RefCell::new(String::new()) };
+        }
+        TEXT.with_borrow_mut(|text| {
+            text.clear();
+            // Writing to a string can't fail.
+            let _ = line.format(text, self.style, level, slow);
+            self.queue.push(text.as_bytes());
+        });
     }
 }
 
@@ -89,12 +94,17 @@ impl RequestLine<'_> {
         let path = self.path.get(..LONGEST_PATH).unwrap_or(self.path);
         if style == Style::Json {
             begin_json(out, level, self.message(slow))?;
-            write!(out, r#","request_id":"{}","method":"{}","path":"#, self.id, self.method)?;
+            for part in [r#","request_id":""#, self.id, r#"","method":""#, self.method, r#"","path":"#] {
+                out.push_str(part);
+            }
             json_string(out, path)?;
-            write!(out, r#","status":{}"#, self.status)?;
+            out.push_str(r#","status":"#);
+            decimal(out, self.status.into())?;
             match self.key {
                 Some((index, preview)) => {
-                    write!(out, r#","key_index":{index},"key_preview":"#)?;
+                    out.push_str(r#","key_index":"#);
+                    decimal(out, index.into())?;
+                    out.push_str(r#","key_preview":"#);
                     json_string(out, preview)?;
                 }
                 None => out.push_str(r#","key_index":null,"key_preview":null"#),
@@ -104,39 +114,56 @@ impl RequestLine<'_> {
                 Some(upstream) => json_string(out, upstream)?,
                 None => out.push_str("null"),
             }
-            write!(out, r#","attempts":{},"ttfb_ms":"#, self.attempts)?;
+            out.push_str(r#","attempts":"#);
+            decimal(out, self.attempts.into())?;
+            out.push_str(r#","ttfb_ms":"#);
             match self.to_first_byte {
-                Some(time) => write!(out, "{:.3}", milliseconds(time))?,
+                Some(time) => milliseconds(out, time, 3)?,
                 None => out.push_str("null"),
             }
-            return writeln!(
-                out,
-                r#","duration_ms":{:.3},"bytes":{}}}"#,
-                milliseconds(self.duration),
-                self.bytes
-            );
+            out.push_str(r#","duration_ms":"#);
+            milliseconds(out, self.duration, 3)?;
+            out.push_str(r#","bytes":"#);
+            decimal(out, self.bytes)?;
+            out.push_str("}\n");
+            return Ok(());
         }
         begin_text(out, style, level)?;
-        write!(out, "{} ", self.method)?;
+        out.push_str(self.method);
+        out.push(' ');
         text_value(out, path)?;
-        write!(out, " {} {:.1}ms", self.status, milliseconds(self.duration))?;
+        out.push(' ');
+        decimal(out, self.status.into())?;
+        out.push(' ');
+        milliseconds(out, self.duration, 1)?;
+        out.push_str("ms");
         if let Some(time) = self.to_first_byte {
-            write!(out, " ttfb={:.1}ms", milliseconds(time))?;
+            out.push_str(" ttfb=");
+            milliseconds(out, time, 1)?;
+            out.push_str("ms");
         }
-        write!(out, " bytes={} attempts={}", self.bytes, self.attempts)?;
+        out.push_str(" bytes=");
+        decimal(out, self.bytes)?;
+        out.push_str(" attempts=");
+        decimal(out, self.attempts.into())?;
         if let Some((index, preview)) = self.key {
             write!(out, " key={index} ({preview})")?;
         }
         if let Some(upstream) = self.upstream {
-            write!(out, " upstream={upstream}")?;
+            out.push_str(" upstream=");
+            out.push_str(upstream);
         }
         if self.end != "success" {
-            write!(out, " end={}", self.end)?;
+            out.push_str(" end=");
+            out.push_str(self.end);
         }
         if slow {
             out.push_str(" slow");
         }
-        writeln!(out, " id={}", self.id)
+        for part in [" id=", self.id, "\n"] {
+            out.push_str(part);
+        }
+        Ok(())
     }
 
     fn message(&self, slow: bool) -> &'static str {
@@ -146,10 +173,6 @@ impl RequestLine<'_> {
             end => end,
         }
     }
-}
-
-fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
 }
 
 #[cfg(test)]

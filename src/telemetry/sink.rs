@@ -26,14 +26,14 @@ impl Sink {
 }
 
 impl Write for Sink {
-    /// Takes one whole line.
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+    /// Takes whole lines.
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         // Nobody may be reading any more; the proxy goes on.
-        let _ = io::stdout().write_all(line);
+        let _ = io::stdout().write_all(lines);
         if let Some(file) = &mut self.file {
-            file.write(line, SystemTime::now());
+            file.write(lines, SystemTime::now());
         }
-        Ok(line.len())
+        Ok(lines.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -2,12 +2,13 @@
 //! it, which is small. Nothing is held back, and nothing else is kept.
 //!
 //! OpenAI's `usage` (chat, responses, embeddings), Anthropic's (input in the first event, output in the last) and
-//! Gemini's `usageMetadata` (in each piece, growing) are told by their fields; the largest of each counts.
+//! Gemini's `usageMetadata` (in each piece, growing) are told by their fields. The last that tells a
+//! number counts: an answer's own `usage` stands behind what the model wrote, which may have one too.
 
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
-use serde::Deserialize;
+use memchr::{memchr2, memchr3};
 
 /// Begins `"usage"` and `"usageMetadata"`.
 const WORD: &[u8] = b"\"usage";
@@ -31,9 +32,16 @@ pub struct Usage {
 #[derive(Debug, Default)]
 pub struct Reader {
     usage: Usage,
-    /// The end of the last piece, as far as it may be the word's beginning; or the object so far.
-    held: Vec<u8>,
+    /// How much of the word ended the last piece.
+    begun: usize,
+    /// Whether a backslash ended it.
+    escaped: bool,
+    /// Whether the word was found, and the object behind it has not ended.
     within: bool,
+    /// The object so far, where it comes in pieces.
+    held: Vec<u8>,
+    /// Its braces that are open.
+    depth: usize,
 }
 
 impl Reader {
@@ -51,128 +59,178 @@ impl Reader {
 
     /// Looks for the word; gives back what is behind it.
     fn find<'a>(&mut self, piece: &'a [u8]) -> &'a [u8] {
-        if !self.held.is_empty() {
-            // The word may have been torn: its beginning is at the end of the last piece.
-            let before = self.held.len();
-            self.held.extend_from_slice(piece.get(..WORD.len()).unwrap_or(piece));
-            let found = FINDER.find(&self.held).filter(|at| is_name(&self.held, *at));
-            self.held.truncate(before);
-            if let Some(at) = found {
-                self.held.clear();
-                self.within = true;
-                return piece.get(at + WORD.len() - before..).unwrap_or_default();
+        let mut from = 0;
+        let begun = std::mem::take(&mut self.begun);
+        if begun > 0 {
+            // The word may have been torn. Nothing within it begins it anew.
+            let missing = WORD.get(begun..).unwrap_or_default();
+            from = missing.iter().zip(piece).take_while(|(word, byte)| word == byte).count();
+            if from == missing.len() {
+                return self.enter(piece.get(from..));
+            }
+            if from == piece.len() {
+                self.begun = begun + from;
+                return &[];
             }
         }
-        let mut from = 0;
+        // A quote behind a backslash stands in a string and begins no name.
+        let escaped = |at: usize| if at == 0 { self.escaped } else { piece.get(at - 1) == Some(&b'\\') };
         while let Some(at) = piece.get(from..).and_then(|rest| FINDER.find(rest)) {
             let at = from + at;
-            if is_name(piece, at) {
-                self.held.clear();
-                self.within = true;
-                return piece.get(at + WORD.len()..).unwrap_or_default();
+            if !escaped(at) {
+                return self.enter(piece.get(at + WORD.len()..));
             }
             from = at + 1;
         }
-        // As much as the word and the byte before it need, less the one that would complete it.
-        let keep = WORD.len();
-        if piece.len() >= keep {
-            self.held.clear();
-            self.held.extend_from_slice(piece.get(piece.len() - keep..).unwrap_or_default());
-        } else {
-            self.held.extend_from_slice(piece);
-            let surplus = self.held.len().saturating_sub(keep);
-            self.held.drain(..surplus);
-        }
+        let end = piece.len().saturating_sub(WORD.len() - 1).max(from);
+        let quote = piece.get(end..).and_then(|end| memchr::memrchr(b'"', end)).map(|at| end + at);
+        let torn = quote.filter(|at| !escaped(*at)).and_then(|at| piece.get(at..));
+        self.begun = torn.filter(|torn| WORD.starts_with(torn)).map_or(0, <[u8]>::len);
+        self.escaped = piece.last() == Some(&b'\\');
         &[]
+    }
+
+    /// The word was found; gives back what is behind it.
+    fn enter<'a>(&mut self, rest: Option<&'a [u8]>) -> &'a [u8] {
+        self.within = true;
+        self.escaped = false;
+        rest.unwrap_or_default()
     }
 
     /// Collects the object behind the word; gives back what is behind the object.
     fn collect<'a>(&mut self, piece: &'a [u8]) -> &'a [u8] {
-        for (at, byte) in piece.iter().enumerate() {
-            self.held.push(*byte);
-            let done = match byte {
-                b'}' => balanced(&self.held),
-                // `"usage":null`, or `"usage":5`: no object comes.
-                b',' | b'\n' => !self.held.contains(&b'{'),
-                _ => false,
+        let mut from = 0;
+        while let Some(rest) = piece.get(from..) {
+            // `"usage":null`, or `"usage":5`: no object comes. Usage has no braces in strings.
+            let found =
+                if self.depth == 0 { memchr3(b'{', b',', b'\n', rest) } else { memchr2(b'{', b'}', rest) };
+            let Some(at) = found.map(|at| from + at) else { break };
+            from = at + 1;
+            self.depth = match piece.get(at) {
+                Some(b'{') => self.depth + 1,
+                _ => self.depth.saturating_sub(1),
             };
-            if done || self.held.len() > LONGEST {
-                self.take();
-                return piece.get(at + 1..).unwrap_or_default();
+            if self.depth == 0 || self.held.len() + at >= LONGEST {
+                return self.end(piece, from);
             }
         }
+        if self.held.len() + piece.len() > LONGEST {
+            return self.end(piece, piece.len());
+        }
+        self.held.extend_from_slice(piece);
         &[]
     }
 
-    fn take(&mut self) {
-        let object = self.held.iter().position(|byte| *byte == b'{').and_then(|at| self.held.get(at..));
-        if let Some(found) = object.and_then(|object| serde_json::from_slice::<Fields>(object).ok()) {
-            let found = found.usage();
-            self.usage.input = self.usage.input.max(found.input);
-            self.usage.output = self.usage.output.max(found.output);
-            self.usage.cached = self.usage.cached.max(found.cached);
+    /// The object has ended there, or is none; gives back what is behind it.
+    fn end<'a>(&mut self, piece: &'a [u8], at: usize) -> &'a [u8] {
+        let (last, rest) = piece.split_at_checked(at).unwrap_or((piece, &[]));
+        if self.held.is_empty() {
+            self.take(last);
+        } else {
+            let mut held = std::mem::take(&mut self.held);
+            held.extend_from_slice(last);
+            self.take(&held);
         }
-        self.held.clear();
-        self.within = false;
+        (self.within, self.depth) = (false, 0);
+        rest
     }
-}
 
-/// Whether the quote there begins a name, and does not stand in a string.
-fn is_name(text: &[u8], at: usize) -> bool {
-    at == 0 || text.get(at - 1) != Some(&b'\\')
-}
-
-/// Whether every brace is closed. Usage has no braces in strings.
-fn balanced(text: &[u8]) -> bool {
-    let count = |brace| memchr::memchr_iter(brace, text).count();
-    count(b'{') == count(b'}')
+    fn take(&mut self, text: &[u8]) {
+        // Before it comes the end of the word.
+        let Some(object) = memchr::memchr(b'{', text).and_then(|at| text.get(at..)) else { return };
+        let found = Fields::read(object).usage();
+        let keep = |kept: &mut u64, found: u64| {
+            if found > 0 {
+                *kept = found;
+            }
+        };
+        keep(&mut self.usage.input, found.input);
+        keep(&mut self.usage.output, found.output);
+        keep(&mut self.usage.cached, found.cached);
+    }
 }
 
 /// Every provider's names for it.
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Default)]
 struct Fields {
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
-    prompt_tokens_details: Option<Details>,
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    input_tokens_details: Option<Details>,
-    cache_read_input_tokens: Option<u64>,
-    cache_creation_input_tokens: Option<u64>,
-    prompt_cache_hit_tokens: Option<u64>,
-    #[serde(rename = "promptTokenCount")]
-    prompt_token_count: Option<u64>,
-    #[serde(rename = "candidatesTokenCount")]
-    candidates_token_count: Option<u64>,
-    #[serde(rename = "thoughtsTokenCount")]
-    thoughts_token_count: Option<u64>,
-    #[serde(rename = "cachedContentTokenCount")]
-    cached_content_token_count: Option<u64>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Details {
-    cached_tokens: Option<u64>,
+    input: Option<u64>,
+    output: Option<u64>,
+    thoughts: Option<u64>,
+    /// Beside the input, which Anthropic counts without what it read from its cache, or wrote to it.
+    cache_read: Option<u64>,
+    cache_written: Option<u64>,
+    /// Among the input.
+    cached: Option<u64>,
+    /// Whether the input has OpenAI's name.
+    is_prompt: bool,
 }
 
 impl Fields {
+    /// The numbers in an object, and in the objects within it that tell of the input.
+    fn read(mut text: &[u8]) -> Self {
+        let (mut fields, mut depth, mut within) = (Self::default(), 0_usize, &b""[..]);
+        while let Some((byte, rest)) = text.split_first() {
+            text = rest;
+            match byte {
+                b'{' => depth += 1,
+                b'}' => depth = depth.saturating_sub(1),
+                b'"' => {
+                    let Some(end) = memchr::memchr(b'"', rest) else { break };
+                    let (name, behind) = rest.split_at_checked(end).unwrap_or_default();
+                    let behind = behind.get(1..).unwrap_or_default().trim_ascii_start();
+                    text = behind;
+                    let Some(value) = behind.strip_prefix(b":").map(<[u8]>::trim_ascii_start) else {
+                        continue;
+                    };
+                    text = value;
+                    if value.first() == Some(&b'{') && depth == 1 {
+                        within = name;
+                    } else if let Some(number) = number(value) {
+                        fields.set(if depth == 1 { b"" } else { within }, name, number);
+                    }
+                }
+                _ => {}
+            }
+        }
+        fields
+    }
+
+    fn set(&mut self, within: &[u8], name: &[u8], number: u64) {
+        self.is_prompt |= within.is_empty() && name == b"prompt_tokens";
+        let field = match (within, name) {
+            (b"", b"prompt_tokens" | b"input_tokens" | b"promptTokenCount") => &mut self.input,
+            (b"", b"completion_tokens" | b"output_tokens" | b"candidatesTokenCount") => &mut self.output,
+            (b"", b"thoughtsTokenCount") => &mut self.thoughts,
+            (b"", b"cache_read_input_tokens") => &mut self.cache_read,
+            (b"", b"cache_creation_input_tokens") => &mut self.cache_written,
+            (b"", b"cachedContentTokenCount" | b"prompt_cache_hit_tokens" | b"cached_tokens")
+            | (b"prompt_tokens_details" | b"input_tokens_details", b"cached_tokens") => &mut self.cached,
+            _ => return,
+        };
+        *field = Some(number);
+    }
+
     fn usage(&self) -> Usage {
-        let details = self.prompt_tokens_details.as_ref().or(self.input_tokens_details.as_ref());
-        let cached = self.cache_read_input_tokens.or(self.cached_content_token_count);
-        let cached = cached.or(self.prompt_cache_hit_tokens).or(details.and_then(|d| d.cached_tokens));
-        // Anthropic counts what it read from its cache, or wrote to it, beside the input.
-        let beside =
-            self.cache_read_input_tokens.unwrap_or(0) + self.cache_creation_input_tokens.unwrap_or(0);
-        let input = self.prompt_tokens.or(self.input_tokens).or(self.prompt_token_count);
-        let output = self.completion_tokens.or(self.output_tokens).or(self.candidates_token_count);
+        let beside = self.cache_read.unwrap_or(0).saturating_add(self.cache_written.unwrap_or(0));
+        // Relays that speak OpenAI's words put Anthropic's beside them, and count them in.
+        let beside = if self.is_prompt { 0 } else { beside };
         Usage {
-            input: input.map_or(0, |input| input + beside),
-            output: output.unwrap_or(0) + self.thoughts_token_count.unwrap_or(0),
-            cached: cached.unwrap_or(0),
+            input: self.input.map_or(0, |input| input.saturating_add(beside)),
+            output: self.output.unwrap_or(0).saturating_add(self.thoughts.unwrap_or(0)),
+            cached: self.cache_read.or(self.cached).unwrap_or(0),
         }
     }
+}
+
+/// The whole number that a text begins with.
+fn number(text: &[u8]) -> Option<u64> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if digits == 0 || matches!(text.get(digits), Some(b'.' | b'e' | b'E')) {
+        return None;
+    }
+    text.get(..digits)?
+        .iter()
+        .try_fold(0_u64, |number, digit| number.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
 }
 
 #[cfg(test)]
@@ -181,7 +239,7 @@ mod tests {
 
     use super::*;
 
-    const CASES: [(&str, Usage); 9] = [
+    const CASES: [(&str, Usage); 12] = [
         (
             r#"{"id":"x","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":12,"prompt_tokens_details":{"cached_tokens":4}}}"#,
             Usage { input: 9, output: 12, cached: 4 },
@@ -205,6 +263,18 @@ mod tests {
         (r#"{"usage":{"prompt_tokens":3,"total_tokens":3}}"#, Usage { input: 3, output: 0, cached: 0 }),
         (r#"{"text":"say \"usage\": {\"prompt_tokens\": 9}"}"#, Usage { input: 0, output: 0, cached: 0 }),
         (r#"{"usage":5,"x":{"prompt_tokens":9}}"#, Usage { input: 0, output: 0, cached: 0 }),
+        (
+            r#"{"usage":{"prompt_tokens":100,"completion_tokens":5,"cache_read_input_tokens":90}}"#,
+            Usage { input: 100, output: 5, cached: 90 },
+        ),
+        (
+            r#"{"usage":{"prompt_tokens":100,"completion_tokens":5,"cached_tokens":80}}"#,
+            Usage { input: 100, output: 5, cached: 80 },
+        ),
+        (
+            r#"{"content":[{"input":{"usage":{"input_tokens":7000,"output_tokens":9000}}}],"usage":{"input_tokens":12,"output_tokens":34}}"#,
+            Usage { input: 12, output: 34, cached: 0 },
+        ),
         ("", Usage { input: 0, output: 0, cached: 0 }),
     ];
 
@@ -225,7 +295,7 @@ mod tests {
             let mut reader = Reader::default();
             for piece in pieces {
                 reader.read(piece.as_bytes());
-                prop_assert!(reader.held.len() <= LONGEST + 1);
+                prop_assert!(reader.held.len() <= LONGEST);
             }
         }
     }

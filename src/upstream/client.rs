@@ -1,29 +1,36 @@
 //! The upstream connections of one worker: HTTP/1.1 connections are kept and reused last-in-first-out, HTTP/2 ones
-//! are shared. hyper's own `client::conn`, not a general pooled client: no lock, no task and no boxing per request,
-//! and an attempt learns whether its connection was reused and whether anything was sent (`docs/design.md` has the
-//! figures).
+//! are shared. Not a general pooled client: no lock, no task and no boxing per request, and an attempt learns whether its
+//! connection was reused and whether anything was sent.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, Response, Uri, Version};
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper::rt::{Read, Write};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::spawn_local;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Upstream;
 use super::connect::{ConnectError, Connector, Socket, Versions};
+use super::http1::{self, Http1, Sendable};
+use super::{BaseUrl, Upstream};
 
-/// How large an answer's head may be, and how much is read ahead of a slow client, on HTTP/1.1: three of these are held for each,
-/// beside the 64 KiB that wait to be written.
-const READ_BUFFER: usize = 16 * 1024;
+/// How large an answer's head may be on HTTP/2.
+const HEAD_MAX: u32 = 16 * 1024;
 /// What an HTTP/2 upstream may send ahead of a slow client: on one stream, and on all of a connection.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// How long the rest of a request may take whose answer has come already.
+const REST: Duration = Duration::from_secs(30);
 /// Idle connections that are kept for one upstream.
 const IDLE_MAX: usize = 1024;
 /// How often closed and outdated idle connections are dropped, and so the precision of `IDLE_CONN_TIMEOUT`.
@@ -45,7 +52,7 @@ struct Kept<B> {
 }
 
 struct Idle<B> {
-    sender: http1::SendRequest<B>,
+    connection: Box<Http1<B>>,
     since: u32,
 }
 
@@ -58,25 +65,35 @@ pub struct Connection<B> {
 }
 
 enum Sender<B> {
-    Http1(http1::SendRequest<B>),
+    /// Boxed once a connection, so that every request moves a pointer.
+    Http1(Box<Http1<B>>),
     Http2(http2::SendRequest<B>),
 }
 
 /// Why a request got no answer.
 #[derive(Debug)]
 pub struct SendError {
-    /// hyper's reason.
-    pub error: hyper::Error,
+    /// The reason.
+    pub fault: Fault,
     /// Whether any of it can have reached the upstream.
     pub sent: bool,
 }
 
-impl<B> Client<B>
-where
-    B: http_body::Body + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+/// What went wrong with a connection.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// On HTTP/1.1.
+    #[error(transparent)]
+    Http1(#[from] http1::Fault),
+    /// On HTTP/2.
+    #[error(transparent)]
+    Http2(#[from] hyper::Error),
+    /// The request's target can't be written for it.
+    #[error("the request has no target: {0}")]
+    Target(#[from] http::Error),
+}
+
+impl<B: Sendable> Client<B> {
     /// A client without connections. `idle_timeout` is `IDLE_CONN_TIMEOUT`.
     pub fn new(connector: Connector, upstreams: usize, idle_timeout: Duration) -> Self {
         let kept = (0..upstreams).map(|_| Kept { http1: Vec::new(), http2: None }).collect();
@@ -94,8 +111,7 @@ where
     ) -> Result<Connection<B>, ConnectError> {
         while let Some(mut sender) = self.kept_sender(upstream.index) {
             let ready = match &mut sender {
-                // Its last answer has only just ended: its task needs a moment to notice.
-                Sender::Http1(http1) => http1.is_ready() || http1.ready().await.is_ok(),
+                Sender::Http1(http1) => http1.is_free(),
                 Sender::Http2(http2) => http2.ready().await.is_ok(),
             };
             if ready {
@@ -116,16 +132,13 @@ where
         limit: Duration,
     ) -> Result<Connection<B>, ConnectError> {
         let connect = async {
-            let sender = match self.connector.clone().connect(&upstream.url, Versions::Any).await? {
-                Socket::Plain(io) => Sender::Http1(begin_http1(io).await?),
-                Socket::Tls(stream) => match stream.get_ref().1.alpn_protocol() {
-                    Some(b"h2") => {
-                        let sender = begin_http2(TokioIo::new(stream)).await?;
-                        self.keep_http2(upstream.index, sender.clone());
-                        Sender::Http2(sender)
-                    }
-                    _ => Sender::Http1(begin_http1(TokioIo::new(stream)).await?),
-                },
+            let socket = self.connector.clone().connect(&upstream.url, Versions::Any).await?;
+            let sender = if socket.speaks_http2() {
+                let sender = begin_http2(TokioIo::new(socket)).await?;
+                self.keep_http2(upstream.index, sender.clone());
+                Sender::Http2(sender)
+            } else {
+                Sender::Http1(Box::new(Http1::new(socket)))
             };
             Ok(Connection { sender, upstream: upstream.index, reused: false })
         };
@@ -142,11 +155,9 @@ where
         limit: Duration,
     ) -> Result<Connection<B>, ConnectError> {
         let connect = async {
-            let sender = match self.connector.clone().connect(&upstream.url, Versions::Http1).await? {
-                Socket::Plain(io) => begin_http1(io).await?,
-                Socket::Tls(stream) => begin_http1(TokioIo::new(stream)).await?,
-            };
-            Ok(Connection { sender: Sender::Http1(sender), upstream: upstream.index, reused: false })
+            let socket = self.connector.clone().connect(&upstream.url, Versions::Http1).await?;
+            let sender = Sender::Http1(Box::new(Http1::new(socket)));
+            Ok(Connection { sender, upstream: upstream.index, reused: false })
         };
         timeout_at(Instant::now() + limit, connect).await.unwrap_or(Err(ConnectError::TimedOut(limit)))
     }
@@ -160,12 +171,7 @@ where
             }
             kept.http2 = None;
         }
-        while let Some(idle) = kept.http1.pop() {
-            if !idle.sender.is_closed() {
-                return Some(Sender::Http1(idle.sender));
-            }
-        }
-        None
+        kept.http1.pop().map(|idle| Sender::Http1(idle.connection))
     }
 
     fn keep_http2(&self, upstream: usize, sender: http2::SendRequest<B>) {
@@ -175,16 +181,17 @@ where
     }
 
     /// Takes back a connection whose answer has ended.
-    pub fn keep(&self, connection: Connection<B>) {
-        // An HTTP/2 connection is kept from its beginning.
-        let Sender::Http1(sender) = connection.sender else { return };
-        if sender.is_closed() {
+    fn keep(&self, mut connection: Box<Http1<B>>, upstream: usize) {
+        if !connection.has_sent_all() {
+            // Its client still sends, and may look for the answer only after that.
+            spawn_local(timeout(REST, connection.send_rest()));
             return;
         }
-        if let Some(kept) = self.kept.borrow_mut().get_mut(connection.upstream)
+        if connection.is_free()
+            && let Some(kept) = self.kept.borrow_mut().get_mut(upstream)
             && kept.http1.len() < IDLE_MAX
         {
-            kept.http1.push(Idle { sender, since: self.sweeps.get() });
+            kept.http1.push(Idle { connection, since: self.sweeps.get() });
         }
     }
 
@@ -197,72 +204,166 @@ where
             self.sweeps.set(now);
             for kept in self.kept.borrow_mut().iter_mut() {
                 kept.http1
-                    .retain(|idle| !idle.sender.is_closed() && now.wrapping_sub(idle.since) <= lifetime);
+                    .retain_mut(|idle| now.wrapping_sub(idle.since) <= lifetime && idle.connection.is_free());
                 kept.http2 = kept.http2.take().filter(|sender| !sender.is_closed());
             }
         }
     }
 }
 
-impl<B> Connection<B>
-where
-    B: http_body::Body + 'static,
-{
-    /// Whether requests on it name their target in full instead of in `Host`.
-    pub fn is_http2(&self) -> bool {
-        matches!(self.sender, Sender::Http2(_))
+impl SendError {
+    /// Whether there was no answer in time.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.fault, Fault::Http1(http1::Fault::TimedOut))
     }
 
-    /// Sends a request and waits for the answer's head.
+    /// Whether there was one that is not HTTP.
+    pub fn is_garbled(&self) -> bool {
+        matches!(self.fault, Fault::Http1(http1::Fault::Invalid(_)))
+    }
+}
+
+impl<B: Sendable> Connection<B> {
+    /// Sends a request, whose URI is the path and query behind `url`, and waits for the answer's head until `by`. The
+    /// connection goes back to `client` once the answer has ended.
     ///
     /// # Errors
     /// If the connection breaks before that.
     ///
     /// # Cancel safety
     /// Dropping it ends the request: HTTP/1.1 by closing the connection, HTTP/2 by resetting the stream.
-    pub async fn send(&mut self, request: Request<B>) -> Result<Response<Incoming>, SendError> {
-        let unsent = match &mut self.sender {
-            Sender::Http1(sender) => sender.try_send_request(request).await,
-            Sender::Http2(sender) => sender.try_send_request(request).await,
-        };
-        unsent.map_err(|mut failed| {
-            let sent = failed.take_message().is_none();
-            SendError { error: failed.into_error(), sent }
-        })
+    pub async fn send(
+        self,
+        client: &Rc<Client<B>>,
+        url: &BaseUrl,
+        request: &Parts,
+        body: B,
+        by: Instant,
+    ) -> Result<Response<Answer<B>>, SendError> {
+        match self.sender {
+            Sender::Http1(mut http1) => {
+                http1.begin(url.authority(), request, body);
+                match poll_fn(|cx| http1.poll_head(by, cx)).await {
+                    Ok(response) => Ok(response.map(|()| Answer::of_http1(http1, client, self.upstream))),
+                    Err(fault) => Err(SendError { fault: fault.into(), sent: http1.has_sent() }),
+                }
+            }
+            Sender::Http2(mut http2) => {
+                let request = on_http2(url, request, body);
+                let request = request.map_err(|error| SendError { fault: error.into(), sent: false })?;
+                let timed_out = |_| SendError { fault: http1::Fault::TimedOut.into(), sent: true };
+                let answer = timeout_at(by, http2.try_send_request(request)).await.map_err(timed_out)?;
+                let answer = answer.map_err(|mut failed| {
+                    let sent = failed.take_message().is_none();
+                    SendError { fault: failed.into_error().into(), sent }
+                })?;
+                Ok(answer.map(|incoming| Answer(Carrier::Http2(incoming))))
+            }
+        }
     }
 }
 
-async fn begin_http1<B>(
-    io: impl Read + Write + Unpin + Send + 'static,
-) -> Result<http1::SendRequest<B>, hyper::Error>
-where
-    B: http_body::Body + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let (sender, connection) = http1::Builder::new().max_buf_size(READ_BUFFER).handshake(io).await?;
-    spawn_local(async move {
-        // Whoever waits for an answer learns of a failure; nobody else has to.
-        drop(connection.with_upgrades().await);
-    });
-    Ok(sender)
+/// The request as HTTP/2 has it: with its target in full instead of in `Host`.
+fn on_http2<B>(url: &BaseUrl, request: &Parts, body: B) -> Result<Request<B>, http::Error> {
+    let mut uri = Uri::builder().scheme(url.scheme().as_str()).authority(url.authority().as_bytes());
+    if let Some(target) = request.uri.path_and_query() {
+        uri = uri.path_and_query(target.clone());
+    }
+    let mut on_http2 = Request::new(body);
+    *on_http2.method_mut() = request.method.clone();
+    *on_http2.headers_mut() = request.headers.clone();
+    *on_http2.version_mut() = Version::HTTP_2;
+    *on_http2.uri_mut() = uri.build()?;
+    Ok(on_http2)
 }
 
-async fn begin_http2<B>(
+/// An answer's body. On HTTP/1.1 it drives the connection that it comes on, and gives it back when it has ended.
+pub struct Answer<B>(Carrier<B>);
+
+enum Carrier<B> {
+    Http1 {
+        /// Until it is given back.
+        connection: Option<Box<Http1<B>>>,
+        client: Rc<Client<B>>,
+        upstream: usize,
+        /// Whether its head tells how long it is. If not, it is not told to the client either, however soon it has come.
+        sized: bool,
+    },
+    Http2(Incoming),
+}
+
+impl<B: Sendable> Answer<B> {
+    fn of_http1(connection: Box<Http1<B>>, client: &Rc<Client<B>>, upstream: usize) -> Self {
+        let sized = connection.size_hint().exact().is_some();
+        let mut connection = Some(connection);
+        if let Some(said_all) = connection.take_if(|connection| connection.has_said_all()) {
+            client.keep(said_all, upstream);
+        }
+        Self(Carrier::Http1 { connection, client: Rc::clone(client), upstream, sized })
+    }
+
+    /// What the connection goes on as after a 101, and what came of that already. HTTP/2 has no such answers.
+    pub(crate) fn into_socket(self) -> Option<(Socket, Bytes)> {
+        match self.0 {
+            Carrier::Http1 { connection, .. } => connection.map(|connection| connection.into_socket()),
+            Carrier::Http2(_) => None,
+        }
+    }
+}
+
+impl<B: Sendable> http_body::Body for Answer<B> {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        match &mut self.get_mut().0 {
+            Carrier::Http2(incoming) => {
+                Pin::new(incoming).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Fault::Http2)))
+            }
+            Carrier::Http1 { connection, client, upstream, .. } => {
+                let Some(http1) = connection else { return Poll::Ready(None) };
+                let frame = std::task::ready!(http1.poll_frame(cx));
+                let failed = matches!(frame, Some(Err(_)));
+                if (failed || http1.has_said_all())
+                    && let Some(http1) = connection.take()
+                    && !failed
+                {
+                    client.keep(http1, *upstream);
+                }
+                Poll::Ready(frame.map(|frame| frame.map_err(Fault::Http1)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Carrier::Http1 { connection, .. } => {
+                connection.as_ref().is_none_or(|connection| connection.has_said_all())
+            }
+            Carrier::Http2(incoming) => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Carrier::Http1 { sized: false, .. } => SizeHint::default(),
+            Carrier::Http1 { connection: Some(connection), .. } => connection.size_hint(),
+            Carrier::Http1 { connection: None, .. } => SizeHint::with_exact(0),
+            Carrier::Http2(incoming) => incoming.size_hint(),
+        }
+    }
+}
+
+async fn begin_http2<B: Sendable>(
     io: impl Read + Write + Unpin + 'static,
-) -> Result<http2::SendRequest<B>, hyper::Error>
-where
-    B: http_body::Body + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+) -> Result<http2::SendRequest<B>, hyper::Error> {
     let (sender, connection) = http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20))
-        .max_header_list_size(u32::try_from(READ_BUFFER).unwrap_or(u32::MAX))
+        .max_header_list_size(HEAD_MAX)
         .handshake(io)
         .await?;
     spawn_local(async move {

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod connect;
 mod health;
+mod http1;
 pub mod outbound;
 mod url;
 

@@ -27,6 +27,8 @@ pub struct BaseUrl {
     version: Option<Box<str>>,
     /// Without its `?`; empty means none.
     query: Box<str>,
+    /// As it may be shown.
+    shown: Box<str>,
 }
 
 /// What is spoken with an upstream.
@@ -96,7 +98,14 @@ impl BaseUrl {
             .and_then(|slash| path.get(slash..))
             .filter(|last| is_version(last.trim_start_matches('/')))
             .map(Box::from);
-        Ok(Self { scheme, host, port, authority, path: path.into(), version, query: query.into() })
+        // The authority was made of a string, so it is one.
+        let mut shown = [scheme.as_str(), "://", authority.to_str().unwrap_or_default(), path].concat();
+        if !query.is_empty() {
+            shown.push('?');
+            shown.push_str(&redact_query(query));
+        }
+        let (path, query, shown) = (path.into(), query.into(), shown.into());
+        Ok(Self { scheme, host, port, authority, path, version, query, shown })
     }
 
     /// What is spoken.
@@ -122,6 +131,16 @@ impl BaseUrl {
     /// The path, empty or without a slash at its end.
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// The URL for logs and people: the values of query parameters that look like secrets are hidden.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Whether it has neither a path nor a query, so that every target stays what it is.
+    pub fn is_bare(&self) -> bool {
+        self.path.is_empty() && self.query.is_empty()
     }
 
     /// Whether the path names a version of the API, at its end or before: `/v1`, `/v1beta/openai`, `/api/paas/v4`.
@@ -199,13 +218,7 @@ impl BaseUrl {
 /// For logs and people: the URL with the values of query parameters that look like secrets hidden.
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The authority was made of a string, so it is one.
-        let authority = self.authority.to_str().unwrap_or_default();
-        write!(f, "{}://{authority}{}", self.scheme.as_str(), self.path)?;
-        if !self.query.is_empty() {
-            write!(f, "?{}", redact_query(&self.query))?;
-        }
-        Ok(())
+        f.write_str(&self.shown)
     }
 }
 

@@ -2,8 +2,8 @@
 //! of a model. Each provider in its own words.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST};
-use http::{HeaderValue, Method, Request, Uri, Version};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
@@ -33,12 +33,7 @@ impl Question {
     ///
     /// # Errors
     /// If the URL and the question can't be joined.
-    pub(super) fn about(
-        &self,
-        key: &str,
-        url: &BaseUrl,
-        http2: bool,
-    ) -> Result<Request<Full<Bytes>>, String> {
+    pub(super) fn about(&self, key: &str, url: &BaseUrl) -> Result<Request<Full<Bytes>>, String> {
         let place = Place::of_host(url.host());
         let (path, body) = match &self.model {
             None => (provider::models_list(url), None),
@@ -57,14 +52,7 @@ impl Question {
         let headers = request.headers_mut();
         provider::describe(headers, place);
         place.put(key, headers).map_err(|error| error.to_string())?;
-        if http2 {
-            *request.version_mut() = Version::HTTP_2;
-            let uri = Uri::builder().scheme(url.scheme().as_str()).authority(url.authority().as_bytes());
-            *request.uri_mut() = uri.path_and_query(target).build().map_err(|error| error.to_string())?;
-        } else {
-            request.headers_mut().insert(HOST, url.authority().clone());
-            *request.uri_mut() = Uri::from(target);
-        }
+        *request.uri_mut() = Uri::from(target);
         Ok(request)
     }
 
@@ -116,7 +104,7 @@ mod tests {
             ("https://me.openai.azure.com/openai/v1", Some("m"), "POST /openai/v1/chat/completions"),
         ] {
             let question = Question::new(model.map(str::to_owned));
-            let request = question.about("sk-1", &BaseUrl::parse(base).unwrap(), false).unwrap();
+            let request = question.about("sk-1", &BaseUrl::parse(base).unwrap()).unwrap();
             assert_eq!(format!("{} {}", request.method(), request.uri()), want, "{base}");
         }
     }

@@ -9,7 +9,6 @@ use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_ENCODING;
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -23,7 +22,7 @@ use super::{Options, ValidateError};
 use crate::config::Config;
 use crate::keys::Marks;
 use crate::keys::file::KeyTable;
-use crate::upstream::client::{Client, Connection};
+use crate::upstream::client::{Answer, Client};
 use crate::upstream::connect::{Connector, chain};
 use crate::upstream::{Upstream, Upstreams};
 use crate::verdict::{self, Verdict};
@@ -46,7 +45,7 @@ struct Shared {
     next: Cell<u32>,
     faults_in_a_row: Cell<u32>,
     upstreams: Upstreams,
-    client: Client<Ask>,
+    client: Rc<Client<Ask>>,
     question: RefCell<Question>,
     pace: Option<Mutex<Interval>>,
     connect_limit: Duration,
@@ -116,7 +115,7 @@ impl Run {
         let began = Instant::now();
         let already = self.findings.iter().flatten();
         let progress = Progress::new(self.findings.len(), already.map(|finding| finding.state));
-        let client = Client::new(self.connector, self.upstreams.all().len(), self.idle);
+        let client = Rc::new(Client::new(self.connector, self.upstreams.all().len(), self.idle));
         let shared = Rc::new(Shared {
             marks: Marks::of(&self.keys),
             keys: Rc::clone(&self.keys),
@@ -230,39 +229,35 @@ impl Shared {
         let failed = |error: &dyn std::error::Error| Finding::unknown("no_answer", None, chain(error));
         let late = || Finding::unknown("no_answer", None, "no answer in time (REQUEST_TIMEOUT)");
         let mut again = true;
-        let (response, connection) = loop {
+        let response = loop {
             let connection = self.client.connection(upstream, self.connect_limit).await;
-            let mut connection = connection.map_err(|error| failed(&error))?;
-            let request = self.question.borrow().about(key, &upstream.url, connection.is_http2());
+            let connection = connection.map_err(|error| failed(&error))?;
+            let request = self.question.borrow().about(key, &upstream.url);
             let request = request.map_err(|error| Finding::unknown("no_question", None, error))?;
-            match timeout_at(by, connection.send(request)).await.map_err(|_elapsed| late())? {
-                Ok(response) => break (response, connection),
+            let (head, body) = request.into_parts();
+            let reused = connection.reused;
+            match connection.send(&self.client, &upstream.url, &head, body, by).await {
+                Ok(response) => break response,
+                Err(error) if error.is_timeout() => return Err(late()),
                 // Closed in the moment of its reuse.
-                Err(_) if connection.reused && again => again = false,
-                Err(error) => return Err(failed(&error.error)),
+                Err(_) if reused && again => again = false,
+                Err(error) => return Err(failed(&error.fault)),
             }
         };
-        timeout_at(by, self.judge(key, response, connection)).await.map_err(|_elapsed| late())
+        timeout_at(by, self.judge(key, response)).await.map_err(|_elapsed| late())
     }
 
-    async fn judge(&self, key: &str, response: Response<Incoming>, connection: Connection<Ask>) -> Finding {
+    async fn judge(&self, key: &str, response: Response<Answer<Ask>>) -> Finding {
         let (mut parts, mut incoming) = response.into_parts();
         let mut body = BytesMut::new();
-        let ended = loop {
+        while body.len() < JUDGED {
             match incoming.frame().await {
                 Some(Ok(frame)) => body.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
                 Some(Err(error)) if parts.status.is_success() => {
                     return Finding::unknown("no_answer", None, chain(&error));
                 }
-                Some(Err(_)) => break false,
-                None => break true,
+                Some(Err(_)) | None => break,
             }
-            if body.len() >= JUDGED {
-                break false;
-            }
-        };
-        if ended {
-            self.client.keep(connection);
         }
         // Without keys before it is cut short: half of one would not be found any more.
         let plain = verdict::decoded(&parts.headers, &body);

@@ -1,6 +1,6 @@
 //! `/metrics` (spec §10): true against the provider's own counts, and well formed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -82,6 +82,20 @@ fn every_count_is_the_providers_own() {
     is(metrics.sum("gpt_load_requests_in_flight", &[]), 0.0);
     assert!(metrics.sum("gpt_load_response_bytes_total", &[]) > 1000.0);
     assert!(metrics.sum("process_resident_memory_bytes", &[]) > 1e6);
+}
+
+#[test]
+fn every_histogram_has_the_bucket_that_quantiles_are_reckoned_with() {
+    let mock = provider(&[(A, "valid")]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    gpt_load.chat();
+    let Metrics(samples) = all_ended(&gpt_load, 1.0);
+    let of = |sample: &str| sample.split_once("_bucket{").map(|(name, _)| name.to_owned());
+    let all: BTreeSet<_> = samples.keys().filter_map(|sample| of(sample)).collect();
+    let infinite = samples.keys().filter(|sample| sample.contains("le=\"+Inf\""));
+    let infinite: BTreeSet<_> = infinite.filter_map(|sample| of(sample)).collect();
+    assert!(all.len() >= 3);
+    assert_eq!(infinite, all);
 }
 
 #[test]

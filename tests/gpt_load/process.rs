@@ -111,6 +111,14 @@ fn check_prints_what_holds_and_every_problem() {
     let bad = bad.run();
     assert_eq!(bad.status, Some(2));
     assert!(bad.output.contains("TLS_CERT_FILE: keys.txt: has no certificate"), "{}", bad.output);
+    for (variable, path) in [("STATE_FILE", "."), ("LOG_FILE_PATH", "other.txt/app.log")] {
+        let nowhere = [(variable, path), ("LOG_ENABLE_FILE", "true")];
+        let bad = Launch::new(&nowhere, &[A]).arguments(&["check"]);
+        std::fs::write(bad.folder().join("other.txt"), "").unwrap();
+        let bad = bad.run();
+        assert_eq!(bad.status, Some(2));
+        assert!(bad.output.contains(&format!("{variable}: {path}: ")), "{}", bad.output);
+    }
 }
 
 #[test]

@@ -1,0 +1,185 @@
+//! An answer's head, and how its body is framed.
+
+use std::mem::MaybeUninit;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
+use hyper::ext::ReasonPhrase;
+
+use super::Fault;
+
+/// More headers are an attack.
+const HEADERS_MAX: usize = 100;
+
+/// An answer's head.
+pub(super) struct Head {
+    pub(super) response: Response<()>,
+    pub(super) framing: Framing,
+    /// Whether the connection goes on after it.
+    pub(super) lasts: bool,
+    /// Its bytes.
+    pub(super) length: usize,
+}
+
+/// How a body's end is told (RFC 9112 §6.3), unless the status or the method says that there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    Length(u64),
+    Chunked,
+    UntilEnd,
+    /// It can't be told.
+    Invalid(&'static str),
+}
+
+impl Head {
+    /// The head that a text begins with; `None` if it is not whole.
+    pub(super) fn parse(text: &Bytes) -> Result<Option<Self>, Fault> {
+        let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+        let mut parsed = httparse::Response::new(&mut []);
+        let parser = httparse::ParserConfig::default();
+        let length = match parser.parse_response_with_uninit_headers(&mut parsed, text, &mut headers) {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) => return Ok(None),
+            Err(error) => return Err(Fault::Invalid(why(error))),
+        };
+        let mut response = Response::new(());
+        let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
+        *response.status_mut() = status.ok_or(Fault::Invalid("its status is none"))?;
+        if parsed.version == Some(0) {
+            *response.version_mut() = Version::HTTP_10;
+        }
+        if let Some(reason) = parsed.reason
+            && Some(reason) != response.status().canonical_reason()
+            && let Ok(reason) = ReasonPhrase::try_from(reason.as_bytes())
+        {
+            response.extensions_mut().insert(reason);
+        }
+        let mut asked = Connection::default();
+        let mut is_framed = false;
+        let map = response.headers_mut();
+        map.reserve(parsed.headers.len());
+        for header in parsed.headers.iter() {
+            let name = HeaderName::from_bytes(header.name.as_bytes());
+            let value = HeaderValue::from_maybe_shared(text.slice_ref(header.value));
+            let (Ok(name), Ok(value)) = (name, value) else { return Err(Fault::Invalid("a header is none")) };
+            match name {
+                CONNECTION => asked.hear(&value),
+                CONTENT_LENGTH | TRANSFER_ENCODING => is_framed = true,
+                _ => {}
+            }
+            map.append(name, value);
+        }
+        let is_old = parsed.version == Some(0);
+        let framing = if is_framed { framing(response.headers(), is_old) } else { Framing::UntilEnd };
+        let lasts = !asked.close && (!is_old || asked.keep_alive);
+        Ok(Some(Self { response, framing, lasts, length }))
+    }
+}
+
+/// What `Connection` asks for, in all of its lines.
+#[derive(Default)]
+struct Connection {
+    close: bool,
+    keep_alive: bool,
+}
+
+impl Connection {
+    fn hear(&mut self, value: &HeaderValue) {
+        for item in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            self.close |= item.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= item.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+}
+
+fn framing(headers: &HeaderMap, is_old: bool) -> Framing {
+    if let Some(coding) = headers.get_all(TRANSFER_ENCODING).iter().next_back() {
+        if is_old {
+            return Framing::Invalid("HTTP/1.0 has no Transfer-Encoding");
+        }
+        let last = coding.as_bytes().rsplit(|byte| *byte == b',').next().unwrap_or_default();
+        let is_chunked = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
+        return if is_chunked { Framing::Chunked } else { Framing::UntilEnd };
+    }
+    let lengths = headers.get_all(CONTENT_LENGTH).into_iter();
+    let mut lengths = lengths.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(number);
+    let first = lengths.next().flatten();
+    match first {
+        Some(length) if lengths.all(|length| length == first) => Framing::Length(length),
+        _ => Framing::Invalid("its Content-Length is none"),
+    }
+}
+
+/// A length: digits alone. The largest numbers stand for other things in hyper.
+fn number(text: &[u8]) -> Option<u64> {
+    let digits = text.trim_ascii();
+    let number = digits.iter().try_fold(0_u64, |number, digit| {
+        let digit = char::from(*digit).to_digit(10)?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    });
+    number.filter(|number| !digits.is_empty() && *number < u64::MAX - 2)
+}
+
+fn why(error: httparse::Error) -> &'static str {
+    match error {
+        httparse::Error::HeaderName => "a header's name is none",
+        httparse::Error::HeaderValue => "a header's value is none",
+        httparse::Error::NewLine => "a line does not end",
+        httparse::Error::Status => "its status is none",
+        httparse::Error::Token => "it has a character that can't be there",
+        httparse::Error::TooManyHeaders => "it has too many headers",
+        httparse::Error::Version => "it is not HTTP/1",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn framing_of(lines: &str) -> Framing {
+        let text = Bytes::from(format!("HTTP/1.1 200 OK\r\n{lines}\r\n"));
+        Head::parse(&text).unwrap().unwrap().framing
+    }
+
+    #[test]
+    fn a_bodys_end_is_told_in_one_way_or_not_at_all() {
+        for (lines, want) in [
+            ("content-length: 7\r\n", Framing::Length(7)),
+            ("content-length: 7\r\ncontent-length: 7\r\n", Framing::Length(7)),
+            ("content-length: 7, 7\r\n", Framing::Length(7)),
+            ("transfer-encoding: gzip, Chunked\r\ncontent-length: 7\r\n", Framing::Chunked),
+            ("transfer-encoding: chunked, gzip\r\n", Framing::UntilEnd),
+            ("x: y\r\n", Framing::UntilEnd),
+        ] {
+            assert_eq!(framing_of(lines), want, "{lines}");
+        }
+        for lines in ["7, 8", "+7", "-7", "", "7x", "18446744073709551615", "99999999999999999999"] {
+            let framing = framing_of(&format!("content-length: {lines}\r\n"));
+            assert!(matches!(framing, Framing::Invalid(_)), "{lines}");
+        }
+    }
+
+    #[test]
+    fn whether_a_connection_goes_on_is_heard_in_all_lines() {
+        for (head, want) in [
+            ("HTTP/1.1 200 OK\r\n", true),
+            ("HTTP/1.1 200 OK\r\nconnection: keep-alive\r\nconnection: x, Close\r\n", false),
+            ("HTTP/1.0 200 OK\r\n", false),
+            ("HTTP/1.0 200 OK\r\nconnection: Keep-Alive\r\n", true),
+        ] {
+            let text = Bytes::from(format!("{head}\r\n"));
+            assert_eq!(Head::parse(&text).unwrap().unwrap().lasts, want, "{head}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_head_is_not_taken_for_one() {
+        for text in ["HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\na b: c\r\n\r\n", "SSH-2.0-x\r\n\r\n"] {
+            assert!(Head::parse(&Bytes::from_static(text.as_bytes())).is_err(), "{text}");
+        }
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(HEADERS_MAX + 1));
+        assert!(Head::parse(&many.into()).is_err());
+        assert!(Head::parse(&Bytes::from_static(b"HTTP/1.1 200 OK\r\nx: y\r\n")).unwrap().is_none());
+    }
+}
