@@ -38,6 +38,22 @@ impl Proxy {
         response.map(|bytes| Body::new(Payload::Whole(bytes), ending))
     }
 
+    /// Counts and logs a request whose head can't be read, so that nothing more is known of it.
+    pub fn unreadable(&self, error: &hyper::Error) {
+        tracing::warn!(%error, "refused what is no request");
+        self.stripe().begin();
+        self.stripe().end(&Ended {
+            end: End::BadRequest,
+            attempts: 0,
+            duration: Duration::ZERO,
+            first_byte: None,
+            overhead: None,
+            operation: None,
+            received: 0,
+            sent: 0,
+        });
+    }
+
     /// Logs a request that was none for the proxy: one for our own paths, or a preflight.
     pub fn log_own(&self, began: Instant, parts: &Parts, status: StatusCode, bytes: usize) {
         let Some(log) = &self.common.request_log else { return };

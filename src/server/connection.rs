@@ -72,7 +72,7 @@ async fn serve_http<S>(
 {
     let activity = Activity::new(http2);
     let io = TokioIo::new(Timed::new(stream, Rc::clone(&activity), times));
-    let (gate, activity) = (&gate, &activity);
+    let (front, gate, activity) = (&front, &gate, &activity);
     // What the connection goes on as once its request for an upgrade has been answered 101.
     let upgraded = Rc::new(Cell::new(None));
     let switch = Rc::clone(&upgraded);
@@ -80,7 +80,7 @@ async fn serve_http<S>(
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }
-        let (front, running) = (Rc::clone(&front), activity.begin());
+        let (front, running) = (Rc::clone(front), activity.begin());
         let (switch, activity, gate) = (Rc::clone(&switch), Rc::clone(activity), Rc::clone(gate));
         // Boxed once here: hyper would move these kilobytes several times on their way to the connection's task.
         Box::pin(async move {
@@ -143,6 +143,8 @@ async fn serve_http<S>(
             None if activity.is_in_head() => {
                 gate.run(connection.into_parts().io.into_inner().refuse_head()).await;
             }
+            // hyper has answered it.
+            Some(Err(error)) if error.is_parse() => front.proxy.unreadable(&error),
             Some(Err(_)) | None => {}
         }
     }

@@ -35,6 +35,30 @@ fn a_head_that_is_too_large_is_refused() {
 }
 
 #[test]
+fn what_is_no_request_is_counted_and_told_in_the_log() {
+    let mock = provider(&[(A, "valid")]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    let many: String = (0..120).map(|number| format!("x-{number}: y\r\n")).collect();
+    let many = format!("GET / HTTP/1.1\r\nhost: x\r\n{many}\r\n");
+    for (head, want) in [
+        ("GET / HTTP/1.1\r\nhost: x\r\nbad header\r\n\r\n", "400"),
+        ("\u{1}\u{2} garbage\r\n\r\n", "400"),
+        ("GET / HTTP/7.0\r\n\r\n", "400"),
+        (&*many, "431"),
+    ] {
+        let counted = || gpt_load.told("/stats")["requests"]["failures"]["bad_request"].as_u64().unwrap();
+        let before = counted();
+        assert_eq!(status(&gpt_load.raw().send(head).rest()), want, "{head:.40}");
+        eventually("it is counted", || counted() == before + 1);
+    }
+    let line = gpt_load.said("refused what is no request");
+    assert_eq!((&line["level"], line["error"].is_string()), (&"warn".into(), true), "{line}");
+    // Who says nothing, or leaves half way, has asked for nothing.
+    gpt_load.raw().send("GET / HT").finish().rest();
+    assert_eq!(gpt_load.told("/stats")["requests"]["failures"]["bad_request"], 4);
+}
+
+#[test]
 fn a_body_that_is_too_large_is_refused() {
     let mock = provider(&[(A, "valid")]);
     let gpt_load = GptLoad::before(&mock, &[("MAX_REQUEST_BODY", "100K")], &[A]);
