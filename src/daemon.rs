@@ -221,7 +221,10 @@ fn blueprint(
     let counters = Arc::new(Counters::new(workers, config.upstreams.len()));
     let failures = Arc::new(Failures::default());
     let models = Arc::new(Models::new(workers));
-    let admission = Arc::new(Admission::new(config.limits.max_concurrent_requests as usize));
+    let admission = Arc::new(Admission::new(
+        config.limits.max_concurrent_requests as usize,
+        config.limits.max_replay_body,
+    ));
     let admin = if config.auth.admin.is_empty() { &config.auth.tokens } else { &config.auth.admin };
     let monitor = Monitor {
         group: Arc::clone(&group),

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::response::Parts;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::body::Outgoing;
-use super::dialect::Dialect;
+use super::dialect::{Dialect, has_error_event};
 use super::ending::Ending;
 use super::headers;
-use super::mask::Mask;
+use super::mask::{Mask, overwritten};
 use super::upgrade::{Tunnel, Upgraded};
-use crate::keys::Lease;
+use crate::keys::{Hider, Lease};
 use crate::timer::Timer;
 use crate::upstream::client::{Answer, Fault};
 
@@ -54,6 +54,10 @@ pub(super) struct Stream {
     timer: Timer,
     /// In whose words a client is told that an event stream broke off.
     dialect: Option<Dialect>,
+    /// Hides keys in the errors among its events.
+    hider: Option<Hider>,
+    /// Whether one has come: passed on, and counted (spec §6).
+    told_error: bool,
     /// The last two bytes that went out.
     tail: [u8; 2],
     cut: Option<Box<Cut>>,
@@ -105,13 +109,16 @@ impl Stream {
             silence_ends: None,
             timer: Timer::default(),
             dialect: None,
+            hider: None,
+            told_error: false,
             tail: *b"\n\n",
             cut: None,
         }
     }
 
-    /// An event stream's client is told in its own dialect if the stream breaks off.
-    pub(super) fn speaks(&mut self, dialect: Dialect) {
+    /// It is an event stream: its client is told in its own dialect if it breaks off, and errors in it are looked after.
+    pub(super) fn speaks(&mut self, dialect: Dialect, hider: Hider) {
+        self.hider = Some(hider);
         // After the last byte of a known length there is no place for another word.
         if self.incoming.size_hint().exact().is_none() {
             self.dialect = Some(dialect);
@@ -128,7 +135,14 @@ impl Stream {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let frame = std::task::ready!(self.poll_upstream(cx));
+        let mut frame = std::task::ready!(self.poll_upstream(cx));
+        if let (Some(hider), Some(Ok(piece))) = (&self.hider, &mut frame)
+            && let Some(data) = piece.data_mut().filter(|data| has_error_event(data))
+        {
+            self.told_error = true;
+            let quoted = hider.quoted(data);
+            *data = overwritten(std::mem::take(data), quoted);
+        }
         let Some(dialect) = self.dialect else {
             let Some(Err(cause)) = frame else { return Poll::Ready(frame) };
             self.cut = Some(Box::new(Cut { cause, turns: FLUSH_TURNS }));
@@ -213,6 +227,8 @@ pub(super) fn begin(
     limits: StreamLimits,
 ) -> (Parts, Stream) {
     let (mut parts, incoming) = response.into_parts();
+    // Ours, not the upstream's: a body that ends with HTTP/1.0's connection can't be told from one that was cut.
+    parts.version = Version::HTTP_11;
     headers::of_answer(&mut parts.headers);
     if parts.status.is_redirection() {
         // `Location` repeats the query that was asked for, and the query may have carried the key.
@@ -276,6 +292,9 @@ impl http_body::Body for Body {
             Poll::Ready(Some(Ok(frame))) => {
                 if let (Some(ending), Some(data)) = (&mut this.ending, frame.data_ref()) {
                     ending.sent(data);
+                    if matches!(&this.payload, Payload::Stream(stream) if stream.told_error) {
+                        ending.told_error();
+                    }
                 }
                 // hyper does not ask again after the last frame of a body whose end is known.
                 if this.is_end() {

@@ -14,6 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use super::admission::Room;
 use super::headers;
 use crate::refusal::Refusal;
 use crate::telemetry::counters::End;
@@ -123,24 +124,29 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// Reads a body as far as it can be replayed.
+/// Reads a body as far as it can be replayed, into the room that there is for bodies.
 ///
 /// # Errors
-/// If it is larger than `MAX_REQUEST_BODY`, too slow, or breaks off.
-pub(super) async fn read(incoming: Incoming, limits: BodyLimits) -> Result<RequestBody, Fault> {
+/// If it is larger than `MAX_REQUEST_BODY`, too slow, or breaks off, or if there is no room for it.
+pub(super) async fn read(
+    incoming: Incoming,
+    limits: BodyLimits,
+    room: &mut Room,
+) -> Result<RequestBody, Refusal> {
     if incoming.is_end_stream() {
         return Ok(RequestBody::Replay(Bytes::new(), None));
     }
     let declared = incoming.size_hint().exact();
     if declared.is_some_and(|length| length > limits.total) {
-        return Err(Fault::TooLarge { limit: limits.total });
+        return Err(Fault::TooLarge { limit: limits.total }.refusal());
     }
     let mut reader = Reader::new(incoming, limits);
     if declared.is_some_and(|length| length > limits.replay) {
         return Ok(once(Bytes::new(), reader));
     }
     let mut whole = BytesMut::new();
-    while let Some(data) = poll_fn(|cx| reader.poll_data(cx)).await? {
+    while let Some(data) = poll_fn(|cx| reader.poll_data(cx)).await.map_err(Fault::refusal)? {
+        room.take(data.len())?;
         if whole.is_empty() && declared == Some(data.len() as u64) {
             return Ok(RequestBody::Replay(data, None));
         }

@@ -11,10 +11,9 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::Proxy;
-use super::admission::Permit;
+use super::admission::{Permit, Room};
 use super::answer::{Body, Payload};
 use super::attempt::{NoAnswer, Try};
-use super::dialect::has_error_event;
 use super::refused::Refused;
 use super::trace::{self, Trace};
 use crate::keys::Lease;
@@ -83,7 +82,7 @@ impl Proxy {
 /// A request's end: its place among the running, its count and its line in the log.
 pub(super) struct Ending {
     proxy: Rc<Proxy>,
-    permit: Option<Permit>,
+    permit: Option<(Permit, Room)>,
     began: Instant,
     id: Box<str>,
     method: Method,
@@ -153,9 +152,9 @@ impl Ending {
         }
     }
 
-    /// Its place among the running requests, given back at the end.
-    pub(super) fn hold(&mut self, permit: Permit) {
-        self.permit = Some(permit);
+    /// Its place among the running requests, and the room that its body takes, given back at the end.
+    pub(super) fn hold(&mut self, permit: Permit, room: Room) {
+        self.permit = Some((permit, room));
     }
 
     /// The request is there.
@@ -305,10 +304,12 @@ impl Ending {
         if let Some(usage) = &mut self.usage {
             usage.read(piece);
         }
-        if self.streaming && !self.told_error && has_error_event(piece) {
-            self.told_error = true;
-            self.end = End::BrokenAnswer;
-        }
+    }
+
+    /// An error came later in its stream.
+    pub(super) fn told_error(&mut self) {
+        self.told_error = true;
+        self.end = End::BrokenAnswer;
     }
 
     /// So many bytes went out through a tunnel.

@@ -60,7 +60,7 @@ impl Mask {
 }
 
 /// The text with these places of it overwritten, as far as it goes.
-fn overwritten(text: Bytes, places: Vec<Range<usize>>) -> Bytes {
+pub(super) fn overwritten(text: Bytes, places: Vec<Range<usize>>) -> Bytes {
     if places.first().is_none_or(|first| first.end > text.len()) {
         return text;
     }

@@ -143,9 +143,13 @@ impl Proxy {
     }
 
     async fn proxy(&self, parts: Parts, incoming: Incoming, ending: &mut Ending) -> Answered {
-        ending.hold(self.common.admission.enter()?);
+        let admission = &self.common.admission;
+        admission.check()?;
         let place = self.common.tokens.check(&parts)?;
-        let body = body::read(incoming, self.common.body_limits).await.map_err(body::Fault::refusal)?;
+        // A body that is still on its way holds no place: who stalls hundreds of them would shut out everybody else.
+        let mut room = admission.room();
+        let body = body::read(incoming, self.common.body_limits, &mut room).await?;
+        ending.hold(admission.enter()?, room);
         let mut request = Try::new(parts, place, body);
         // A model's name is told on pages and as a label.
         request.name_only_models(|name| matches!(self.common.group.keys.hidden(name), Cow::Borrowed(_)));
@@ -175,10 +179,10 @@ impl Proxy {
                     match beginning::look(&parts, &mut stream, request.harmless).await {
                         Beginning::Healthy => {
                             ending.succeeded(&request, upstream);
-                            self.succeed(lease, upstream, &request, &parts.headers, &mut so_far);
                             if is_event_stream(&parts.headers) {
-                                stream.speaks(Dialect::of_path(request.path()));
+                                stream.speaks(Dialect::of_path(request.path()), lease.hider());
                             }
+                            self.succeed(lease, upstream, &request, &parts.headers, &mut so_far);
                             return Ok((Response::from_parts(parts, Payload::Stream(stream)), End::Success));
                         }
                         Beginning::Error(error) => {
@@ -188,28 +192,24 @@ impl Proxy {
                         }
                         Beginning::Broken { timed_out, error } => {
                             let failed = NoAnswer { timed_out, maybe_done: true, garbled: false, error };
-                            ending.unanswered(&request, &lease, upstream, &failed);
-                            let follow = self.failed(&request, &lease, upstream, &failed)?;
-                            so_far.failure = Some(failed);
-                            follow
+                            self.failed(&request, &lease, upstream, failed, ending, &mut so_far)?
                         }
                     }
                 }
-                Outcome::Answer(response) => {
-                    let answer = Box::pin(Refused::read(response, &lease, limits)).await;
-                    ending.refused(&request, &lease, upstream, &answer);
-                    self.refused(lease, upstream, answer, &request, &mut so_far)
-                }
+                Outcome::Answer(response) => match Box::pin(Refused::read(response, &lease, limits)).await {
+                    Ok(answer) => {
+                        ending.refused(&request, &lease, upstream, &answer);
+                        self.refused(lease, upstream, answer, &request, &mut so_far)
+                    }
+                    Err(failed) => self.failed(&request, &lease, upstream, failed, ending, &mut so_far)?,
+                },
                 Outcome::Switched(parts, upgraded) => {
                     ending.succeeded(&request, upstream);
                     self.succeed(lease, upstream, &request, &parts.headers, &mut so_far);
                     return Ok((Response::from_parts(parts, Payload::Tunnel(upgraded)), End::Success));
                 }
                 Outcome::Failed(failed) => {
-                    ending.unanswered(&request, &lease, upstream, &failed);
-                    let follow = self.failed(&request, &lease, upstream, &failed)?;
-                    so_far.failure = Some(failed);
-                    follow
+                    self.failed(&request, &lease, upstream, failed, ending, &mut so_far)?
                 }
             };
             let may_go_on = match follow {
@@ -421,14 +421,19 @@ impl Proxy {
         request: &Try,
         lease: &Lease<'_>,
         upstream: &Upstream,
-        failure: &NoAnswer,
+        failure: NoAnswer,
+        ending: &mut Ending,
+        so_far: &mut SoFar<'_>,
     ) -> Result<Follow, Refusal> {
+        ending.unanswered(request, lease, upstream, &failure);
         if let Some(fault) = request.body.fault() {
             return Err(fault.refusal());
         }
         tracing::debug!(upstream = %upstream.url, key_index = lease.index(), error = failure.error, "no answer");
         self.upstream_failed(upstream);
-        Ok(if failure.maybe_done && !request.harmless { Follow::Pass } else { Follow::NextUpstream })
+        let is_final = failure.maybe_done && !request.harmless;
+        so_far.failure = Some(failure);
+        Ok(if is_final { Follow::Pass } else { Follow::NextUpstream })
     }
 
     /// Counts an upstream's fault.

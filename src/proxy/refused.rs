@@ -7,11 +7,12 @@ use std::time::{Duration, SystemTime};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, RETRY_AFTER};
 use http::response::Parts;
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{Payload, Stream, StreamLimits};
+use super::attempt::NoAnswer;
 use super::body::Outgoing;
 use super::headers;
 use super::mask::Mask;
@@ -39,17 +40,25 @@ pub(super) struct Refused {
 
 impl Refused {
     /// Reads an answer as far as it has to be judged, takes keys out of it, and judges it.
+    ///
+    /// # Errors
+    /// If the time of the whole request is over before that.
     pub(super) async fn read(
         response: Response<Answer<Outgoing>>,
         lease: &Lease<'_>,
         limits: StreamLimits,
-    ) -> Box<Self> {
+    ) -> Result<Box<Self>, NoAnswer> {
         let (mut parts, mut incoming) = response.into_parts();
+        parts.version = Version::HTTP_11;
         headers::of_answer(&mut parts.headers);
         headers::redact_keys(&mut parts, |value| lease.redact(value));
         let now = Instant::now();
         let by = limits.deadline.map_or(now + JUDGED_WITHIN, |deadline| deadline.min(now + JUDGED_WITHIN));
         let (first, ended) = read_first(&mut incoming, by).await;
+        if !ended && limits.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            let error = "the answer's body did not come in time".to_owned();
+            return Err(NoAnswer { timed_out: true, maybe_done: true, garbled: false, error });
+        }
         let plain = verdict::decoded(&parts.headers, &first);
         let is_decoded = matches!(plain, Cow::Owned(_));
         // An encoded body can't be looked through as it passes: its beginning, decoded, is all that is passed on.
@@ -72,14 +81,14 @@ impl Refused {
                     refused.parts.headers.insert(CONTENT_LENGTH, refused.first.len().into());
                 }
             }
-            return refused;
+            return Ok(refused);
         }
         let mut mask = Box::new(Mask::new(lease.hider()));
         refused.first = mask.pass(refused.first);
         let mut stream = Stream::new(incoming, limits);
         stream.mask = Some(mask);
         refused.rest = Some(stream);
-        refused
+        Ok(refused)
     }
 
     /// An answer with a good status and an error in it.

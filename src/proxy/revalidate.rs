@@ -170,8 +170,10 @@ impl Revalidation {
             Outcome::Answer(response) if response.status().as_u16() < 400 => Found::Inconclusive,
             Outcome::Answer(response) => {
                 let limits = StreamLimits { silence: self.patience, deadline: Some(by) };
-                let answer = Refused::read(response, &lease, limits).await;
-                refused(lease, key, upstream, &answer)
+                match Refused::read(response, &lease, limits).await {
+                    Ok(answer) => refused(lease, key, upstream, &answer),
+                    Err(_late) => Found::Inconclusive,
+                }
             }
             Outcome::Failed(failure) => {
                 tracing::debug!(key_index = key.index, error = failure.error, "no answer to a revalidation");

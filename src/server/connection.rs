@@ -118,15 +118,14 @@ async fn serve_http<S>(
         let ended = gate.pass(
             &mut connection,
             http1::Connection::poll_without_shutdown,
-            // hyper would close an idle one at once, on a request that is on its way.
+            // hyper would close it at once, or behind its answer, on a request that is on its way.
+            |_| (),
             |connection| {
-                if activity.is_busy() {
+                let has_rested = activity.has_rested(LATE_COMERS);
+                if has_rested {
                     close(connection);
                 }
-            },
-            |connection| {
-                close(connection);
-                activity.is_in_head()
+                has_rested && activity.is_in_head()
             },
         );
         match ended.await {

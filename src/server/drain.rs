@@ -69,9 +69,9 @@ impl Gate {
         self.phase.get() != Phase::Serving
     }
 
-    /// Runs a connection to its end, and gives what it ends with. On a drain `finish` tells it so; once late comers have
-    /// had their time, `is_over` tells it again, and whether there is nothing to wait for. Then, and on a cut, it is left
-    /// where it is, and there is nothing to give.
+    /// Runs a connection to its end, and gives what it ends with. On a drain `finish` tells it so; from when late comers
+    /// have had their time, `is_over` is asked now and then whether there is nothing to wait for. Then, and on a cut, it is
+    /// left where it is, and there is nothing to give.
     pub(super) async fn pass<C, T>(
         &self,
         connection: &mut C,
@@ -80,7 +80,6 @@ impl Gate {
         is_over: impl Fn(&mut C) -> bool,
     ) -> Option<T> {
         let mut late: Option<Pin<Box<Sleep>>> = None;
-        let mut is_late = false;
         let mut stay: Option<Stay<'_>> = None;
         poll_fn(|cx| {
             // The task's waker stays the same, so it is left here once and costs nothing per request.
@@ -96,14 +95,17 @@ impl Gate {
             if let Poll::Ready(end) = poll(connection, cx) {
                 return Poll::Ready(Some(end));
             }
-            if let Some(late) = late.as_mut().filter(|_| !is_late)
-                && late.as_mut().poll(cx).is_ready()
+            while let Some(due) = &mut late
+                && due.as_mut().poll(cx).is_ready()
             {
-                is_late = true;
                 if is_over(connection) {
                     return Poll::Ready(None);
                 }
-                cx.waker().wake_by_ref();
+                // What `is_over` told the connection.
+                if let Poll::Ready(end) = poll(connection, cx) {
+                    return Poll::Ready(Some(end));
+                }
+                late = Some(Box::pin(sleep(LATE_COMERS / 4)));
             }
             Poll::Pending
         })

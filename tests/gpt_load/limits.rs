@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use mock_provider::{Play, Step};
 use serde_json::json;
 
 use crate::support::{A, GptLoad, Raw, chat, chat_with, eventually, provider};
@@ -241,4 +242,42 @@ fn many_clients_at_once_are_all_served_whole() {
         assert!(stream.rest().1);
     }
     assert_eq!(mock.requests(), 200);
+}
+
+#[test]
+fn stalled_bodies_hold_no_place() {
+    let mock = provider(&[(A, "valid")]);
+    let gpt_load = GptLoad::before(&mock, &[("MAX_CONCURRENT_REQUESTS", "2")], &[A]);
+    let stalled: Vec<_> = (0..5)
+        .map(|_| {
+            let mut raw = gpt_load.raw();
+            raw.send("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{\"a\":");
+            raw
+        })
+        .collect();
+    for _ in 0..3 {
+        assert_eq!(gpt_load.chat().status, 200);
+    }
+    drop(stalled);
+}
+
+#[test]
+fn an_error_whose_body_does_not_come_is_told_when_the_time_is_over() {
+    let mock = provider(&[]);
+    let head = b"HTTP/1.1 500 X\r\ncontent-length: 1000\r\n\r\n".to_vec();
+    mock.play(A, Play::Raw(vec![Step::Write(head), Step::Hang]));
+    let gpt_load = GptLoad::before(&mock, &[("REQUEST_TIMEOUT", "2"), ("MAX_RETRIES", "0")], &[A]);
+    let answer = gpt_load.chat();
+    assert_eq!((answer.status.as_u16(), &*answer.code()), (504, "upstream_timeout"), "{}", answer.text());
+}
+
+#[test]
+fn an_answer_in_http_1_0_is_passed_on_in_our_own_version() {
+    let mock = provider(&[]);
+    let text = b"HTTP/1.0 200 OK\r\ncontent-type: text/plain\r\n\r\nhalf of it".to_vec();
+    mock.play(A, Play::Raw(vec![Step::Write(text), Step::Reset]));
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    let answer = gpt_load.raw().send("GET /v1/x HTTP/1.1\r\nhost: x\r\n\r\n").until_or_end("\r\n0\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(!answer.ends_with("0\r\n\r\n"), "cut, not ended: {answer}");
 }

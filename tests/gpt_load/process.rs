@@ -185,6 +185,25 @@ fn a_kept_connection_is_closed_by_a_drain() {
 }
 
 #[test]
+fn a_request_that_follows_a_stream_into_a_drain_is_answered() {
+    let mock = provider(&[(A, "valid")]);
+    let mut gpt_load = GptLoad::before(&mock, &[], &[A]);
+    let mut raw = gpt_load.raw();
+    let body =
+        json!({"model": "gpt-4o", "messages": [], "stream": true, "mock": {"tokens": 8, "pace": "150ms"}})
+            .to_string();
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+    raw.send(format!("{head}content-length: {}\r\n\r\n{body}", body.len())).until("data:");
+    // Its head is out, and says nothing of an end.
+    gpt_load.signal("TERM");
+    raw.until("0\r\n\r\n");
+    std::thread::sleep(Duration::from_millis(200));
+    let answer = raw.send("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").rest();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer}");
+    assert_eq!(gpt_load.ended(), Some(0));
+}
+
+#[test]
 fn half_a_head_does_not_hold_a_drain() {
     let mut gpt_load = GptLoad::start(&[], &[A]);
     let mut fresh = gpt_load.raw();

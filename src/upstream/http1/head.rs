@@ -10,7 +10,7 @@ use hyper::ext::ReasonPhrase;
 use super::Fault;
 
 /// More headers are an attack.
-const HEADERS_MAX: usize = 100;
+const HEADERS_MAX: usize = 256;
 
 /// An answer's head.
 pub(super) struct Head {
@@ -94,13 +94,18 @@ impl Connection {
 }
 
 fn framing(headers: &HeaderMap, is_old: bool) -> Framing {
-    if let Some(coding) = headers.get_all(TRANSFER_ENCODING).iter().next_back() {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
         if is_old {
             return Framing::Invalid("HTTP/1.0 has no Transfer-Encoding");
         }
-        let last = coding.as_bytes().rsplit(|byte| *byte == b',').next().unwrap_or_default();
-        let is_chunked = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
-        return if is_chunked { Framing::Chunked } else { Framing::UntilEnd };
+        // Nobody asked for another (`TE`), and the client would take it for the answer itself.
+        let is_chunked = coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+        return if is_chunked && codings.next().is_none() {
+            Framing::Chunked
+        } else {
+            Framing::Invalid("its Transfer-Encoding is not chunked alone")
+        };
     }
     let lengths = headers.get_all(CONTENT_LENGTH).into_iter();
     let mut lengths = lengths.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(number);
@@ -148,11 +153,14 @@ mod tests {
             ("content-length: 7\r\n", Framing::Length(7)),
             ("content-length: 7\r\ncontent-length: 7\r\n", Framing::Length(7)),
             ("content-length: 7, 7\r\n", Framing::Length(7)),
-            ("transfer-encoding: gzip, Chunked\r\ncontent-length: 7\r\n", Framing::Chunked),
-            ("transfer-encoding: chunked, gzip\r\n", Framing::UntilEnd),
+            ("transfer-encoding: Chunked\r\ncontent-length: 7\r\n", Framing::Chunked),
             ("x: y\r\n", Framing::UntilEnd),
         ] {
             assert_eq!(framing_of(lines), want, "{lines}");
+        }
+        for coding in ["gzip, chunked", "chunked, gzip", "x", "chunked\r\ntransfer-encoding: chunked"] {
+            let framing = framing_of(&format!("transfer-encoding: {coding}\r\n"));
+            assert!(matches!(framing, Framing::Invalid(_)), "{coding}");
         }
         for lines in ["7, 8", "+7", "-7", "", "7x", "18446744073709551615", "99999999999999999999"] {
             let framing = framing_of(&format!("content-length: {lines}\r\n"));
