@@ -4,8 +4,8 @@
 
 use std::sync::LazyLock;
 
+use aho_corasick::AhoCorasick;
 use memchr::memchr2;
-use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -17,9 +17,10 @@ const ENDS_MAX: u32 = 64;
 const LONGEST_ENVELOPE: usize = 16 * 1024;
 
 /// What has none of these words is no error, and is not parsed. Every healthy answer is looked through for them.
-static MARKS: LazyLock<[Finder<'static>; 5]> = LazyLock::new(|| {
+/// All of them are looked for at once.
+static MARKS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
     // MiniMax's `base_resp` has a `status_code`; Tencent writes `Error`.
-    ["rror\"", "fail", "\"success\"", "code\"", "insufficient_system_resource"].map(Finder::new)
+    AhoCorasick::new(["rror\"", "fail", "\"success\"", "code\"", "insufficient_system_resource"]).ok()
 });
 
 /// What the beginning of a stream is.
@@ -223,7 +224,7 @@ fn verdict_of(data: &[u8]) -> First {
 /// Whether the whole body of an answer with status 200 is an error's envelope. Meant for answers of requests that
 /// infer: the state of a job may hold its error without being one.
 pub fn is_error_envelope(body: &[u8]) -> bool {
-    if body.len() > LONGEST_ENVELOPE || !MARKS.iter().any(|mark| mark.find(body).is_some()) {
+    if body.len() > LONGEST_ENVELOPE || MARKS.as_ref().is_some_and(|marks| !marks.is_match(body)) {
         return false;
     }
     if body.trim_ascii_start().starts_with(b"[") {
