@@ -51,7 +51,8 @@ if [[ -z ${PORT:-} ]] && (exec 3<>/dev/tcp/127.0.0.1/3000) 2>/dev/null; then
 fi
 
 # There before whoever looks into it, whichever of the two is quicker.
-: >mock.log >gpt-load.log
+: >mock.log
+: >gpt-load.log
 env -i "$binaries/mock-provider" --keys "$root/scripts/demo/plays.txt" --pace 40 >mock.log 2>&1 &
 mock=$!
 provider=$(started mock.log "$mock" 'listening on (http://[^ ]+)')
