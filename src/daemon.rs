@@ -30,15 +30,14 @@ use crate::proxy::revalidate::{Intervals, Revalidation};
 use crate::proxy::{BodyLimits, Common, Times};
 use crate::server::cors::Cors;
 use crate::server::tls::{Acceptor, TlsError, read_certificates};
-use crate::server::{
-    self, BindError, Blueprint, ClientTimes, Connections, Listeners, Phase, Sharing, raise_descriptors,
-};
+use crate::server::{self, BindError, Blueprint, Connections, Listeners, Phase, Sharing, raise_descriptors};
 use crate::telemetry::counters::Counters;
 use crate::telemetry::failures::Failures;
 use crate::telemetry::models::Models;
 use crate::telemetry::{LogError, LogOptions, Logging};
 use crate::upstream::Upstreams;
 use crate::upstream::connect::{self, Connector, Versions};
+use crate::wire::ClientTimes;
 
 /// How long the look at each upstream at start may take.
 const FIRST_LOOK: Duration = Duration::from_secs(5);

@@ -30,3 +30,4 @@ mod timer;
 pub mod upstream;
 pub mod validate;
 pub mod verdict;
+pub mod wire;

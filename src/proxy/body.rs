@@ -11,7 +11,6 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::admission::Room;
@@ -19,6 +18,7 @@ use super::headers;
 use crate::refusal::Refusal;
 use crate::telemetry::counters::End;
 use crate::timer::Timer;
+use crate::wire::Incoming;
 
 /// How much of a request may be held, how large it may be, and how long it may take.
 #[derive(Clone, Copy, Debug)]

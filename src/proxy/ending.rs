@@ -38,8 +38,8 @@ impl Proxy {
     }
 
     /// Counts and logs a request whose head can't be read, so that nothing more is known of it.
-    pub fn unreadable(&self, error: &hyper::Error) {
-        tracing::warn!(%error, "refused what is no request");
+    pub fn unreadable(&self, refusal: &Refusal) {
+        tracing::warn!(error = refusal.message(), "refused what is no request");
         self.stripe().begin();
         self.stripe().end(&Ended {
             end: End::BadRequest,

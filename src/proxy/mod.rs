@@ -25,7 +25,6 @@ use std::time::{Duration, SystemTime};
 
 use http::request::Parts;
 use http::{HeaderMap, Request, Response};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use self::admission::Admission;
@@ -49,6 +48,7 @@ use crate::upstream::Upstream;
 use crate::upstream::client::Client;
 use crate::upstream::connect::Connector;
 use crate::verdict::{self, Ahead, Scope, Verdict, Wait};
+use crate::wire::Incoming;
 
 pub use self::answer::{Body, Broken};
 pub use self::attempt::Peer;

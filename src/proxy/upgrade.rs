@@ -16,7 +16,7 @@ use super::credentials::{is_subprotocol_key, subprotocols};
 use super::ending::Ending;
 use super::headers::{self, items};
 use crate::keys::Lease;
-use crate::upstream::connect::Socket;
+use crate::wire::Socket;
 
 /// What a tunnel holds in each direction at most.
 const BUFFER: usize = 16 * 1024;

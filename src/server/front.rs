@@ -11,16 +11,15 @@ use bytes::Bytes;
 use http::header::ORIGIN;
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::cors::Cors;
 use super::gzip::{self, Gzip};
 use super::head;
-use super::io::Running;
 use crate::monitor::{Monitor, Page};
 use crate::proxy::{self, Broken, Proxy, Tunnel};
 use crate::refusal::Refusal;
+use crate::wire::{Incoming, Running};
 
 /// The front of one worker.
 pub(super) struct Front {
@@ -76,6 +75,12 @@ impl Front {
         response.map(|content| Body::new(content, running))
     }
 
+    /// Answers a request whose head can't be read.
+    pub(super) fn unreadable(&self, refusal: &Refusal, running: Running) -> Response<Body> {
+        self.proxy.unreadable(refusal);
+        refusal.answer().map(|bytes| Body::new(Content::Own(bytes), running))
+    }
+
     async fn page(&self, page: Page, request: Request<Incoming>) -> Response<Bytes> {
         let began = Instant::now();
         let (parts, _body) = request.into_parts();
@@ -114,7 +119,7 @@ async fn caught<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
 /// An answer's body, and the busyness of its connection.
 pub(super) struct Body {
     content: Content,
-    running: Running,
+    _running: Running,
 }
 
 pub(super) enum Content {
@@ -125,7 +130,7 @@ pub(super) enum Content {
 
 impl Body {
     fn new(content: Content, running: Running) -> Self {
-        Self { content, running }
+        Self { content, _running: running }
     }
 
     /// What the connection goes on as after a 101.
@@ -145,14 +150,7 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        std::task::ready!(self.running.poll_room(cx));
-        let frame = Pin::new(&mut self.content).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            self.running.give(data.len());
-        }
-        frame
+        Pin::new(&mut self.content).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {

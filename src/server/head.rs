@@ -1,5 +1,5 @@
-//! What is wrong with a request before anything else is looked at (spec §4.1): what hyper lets through, and yet is too
-//! large, or could be read in two ways.
+//! What is wrong with a request before anything else is looked at (spec §4.1): what can be read, and yet is too large, or
+//! could be read in two ways.
 
 use http::header::{HOST, TRANSFER_ENCODING};
 use http::uri::Authority;
@@ -7,22 +7,23 @@ use http::{HeaderMap, Method, Request, StatusCode, Version};
 
 use crate::refusal::Refusal;
 use crate::telemetry::counters::End;
+use crate::wire::items;
 
-/// More headers than this are an attack (spec §4). HTTP/1.1 has the same limit from hyper.
-const HEADERS_MAX: usize = 100;
+/// More headers than this are an attack (spec §4).
+pub(super) const HEADERS_MAX: usize = 100;
 /// A larger head too, in bytes.
-const HEAD_MAX: usize = 64 * 1024;
+pub(super) const HEAD_MAX: usize = 64 * 1024;
 
 /// Why a request is refused for its head alone, if it is. Boxed: it is rare, and every request's future holds this.
 pub(super) fn refusal<B>(request: &Request<B>) -> Option<Box<Refusal>> {
     let http1 = request.version() <= Version::HTTP_11;
-    too_large(request)
-        .or_else(|| nowhere(request))
-        .or_else(|| if http1 { ambiguous(request.version(), request.headers()) } else { None })
+    nowhere(request)
+        // HTTP/1.1 has measured it while it came.
+        .or_else(|| if http1 { ambiguous(request.version(), request.headers()) } else { too_large(request) })
         .map(Box::new)
 }
 
-/// hyper looks at the size only while a head is not whole: what one read completes may be larger.
+/// h2 measures otherwise.
 fn too_large<B>(request: &Request<B>) -> Option<Refusal> {
     let (headers, uri) = (request.headers(), request.uri());
     let (code, message) = if headers.len() > HEADERS_MAX {
@@ -65,11 +66,16 @@ fn ambiguous(version: Version, headers: &HeaderMap) -> Option<Refusal> {
         return Some(Refusal::bad_request("The request needs one Host header, with a host's name in it."));
     }
     // RFC 9112 §6.1: the body behind another coding would go on as something else than it is.
-    let codings = headers.get_all(TRANSFER_ENCODING).into_iter();
-    let mut codings = codings.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    codings
-        .any(|coding| !coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
-        .then(|| not_implemented("The only Transfer-Encoding that gpt-load knows is chunked."))
+    let mut codings = headers.get_all(TRANSFER_ENCODING).into_iter().flat_map(items);
+    let first = codings.next()?;
+    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    match codings.next() {
+        None => None,
+        Some(second) if is_chunked(first) && is_chunked(second) => {
+            Some(Refusal::bad_request("A body is chunked only once."))
+        }
+        Some(_) => Some(not_implemented("The only Transfer-Encoding that gpt-load knows is chunked.")),
+    }
 }
 
 /// A name or an address as most are: there is nothing to take apart.

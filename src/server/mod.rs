@@ -6,7 +6,7 @@ mod drain;
 mod front;
 pub mod gzip;
 mod head;
-mod io;
+mod http1;
 mod listen;
 pub mod tls;
 
@@ -25,9 +25,9 @@ use self::front::Front;
 use crate::monitor::Monitor;
 use crate::proxy::{Common, Proxy};
 use crate::upstream::connect::Connector;
+use crate::wire::ClientTimes;
 
 pub use self::drain::Phase;
-pub use self::io::ClientTimes;
 pub use self::listen::{BindError, Connections, Listeners, Sharing, descriptors, raise_descriptors};
 
 /// What a worker is made of: everything it shares with the others.

@@ -20,9 +20,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::connect::{ConnectError, Connector, Socket, Versions};
-use super::http1::{self, Http1, Sendable};
+use super::connect::{ConnectError, Connector, Versions};
+use super::http1::{Http1, Sendable};
 use super::{BaseUrl, Upstream};
+use crate::wire::{self, Socket};
 
 /// How large an answer's head may be on HTTP/2.
 const HEAD_MAX: u32 = 16 * 1024;
@@ -84,7 +85,7 @@ pub struct SendError {
 pub enum Fault {
     /// On HTTP/1.1.
     #[error(transparent)]
-    Http1(#[from] http1::Fault),
+    Http1(#[from] wire::Fault),
     /// On HTTP/2.
     #[error(transparent)]
     Http2(#[from] hyper::Error),
@@ -214,12 +215,12 @@ impl<B: Sendable> Client<B> {
 impl SendError {
     /// Whether there was no answer in time.
     pub fn is_timeout(&self) -> bool {
-        matches!(self.fault, Fault::Http1(http1::Fault::TimedOut))
+        matches!(self.fault, Fault::Http1(wire::Fault::TimedOut))
     }
 
     /// Whether there was one that is not HTTP.
     pub fn is_garbled(&self) -> bool {
-        matches!(self.fault, Fault::Http1(http1::Fault::Invalid(_)))
+        matches!(self.fault, Fault::Http1(wire::Fault::Invalid(_)))
     }
 }
 
@@ -251,7 +252,7 @@ impl<B: Sendable> Connection<B> {
             Sender::Http2(mut http2) => {
                 let request = on_http2(url, request, body);
                 let request = request.map_err(|error| SendError { fault: error.into(), sent: false })?;
-                let timed_out = |_| SendError { fault: http1::Fault::TimedOut.into(), sent: true };
+                let timed_out = |_| SendError { fault: wire::Fault::TimedOut.into(), sent: true };
                 let answer = timeout_at(by, http2.try_send_request(request)).await.map_err(timed_out)?;
                 let answer = answer.map_err(|mut failed| {
                     let sent = failed.take_message().is_none();

@@ -1,61 +1,23 @@
-//! HTTP/1.1 with an upstream. A connection has no task of its own: whoever waits for its answer drives it, so that a
-//! request lives in one task from end to end, and what arrives together is passed on together (`docs/performance.md` has
-//! the figures). A connection that waits holds no buffer: what comes is read into one that the worker's connections share.
+//! HTTP/1.1 with an upstream: requests go out, and answers come in.
 
-mod chunked;
 mod head;
-mod upload;
 
-use std::cell::RefCell;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::io::Write as _;
+use std::task::{Context, Poll, Waker};
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes};
+use http::header::TRAILER;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode};
 use http_body::{Frame, SizeHint};
-use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::time::Instant;
 
-use self::chunked::Chunked;
 use self::head::{Framing, Head};
-use self::upload::Upload;
-use super::connect::Socket;
 use crate::timer::Timer;
+use crate::wire::{Fault, Length, Receiving, Remaining, Sending, Socket, write_headers};
 
 /// How large an answer's head may be.
 const HEAD_MAX: usize = 16 * 1024;
-/// How much is read at once, and so ahead of a slow client.
-const READ: usize = 32 * 1024;
-/// The room for pieces grows by so much, so that one that is a little larger than the last has room too.
-const STEP: usize = 256;
-/// A buffer that grew larger than this for a piece is not kept for the next.
-const KEPT: usize = 2048;
-
-thread_local! {
-    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
-}
-
-/// Why a connection is of no more use.
-#[derive(Debug, thiserror::Error)]
-pub enum Fault {
-    /// It ended before the answer did.
-    #[error("connection closed before message completed")]
-    Incomplete,
-    /// The socket failed.
-    #[error("connection error")]
-    Io(#[from] io::Error),
-    /// There was no answer in time.
-    #[error("no answer in time")]
-    TimedOut,
-    /// The answer is not HTTP.
-    #[error("invalid answer: {0}")]
-    Invalid(&'static str),
-    /// The request's body failed.
-    #[error("the request's body failed: {0}")]
-    Body(Box<dyn std::error::Error + Send + Sync>),
-}
 
 /// A body that can be sent.
 pub trait Sendable:
@@ -70,36 +32,21 @@ impl<B> Sendable for B where
 
 /// A connection.
 pub(super) struct Http1<B> {
-    socket: Socket,
-    /// What came and is not understood yet: the beginning of a head, or what came with one.
-    came: Bytes,
-    upload: Upload<B>,
-    answer: Remaining,
-    trailers: Option<Box<HeaderMap>>,
-    /// The next piece of the answer's body, and the room for it.
-    piece: BytesMut,
+    receiving: Receiving<Socket>,
+    sending: Sending<B>,
+    /// Whether the answer has a body, as far as the request tells.
+    has_no_body: bool,
     /// Whether both sides go on after this answer.
     lasts: bool,
     timer: Timer,
 }
 
-/// What is still to come of an answer's body.
-enum Remaining {
-    Nothing,
-    Bytes(u64),
-    Chunks(Box<Chunked>),
-    UntilEnd,
-}
-
 impl<B: Sendable> Http1<B> {
     pub(super) fn new(socket: Socket) -> Self {
         Self {
-            socket,
-            came: Bytes::new(),
-            upload: Upload::default(),
-            answer: Remaining::Nothing,
-            trailers: None,
-            piece: BytesMut::new(),
+            receiving: Receiving::new(socket),
+            sending: Sending::default(),
+            has_no_body: false,
             lasts: true,
             timer: Timer::default(),
         }
@@ -107,24 +54,43 @@ impl<B: Sendable> Http1<B> {
 
     /// Begins to send a request: not a byte of it before the first [`poll_head`](Self::poll_head).
     pub(super) fn begin(&mut self, host: &HeaderValue, request: &Parts, body: B) {
-        self.upload.begin(host, request, body);
-        // It tells how the answer's body is framed, and is replaced by that.
-        self.answer =
-            if request.method == http::Method::HEAD { Remaining::Nothing } else { Remaining::UntilEnd };
+        self.has_no_body = request.method == Method::HEAD;
+        let exact = body.size_hint().exact();
+        let length = exact.map_or(Length::Chunked, Length::Known);
+        let trailer = request.headers.get_all(TRAILER);
+        let front = self.sending.begin(length, trailer, Some(body).filter(|_| exact != Some(0)));
+        let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
+        for part in [request.method.as_str(), " ", target, " HTTP/1.1\r\nhost: "] {
+            front.extend_from_slice(part.as_bytes());
+        }
+        front.extend_from_slice(host.as_bytes());
+        front.extend_from_slice(b"\r\n");
+        write_headers(front, &request.headers);
+        match exact {
+            None => front.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+            Some(length)
+                if length > 0 || matches!(request.method, Method::POST | Method::PUT | Method::PATCH) =>
+            {
+                // Writing to memory can't fail.
+                let _ = write!(front, "content-length: {length}\r\n");
+            }
+            Some(_) => {}
+        }
+        front.extend_from_slice(b"\r\n");
     }
 
     /// Whether any of the request was sent.
     pub(super) fn has_sent(&self) -> bool {
-        self.upload.has_sent()
+        self.sending.has_sent()
     }
 
     /// Whether it can take a request now: all is said, and the other side has not closed it.
     pub(super) fn is_free(&mut self) -> bool {
         self.has_said_all()
             && self.lasts
-            && self.came.is_empty()
-            && self.upload.is_whole()
-            && self.poll_read(&mut Context::from_waker(Waker::noop())).is_pending()
+            && self.receiving.came.is_empty()
+            && self.sending.is_whole()
+            && self.receiving.poll_read(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
     /// Sends what there is to send, and gives the head of the answer once it is there: of the last one, if others come
@@ -136,10 +102,10 @@ impl<B: Sendable> Http1<B> {
     ) -> Poll<Result<Response<()>, Fault>> {
         self.send_more(cx)?;
         loop {
-            if !self.came.is_empty() {
-                match Head::parse(&self.came)? {
+            if !self.receiving.came.is_empty() {
+                match Head::parse(&self.receiving.came)? {
                     Some(head) => {
-                        self.came.advance(head.length);
+                        self.receiving.came.advance(head.length);
                         let status = head.response.status();
                         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
                             continue;
@@ -147,19 +113,19 @@ impl<B: Sendable> Http1<B> {
                         self.expect(&head)?;
                         return Poll::Ready(Ok(head.response));
                     }
-                    None if self.came.len() >= HEAD_MAX => {
+                    None if self.receiving.came.len() >= HEAD_MAX => {
                         return Poll::Ready(Err(Fault::Invalid("its head is too large")));
                     }
                     None => {}
                 }
             }
-            let Poll::Ready(read) = self.poll_read(cx) else {
+            let Poll::Ready(read) = self.receiving.poll_read(cx) else {
                 return self.timer.poll(by, cx).map(|()| Err(Fault::TimedOut));
             };
             match read {
                 Ok(()) => {}
                 // Why it could not be sent says more than that there is no answer.
-                Err(fault) => return Poll::Ready(Err(self.upload.take_fault(|_| true).unwrap_or(fault))),
+                Err(fault) => return Poll::Ready(Err(self.sending.take_fault(|_| true).unwrap_or(fault))),
             }
         }
     }
@@ -167,8 +133,8 @@ impl<B: Sendable> Http1<B> {
     /// Sends what there is to send. That the other side takes no more does not matter if it answers all the same; a body
     /// that fails leaves it waiting for the rest.
     fn send_more(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
-        let _ = self.upload.poll(&mut self.socket, cx);
-        self.upload.take_fault(|fault| matches!(fault, Fault::Body(_))).map_or(Ok(()), Err)
+        let _ = self.sending.poll(&mut self.receiving.socket, cx);
+        self.sending.take_fault(|fault| matches!(fault, Fault::Body(_))).map_or(Ok(()), Err)
     }
 
     /// Prepares for the body that a head announces (RFC 9112 §6.3).
@@ -176,141 +142,56 @@ impl<B: Sendable> Http1<B> {
         let status = head.response.status();
         if status == StatusCode::SWITCHING_PROTOCOLS {
             // What comes is another protocol's, and so is the connection.
-            (self.lasts, self.answer) = (false, Remaining::UntilEnd);
+            self.lasts = false;
+            self.receiving.expect(Remaining::UntilEnd);
             return Ok(());
         }
         self.lasts = head.lasts;
-        let has_none = matches!(self.answer, Remaining::Nothing)
-            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        self.answer = match head.framing {
+        let has_none =
+            self.has_no_body || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        self.receiving.expect(match head.framing {
             _ if has_none => Remaining::Nothing,
             Framing::Length(0) => Remaining::Nothing,
             Framing::Length(length) => Remaining::Bytes(length),
-            Framing::Chunked => Remaining::Chunks(Box::default()),
+            Framing::Chunked => Remaining::chunks(),
             Framing::UntilEnd => {
                 self.lasts = false;
                 Remaining::UntilEnd
             }
             Framing::Invalid(why) => return Err(Fault::Invalid(why)),
-        };
+        });
         Ok(())
     }
 
     /// The next of the answer's body: all that has come of it.
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         self.send_more(cx)?;
-        loop {
-            if let Some(data) = self.take_piece()? {
-                return Poll::Ready(Some(Ok(Frame::data(data))));
-            }
-            if let Some(trailers) = self.trailers.take() {
-                return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
-            }
-            if matches!(self.answer, Remaining::Nothing) {
-                return Poll::Ready(None);
-            }
-            match ready!(self.poll_read(cx)) {
-                Ok(()) => {}
-                Err(Fault::Incomplete) if matches!(self.answer, Remaining::UntilEnd) => {
-                    self.answer = Remaining::Nothing;
-                }
-                Err(fault) => return Poll::Ready(Some(Err(fault))),
-            }
-        }
-    }
-
-    /// Reads what has come: data into the piece, all else to the end of what came before.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        BUFFER.with_borrow_mut(|buffer| {
-            let mut buffer = ReadBuf::new(buffer);
-            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer))?;
-            let mut came = buffer.filled();
-            if came.is_empty() {
-                return Poll::Ready(Err(Fault::Incomplete));
-            }
-            if let Remaining::Chunks(chunks) = &mut self.answer
-                && self.came.is_empty()
-            {
-                // Without a copy of its own: what frames the data is not worth keeping.
-                self.piece.reserve(came.len().next_multiple_of(STEP));
-                if chunks.read(&mut came, &mut self.piece)? {
-                    self.trailers = chunks.trailers()?;
-                    self.answer = Remaining::Nothing;
-                }
-            }
-            if self.came.is_empty() {
-                self.came = Bytes::copy_from_slice(came);
-            } else {
-                self.came = [&self.came, came].concat().into();
-            }
-            Poll::Ready(Ok(()))
-        })
-    }
-
-    /// Takes the data out of what has come.
-    fn take_piece(&mut self) -> Result<Option<Bytes>, Fault> {
-        match &mut self.answer {
-            Remaining::Nothing => {}
-            Remaining::Bytes(left) => {
-                let length = usize::try_from(*left).unwrap_or(usize::MAX).min(self.came.len());
-                *left -= length as u64;
-                if *left == 0 {
-                    self.answer = Remaining::Nothing;
-                }
-                return Ok(Some(self.came.split_to(length)).filter(|data| !data.is_empty()));
-            }
-            Remaining::Chunks(chunks) => {
-                let mut came = &self.came[..];
-                self.piece.reserve(came.len().next_multiple_of(STEP));
-                let ended = chunks.read(&mut came, &mut self.piece)?;
-                let taken = self.came.len() - came.len();
-                self.came.advance(taken);
-                if ended {
-                    self.trailers = chunks.trailers()?;
-                    self.answer = Remaining::Nothing;
-                }
-            }
-            Remaining::UntilEnd => {
-                return Ok(Some(std::mem::take(&mut self.came)).filter(|data| !data.is_empty()));
-            }
-        }
-        if self.piece.is_empty() {
-            return Ok(None);
-        }
-        let data = self.piece.split().freeze();
-        if data.len() > KEPT {
-            self.piece = BytesMut::new();
-        }
-        Ok(Some(data))
+        self.receiving.poll_frame(cx)
     }
 
     /// Whether nothing of the answer is still to come or to be taken.
     pub(super) fn has_said_all(&self) -> bool {
-        matches!(self.answer, Remaining::Nothing) && self.piece.is_empty() && self.trailers.is_none()
+        self.receiving.is_over()
     }
 
     /// How much is to come.
     pub(super) fn size_hint(&self) -> SizeHint {
-        match self.answer {
-            Remaining::Nothing if self.has_said_all() => SizeHint::with_exact(0),
-            Remaining::Bytes(left) => SizeHint::with_exact(left),
-            _ => SizeHint::default(),
-        }
+        self.receiving.size_hint()
     }
 
     /// Whether all of the request has been sent, or can't be.
     pub(super) fn has_sent_all(&self) -> bool {
-        self.upload.is_done()
+        self.sending.is_done()
     }
 
     /// Sends the rest of a request whose answer came before its end.
     pub(super) async fn send_rest(mut self: Box<Self>) {
-        std::future::poll_fn(|cx| self.upload.poll(&mut self.socket, cx)).await;
+        std::future::poll_fn(|cx| self.sending.poll(&mut self.receiving.socket, cx)).await;
     }
 
     /// What it goes on as after a 101, and what came of that already.
     pub(super) fn into_socket(self) -> (Socket, Bytes) {
-        (self.socket, self.came)
+        (self.receiving.socket, self.receiving.came)
     }
 }
 

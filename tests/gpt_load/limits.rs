@@ -44,7 +44,7 @@ fn what_is_no_request_is_counted_and_told_in_the_log() {
     for (head, want) in [
         ("GET / HTTP/1.1\r\nhost: x\r\nbad header\r\n\r\n", "400"),
         ("\u{1}\u{2} garbage\r\n\r\n", "400"),
-        ("GET / HTTP/7.0\r\n\r\n", "400"),
+        ("GET / HTTP/7.0\r\n\r\n", "505"),
         (&*many, "431"),
     ] {
         let counted = || gpt_load.told("/stats")["requests"]["failures"]["bad_request"].as_u64().unwrap();

@@ -4,10 +4,10 @@ use std::mem::MaybeUninit;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
+use http::{HeaderMap, Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
 
-use super::Fault;
+use crate::wire::{Asks, Fault, field, number, why};
 
 /// More headers are an attack.
 const HEADERS_MAX: usize = 256;
@@ -55,16 +55,14 @@ impl Head {
         {
             response.extensions_mut().insert(reason);
         }
-        let mut asked = Connection::default();
+        let mut asks = Asks::default();
         let mut is_framed = false;
         let map = response.headers_mut();
         map.reserve(parsed.headers.len());
         for header in parsed.headers.iter() {
-            let name = HeaderName::from_bytes(header.name.as_bytes());
-            let value = HeaderValue::from_maybe_shared(text.slice_ref(header.value));
-            let (Ok(name), Ok(value)) = (name, value) else { return Err(Fault::Invalid("a header is none")) };
+            let (name, value) = field(text, header).ok_or(Fault::Invalid("a header is none"))?;
             match name {
-                CONNECTION => asked.hear(&value),
+                CONNECTION => asks.hear(&value),
                 CONTENT_LENGTH | TRANSFER_ENCODING => is_framed = true,
                 _ => {}
             }
@@ -72,24 +70,7 @@ impl Head {
         }
         let is_old = parsed.version == Some(0);
         let framing = if is_framed { framing(response.headers(), is_old) } else { Framing::UntilEnd };
-        let lasts = !asked.close && (!is_old || asked.keep_alive);
-        Ok(Some(Self { response, framing, lasts, length }))
-    }
-}
-
-/// What `Connection` asks for, in all of its lines.
-#[derive(Default)]
-struct Connection {
-    close: bool,
-    keep_alive: bool,
-}
-
-impl Connection {
-    fn hear(&mut self, value: &HeaderValue) {
-        for item in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            self.close |= item.eq_ignore_ascii_case(b"close");
-            self.keep_alive |= item.eq_ignore_ascii_case(b"keep-alive");
-        }
+        Ok(Some(Self { response, framing, lasts: asks.lasts(is_old), length }))
     }
 }
 
@@ -113,28 +94,6 @@ fn framing(headers: &HeaderMap, is_old: bool) -> Framing {
     match first {
         Some(length) if lengths.all(|length| length == first) => Framing::Length(length),
         _ => Framing::Invalid("its Content-Length is none"),
-    }
-}
-
-/// A length: digits alone. The largest numbers stand for other things in hyper.
-fn number(text: &[u8]) -> Option<u64> {
-    let digits = text.trim_ascii();
-    let number = digits.iter().try_fold(0_u64, |number, digit| {
-        let digit = char::from(*digit).to_digit(10)?;
-        number.checked_mul(10)?.checked_add(digit.into())
-    });
-    number.filter(|number| !digits.is_empty() && *number < u64::MAX - 2)
-}
-
-fn why(error: httparse::Error) -> &'static str {
-    match error {
-        httparse::Error::HeaderName => "a header's name is none",
-        httparse::Error::HeaderValue => "a header's value is none",
-        httparse::Error::NewLine => "a line does not end",
-        httparse::Error::Status => "its status is none",
-        httparse::Error::Token => "it has a character that can't be there",
-        httparse::Error::TooManyHeaders => "it has too many headers",
-        httparse::Error::Version => "it is not HTTP/1",
     }
 }
 

@@ -1,17 +1,18 @@
 //! A client's socket with the time rules of spec §9: how long a head may take, how long a connection may be idle, how
-//! long a client may refuse to take its answer. hyper has one timer for the first two, which allocates once a request
-//! and closes without a word; here a connection has one that is rearmed only when it fires.
+//! long a client may refuse to take its answer. A connection has one timer for the first two, which is rearmed only when
+//! it fires.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell, RefMut};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::Instant;
 
+use super::Socket;
 use crate::timer::Timer;
 
 /// How long a client may take.
@@ -25,23 +26,16 @@ pub struct ClientTimes {
     pub idle: Duration,
 }
 
-/// How much of its answers a client on HTTP/1.1 may leave untaken before no more is read from the upstream for it.
-const UNWRITTEN: usize = 16 * 1024;
-
-/// Sent when a head does not arrive in time; hyper would close silently.
+/// Sent when a head does not arrive in time.
 const HEAD_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// What a connection is doing, shared between its socket and its requests.
-pub(super) struct Activity {
+pub(crate) struct Activity {
     phase: Cell<Phase>,
     /// Requests whose answers have not ended.
     running: Cell<u32>,
     /// When the last of them did, or the connection began.
     rests_since: Cell<Instant>,
-    /// Bytes of answers that hyper was given and has not written yet.
-    unwritten: Cell<usize>,
-    /// Who has more of them.
-    waiting: Cell<Option<Waker>>,
     http2: bool,
 }
 
@@ -56,66 +50,49 @@ enum Phase {
 }
 
 /// A request that is being answered, until its answer's body is dropped.
-pub(super) struct Running(Rc<Activity>);
+pub(crate) struct Running(Rc<Activity>);
 
 impl Activity {
     /// A connection from which nothing has come yet.
-    pub(super) fn new(http2: bool) -> Rc<Self> {
+    pub(crate) fn new(http2: bool) -> Rc<Self> {
         let now = Instant::now();
         Rc::new(Self {
             phase: Cell::new(Phase::Idle(now)),
             running: Cell::new(0),
             rests_since: Cell::new(now),
-            unwritten: Cell::new(0),
-            waiting: Cell::new(None),
             http2,
         })
     }
 
     /// A request's head has arrived.
-    pub(super) fn begin(self: &Rc<Self>) -> Running {
+    pub(crate) fn begin(self: &Rc<Self>) -> Running {
         self.running.set(self.running.get() + 1);
         self.phase.set(Phase::Busy);
         Running(Rc::clone(self))
     }
 
     /// Whether a request is being answered.
-    pub(super) fn is_busy(&self) -> bool {
+    pub(crate) fn is_busy(&self) -> bool {
         self.running.get() > 0
     }
 
     /// Whether a part of a request's head has come, and the rest not yet.
-    pub(super) fn is_in_head(&self) -> bool {
+    pub(crate) fn is_in_head(&self) -> bool {
         matches!(self.phase.get(), Phase::Head(_))
     }
 
     /// Whether no request has been answered for that long.
-    pub(super) fn has_rested(&self, time: Duration) -> bool {
+    pub(crate) fn has_rested(&self, time: Duration) -> bool {
         !self.is_busy() && self.rests_since.get().elapsed() >= time
     }
 
-    fn arrived(&self) {
+    /// Something has come that belongs to a request's head.
+    pub(crate) fn arrived(&self) {
         if let Phase::Idle(_) = self.phase.get() {
             let now = Instant::now();
             // What arrives on an idle HTTP/2 connection need not be a head.
             self.phase.set(if self.http2 { Phase::Idle(now) } else { Phase::Head(now) });
         }
-    }
-}
-
-impl Running {
-    /// Ready once the client has taken enough of what it was sent. HTTP/2 has windows for that.
-    pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.0.http2 || self.0.unwritten.get() < UNWRITTEN {
-            return Poll::Ready(());
-        }
-        self.0.waiting.set(Some(cx.waker().clone()));
-        Poll::Pending
-    }
-
-    /// So many bytes of an answer are on their way.
-    pub(super) fn give(&self, bytes: usize) {
-        self.0.unwritten.set(self.0.unwritten.get() + bytes);
     }
 }
 
@@ -131,7 +108,7 @@ impl Drop for Running {
 }
 
 /// A socket under those rules.
-pub(super) struct Timed<S> {
+pub(crate) struct Timed<S> {
     socket: S,
     activity: Rc<Activity>,
     times: ClientTimes,
@@ -141,22 +118,16 @@ pub(super) struct Timed<S> {
 }
 
 impl<S> Timed<S> {
-    pub(super) fn new(socket: S, activity: Rc<Activity>, times: ClientTimes) -> Self {
+    pub(crate) fn new(socket: S, activity: Rc<Activity>, times: ClientTimes) -> Self {
         Self { socket, activity, times, reading: Timer::default(), writing: Timer::default(), stalled: None }
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
-    /// Says that the rest of a head is not waited for.
-    pub(super) async fn refuse_head(&mut self) -> io::Result<()> {
-        self.write_all(HEAD_TIMEOUT).await?;
-        self.shutdown().await
-    }
-
     fn poll_read_timeout(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.activity.phase.get() {
             Phase::Busy => Poll::Pending,
-            // An end of input: hyper closes as if the client had.
+            // An end of input: it is closed as if the client had.
             Phase::Idle(since) => self.reading.poll(since + self.times.idle, cx).map(Ok),
             Phase::Head(since) => {
                 ready!(self.reading.poll(since + self.times.read, cx));
@@ -171,25 +142,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
     }
 
     /// Arms the timer of an idle connection where an answer has gone. The read that waits since before it ended was
-    /// promised no timer, and hyper does not read again until something arrives.
+    /// promised no timer, and hyper, which speaks HTTP/2 here, may not read again until something arrives.
     fn await_silence(&mut self, cx: &mut Context<'_>) {
-        if let Phase::Idle(since) = self.activity.phase.get()
+        if self.activity.http2
+            && let Phase::Idle(since) = self.activity.phase.get()
             && self.reading.poll(since + self.times.idle, cx).is_ready()
         {
             cx.waker().wake_by_ref();
-        }
-    }
-
-    /// So many bytes have left: heads and framing among them, so that what is counted is never too much.
-    fn wrote(&self, written: &Poll<io::Result<usize>>) {
-        if let Poll::Ready(Ok(bytes)) = written {
-            let left = self.activity.unwritten.get().saturating_sub(*bytes);
-            self.activity.unwritten.set(left);
-            if left < UNWRITTEN
-                && let Some(waiting) = self.activity.waiting.take()
-            {
-                waiting.wake();
-            }
         }
     }
 
@@ -225,7 +184,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.socket).poll_write(cx, buf);
-        this.wrote(&written);
         this.watch(written, cx)
     }
 
@@ -236,7 +194,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.socket).poll_write_vectored(cx, bufs);
-        this.wrote(&written);
         this.watch(written, cx)
     }
 
@@ -255,6 +212,63 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         let this = self.get_mut();
         let shut = Pin::new(&mut this.socket).poll_shutdown(cx);
         this.watch(shut, cx)
+    }
+}
+
+/// A client's socket, from which its connection and the body of the request that is running read.
+#[derive(Clone)]
+pub(crate) struct ClientSocket(Rc<RefCell<Timed<Socket>>>);
+
+impl ClientSocket {
+    pub(crate) fn new(socket: Timed<Socket>) -> Self {
+        Self(Rc::new(RefCell::new(socket)))
+    }
+
+    /// Says that the rest of a head is not waited for.
+    pub(crate) async fn refuse_head(&mut self) -> io::Result<()> {
+        self.write_all(HEAD_TIMEOUT).await?;
+        self.shutdown().await
+    }
+
+    /// Makes its close a reset.
+    pub(crate) fn close_by_reset(&self) {
+        self.0.borrow().socket.close_by_reset();
+    }
+
+    fn timed(&self) -> RefMut<'_, Timed<Socket>> {
+        self.0.borrow_mut()
+    }
+}
+
+impl AsyncRead for ClientSocket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.timed()).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for ClientSocket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.timed()).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.timed()).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.timed()).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.timed()).poll_shutdown(cx)
     }
 }
 

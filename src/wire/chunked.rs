@@ -13,7 +13,7 @@ const TRAILERS_COUNT: usize = 64;
 
 /// How far a body has been read.
 #[derive(Default)]
-pub(super) struct Chunked {
+pub(crate) struct Chunked {
     at: At,
     /// What is left of the chunk.
     left: u64,

@@ -1,26 +1,27 @@
-//! A request on its way: its head, and its body as it comes.
+//! A message on its way out: its head, and its body as it comes.
 
 use std::io::{IoSlice, Write as _};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
 use http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, MAX_FORWARDS, SET_COOKIE, TRAILER,
 };
-use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName};
 use http_body::Frame;
-use tokio::io::AsyncWrite as _;
+use tokio::io::AsyncWrite;
 
-use super::{Fault, Sendable};
-use crate::upstream::connect::Socket;
+use super::Fault;
 
 /// A head that was longer leaves no buffer of that size behind.
-const KEPT: usize = 2048;
+const KEPT: usize = 1024;
+/// How a chunk ends, and a body with it if it is the last.
+const CHUNK_END: &[u8] = b"\r\n";
+const LAST_CHUNK_END: &[u8] = b"\r\n0\r\n\r\n";
 
-/// What is still to be sent of a request.
-pub(super) struct Upload<B> {
+/// What is still to be sent of a message.
+pub(crate) struct Sending<B> {
     /// The head, or a chunk's size.
     front: Vec<u8>,
     /// How much of that was sent.
@@ -28,7 +29,10 @@ pub(super) struct Upload<B> {
     data: Bytes,
     /// What ends a chunk, or the body.
     tail: &'static [u8],
+    /// Until all of it was sent, not only taken.
     body: Option<B>,
+    /// Whether all of it was taken.
+    has_ended: bool,
     length: Length,
     /// The trailers that the head announces.
     announced: Vec<HeaderName>,
@@ -39,14 +43,16 @@ pub(super) struct Upload<B> {
 }
 
 /// How a body's length is told.
-#[derive(Clone, Copy)]
-enum Length {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Length {
     /// By the head: so much is to come.
     Known(u64),
     Chunked,
+    /// By the connection's end.
+    UntilEnd,
 }
 
-impl<B> Default for Upload<B> {
+impl<B> Default for Sending<B> {
     fn default() -> Self {
         Self {
             front: Vec::new(),
@@ -54,6 +60,7 @@ impl<B> Default for Upload<B> {
             data: Bytes::new(),
             tail: &[],
             body: None,
+            has_ended: true,
             length: Length::Known(0),
             announced: Vec::new(),
             has_sent: false,
@@ -63,91 +70,84 @@ impl<B> Default for Upload<B> {
     }
 }
 
-impl<B: Sendable> Upload<B> {
-    /// Takes a request. What was sent before has ended.
-    pub(super) fn begin(&mut self, host: &HeaderValue, request: &Parts, body: B) {
+impl<B> Sending<B>
+where
+    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
+{
+    /// Takes a message, and gives the place for its head. What was sent before has ended. `trailer`: the lines that
+    /// announce the trailers that may come.
+    pub(crate) fn begin<'a>(
+        &mut self,
+        length: Length,
+        trailer: impl IntoIterator<Item = &'a http::HeaderValue>,
+        body: Option<B>,
+    ) -> &mut Vec<u8> {
         self.front.clear();
         self.at = 0;
         self.has_sent = false;
+        self.length = length;
         self.announced.clear();
-        let front = &mut self.front;
-        let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
-        for part in [request.method.as_str(), " ", target, " HTTP/1.1\r\nhost: "] {
-            front.extend_from_slice(part.as_bytes());
-        }
-        front.extend_from_slice(host.as_bytes());
-        front.extend_from_slice(b"\r\n");
-        write_headers(front, &request.headers);
-        let exact = body.size_hint().exact();
-        if let Some(length) = exact {
-            self.length = Length::Known(length);
-            if length > 0 || matches!(request.method, Method::POST | Method::PUT | Method::PATCH) {
-                // Writing to memory can't fail, here and below.
-                let _ = write!(front, "content-length: {length}\r\n");
-            }
-        } else {
-            self.length = Length::Chunked;
-            front.extend_from_slice(b"transfer-encoding: chunked\r\n");
-            for line in request.headers.get_all(TRAILER).iter().filter_map(|line| line.to_str().ok()) {
+        if length == Length::Chunked {
+            for line in trailer.into_iter().filter_map(|line| line.to_str().ok()) {
                 let names = line.split(',').filter_map(|name| name.trim().parse::<HeaderName>().ok());
                 self.announced.extend(names.filter(may_be_trailer));
             }
         }
-        front.extend_from_slice(b"\r\n");
-        self.body = Some(body).filter(|_| exact != Some(0));
+        self.has_ended = body.is_none() || length == Length::Known(0);
+        self.body = body;
+        &mut self.front
     }
 
-    pub(super) fn has_sent(&self) -> bool {
+    pub(crate) fn has_sent(&self) -> bool {
         self.has_sent
     }
 
     /// Whether all was sent, or can't be.
-    pub(super) fn is_done(&self) -> bool {
-        !self.has_more() && self.body.is_none() && !self.unflushed
+    pub(crate) fn is_done(&self) -> bool {
+        self.has_ended && !self.has_more() && !self.unflushed
     }
 
     /// Whether all was sent.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.is_done() && self.fault.is_none()
     }
 
     /// Why it could not be sent, if it could not and it is such a fault.
-    pub(super) fn take_fault(&mut self, such: impl Fn(&mut Fault) -> bool) -> Option<Fault> {
+    pub(crate) fn take_fault(&mut self, such: impl Fn(&mut Fault) -> bool) -> Option<Fault> {
         self.fault.take_if(such)
     }
 
     /// Sends as much as it can. Ready once there is nothing more to send.
-    pub(super) fn poll(&mut self, socket: &mut Socket, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_done() {
-            return Poll::Ready(());
+    pub(crate) fn poll<S: AsyncWrite + Unpin>(&mut self, socket: &mut S, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_done()
+            && let Err(fault) = ready!(self.try_poll(socket, cx))
+        {
+            *self = Self { has_sent: self.has_sent, fault: Some(fault), ..Self::default() };
         }
-        match self.try_poll(socket, cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(sent) => {
-                if let Err(fault) = sent {
-                    *self = Self { has_sent: self.has_sent, fault: Some(fault), ..Self::default() };
-                }
-                Poll::Ready(())
-            }
-        }
+        self.body = None;
+        Poll::Ready(())
     }
 
-    fn try_poll(&mut self, socket: &mut Socket, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+    fn try_poll<S: AsyncWrite + Unpin>(
+        &mut self,
+        socket: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Fault>> {
         loop {
             // What is there of the body goes together with the head.
             let waits = self.data.is_empty() && self.tail.is_empty() && self.poll_body(cx)?.is_pending();
             while self.has_more() {
                 let parts = [self.front.get(self.at..).unwrap_or_default(), &self.data, self.tail];
                 let parts = parts.map(IoSlice::new);
-                let sent = std::task::ready!(Pin::new(&mut *socket).poll_write_vectored(cx, &parts))?;
+                let sent = ready!(Pin::new(&mut *socket).poll_write_vectored(cx, &parts))?;
                 if sent == 0 {
                     return Poll::Ready(Err(std::io::Error::from(std::io::ErrorKind::WriteZero).into()));
                 }
                 self.advance(sent);
             }
-            if waits || self.body.is_none() {
+            if waits || self.has_ended {
                 if self.unflushed {
-                    std::task::ready!(Pin::new(&mut *socket).poll_flush(cx))?;
+                    ready!(Pin::new(&mut *socket).poll_flush(cx))?;
                     self.unflushed = false;
                 }
                 return if waits { Poll::Pending } else { Poll::Ready(Ok(())) };
@@ -179,10 +179,10 @@ impl<B: Sendable> Upload<B> {
         }
     }
 
-    /// Takes the next piece of the body, if there is a body.
+    /// Takes the next piece of the body, if there is more of it.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        while let Some(body) = &mut self.body {
-            let frame = match std::task::ready!(Pin::new(body).poll_frame(cx)) {
+        while let Some(body) = self.body.as_mut().filter(|_| !self.has_ended) {
+            let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
                 Some(Ok(frame)) => Some(frame),
                 Some(Err(error)) => return Poll::Ready(Err(Fault::Body(error.into()))),
                 None => None,
@@ -194,18 +194,20 @@ impl<B: Sendable> Upload<B> {
                     let rest = rest.ok_or_else(|| Fault::Body("it is longer than it said".into()))?;
                     self.length = Length::Known(rest);
                     self.data = data;
-                    if rest == 0 {
-                        self.body = None;
-                    }
+                    self.has_ended = rest == 0;
                 }
                 (Length::Chunked, Some(Ok(data))) => {
+                    // What has ended says so in the same write.
+                    self.has_ended = body.is_end_stream();
+                    self.tail = if self.has_ended { LAST_CHUNK_END } else { CHUNK_END };
+                    // Writing to memory can't fail.
                     let _ = write!(self.front, "{:x}\r\n", data.len());
                     self.data = data;
-                    self.tail = b"\r\n";
                 }
-                // Behind a known length there is no place for trailers.
-                (Length::Known(_), Some(Err(_trailers))) => continue,
-                (Length::Known(0), None) => self.body = None,
+                (Length::UntilEnd, Some(Ok(data))) => self.data = data,
+                // Only chunks have a place for trailers.
+                (Length::Known(_) | Length::UntilEnd, Some(Err(_trailers))) => continue,
+                (Length::Known(0) | Length::UntilEnd, None) => self.has_ended = true,
                 (Length::Known(_), None) => {
                     return Poll::Ready(Err(Fault::Body("it is shorter than it said".into())));
                 }
@@ -219,7 +221,7 @@ impl<B: Sendable> Upload<B> {
                         write_headers(&mut self.front, &trailers);
                     }
                     self.front.extend_from_slice(b"\r\n");
-                    self.body = None;
+                    self.has_ended = true;
                 }
             }
             return Poll::Ready(Ok(()));
@@ -228,7 +230,8 @@ impl<B: Sendable> Upload<B> {
     }
 }
 
-fn write_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
+/// Writes headers as lines.
+pub(crate) fn write_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
     for (name, value) in headers {
         out.reserve(name.as_str().len() + value.len() + 4);
         out.extend_from_slice(name.as_str().as_bytes());

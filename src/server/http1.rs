@@ -1,0 +1,244 @@
+//! HTTP/1.1 with a client: requests come in, one after the other, and answers go out.
+
+mod answer;
+mod request;
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use http::{Response, StatusCode};
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
+
+use self::answer::Framed;
+use self::request::Head;
+use super::connection::Service;
+use super::front::Body;
+use super::head::HEAD_MAX;
+use crate::proxy::Tunnel;
+use crate::refusal::Refusal;
+use crate::wire::{Activity, ClientSocket, Fault, Inbound, Running, Sending};
+
+/// How much of a body that nobody wants is read so that its connection can be kept.
+const UNWANTED_MAX: usize = 64 * 1024;
+/// How long a client may take to hear why it is hung up on. Closed at once, with something of its unread, the connection
+/// is reset, and the answer lost with it.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A client's connection.
+pub(super) struct Http1 {
+    inbound: Rc<Inbound>,
+    socket: ClientSocket,
+    activity: Rc<Activity>,
+    sending: Sending<Body>,
+}
+
+/// How a connection's last request ended.
+pub(super) enum End {
+    /// With its answer, or with none to come.
+    Over,
+    /// With an answer to a client that may still be sending.
+    Early,
+    /// With the connection.
+    Gone,
+    /// It goes on as another protocol, with what has come of that already.
+    Switched(Tunnel, Bytes, Running),
+}
+
+/// Why there is no further request.
+enum NoHead {
+    /// The client has ended the connection, or it failed.
+    Ended,
+    /// What came can't be read.
+    Unreadable(Refusal),
+}
+
+impl Http1 {
+    pub(super) fn new(socket: ClientSocket, activity: Rc<Activity>) -> Self {
+        let inbound = Inbound::new(socket.clone());
+        Self { inbound, socket, activity, sending: Sending::default() }
+    }
+
+    /// Answers requests for as long as there are any.
+    ///
+    /// # Cancel safety
+    /// Dropping it drops the request that is running. Between two requests nothing is lost.
+    pub(super) async fn serve(&mut self, service: &Service) -> End {
+        let mut seen = 0;
+        loop {
+            let Head { request, framed, rest, asks, .. } =
+                match poll_fn(|cx| self.poll_head(&mut seen, cx)).await {
+                    Ok(head) => head,
+                    Err(NoHead::Ended) => return End::Over,
+                    Err(NoHead::Unreadable(refusal)) => {
+                        let answer = service.unreadable(&refusal, self.activity.begin());
+                        return match self.send(answer, Framed::default()).await {
+                            Some(_) => End::Early,
+                            None => End::Gone,
+                        };
+                    }
+                };
+            seen = 0;
+            let body = self.inbound.begin(rest, asks);
+            // Boxed: it is large, and an open stream has no more need of it.
+            let mut answer = Box::pin(service.answer(request.map(|()| body), self.activity.begin()));
+            let answered = poll_fn(|cx| match answer.as_mut().poll(cx) {
+                Poll::Ready(response) => Poll::Ready(Some(response)),
+                Poll::Pending => self.poll_gone(cx).map(|()| None),
+            });
+            let Some(mut response) = answered.await else { return End::Gone };
+            drop(answer);
+            let tunnel = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
+                .then(|| response.body_mut().take_tunnel())
+                .flatten()
+                .map(|tunnel| (tunnel, self.activity.begin()));
+            let Some(lasts) = self.send(response, framed).await else { return End::Gone };
+            if let Some((tunnel, running)) = tunnel {
+                return End::Switched(tunnel, std::mem::take(&mut self.inbound.receiving().came), running);
+            }
+            if self.inbound.has_rest() {
+                // It may go on to an upstream that has answered before its end.
+                poll_fn(|cx| self.inbound.poll_over(cx)).await;
+                if self.inbound.has_rest() {
+                    return End::Early;
+                }
+            }
+            if !lasts {
+                return End::Over;
+            }
+        }
+    }
+
+    /// The next request's head. `seen`: how much of what came was looked at already.
+    fn poll_head(&mut self, seen: &mut usize, cx: &mut Context<'_>) -> Poll<Result<Head, NoHead>> {
+        let mut receiving = self.inbound.receiving();
+        loop {
+            let came = &receiving.came;
+            if came.len() > *seen {
+                self.activity.arrived();
+                // Who sends a head in pieces does not have it parsed with each of them.
+                if *seen == 0 || has_blank_line(came.get(seen.saturating_sub(3)..).unwrap_or_default()) {
+                    match Head::parse(came) {
+                        Ok(Some(head)) => {
+                            receiving.came.advance(head.length);
+                            return Poll::Ready(Ok(head));
+                        }
+                        Ok(None) => {}
+                        Err(refusal) => return Poll::Ready(Err(NoHead::Unreadable(refusal))),
+                    }
+                }
+                *seen = came.len();
+                if *seen > HEAD_MAX {
+                    return Poll::Ready(Err(NoHead::Unreadable(request::too_large())));
+                }
+            }
+            if ready!(receiving.poll_read(cx)).is_err() {
+                return Poll::Ready(Err(NoHead::Ended));
+            }
+        }
+    }
+
+    /// Ready once the client has gone away: nobody waits for the answer any more.
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut receiving = self.inbound.receiving();
+        // What has more to read finds out by itself, and what is read ahead is not more than this.
+        if !receiving.is_over() || !receiving.came.is_empty() {
+            return Poll::Pending;
+        }
+        match receiving.poll_read(cx) {
+            Poll::Ready(Err(_)) => Poll::Ready(()),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Sends an answer. Returns whether the connection goes on after it; `None`: there is none any more.
+    async fn send(&mut self, response: Response<Body>, framed: Framed) -> Option<bool> {
+        let was_never_asked = self.inbound.tell_no_more();
+        let lasts = framed.lasts && !was_never_asked && self.has_taken_all();
+        let (lasts, until_end) = answer::begin(&mut self.sending, response, framed, lasts);
+        let sent = poll_fn(|cx| {
+            if self.sending.poll(&mut self.socket, cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            self.poll_gone(cx).map(|()| false)
+        });
+        if !sent.await {
+            return None;
+        }
+        match self.sending.take_fault(|_| true) {
+            None => Some(lasts),
+            Some(fault) => {
+                if until_end && matches!(fault, Fault::Body(_)) {
+                    // The end of the connection would be taken for that of the answer.
+                    self.socket.close_by_reset();
+                }
+                None
+            }
+        }
+    }
+
+    /// Reads away what has come of a body that nobody wants. Returns whether the rest of it is known to come to an end.
+    fn has_taken_all(&self) -> bool {
+        if !self.inbound.has_rest() || self.inbound.is_wanted() {
+            return true;
+        }
+        let mut receiving = self.inbound.receiving();
+        let mut taken = 0;
+        while taken < UNWANTED_MAX {
+            match receiving.poll_frame(&mut Context::from_waker(std::task::Waker::noop())) {
+                Poll::Ready(Some(Ok(frame))) => taken += frame.data_ref().map_or(0, Bytes::len),
+                Poll::Ready(None) => return true,
+                Poll::Ready(Some(Err(_))) | Poll::Pending => return false,
+            }
+        }
+        false
+    }
+
+    /// Ends the connection.
+    pub(super) async fn close(&mut self) {
+        let _ = self.socket.shutdown().await;
+    }
+
+    /// Ends the connection between two requests. A client that has sent a part of a head is told that the rest is not
+    /// waited for.
+    pub(super) async fn leave(&mut self) {
+        if self.activity.is_in_head() {
+            // Whether the client takes it does not matter any more.
+            let _ = self.socket.refuse_head().await;
+        } else {
+            self.close().await;
+        }
+    }
+
+    /// Ends the connection with a client that may still be sending, so that it hears the answer.
+    pub(super) async fn close_and_listen(&mut self) {
+        let heard = async {
+            self.close().await;
+            poll_fn(|cx| {
+                let mut receiving = self.inbound.receiving();
+                receiving.forget();
+                while ready!(receiving.poll_read(cx)).is_ok() {
+                    receiving.forget();
+                }
+                Poll::Ready(())
+            })
+            .await;
+        };
+        let _ = timeout(LINGER, heard).await;
+    }
+
+    /// The socket, for what comes after HTTP.
+    pub(super) fn into_socket(self) -> ClientSocket {
+        self.socket
+    }
+}
+
+fn has_blank_line(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', text).any(|at| {
+        let rest = text.get(at + 1..).unwrap_or_default();
+        rest.starts_with(b"\n") || rest.starts_with(b"\r\n")
+    })
+}

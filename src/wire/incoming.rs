@@ -1,0 +1,170 @@
+//! A request's body on its way in from its client.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::io::AsyncWrite as _;
+
+use super::{ClientSocket, Fault, Receiving, Remaining};
+
+/// What a client waits for that asked whether its body is wanted.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// A request's body.
+pub struct Incoming(Kind);
+
+enum Kind {
+    /// It came with the head.
+    Whole(Bytes),
+    Http1(Rc<Inbound>),
+    Http2(hyper::body::Incoming),
+}
+
+/// What comes from a client on HTTP/1.1, shared between its connection and the body of the request that is running.
+pub(crate) struct Inbound {
+    receiving: RefCell<Receiving<ClientSocket>>,
+    /// What the client has still to be told before it sends its body.
+    untold: Cell<&'static [u8]>,
+    /// Who waits for the body's end.
+    waiting: Cell<Option<Waker>>,
+}
+
+impl Inbound {
+    pub(crate) fn new(socket: ClientSocket) -> Rc<Self> {
+        Rc::new(Self {
+            receiving: RefCell::new(Receiving::new(socket)),
+            untold: Cell::default(),
+            waiting: Cell::default(),
+        })
+    }
+
+    pub(crate) fn receiving(&self) -> RefMut<'_, Receiving<ClientSocket>> {
+        self.receiving.borrow_mut()
+    }
+
+    /// The body that a head announces. `asks`: the client waits to be told that it is wanted.
+    pub(crate) fn begin(self: &Rc<Self>, rest: Remaining, asks: bool) -> Incoming {
+        let mut receiving = self.receiving();
+        let rest = match rest {
+            Remaining::Nothing => return Incoming(Kind::Whole(Bytes::new())),
+            Remaining::Bytes(length) => match usize::try_from(length) {
+                Ok(length) if length <= receiving.came.len() => {
+                    return Incoming(Kind::Whole(receiving.came.split_to(length)));
+                }
+                _ => Remaining::Bytes(length),
+            },
+            rest => rest,
+        };
+        receiving.expect(rest);
+        // Who sends it unasked has not waited.
+        self.untold.set(if asks && receiving.came.is_empty() { CONTINUE } else { &[] });
+        Incoming(Kind::Http1(Rc::clone(self)))
+    }
+
+    /// Whether some of the body is still to come or to be taken.
+    pub(crate) fn has_rest(&self) -> bool {
+        !self.receiving.borrow().is_over()
+    }
+
+    /// Whether that is going to be taken.
+    pub(crate) fn is_wanted(self: &Rc<Self>) -> bool {
+        Rc::strong_count(self) > 1
+    }
+
+    /// It is answered before it was told to send its body, and is not told now. Returns whether that is so.
+    pub(crate) fn tell_no_more(&self) -> bool {
+        !self.untold.take().is_empty()
+    }
+
+    /// Ready once the body has come to its end, or nobody wants it any more.
+    pub(crate) fn poll_over(self: &Rc<Self>, cx: &Context<'_>) -> Poll<()> {
+        if !self.has_rest() || !self.is_wanted() {
+            return Poll::Ready(());
+        }
+        self.waiting.set(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    fn poll_tell(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let untold @ [_, ..] = self.untold.get() {
+            let socket = &mut self.receiving().socket;
+            let told = ready!(Pin::new(&mut *socket).poll_write(cx, untold))?;
+            self.untold.set(untold.get(told..).unwrap_or_default());
+            if told == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            if self.untold.get().is_empty() {
+                // What TLS holds back goes with what is written next, or with what is read.
+                let _ = Pin::new(socket).poll_flush(cx)?;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        ready!(self.poll_tell(cx))?;
+        let frame = ready!(self.receiving().poll_frame(cx));
+        if !self.has_rest() {
+            self.ended();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn ended(&self) {
+        if let Some(waiting) = self.waiting.take() {
+            waiting.wake();
+        }
+    }
+}
+
+impl From<hyper::body::Incoming> for Incoming {
+    fn from(body: hyper::body::Incoming) -> Self {
+        Self(Kind::Http2(body))
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if let Kind::Http1(inbound) = &self.0 {
+            inbound.ended();
+        }
+    }
+}
+
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        match &mut self.get_mut().0 {
+            Kind::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Kind::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Kind::Http1(inbound) => inbound.poll_frame(cx),
+            Kind::Http2(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                Poll::Ready(frame.map(|frame| frame.map_err(|error| Fault::Body(error.into()))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Whole(bytes) => bytes.is_empty(),
+            Kind::Http1(inbound) => !inbound.has_rest(),
+            Kind::Http2(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Http1(inbound) => inbound.receiving.borrow().size_hint(),
+            Kind::Http2(body) => body.size_hint(),
+        }
+    }
+}
