@@ -157,6 +157,11 @@ impl Ending {
         self.permit = Some((permit, room));
     }
 
+    /// When all of the request was there.
+    pub(super) fn received_at(&self) -> Instant {
+        self.received_at.unwrap_or(self.began)
+    }
+
     /// The request is there.
     pub(super) fn received(&mut self, request: &Try) {
         self.received_at = Some(Instant::now());
@@ -166,10 +171,10 @@ impl Ending {
     }
 
     /// An attempt begins.
-    pub(super) fn attempt(&mut self, lease: &Lease<'_>, upstream: &Upstream) {
+    pub(super) fn attempt(&mut self, lease: &Lease<'_>, upstream: &Upstream, now: Instant) {
         self.attempts += 1;
         self.upstream = Some(upstream.index);
-        self.tried_at = Some(Instant::now());
+        self.tried_at = Some(now);
         self.proxy.stripe().lease();
         if self.proxy.common.request_log.is_some() {
             self.key = Some((lease.index(), lease.preview()));

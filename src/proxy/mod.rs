@@ -157,59 +157,58 @@ impl Proxy {
             .check_target(&self.common.group.upstreams)
             .map_err(|error| Refusal::bad_request(error.to_string()))?;
         ending.received(&request);
-        self.attempts(request, ending).await
+        self.attempts(&mut request, ending).await
     }
 
     /// Up to 1 + `MAX_RETRIES` attempts, each with a key and an upstream of its own as far as there are any.
-    async fn attempts(&self, mut request: Try, ending: &mut Ending) -> Answered {
-        let mut so_far = SoFar::new(&request, self.common.times);
+    async fn attempts(&self, request: &mut Try, ending: &mut Ending) -> Answered {
+        let mut so_far = SoFar::new(request, self.common.times, ending.received_at());
         for attempt in 0..=self.common.group.max_retries {
             let is_last = attempt == self.common.group.max_retries;
-            let Some((lease, upstream)) = self.lease(&request, &so_far, is_last).await else { break };
+            let Some((lease, upstream)) = self.lease(request, &so_far, is_last).await else { break };
             so_far.tried.push(lease.index());
-            ending.attempt(&lease, upstream);
+            let now = so_far.begin_attempt();
+            ending.attempt(&lease, upstream, now);
             let limits = so_far.limits;
-            let head_by = limits.deadline.unwrap_or_else(|| Instant::now() + self.common.times.response);
-            let follow = match request
-                .send(&self.client, upstream, &lease, self.common.times.response, head_by)
-                .await
-            {
+            let head_by = limits.deadline.unwrap_or_else(|| now + self.common.times.response);
+            let limit = self.common.times.response.min(head_by.saturating_duration_since(now));
+            let follow = match request.send(&self.client, upstream, &lease, limit, head_by).await {
                 Outcome::Answer(response) if response.status().as_u16() < 400 => {
                     let (parts, mut stream) = answer::begin(response, &lease, limits);
                     match beginning::look(&parts, &mut stream, request.harmless).await {
                         Beginning::Healthy => {
-                            ending.succeeded(&request, upstream);
+                            ending.succeeded(request, upstream);
                             if is_event_stream(&parts.headers) {
                                 stream.speaks(Dialect::of_path(request.path()), lease.hider());
                             }
-                            self.succeed(lease, upstream, &request, &parts.headers, &mut so_far);
+                            self.succeed(lease, upstream, request, &parts.headers, &mut so_far);
                             return Ok((Response::from_parts(parts, Payload::Stream(stream)), End::Success));
                         }
                         Beginning::Error(error) => {
                             let answer = Refused::within(parts, stream, &error, &lease);
-                            ending.refused(&request, &lease, upstream, &answer);
-                            self.refused(lease, upstream, answer, &request, &mut so_far)
+                            ending.refused(request, &lease, upstream, &answer);
+                            self.refused(lease, upstream, answer, request, &mut so_far)
                         }
                         Beginning::Broken { timed_out, error } => {
                             let failed = NoAnswer { timed_out, maybe_done: true, garbled: false, error };
-                            self.failed(&request, &lease, upstream, failed, ending, &mut so_far)?
+                            self.failed(request, &lease, upstream, failed, ending, &mut so_far)?
                         }
                     }
                 }
                 Outcome::Answer(response) => match Box::pin(Refused::read(response, &lease, limits)).await {
                     Ok(answer) => {
-                        ending.refused(&request, &lease, upstream, &answer);
-                        self.refused(lease, upstream, answer, &request, &mut so_far)
+                        ending.refused(request, &lease, upstream, &answer);
+                        self.refused(lease, upstream, answer, request, &mut so_far)
                     }
-                    Err(failed) => self.failed(&request, &lease, upstream, failed, ending, &mut so_far)?,
+                    Err(failed) => self.failed(request, &lease, upstream, failed, ending, &mut so_far)?,
                 },
                 Outcome::Switched(parts, upgraded) => {
-                    ending.succeeded(&request, upstream);
-                    self.succeed(lease, upstream, &request, &parts.headers, &mut so_far);
+                    ending.succeeded(request, upstream);
+                    self.succeed(lease, upstream, request, &parts.headers, &mut so_far);
                     return Ok((Response::from_parts(parts, Payload::Tunnel(upgraded)), End::Success));
                 }
                 Outcome::Failed(failed) => {
-                    self.failed(&request, &lease, upstream, failed, ending, &mut so_far)?
+                    self.failed(request, &lease, upstream, failed, ending, &mut so_far)?
                 }
             };
             let may_go_on = match follow {
@@ -225,7 +224,7 @@ impl Proxy {
                 break;
             }
         }
-        so_far.answer(&request, &self.common)
+        so_far.answer(request, &self.common)
     }
 
     /// A key that this request has not tried, while there is one, and an upstream other than those that failed. Waits
@@ -297,7 +296,7 @@ impl Proxy {
         let ahead = verdict::ahead(headers, lease.price(), SystemTime::now);
         let left = match ahead {
             Some(Ahead { spent: Some(Wait { duration, from }), .. }) => {
-                let since = request.sent.elapsed().saturating_sub(NETWORK).min(duration / LATE);
+                let since = so_far.tried_at.elapsed().saturating_sub(NETWORK).min(duration / LATE);
                 Left::Nothing { wait: duration.saturating_sub(since), from }
             }
             Some(Ahead { remaining_requests: Some(requests), .. }) => Left::Requests(requests),

@@ -1,7 +1,7 @@
 //! One line a request (spec §11). Written without a detour through `tracing`: every request pays for it.
 
 use std::cell::RefCell;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::time::Duration;
 
 use tracing::Level;
@@ -147,7 +147,11 @@ impl RequestLine<'_> {
         out.push_str(" attempts=");
         decimal(out, self.attempts.into())?;
         if let Some((index, preview)) = self.key {
-            write!(out, " key={index} ({preview})")?;
+            out.push_str(" key=");
+            decimal(out, index.into())?;
+            for part in [" (", preview, ")"] {
+                out.push_str(part);
+            }
         }
         if let Some(upstream) = self.upstream {
             out.push_str(" upstream=");

@@ -182,13 +182,14 @@ impl<B: Sendable> Client<B> {
     }
 
     /// Takes back a connection whose answer has ended.
-    fn keep(&self, mut connection: Box<Http1<B>>, upstream: usize) {
+    fn keep(&self, connection: Box<Http1<B>>, upstream: usize) {
         if !connection.has_sent_all() {
             // Its client still sends, and may look for the answer only after that.
             spawn_local(timeout(REST, connection.send_rest()));
             return;
         }
-        if connection.is_free()
+        // Whether it was closed meanwhile shows when it is taken.
+        if connection.is_done()
             && let Some(kept) = self.kept.borrow_mut().get_mut(upstream)
             && kept.http1.len() < IDLE_MAX
         {
