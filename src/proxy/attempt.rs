@@ -15,6 +15,7 @@ use super::credentials::{self, Place};
 use super::headers::{self, Found};
 use super::upgrade::{Upgrade, Upgraded};
 use crate::keys::Lease;
+use crate::rare::rare;
 use crate::upstream::client::{Answer, Client, SendError};
 use crate::upstream::connect::{ConnectError, chain};
 use crate::upstream::{BaseUrl, JoinError, Upstream, Upstreams};
@@ -135,9 +136,9 @@ impl Try {
         let mut fresh = false;
         loop {
             let connection = if self.upgrade.is_some() {
-                Box::pin(client.upgradable_connection(upstream, limit)).await
+                rare(client.upgradable_connection(upstream, limit)).await
             } else if fresh {
-                Box::pin(client.fresh_connection(upstream, limit)).await
+                rare(client.fresh_connection(upstream, limit)).await
             } else {
                 client.connection(upstream, limit).await
             };
@@ -181,6 +182,7 @@ impl Try {
     }
 
     /// Takes over a connection whose upstream goes on in another protocol: only in the one that was asked for.
+    #[cold]
     fn switch(&self, response: Response<Answer<Outgoing>>, lease: &Lease<'_>) -> Outcome {
         let accepted = self.upgrade.as_ref().filter(|upgrade| upgrade.is_accepted(response.headers()));
         let (mut parts, answer) = response.into_parts();
@@ -233,6 +235,7 @@ impl Drop for Try {
 }
 
 impl NoAnswer {
+    #[cold]
     fn to_connect(error: &ConnectError) -> Self {
         let timed_out = matches!(error, ConnectError::TimedOut(_));
         Self { timed_out, error: chain(error), ..Self::default() }

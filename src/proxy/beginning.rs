@@ -16,6 +16,7 @@ use memchr::memmem;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::Stream;
+use crate::rare::rare;
 use crate::upstream::connect::chain;
 use crate::verdict::{First, FirstEvent, decoded, is_error_envelope};
 
@@ -56,10 +57,10 @@ pub(super) async fn look(parts: &Parts, stream: &mut Stream, infers: bool) -> Be
         return Beginning::Healthy;
     }
     if parts.headers.contains_key(CONTENT_ENCODING) {
-        return Box::pin(encoded(parts, stream, infers)).await;
+        return rare(encoded(parts, stream, infers)).await;
     }
     if is_event_stream(&parts.headers) {
-        return Box::pin(first_event(stream)).await;
+        return rare(first_event(stream)).await;
     }
     let may_be_envelope = infers
         && has_type(&parts.headers, b"application/json")
@@ -77,7 +78,7 @@ pub(super) async fn look(parts: &Parts, stream: &mut Stream, infers: bool) -> Be
         Ok(frame)
     } else {
         let end = *by.insert(stream.limits.end().min(Instant::now() + HELD));
-        Box::pin(timeout_at(end, stream.incoming.frame())).await
+        rare(timeout_at(end, stream.incoming.frame())).await
     };
     match came {
         Ok(Some(Ok(frame))) => stream.hold(frame),
@@ -91,7 +92,7 @@ pub(super) async fn look(parts: &Parts, stream: &mut Stream, infers: bool) -> Be
             return Beginning::Healthy;
         }
         let by = by.unwrap_or_else(|| stream.limits.end().min(Instant::now() + HELD));
-        return Box::pin(envelope(stream, by)).await;
+        return rare(envelope(stream, by)).await;
     }
     if is_error_envelope(&stream.first) {
         Beginning::Error(stream.first.to_vec())

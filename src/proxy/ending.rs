@@ -30,6 +30,7 @@ const CLIENT_GONE: u16 = 499;
 
 impl Proxy {
     /// Refuses a request for its head: it is counted and logged like those that are looked at further.
+    #[cold]
     pub fn refuse(self: &Rc<Self>, parts: &Parts, refusal: &Refusal) -> Response<Body> {
         let mut ending = Ending::begin(self, parts);
         let mut response = refusal.answer();
@@ -38,6 +39,7 @@ impl Proxy {
     }
 
     /// Counts and logs a request whose head can't be read, so that nothing more is known of it.
+    #[cold]
     pub fn unreadable(&self, refusal: &Refusal) {
         tracing::warn!(error = refusal.message(), "refused what is no request");
         self.stripe().begin();
@@ -54,6 +56,7 @@ impl Proxy {
     }
 
     /// Logs a request that was none for the proxy: one for our own paths, or a preflight.
+    #[cold]
     pub fn log_own(&self, began: Instant, parts: &Parts, status: StatusCode, bytes: usize) {
         let Some(log) = &self.common.request_log else { return };
         let duration = began.elapsed();
@@ -191,6 +194,7 @@ impl Ending {
     }
 
     /// The attempt was refused.
+    #[cold]
     pub(super) fn refused(
         &mut self,
         request: &Try,
@@ -217,6 +221,7 @@ impl Ending {
     }
 
     /// The attempt got no answer.
+    #[cold]
     pub(super) fn unanswered(
         &mut self,
         request: &Try,
@@ -333,6 +338,7 @@ impl Ending {
     }
 
     /// The upstream broke the answer off.
+    #[cold]
     pub(super) fn broken(&mut self) {
         self.end = End::BrokenAnswer;
         if let Some(upstream) =

@@ -39,6 +39,7 @@ use self::refused::Refused;
 use self::so_far::{Held, SoFar};
 use crate::group::Group;
 use crate::keys::{Effect, Lease, Left, Need};
+use crate::rare::rare;
 use crate::refusal::Refusal;
 use crate::telemetry::RequestLog;
 use crate::telemetry::counters::{Counters, End, Stripe};
@@ -195,7 +196,7 @@ impl Proxy {
                         }
                     }
                 }
-                Outcome::Answer(response) => match Box::pin(Refused::read(response, &lease, limits)).await {
+                Outcome::Answer(response) => match rare(Refused::read(response, &lease, limits)).await {
                     Ok(answer) => {
                         ending.refused(request, &lease, upstream, &answer);
                         self.refused(lease, upstream, answer, request, &mut so_far)
@@ -217,7 +218,7 @@ impl Proxy {
                 Follow::NextUpstream => {
                     so_far.failed_upstreams.push(upstream.index);
                     attempt < self.common.group.max_retries
-                        && Box::pin(self.back_off(attempt, so_far.ends_by())).await
+                        && rare(self.back_off(attempt, so_far.ends_by())).await
                 }
             };
             if !may_go_on || !request.body.is_replayable() {
@@ -244,7 +245,7 @@ impl Proxy {
         let proven = if is_last && keys_fail { group.keys.lease_proven(need) } else { None };
         let lease = match proven.or_else(|| group.keys.lease(need)) {
             Some(lease) => lease,
-            None => Box::pin(self.lease_when_none_is_free(need, so_far)).await?,
+            None => rare(self.lease_when_none_is_free(need, so_far)).await?,
         };
         // What may not be the key's fault is not to be learnt from the same key.
         if so_far.weak.as_ref().is_some_and(|weak| weak.lease.index() == lease.index()) {
@@ -320,6 +321,7 @@ impl Proxy {
     }
 
     /// Settles the lease of a refused attempt, and says what follows.
+    #[cold]
     fn refused<'a>(
         &'a self,
         lease: Lease<'a>,
@@ -383,6 +385,7 @@ impl Proxy {
 
     /// The key may not use the model that was asked for. If another key served it of late, another key is asked, and
     /// this one is not asked for it again for a while; else it is the request's own fault.
+    #[cold]
     fn denied<'a>(
         &self,
         lease: Lease<'a>,
@@ -415,6 +418,7 @@ impl Proxy {
     ///
     /// # Errors
     /// If it was the client's own body that failed, or nothing may be tried again.
+    #[cold]
     fn failed(
         &self,
         request: &Try,
@@ -436,6 +440,7 @@ impl Proxy {
     }
 
     /// Counts an upstream's fault.
+    #[cold]
     fn upstream_failed(&self, upstream: &Upstream) {
         if let Some(ejected) = self.common.group.upstreams.fail(upstream) {
             tracing::warn!(upstream = %upstream.url, for_s = ejected.as_secs(), "upstream ejected");

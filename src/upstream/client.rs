@@ -23,6 +23,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::connect::{ConnectError, Connector, Versions};
 use super::http1::{Http1, Sendable};
 use super::{BaseUrl, Upstream};
+use crate::rare::rare;
 use crate::wire::{self, Socket};
 
 /// How large an answer's head may be on HTTP/2.
@@ -119,8 +120,7 @@ impl<B: Sendable> Client<B> {
                 return Ok(Connection { sender, upstream: upstream.index, reused: true });
             }
         }
-        // Boxed, as all that is rare: it would make the future large that every request moves.
-        Box::pin(self.fresh_connection(upstream, limit)).await
+        rare(self.fresh_connection(upstream, limit)).await
     }
 
     /// A new connection to the upstream, within `limit`.
