@@ -30,6 +30,8 @@ pub struct Body(Box<Content>);
 struct Content {
     payload: Payload,
     ending: Option<Ending>,
+    /// Whether all of it was taken. What there is to do at a request's end is done once it has been sent, too.
+    is_over: bool,
 }
 
 /// What an answer's body is made of.
@@ -244,7 +246,7 @@ pub(super) fn begin(
 
 impl Body {
     pub(super) fn new(payload: Payload, ending: Ending) -> Self {
-        let mut body = Self(Box::new(Content { payload, ending: Some(ending) }));
+        let mut body = Self(Box::new(Content { payload, ending: Some(ending), is_over: false }));
         if body.is_end() && !matches!(body.0.payload, Payload::Tunnel(_)) {
             body.finish();
         }
@@ -264,7 +266,7 @@ impl Body {
 
     /// The answer has ended as it should.
     fn finish(&mut self) {
-        self.0.ending = None;
+        self.0.is_over = true;
     }
 
     fn is_end(&self) -> bool {
@@ -333,7 +335,9 @@ impl http_body::Body for Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
-        if let Some(ending) = &mut self.0.ending {
+        if let Some(ending) = &mut self.0.ending
+            && !self.0.is_over
+        {
             ending.abandoned();
         }
     }
