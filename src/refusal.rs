@@ -97,6 +97,11 @@ impl Refusal {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", End::Internal, message)
     }
 
+    /// What it says to people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The answer: head and whole body.
     pub fn answer(&self) -> Response<Bytes> {
         let error = json!({ "error": {

@@ -301,9 +301,9 @@ impl http_body::Body for Body {
                     this.finish();
                 }
             }
-            Poll::Ready(Some(Err(_))) => {
+            Poll::Ready(Some(Err(why))) => {
                 if let Some(mut ending) = this.ending.take() {
-                    ending.broken();
+                    ending.broken(&why.to_string());
                 }
             }
         }

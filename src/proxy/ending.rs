@@ -32,6 +32,7 @@ impl Proxy {
     /// Refuses a request for its head: it is counted and logged like those that are looked at further.
     pub fn refuse(self: &Rc<Self>, parts: &Parts, refusal: &Refusal) -> Response<Body> {
         let mut ending = Ending::begin(self, parts);
+        ending.explained(refusal.message());
         let mut response = refusal.answer();
         ending.answered(&mut response, refusal.end);
         response.map(|bytes| Body::new(Payload::Whole(bytes), ending))
@@ -69,6 +70,7 @@ impl Proxy {
             to_first_byte: Some(duration),
             duration,
             bytes: bytes as u64,
+            error: None,
         });
     }
 
@@ -107,6 +109,8 @@ pub(super) struct Ending {
     last_status: Option<u16>,
     /// Whether what it got was no HTTP.
     garbled: bool,
+    /// Why it did not end well, for the log.
+    error: Option<Box<str>>,
     operation: Option<Operation>,
     streaming: bool,
     /// The place of its model among those that are counted.
@@ -143,6 +147,7 @@ impl Ending {
             overhead: None,
             last_status: None,
             garbled: false,
+            error: None,
             operation: None,
             streaming: false,
             model: None,
@@ -169,6 +174,7 @@ impl Ending {
     pub(super) fn attempt(&mut self, lease: &Lease<'_>, upstream: &Upstream) {
         self.attempts += 1;
         self.upstream = Some(upstream.index);
+        self.error = None;
         self.tried_at = Some(Instant::now());
         self.proxy.stripe().lease();
         if self.proxy.common.request_log.is_some() {
@@ -197,6 +203,7 @@ impl Ending {
         self.last_status = Some(refused.status().as_u16());
         self.garbled = false;
         let judgement = &refused.judgement;
+        self.explained(&judgement.message);
         self.failed(
             request,
             lease,
@@ -222,6 +229,7 @@ impl Ending {
         self.tried();
         self.last_status = None;
         self.garbled = why.garbled;
+        self.explained(&why.error);
         self.failed(
             request,
             lease,
@@ -260,6 +268,13 @@ impl Ending {
             model: request.model().map(Box::from),
             ..failed
         });
+    }
+
+    /// Why it does not end well, if nothing said so before.
+    pub(super) fn explained(&mut self, why: &str) {
+        if self.error.is_none() && !why.is_empty() && self.proxy.common.request_log.is_some() {
+            self.error = Some(why.into());
+        }
     }
 
     fn tried(&mut self) {
@@ -310,6 +325,7 @@ impl Ending {
     pub(super) fn told_error(&mut self) {
         self.told_error = true;
         self.end = End::BrokenAnswer;
+        self.explained("an error came among its events");
     }
 
     /// So many bytes went out through a tunnel.
@@ -328,8 +344,9 @@ impl Ending {
     }
 
     /// The upstream broke the answer off.
-    pub(super) fn broken(&mut self) {
+    pub(super) fn broken(&mut self, why: &str) {
         self.end = End::BrokenAnswer;
+        self.explained(why);
         if let Some(upstream) =
             self.upstream.and_then(|index| self.proxy.common.group.upstreams.all().get(index))
         {
@@ -371,6 +388,8 @@ impl Drop for Ending {
         let Some(log) = &self.proxy.common.request_log else { return };
         let upstreams = &self.proxy.common.group.upstreams;
         let upstream = self.upstream.and_then(|index| upstreams.all().get(index));
+        let error = self.error.as_deref().filter(|_| self.end != End::Success);
+        let error = error.map(|error| self.proxy.common.group.keys.hidden(error));
         log.write(&RequestLine {
             id: &self.proxy.common.group.keys.hidden(&self.id),
             end: self.end.name(),
@@ -383,6 +402,7 @@ impl Drop for Ending {
             to_first_byte: self.to_first_byte,
             duration,
             bytes: self.bytes,
+            error: error.as_deref(),
         });
     }
 }

@@ -136,7 +136,10 @@ impl Proxy {
         let mut ending = Ending::begin(self, &parts);
         let (mut response, end) = match self.proxy(parts, incoming, &mut ending).await {
             Ok(answer) => answer,
-            Err(refusal) => (refusal.answer().map(Payload::Whole), refusal.end),
+            Err(refusal) => {
+                ending.explained(refusal.message());
+                (refusal.answer().map(Payload::Whole), refusal.end)
+            }
         };
         ending.answered(&mut response, end);
         response.map(|payload| Body::new(payload, ending))
