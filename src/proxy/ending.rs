@@ -380,10 +380,14 @@ impl Drop for Ending {
             received: self.received,
             sent: self.bytes,
         });
-        if let Some(place) = self.model.filter(|_| self.end == End::Success) {
+        if let Some(place) = self.model {
+            let (models, worker) = (&self.proxy.common.models, self.proxy.worker);
             let usage = self.usage.as_ref().map(|usage| usage.usage()).unwrap_or_default();
-            let done = Done { duration, first_token: self.first_piece, usage };
-            self.proxy.common.models.count(place, self.proxy.worker, &done);
+            if self.end == End::Success {
+                models.count(place, worker, &Done { duration, first_token: self.first_piece, usage });
+            } else {
+                models.spend(place, worker, usage);
+            }
         }
         let Some(log) = &self.proxy.common.request_log else { return };
         let upstreams = &self.proxy.common.group.upstreams;
