@@ -150,6 +150,11 @@ impl Try {
         self.target.path()
     }
 
+    /// Whether it asks a model for something: what comes back with a good status has that in it, or is no answer.
+    pub(super) fn infers(&self) -> bool {
+        self.harmless && self.head.method == Method::POST
+    }
+
     /// Sends the request to an upstream with a leased key, and waits for the head of its answer until `head_by`.
     ///
     /// A kept connection that the upstream closed in the moment of its reuse is not an attempt that failed: the

@@ -179,7 +179,7 @@ impl Proxy {
             {
                 Outcome::Answer(response) if response.status().as_u16() < 400 => {
                     let (parts, mut stream) = answer::begin(response, &lease, limits);
-                    match beginning::look(&parts, &mut stream, request.harmless).await {
+                    match beginning::look(&parts, &mut stream, &request).await {
                         Beginning::Healthy => {
                             ending.succeeded(&request, upstream);
                             if is_event_stream(&parts.headers) {
