@@ -42,16 +42,7 @@ impl Proxy {
     pub fn unreadable(&self, error: &hyper::Error) {
         tracing::warn!(%error, "refused what is no request");
         self.stripe().begin();
-        self.stripe().end(&Ended {
-            end: End::BadRequest,
-            attempts: 0,
-            duration: Duration::ZERO,
-            first_byte: None,
-            overhead: None,
-            operation: None,
-            received: 0,
-            sent: 0,
-        });
+        self.stripe().end_unread(End::BadRequest);
     }
 
     /// Logs a request that was none for the proxy: one for our own paths, or a preflight.
