@@ -307,9 +307,9 @@ impl http_body::Body for Body {
                     this.finish();
                 }
             }
-            Poll::Ready(Some(Err(_))) => {
+            Poll::Ready(Some(Err(why))) => {
                 if let Some(mut ending) = this.0.ending.take() {
-                    ending.broken();
+                    ending.broken(&why.to_string());
                 }
             }
         }

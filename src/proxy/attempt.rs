@@ -120,6 +120,11 @@ impl Try {
         self.target.path()
     }
 
+    /// Whether it asks a model for something: what comes back with a good status has that in it, or is no answer.
+    pub(super) fn infers(&self) -> bool {
+        self.harmless && self.head.method == Method::POST
+    }
+
     /// Sends the request to an upstream with a leased key, on a connection that is there or can be made within `limit`, and
     /// waits for the head of its answer until `head_by`.
     ///

@@ -137,7 +137,10 @@ impl Proxy {
         let mut ending = Ending::begin(self, &parts);
         let (mut response, end) = match self.proxy(parts, incoming, &mut ending).await {
             Ok(answer) => answer,
-            Err(refusal) => (refusal.answer().map(Payload::Whole), refusal.end),
+            Err(refusal) => {
+                ending.explained(refusal.message());
+                (refusal.answer().map(Payload::Whole), refusal.end)
+            }
         };
         ending.answered(&mut response, end);
         response.map(|payload| Body::new(payload, ending))
@@ -176,7 +179,7 @@ impl Proxy {
             let follow = match request.send(&self.client, upstream, &lease, limit, head_by).await {
                 Outcome::Answer(response) if response.status().as_u16() < 400 => {
                     let (parts, mut stream) = answer::begin(response, &lease, limits);
-                    match beginning::look(&parts, &mut stream, request.harmless).await {
+                    match beginning::look(&parts, &mut stream, request).await {
                         Beginning::Healthy => {
                             ending.succeeded(request, upstream);
                             if is_event_stream(&parts.headers) {

@@ -134,7 +134,7 @@ impl Tunnel {
         match ended {
             Ok(()) => ending.finished(),
             Err(Side::Client) => ending.abandoned(),
-            Err(Side::Upstream) => ending.broken(),
+            Err(Side::Upstream) => ending.broken("the upstream's connection broke"),
         }
     }
 }
