@@ -10,7 +10,7 @@ BINARY := $(or $(CARGO_TARGET_DIR),target)/release/gpt-load
 
 .DEFAULT_GOAL := help
 .PHONY: help build build-all clean run dev demo check test test-hard test-ui coverage \
-	bench bench-instr bench-compare bench-scale bench-goodput loom miri lint fmt tidy deps audit install uninstall \
+	build-pgo bench bench-instr bench-compare bench-scale bench-goodput loom miri lint fmt tidy deps audit install uninstall \
 	docker-build docker-run docker-run-local compose-up compose-up-dev compose-down \
 	health stats reset-keys blacklist validate-keys
 
@@ -95,6 +95,9 @@ test-ui: ## The dashboard in a real browser (Debian's Chromium); SCREENSHOTS=1 m
 coverage: ## Line coverage of the Rust tests, into target/llvm-cov/html (needs cargo-llvm-cov)
 	@$(CARGO) llvm-cov --version >/dev/null 2>&1 || { echo "coverage needs cargo-llvm-cov: cargo install cargo-llvm-cov"; exit 1; }
 	$(CARGO) llvm-cov --locked --workspace --html
+
+build-pgo: ## A release build laid out by what a busy gpt-load does; two whole builds (needs llvm-profdata)
+	@scripts/build-pgo.sh
 
 bench: ## Benches of the hot path
 	$(CARGO) bench --locked --bench pool

@@ -6,7 +6,7 @@
 use std::time::{Duration, SystemTime};
 
 use divan::{Bencher, black_box};
-use gpt_load::verdict::{self, Answer, First, FirstEvent};
+use gpt_load::verdict::{self, Answer, First, FirstEvent, InBody};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 const NOW: SystemTime = SystemTime::UNIX_EPOCH;
@@ -104,5 +104,5 @@ fn first_event(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn healthy_body(bencher: Bencher<'_, '_>) {
     let body = format!(r#"{{"choices":[{{"message":{{"content":"{}"}}}}]}}"#, "all is well ".repeat(340));
-    bencher.bench(|| verdict::is_error_envelope(black_box(body.as_bytes())));
+    bencher.bench(|| InBody::of(black_box(body.as_bytes())) == InBody::Error);
 }

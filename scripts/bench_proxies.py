@@ -124,6 +124,11 @@ class Server:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
 
+    def end(self):
+        """Lets it end by itself."""
+        self.process.terminate()
+        self.process.wait(60)
+
     def stop(self):
         self.process.kill()
         self.process.wait()

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::cli::Judge;
 use crate::verdict::{
-    self, Ahead, Answer, First, FirstEvent, Judgement, Verdict, decoded, is_error_envelope, judge_in_stream,
+    self, Ahead, Answer, First, FirstEvent, InBody, Judgement, Verdict, decoded, judge_in_stream,
 };
 
 /// Why there is nothing to judge.
@@ -107,7 +107,7 @@ impl Dump {
             if let First::Error(data) = seen {
                 return judge_in_stream(&self.headers, &data, now);
             }
-        } else if is_error_envelope(&body) {
+        } else if InBody::of(&body) != InBody::Answer {
             return judge_in_stream(&self.headers, &body, now);
         }
         verdict::judge(&answer, now)

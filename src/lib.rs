@@ -23,6 +23,7 @@ pub mod judge;
 pub mod keys;
 pub mod monitor;
 pub mod proxy;
+mod rare;
 pub mod refusal;
 pub mod server;
 pub mod telemetry;

@@ -68,6 +68,7 @@ impl Retry {
 
 impl Refusal {
     /// A refusal with a status, a code for programs and a message for people.
+    #[cold]
     pub fn new(status: StatusCode, code: &'static str, end: End, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into(), end, retry: None, allow: None }
     }
@@ -103,6 +104,7 @@ impl Refusal {
     }
 
     /// The answer: head and whole body.
+    #[cold]
     pub fn answer(&self) -> Response<Bytes> {
         let error = json!({ "error": {
             "message": self.message,

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder};
 use gpt_load::verdict::{
-    Answer, First, FirstEvent, Judgement, Scope, Verdict, decoded, is_error_envelope, judge, judge_in_stream,
+    Answer, First, FirstEvent, InBody, Judgement, Scope, Verdict, decoded, judge, judge_in_stream,
 };
 use http::header::{CONTENT_ENCODING, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -26,6 +26,8 @@ mod fuzz_first_event;
 mod fuzz_verdict;
 #[path = "fuzz/checks/wait.rs"]
 mod fuzz_wait;
+
+use fuzz_first_event::first as first_event;
 
 /// The time at which a case is judged, unless it names another.
 const NOW: &str = "2026-09-24T12:00:00Z";
@@ -109,8 +111,11 @@ impl Case {
                 First::Error(data) => Some(judge_in_stream(&headers, &data, now)),
                 First::Healthy | First::Undecided => None,
             },
-            Transport::Json200 => is_error_envelope(&decoded(&headers, body.as_bytes()))
-                .then(|| judge_in_stream(&headers, body.as_bytes(), now)),
+            Transport::Json200 => {
+                let plain = decoded(&headers, body.as_bytes());
+                (InBody::of(&plain) != InBody::Answer)
+                    .then(|| judge_in_stream(&headers, body.as_bytes(), now))
+            }
             Transport::Ws => Some(judge_in_stream(&headers, body.as_bytes(), now)),
         }
     }
@@ -119,18 +124,6 @@ impl Case {
 fn moment(text: &str) -> SystemTime {
     let since_1970 = text.parse::<Timestamp>().unwrap().as_second();
     SystemTime::UNIX_EPOCH + Duration::from_secs(since_1970.try_into().unwrap())
-}
-
-/// What a stream that comes in pieces of so many bytes begins with.
-fn first_event(stream: &[u8], piece: usize) -> First {
-    let mut first = FirstEvent::default();
-    for piece in stream.chunks(piece) {
-        let seen = first.feed(piece);
-        if seen != First::Undecided {
-            return seen;
-        }
-    }
-    first.finish()
 }
 
 fn headers(fields: &serde_json::Map<String, Value>) -> HeaderMap {
@@ -351,6 +344,12 @@ fn a_streams_first_event_is_the_same_however_it_is_cut() {
         healthy(b"[{\n \"candidates\": []\n}\n]"),
         healthy(b"{\"model\":\"llama\",\"response\":\"error\"}\n"),
         healthy(b"event: thread.created\ndata: {}\n\n"),
+        healthy(b"event: ping\ndata: {\"type\": \"ping\"}\n\nevent: message_start\ndata: {\"type\":\"message_start\"}\n\n"),
+        healthy(b"data: {\"type\":\"pings\"}\n\ndata: {\"error\":\"no\"}\n\n"),
+        error(b"event: ping\ndata: {\"type\": \"ping\"}\n\nevent: error\ndata: {\"type\":\"error\"}\n\n"),
+        error(b"event: ping\r\ndata: {\"type\": \"ping\"}\r\n\r\n: x\r\n\r\ndata: {\"error\":\"no\"}\r\n\r\n"),
+        error(b"data: {\"type\": \"ping\", \"cost\": \"0\"}\n\ndata: {\"type\":\"error\",\"error\":{}}\n\n"),
+        error(b"event: ping\ndata: {\"error\":\"no\"}\n\n"),
         error(b"data: {\"error\":{\"code\":500}}\n\n"),
         error(b"\xef\xbb\xbfdata:{\"error\":\"no\"}\r\n\r\ndata: {}\r\n\r\n"),
         error(b"\r\n: a\r\n\r\n:\r\rdata: {\"type\":\"error\",\"code\":\"x\"}\r\r"),
@@ -391,6 +390,7 @@ fn a_healthy_stream_is_known_by_its_first_event_and_no_later() {
     assert_eq!(first.feed(b"\n"), First::Healthy);
     assert_eq!(FirstEvent::default().finish(), First::Undecided);
     assert_eq!(first_event(b": keep-alive\n\n: keep-alive\n\n", 7), First::Undecided);
+    assert_eq!(first_event(b"event: ping\ndata: {}\n\n\n\nevent: ping\n\n", 7), First::Undecided);
     for piece in [3, 11] {
         assert_eq!(
             first_event("\u{feff}\u{feff}data:".as_bytes(), piece),
@@ -421,7 +421,7 @@ proptest! {
         piece in 1_usize..20,
     ) {
         prop_assert_eq!(first_event(stream.as_bytes(), piece), first_event(stream.as_bytes(), stream.len().max(1)));
-        is_error_envelope(stream.as_bytes());
+        InBody::of(stream.as_bytes());
         judge_in_stream(&HeaderMap::new(), stream.as_bytes(), SystemTime::now());
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::generation::Generation;
 use super::pool::KeyPool;
-use super::roster::{Cause, Roster, Story};
+use super::roster::{Cause, Roster, Story, reason};
 use super::secret::preview;
 use super::state::{Effect, Millis, Place, Standing};
 
@@ -33,6 +33,13 @@ pub struct Blacklisted {
     pub cooldowns: u32,
     /// Why.
     pub cause: Cause,
+}
+
+impl Blacklisted {
+    /// What it is out for, in operators' words: the verdict's name, or [`BY_OPERATOR`](super::BY_OPERATOR).
+    pub fn reason(&self) -> &'static str {
+        reason(self.effect, &self.cause)
+    }
 }
 
 /// A key that is out until it is found to be good.

@@ -4,14 +4,14 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::blacklist::{Blacklisted, Changed};
 use super::pool::KeyPool;
-use super::roster::{BY_OPERATOR, Cause, Roster};
+use super::roster::{BY_OPERATOR, Cause, Roster, Story};
 use super::secret::preview;
-use super::state::{Effect, Place, Standing};
+use super::state::{Effect, Millis, Place, Standing};
 
 /// How many keys stand where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Counts {
     pub cooldown: usize,
     /// Out for good.
     pub blacklisted: usize,
+    /// How long until the first of those in cooldown is due back.
+    pub next_back: Option<Duration>,
 }
 
 /// Where a key stands.
@@ -87,9 +89,9 @@ pub enum Sort {
 pub struct Query<'a> {
     /// Where they stand.
     pub wanted: Wanted,
-    /// What they are out for: an [`Effect`]'s name.
+    /// What they are out for: an [`Effect`]'s name, or [`BY_OPERATOR`].
     pub reason: Option<&'a str>,
-    /// What their preview, rule or last error has in it (in any case), or their index.
+    /// What their preview, rule or last error has in it (in any case), or their index; `#7` is key 7 alone.
     pub text: Option<&'a str>,
     /// By what they are sorted.
     pub sort: Sort,
@@ -142,12 +144,19 @@ impl KeyPool {
         let generation = self.generation.load();
         let rotation = &generation.base.rotation;
         let mut counts = Counts::default();
+        let mut first = Millis(u64::MAX);
         for index in (0_u32..).take(rotation.len()) {
             match rotation.standing(index).place {
                 Place::Available => counts.available += 1,
-                Place::Cooldown(_) => counts.cooldown += 1,
+                Place::Cooldown(until) => {
+                    counts.cooldown += 1;
+                    first = first.min(until);
+                }
                 Place::Permanent => counts.blacklisted += 1,
             }
+        }
+        if counts.cooldown > 0 {
+            counts.next_back = Some(Duration::from_millis(first.0.saturating_sub(self.now().0)));
         }
         counts
     }
@@ -192,15 +201,12 @@ impl KeyPool {
     pub fn page(&self, query: &Query<'_>) -> (usize, Vec<KeyView>) {
         let generation = self.generation.load_full();
         let base = &generation.base;
-        let stories = base.stories().clone();
         let for_models: HashSet<u32> = match query.wanted {
             Wanted::OutForModel => {
                 let models = generation.models.load();
                 models
                     .values()
-                    .flat_map(|roster: &std::sync::Arc<Roster>| {
-                        roster.stories().keys().copied().collect::<Vec<_>>()
-                    })
+                    .flat_map(|roster: &Arc<Roster>| roster.stories().keys().copied().collect::<Vec<_>>())
                     .collect()
             }
             Wanted::All | Wanted::In(_) | Wanted::Out => HashSet::new(),
@@ -209,8 +215,15 @@ impl KeyPool {
         let number = text
             .as_deref()
             .and_then(|text| text.parse::<u32>().ok().filter(|number| number.to_string() == text));
+        let alone = text.as_deref().and_then(|text| text.strip_prefix('#')?.trim().parse::<u32>().ok());
+        let (first, many) = match alone {
+            Some(alone) => (alone, usize::from((alone as usize) < base.rotation.len())),
+            None => (0, base.rotation.len()),
+        };
+        let stories = stories_for(base, query, alone);
+        let mut stories = stories.iter().peekable();
         let mut found: Vec<(u64, u32)> = Vec::new();
-        for index in (0_u32..).take(base.rotation.len()) {
+        for index in (first..).take(many) {
             let standing = base.rotation.standing(index);
             let wanted = match query.wanted {
                 Wanted::All => true,
@@ -221,8 +234,9 @@ impl KeyPool {
             if !wanted {
                 continue;
             }
-            let story = stories.get(&index);
-            if query.reason.is_some_and(|reason| story.is_none_or(|story| story.effect.name() != reason)) {
+            while stories.next_if(|(told, _)| *told < index).is_some() {}
+            let story = stories.next_if(|(told, _)| *told == index).map(|(_, story)| story);
+            if query.reason.is_some() && (story.is_none() || standing.is_available()) {
                 continue;
             }
             let says = |cause: &Cause, text: &str| {
@@ -230,6 +244,7 @@ impl KeyPool {
             };
             if let Some(text) = &text
                 && number != Some(index)
+                && alone.is_none()
                 && !preview(generation.keys.get(index)).to_lowercase().contains(text.as_str())
                 && !story.is_some_and(|story| says(&story.cause, text))
             {
@@ -287,6 +302,29 @@ impl KeyPool {
     }
 }
 
+/// What may be told of the keys that are out for the reason that is asked for, in file order; nothing where the query does
+/// not ask what is told. The stories are locked for no longer than it takes to point at them: failing requests need them.
+fn stories_for(base: &Roster, query: &Query<'_>, alone: Option<u32>) -> Vec<(u32, Arc<Story>)> {
+    let is_wanted = |story: &Story| query.reason.is_none_or(|reason| story.reason() == reason);
+    if let Some(alone) = alone {
+        return base
+            .story(alone)
+            .filter(|story| is_wanted(story))
+            .map(|story| (alone, story))
+            .into_iter()
+            .collect();
+    }
+    if query.reason.is_none() && query.text.is_none() && query.sort != Sort::Since {
+        return Vec::new();
+    }
+    let stories = base.stories();
+    let wanted = stories.iter().filter(|(_, story)| is_wanted(story));
+    let mut told: Vec<(u32, Arc<Story>)> = wanted.map(|(index, story)| (*index, Arc::clone(story))).collect();
+    drop(stories);
+    told.sort_unstable_by_key(|(index, _)| *index);
+    told
+}
+
 fn millis(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
@@ -323,6 +361,11 @@ mod tests {
         (count, page.iter().map(|key| key.index).collect())
     }
 
+    fn counted(pool: &KeyPool) -> (usize, usize, usize) {
+        let Counts { available, cooldown, blacklisted, .. } = pool.counts();
+        (available, cooldown, blacklisted)
+    }
+
     #[test]
     fn keys_are_found_by_where_they_stand_by_words_and_by_number() {
         let pool = pool(40);
@@ -331,7 +374,7 @@ mod tests {
         let exhausted = Effect::Exhausted { wait: Some(Duration::from_secs(900)) };
         assert_eq!(fail(&pool, exhausted, "openai.quota", None), 2);
         assert_eq!(fail(&pool, Effect::Denied, "openai.model", Some("gpt-9")), 3);
-        assert_eq!(pool.counts(), Counts { available: 37, cooldown: 2, blacklisted: 1 });
+        assert_eq!(counted(&pool), (37, 2, 1));
         let all = Query { limit: 100, ..Query::default() };
         for (query, want) in [
             (Query { wanted: Wanted::Out, ..all }, &[0, 1, 2][..]),
@@ -340,6 +383,14 @@ mod tests {
             (Query { wanted: Wanted::OutForModel, ..all }, &[3]),
             (Query { wanted: Wanted::Out, sort: Sort::Recovers, descending: true, ..all }, &[0, 2, 1]),
             (Query { reason: Some("key_exhausted"), ..all }, &[2]),
+            (Query { reason: Some("key_limited"), text: Some("said"), ..all }, &[1]),
+            (Query { reason: Some("key_limited"), wanted: Wanted::In(KeyState::Available), ..all }, &[]),
+            (Query { reason: Some("key_invalid"), text: Some("#1"), ..all }, &[]),
+            (Query { reason: Some("key_invalid"), text: Some("#0"), ..all }, &[0]),
+            (Query { reason: Some(BY_OPERATOR), ..all }, &[]),
+            (Query { text: Some("#17"), ..all }, &[17]),
+            (Query { text: Some("#17"), wanted: Wanted::Out, ..all }, &[]),
+            (Query { text: Some("#40"), ..all }, &[]),
             (Query { text: Some("STATUS"), ..all }, &[1]),
             (Query { text: Some("said"), ..all }, &[0, 1, 2]),
             (Query { text: Some("0017"), ..all }, &[17]),
@@ -360,17 +411,23 @@ mod tests {
         pool.set_aside_by_operator(1, None);
         pool.set_aside_by_operator(2, Some(Duration::from_secs(60)));
         pool.set_aside_by_operator(99, None);
-        assert_eq!(pool.counts(), Counts { available: 1, cooldown: 1, blacklisted: 1 });
+        assert_eq!(counted(&pool), (1, 1, 1));
         assert!(pool.condemned().is_empty(), "no check brings back what an operator set aside");
         assert_eq!(&*pool.view(1).unwrap().out.unwrap().cause.rule, BY_OPERATOR);
+        let all = Query { limit: 100, ..Query::default() };
+        assert_eq!(indices(&pool, &Query { reason: Some(BY_OPERATOR), ..all }), (2, vec![1, 2]));
+        assert_eq!(indices(&pool, &Query { reason: Some("key_invalid"), ..all }), (0, vec![]));
+        let next = pool.counts().next_back.unwrap();
+        assert!(next > Duration::from_secs(50) && next <= Duration::from_secs(60), "{next:?}");
         // With every key out, neither the last resort nor a failure of what was under way frees one.
         let under_way = pool.lease(Need::default()).unwrap();
         pool.set_aside_by_operator(0, None);
         assert!(pool.last_resort(Need::default()).is_none());
         assert!(under_way.fail(limited()).is_none());
-        assert_eq!(pool.counts(), Counts { available: 0, cooldown: 1, blacklisted: 2 });
+        assert_eq!(counted(&pool), (0, 1, 2));
         assert_eq!(pool.restore_all(), 3);
-        assert_eq!(pool.counts().available, 3);
+        assert_eq!(counted(&pool), (3, 0, 0));
+        assert_eq!(pool.counts().next_back, None);
     }
 
     #[test]
@@ -382,7 +439,7 @@ mod tests {
             assert!(pool.lease(Need::default()).unwrap().fail(revoked).is_some());
         }
         pool.probe_key(1).unwrap().succeed(None, 0, Left::Unknown, false);
-        assert_eq!(pool.counts(), Counts { available: 3, cooldown: 0, blacklisted: 1 });
+        assert_eq!(counted(&pool), (3, 0, 1));
     }
 
     fn limited() -> Failure<'static> {

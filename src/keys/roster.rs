@@ -50,6 +50,16 @@ impl Story {
     pub(super) fn is_operators(&self) -> bool {
         &*self.cause.rule == BY_OPERATOR
     }
+
+    /// What the key is out for, in operators' words.
+    pub(super) fn reason(&self) -> &'static str {
+        reason(self.effect, &self.cause)
+    }
+}
+
+/// What a key is out for, in operators' words: the verdict's name, or that one of them set it aside.
+pub(super) fn reason(effect: Effect, cause: &Cause) -> &'static str {
+    if &*cause.rule == BY_OPERATOR { BY_OPERATOR } else { effect.name() }
 }
 
 /// The keys' standings in one respect, with all that hangs on them.

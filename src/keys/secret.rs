@@ -51,7 +51,11 @@ pub(crate) fn preview(secret: &str) -> String {
         && secret.is_ascii()
         && secret.len() > 12
     {
-        return [head, "...", tail].concat();
+        let mut preview = String::with_capacity(head.len() + 3 + tail.len());
+        for part in [head, "...", tail] {
+            preview.push_str(part);
+        }
+        return preview;
     }
     let characters = secret.chars().count();
     if characters <= 12 {

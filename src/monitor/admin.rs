@@ -16,7 +16,7 @@ use url::form_urlencoded;
 use super::process::Process;
 use super::{Monitor, entry, is_cross_site, json_response, now, rfc3339};
 use crate::keys::{
-    BY_OPERATOR, Blacklisted, KeyPool, KeyState, KeyView, LONGEST_COOLDOWN, Query, Sort, States, Wanted,
+    BY_OPERATOR, Blacklisted, KeyState, KeyView, LONGEST_COOLDOWN, Query, Sort, States, Wanted,
 };
 use crate::refusal::Refusal;
 use crate::telemetry::counters::End;
@@ -228,7 +228,7 @@ impl Monitor {
                 "total": keys.available + keys.cooldown + keys.blacklisted,
                 "available": keys.available, "cooldown": keys.cooldown, "blacklisted": keys.blacklisted,
                 "waiting_requests": waiting,
-                "earliest_return_s": self.next_back().map(|wait| wait.as_secs_f64()),
+                "earliest_return_s": keys.next_back.map(|wait| wait.as_secs_f64()),
             },
             "pool": {
                 "headroom": forecast.headroom,
@@ -244,15 +244,6 @@ impl Monitor {
                 "workers": self.workers, "lost_log_lines": self.lost_log_lines.lines(),
             },
         })
-    }
-
-    /// How long until the next key comes back by itself, however many are in rotation meanwhile.
-    fn next_back(&self) -> Option<Duration> {
-        let wanted = Wanted::In(KeyState::Cooldown);
-        let first = Query { wanted, sort: Sort::Recovers, limit: 1, ..Query::default() };
-        let (_, keys) = self.group.keys.page(&first);
-        let recovers_at = keys.first()?.out.as_ref()?.recovers_at?;
-        Some(recovers_at.duration_since(SystemTime::now()).unwrap_or_default())
     }
 
     async fn keys(&self, parts: &Parts) -> Result<Value, Refusal> {
@@ -282,8 +273,7 @@ impl Monitor {
         // Tens of thousands of keys would hold up the worker's other requests.
         let page = spawn_blocking(move || {
             let text = parameters.get("q");
-            let query = Query { wanted, reason: None, text, sort, descending, offset, limit };
-            page(&group.keys, &query, reason)
+            group.keys.page(&Query { wanted, reason, text, sort, descending, offset, limit })
         });
         let (matching, keys) = page.await.map_err(|_| Refusal::internal())?;
         let keys: Vec<Value> = keys.iter().map(|key| self.key(key)).collect();
@@ -310,7 +300,7 @@ impl Monitor {
         let mut told = entry(out, self.group.upstreams.all());
         if let Some(told) = told.as_object_mut() {
             let checked = self.intervals.of_blacklisted(out).map(|every| every.as_secs_f64());
-            told.insert("reason".to_owned(), reason(out).into());
+            told.insert("reason".to_owned(), out.reason().into());
             told.insert("checked_every_s".to_owned(), checked.into());
         }
         told
@@ -424,40 +414,6 @@ impl Monitor {
             return Err(Refusal::new(StatusCode::CONFLICT, "key_moved", End::BadRequest, message));
         }
         Ok(())
-    }
-}
-
-/// What a key is out for, in this API's words.
-fn reason(out: &Blacklisted) -> &'static str {
-    if &*out.cause.rule == BY_OPERATOR { BY_OPERATOR } else { out.effect.name() }
-}
-
-/// A page of keys, and how many there are of their kind in all. `#7` is key 7 alone; which keys are out for a reason of
-/// this API's, the pool alone can't tell.
-fn page(keys: &KeyPool, query: &Query<'_>, wanted: Option<&'static str>) -> (usize, Vec<KeyView>) {
-    let number = query.text.and_then(|text| text.strip_prefix('#')?.trim().parse().ok());
-    let mut found = match (number, wanted) {
-        (None, None) => return keys.page(query),
-        (Some(index), _) => keys.view(index).filter(|key| stands(key, query.wanted)).into_iter().collect(),
-        (None, Some(wanted)) => {
-            let verdict = Some(wanted).filter(|wanted| *wanted != BY_OPERATOR);
-            let out = if query.wanted == Wanted::All { Wanted::Out } else { query.wanted };
-            keys.page(&Query { wanted: out, reason: verdict, offset: 0, limit: usize::MAX, ..*query }).1
-        }
-    };
-    if let Some(wanted) = wanted {
-        found.retain(|key| key.out.as_ref().is_some_and(|out| reason(out) == wanted));
-    }
-    (found.len(), found.into_iter().skip(query.offset).take(query.limit).collect())
-}
-
-/// Whether a key stands where it is wanted.
-fn stands(key: &KeyView, wanted: Wanted) -> bool {
-    match wanted {
-        Wanted::All => true,
-        Wanted::In(state) => key.state == state,
-        Wanted::Out => key.state != KeyState::Available,
-        Wanted::OutForModel => !key.models.is_empty(),
     }
 }
 

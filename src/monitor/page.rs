@@ -1,6 +1,7 @@
 //! Which paths are ours: however they are written, the proxy must not get them (spec §10).
 
 use http::Method;
+use memchr::{memchr_iter, memchr2};
 
 use super::dashboard::Asset;
 use crate::refusal::Refusal;
@@ -76,8 +77,8 @@ impl Page {
 /// segments. `None`: it is plain.
 fn written_otherwise(path: &str) -> Option<String> {
     let bytes = path.as_bytes();
-    let odd = |pair: &[u8]| matches!(pair, b"//" | b"/." | [_, b'%' | b'\\']);
-    if !bytes.windows(2).any(odd) {
+    let is_odd_at = |slash: usize| matches!(bytes.get(slash + 1), Some(b'/' | b'.'));
+    if memchr2(b'%', b'\\', bytes).is_none() && !memchr_iter(b'/', bytes).any(is_odd_at) {
         return None;
     }
     let decoded = percent_decoded(bytes);

@@ -215,7 +215,7 @@ mod tests {
             attempts: requests,
             running: 0,
             waiting: 0,
-            keys: Counts { available, cooldown: 0, blacklisted: total - available },
+            keys: Counts { available, cooldown: 0, blacklisted: total - available, next_back: None },
             input_tokens: 0.0,
             output_tokens: 0.0,
             durations: Distribution::of(&LATENCY, [&Histogram::new(&LATENCY)]),

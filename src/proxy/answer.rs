@@ -23,10 +23,15 @@ use crate::upstream::client::{Answer, Fault};
 /// How often a connection is let write before it is cut, so that the client's last word goes out.
 const FLUSH_TURNS: u8 = 2;
 
-/// An answer's body. The request ends with it: with its last byte, or when it is dropped before that.
-pub struct Body {
+/// An answer's body. The request ends with it: with its last byte, or when it is dropped before that. Boxed: it goes
+/// through many hands, and as a part of a large future.
+pub struct Body(Box<Content>);
+
+struct Content {
     payload: Payload,
-    ending: Option<Box<Ending>>,
+    ending: Option<Ending>,
+    /// Whether all of it was taken. What there is to do at a request's end is done once it has been sent, too.
+    is_over: bool,
 }
 
 /// What an answer's body is made of.
@@ -241,8 +246,8 @@ pub(super) fn begin(
 
 impl Body {
     pub(super) fn new(payload: Payload, ending: Ending) -> Self {
-        let mut body = Self { payload, ending: Some(Box::new(ending)) };
-        if body.is_end() && !matches!(body.payload, Payload::Tunnel(_)) {
+        let mut body = Self(Box::new(Content { payload, ending: Some(ending), is_over: false }));
+        if body.is_end() && !matches!(body.0.payload, Payload::Tunnel(_)) {
             body.finish();
         }
         body
@@ -250,10 +255,10 @@ impl Body {
 
     /// What the connection goes on as after a 101: the request ends with that.
     pub fn take_tunnel(&mut self) -> Option<Tunnel> {
-        match std::mem::replace(&mut self.payload, Payload::Whole(Bytes::new())) {
-            Payload::Tunnel(upstream) => Some(Tunnel::new(upstream, self.ending.take()?)),
+        match std::mem::replace(&mut self.0.payload, Payload::Whole(Bytes::new())) {
+            Payload::Tunnel(upstream) => Some(Tunnel::new(upstream, Box::new(self.0.ending.take()?))),
             payload => {
-                self.payload = payload;
+                self.0.payload = payload;
                 None
             }
         }
@@ -261,11 +266,11 @@ impl Body {
 
     /// The answer has ended as it should.
     fn finish(&mut self) {
-        self.ending = None;
+        self.0.is_over = true;
     }
 
     fn is_end(&self) -> bool {
-        match &self.payload {
+        match &self.0.payload {
             Payload::Whole(bytes) => bytes.is_empty(),
             Payload::Stream(stream) => stream.is_end(),
             Payload::Tunnel(_) => true,
@@ -279,7 +284,7 @@ impl http_body::Body for Body {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = self.get_mut();
-        let frame = match &mut this.payload {
+        let frame = match &mut this.0.payload {
             Payload::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Payload::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Payload::Stream(stream) => stream.poll_frame(cx),
@@ -287,23 +292,24 @@ impl http_body::Body for Body {
         };
         match &frame {
             Poll::Pending => {}
-            Poll::Ready(None) if matches!(this.payload, Payload::Tunnel(_)) => {}
+            Poll::Ready(None) if matches!(this.0.payload, Payload::Tunnel(_)) => {}
             Poll::Ready(None) => this.finish(),
             Poll::Ready(Some(Ok(frame))) => {
-                if let (Some(ending), Some(data)) = (&mut this.ending, frame.data_ref()) {
+                let content = &mut *this.0;
+                if let (Some(ending), Some(data)) = (&mut content.ending, frame.data_ref()) {
                     ending.sent(data);
-                    if matches!(&this.payload, Payload::Stream(stream) if stream.told_error) {
+                    if matches!(&content.payload, Payload::Stream(stream) if stream.told_error) {
                         ending.told_error();
                     }
                 }
-                // hyper does not ask again after the last frame of a body whose end is known.
+                // Nobody asks again after the last frame of a body whose end is known.
                 if this.is_end() {
                     this.finish();
                 }
             }
-            Poll::Ready(Some(Err(_))) => {
-                if let Some(mut ending) = this.ending.take() {
-                    ending.broken();
+            Poll::Ready(Some(Err(why))) => {
+                if let Some(mut ending) = this.0.ending.take() {
+                    ending.broken(&why.to_string());
                 }
             }
         }
@@ -315,7 +321,7 @@ impl http_body::Body for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.payload {
+        match &self.0.payload {
             Payload::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Payload::Tunnel(_) => SizeHint::with_exact(0),
             Payload::Stream(stream) => {
@@ -329,7 +335,9 @@ impl http_body::Body for Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
-        if let Some(ending) = &mut self.ending {
+        if let Some(ending) = &mut self.0.ending
+            && !self.0.is_over
+        {
             ending.abandoned();
         }
     }

@@ -1,28 +1,25 @@
 //! One try of a request: one key, one upstream. Says what happened; what follows is decided elsewhere.
 
 use std::net::IpAddr;
-use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::header::TRAILER;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Response, StatusCode, Uri, response};
+use http::{Method, Response, StatusCode, Uri, response};
 use tokio::time::Instant;
 
 use super::asked::{Asked, model_in_path, model_in_query};
 use super::body::{Outgoing, RequestBody};
 use super::credentials::{self, Place};
-use super::headers;
+use super::headers::{self, Found};
 use super::upgrade::{Upgrade, Upgraded};
 use crate::keys::Lease;
+use crate::rare::rare;
 use crate::upstream::client::{Answer, Client, SendError};
 use crate::upstream::connect::{ConnectError, chain};
 use crate::upstream::{BaseUrl, JoinError, Upstream, Upstreams};
-
-/// How long the official SDKs wait for an answer, in seconds.
-const READ_TIMEOUT: &str = "x-stainless-read-timeout";
+use crate::wire::spare;
 
 /// A client's request, ready to be tried.
 pub(super) struct Try {
@@ -39,21 +36,11 @@ pub(super) struct Try {
     pub(super) streaming: bool,
     /// The protocol that the client wants to go on with.
     upgrade: Option<Upgrade>,
-    model: Model,
+    model: Option<Box<str>>,
     /// Whether the head has a key in it.
     has_key: bool,
-    /// When the last attempt began.
-    pub(super) sent: Instant,
     /// How long the client waits for an answer, where it says so (`x-stainless-read-timeout`).
     pub(super) client_waits: Option<Duration>,
-}
-
-/// Where a request names its model.
-enum Model {
-    Nowhere,
-    Body(Range<usize>),
-    Path(Range<usize>),
-    Query(Box<str>),
 }
 
 /// Whose connection a request came on, put into its extensions where its address may go upstream (`TRUST_FORWARDED`).
@@ -86,63 +73,46 @@ pub(super) struct NoAnswer {
 impl Try {
     pub(super) fn new(mut head: Parts, place: Option<Place>, body: RequestBody) -> Self {
         let target = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+        let found = Found::in_request(&head.headers);
         let asked = Asked::read(&head.headers, body.bytes());
-        let upgrade = Upgrade::asked(&head);
-        let streaming = upgrade.is_some() || asked.stream || is_streaming(&head.headers, &target);
+        let upgrade = if found.upgrades { Upgrade::asked(&head) } else { None };
+        let streaming = upgrade.is_some() || asked.stream || found.wants_events || is_streaming(&target);
         let harmless = is_harmless(&head.method, target.path());
-        let client_waits = head.headers.get(READ_TIMEOUT).and_then(|value| value.to_str().ok()?.parse().ok());
-        let client_waits = client_waits.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let client_waits = found.client_waits;
         let peer = head.extensions.remove::<Peer>();
-        let has_trailers = body.trailers().is_some() || head.headers.contains_key(TRAILER);
+        let has_trailers = body.trailers().is_some() || found.announces;
         let sent = (has_trailers || peer.is_some()).then(|| head.headers.clone());
-        let mut headers = headers::of_request(std::mem::take(&mut head.headers));
+        let headers = &mut head.headers;
+        found.take_away(headers);
         if let Some(sent) = &sent {
-            headers::announce_trailers(&mut headers, sent, body.trailers());
+            headers::announce_trailers(headers, sent, body.trailers());
             if let Some(Peer(peer)) = peer {
-                headers::forward(&mut headers, sent, peer);
+                headers::forward(headers, sent, peer);
             }
         }
         if let Some(upgrade) = &upgrade {
-            upgrade.announce(&mut headers);
+            upgrade.announce(headers);
         }
         let place = place.filter(|place| upgrade.is_some() || *place != Place::Subprotocol);
         let model = match (asked.model, model_in_path(target.path())) {
-            (_, Some(path)) => Model::Path(path),
-            (Some(body), None) => Model::Body(body),
-            (None, None) => target.query().and_then(model_in_query).map_or(Model::Nowhere, Model::Query),
+            (_, Some(range)) => target.path().get(range).map(Box::from),
+            (Some(range), None) => {
+                body.bytes().get(range).and_then(|name| str::from_utf8(name).ok()).map(Box::from)
+            }
+            (None, None) => target.query().and_then(model_in_query),
         };
-        head.headers = headers;
         head.extensions.clear();
-        Self {
-            target,
-            head,
-            place,
-            body,
-            harmless,
-            streaming,
-            upgrade,
-            model,
-            has_key: false,
-            sent: Instant::now(),
-            client_waits,
-        }
+        Self { target, head, place, body, harmless, streaming, upgrade, model, has_key: false, client_waits }
     }
 
     /// The model that is asked for, if any is named.
     pub(super) fn model(&self) -> Option<&str> {
-        match &self.model {
-            Model::Nowhere => None,
-            Model::Body(range) => std::str::from_utf8(self.body.bytes().get(range.clone())?).ok(),
-            Model::Path(range) => self.target.path().get(range.clone()),
-            Model::Query(name) => Some(name),
-        }
+        self.model.as_deref()
     }
 
     /// Forgets what it names as its model if that may not be told.
     pub(super) fn name_only_models(&mut self, may_be_told: impl Fn(&str) -> bool) {
-        if self.model().is_some_and(|name| !may_be_told(name)) {
-            self.model = Model::Nowhere;
-        }
+        self.model.take_if(|name| !may_be_told(name));
     }
 
     /// The path that was asked for.
@@ -150,7 +120,13 @@ impl Try {
         self.target.path()
     }
 
-    /// Sends the request to an upstream with a leased key, and waits for the head of its answer until `head_by`.
+    /// Whether it asks a model for something: what comes back with a good status has that in it, or is no answer.
+    pub(super) fn infers(&self) -> bool {
+        self.harmless && self.head.method == Method::POST
+    }
+
+    /// Sends the request to an upstream with a leased key, on a connection that is there or can be made within `limit`, and
+    /// waits for the head of its answer until `head_by`.
     ///
     /// A kept connection that the upstream closed in the moment of its reuse is not an attempt that failed: the
     /// request goes out again on a new one, if that is safe.
@@ -159,17 +135,15 @@ impl Try {
         client: &Rc<Client<Outgoing>>,
         upstream: &Upstream,
         lease: &Lease<'_>,
-        connect_limit: Duration,
+        limit: Duration,
         head_by: Instant,
     ) -> Outcome {
         let mut fresh = false;
         loop {
-            self.sent = Instant::now();
-            let limit = connect_limit.min(head_by.saturating_duration_since(self.sent));
             let connection = if self.upgrade.is_some() {
-                Box::pin(client.upgradable_connection(upstream, limit)).await
+                rare(client.upgradable_connection(upstream, limit)).await
             } else if fresh {
-                Box::pin(client.fresh_connection(upstream, limit)).await
+                rare(client.fresh_connection(upstream, limit)).await
             } else {
                 client.connection(upstream, limit).await
             };
@@ -213,6 +187,7 @@ impl Try {
     }
 
     /// Takes over a connection whose upstream goes on in another protocol: only in the one that was asked for.
+    #[cold]
     fn switch(&self, response: Response<Answer<Outgoing>>, lease: &Lease<'_>) -> Outcome {
         let accepted = self.upgrade.as_ref().filter(|upgrade| upgrade.is_accepted(response.headers()));
         let (mut parts, answer) = response.into_parts();
@@ -258,22 +233,23 @@ impl Try {
     }
 }
 
+impl Drop for Try {
+    fn drop(&mut self) {
+        spare::give(std::mem::take(&mut self.head.headers));
+    }
+}
+
 impl NoAnswer {
+    #[cold]
     fn to_connect(error: &ConnectError) -> Self {
         let timed_out = matches!(error, ConnectError::TimedOut(_));
         Self { timed_out, error: chain(error), ..Self::default() }
     }
 }
 
-/// Whether a request is streaming by anything but its body (spec §9).
-fn is_streaming(headers: &HeaderMap, target: &PathAndQuery) -> bool {
-    let accepts = headers.get_all(http::header::ACCEPT);
-    accepts.iter().any(|accept| {
-        accept.as_bytes().split(|byte| *byte == b',').any(|item| {
-            let media_type = item.split(|byte| *byte == b';').next().unwrap_or_default();
-            media_type.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
-        })
-    }) || target.path().ends_with(":streamGenerateContent")
+/// Whether a request is streaming by what it asks for, whatever its headers and body say (spec §9).
+fn is_streaming(target: &PathAndQuery) -> bool {
+    target.path().ends_with(":streamGenerateContent")
         || target.query().is_some_and(|query| query.split('&').any(|pair| pair == "stream=true"))
 }
 
@@ -346,6 +322,8 @@ fn is_harmless(method: &Method, path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     #[test]
@@ -397,7 +375,8 @@ mod tests {
             ("*/*", "/?upstream=true", false),
         ] {
             let headers = HeaderMap::from_iter([(http::header::ACCEPT, accept.parse().unwrap())]);
-            assert_eq!(is_streaming(&headers, &target.parse().unwrap()), want, "{accept} {target}");
+            let streams = Found::in_request(&headers).wants_events || is_streaming(&target.parse().unwrap());
+            assert_eq!(streams, want, "{accept} {target}");
         }
     }
 }

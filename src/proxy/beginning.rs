@@ -16,10 +16,12 @@ use memchr::memmem;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::Stream;
+use super::attempt::Try;
+use crate::rare::rare;
 use crate::upstream::connect::chain;
-use crate::verdict::{First, FirstEvent, decoded, is_error_envelope};
+use crate::verdict::{First, FirstEvent, InBody, decoded};
 
-/// How long comments before the first event are held, and a JSON body that comes in pieces.
+/// How long comments and pings before the first event are held, and a JSON body that comes in pieces.
 const HELD: Duration = Duration::from_secs(5);
 /// A longer JSON body is no error's.
 const ENVELOPE_MAX: u64 = 16 * 1024;
@@ -28,7 +30,7 @@ const ENVELOPE_MAX: u64 = 16 * 1024;
 const ENCODED_MAX: u64 = 1024;
 
 /// What stands near the beginning of every envelope of an error.
-const MARKS: [&[u8]; 4] = [b"error", b"fail", b"\"success\"", b"\"code\""];
+const MARKS: [&[u8]; 5] = [b"rror", b"fail", b"\"success\"", b"\"code\"", b"\"detail\""];
 const BEGINNING: usize = 512;
 
 /// What an answer with a good status begins with.
@@ -46,22 +48,25 @@ pub(super) enum Beginning {
     },
 }
 
-/// Looks at the beginning of an answer; what was read of it stays in the stream. `infers`: a JSON body may be an
-/// error's envelope, not the state of a job that has an error in it.
+/// Looks at the beginning of an answer; what was read of it stays in the stream. Where the request is harmless, a JSON
+/// body may be an error's envelope, not the state of a job that has an error in it.
 ///
 /// # Cancel safety
 /// Dropping it loses what was read: only together with the stream.
-pub(super) async fn look(parts: &Parts, stream: &mut Stream, infers: bool) -> Beginning {
-    if parts.status != StatusCode::OK || stream.is_end() {
+pub(super) async fn look(parts: &Parts, stream: &mut Stream, request: &Try) -> Beginning {
+    if parts.status != StatusCode::OK {
         return Beginning::Healthy;
     }
+    if stream.is_end() {
+        return if is_event_stream(&parts.headers) { without_event(request) } else { Beginning::Healthy };
+    }
     if parts.headers.contains_key(CONTENT_ENCODING) {
-        return Box::pin(encoded(parts, stream, infers)).await;
+        return rare(encoded(parts, stream, request)).await;
     }
     if is_event_stream(&parts.headers) {
-        return Box::pin(first_event(stream)).await;
+        return rare(first_event(stream, request)).await;
     }
-    let may_be_envelope = infers
+    let may_be_envelope = request.harmless
         && has_type(&parts.headers, b"application/json")
         && stream.incoming.size_hint().upper().is_none_or(|length| length <= ENVELOPE_MAX);
     if !may_be_envelope {
@@ -77,7 +82,7 @@ pub(super) async fn look(parts: &Parts, stream: &mut Stream, infers: bool) -> Be
         Ok(frame)
     } else {
         let end = *by.insert(stream.limits.end().min(Instant::now() + HELD));
-        Box::pin(timeout_at(end, stream.incoming.frame())).await
+        rare(timeout_at(end, stream.incoming.frame())).await
     };
     match came {
         Ok(Some(Ok(frame))) => stream.hold(frame),
@@ -91,10 +96,26 @@ pub(super) async fn look(parts: &Parts, stream: &mut Stream, infers: bool) -> Be
             return Beginning::Healthy;
         }
         let by = by.unwrap_or_else(|| stream.limits.end().min(Instant::now() + HELD));
-        return Box::pin(envelope(stream, by)).await;
+        return rare(envelope(stream, by, request)).await;
     }
-    if is_error_envelope(&stream.first) {
-        Beginning::Error(stream.first.to_vec())
+    of_whole(&stream.first, request)
+}
+
+/// What a whole JSON body is.
+fn of_whole(body: &[u8], request: &Try) -> Beginning {
+    match InBody::of(body) {
+        InBody::Error => Beginning::Error(body.to_vec()),
+        InBody::Complaint if request.infers() => Beginning::Error(body.to_vec()),
+        InBody::Complaint | InBody::Answer => Beginning::Healthy,
+    }
+}
+
+/// An event stream that has ended without an event: whoever asked a model for something has no answer, and nothing was
+/// sent yet. Others, who follow what goes on elsewhere, may come when all is over.
+fn without_event(request: &Try) -> Beginning {
+    if request.infers() {
+        let error = "the event stream ended without an event".to_owned();
+        Beginning::Broken { timed_out: false, error }
     } else {
         Beginning::Healthy
     }
@@ -102,11 +123,11 @@ pub(super) async fn look(parts: &Parts, stream: &mut Stream, infers: bool) -> Be
 
 /// An encoded answer is only looked into where it is short and has come whole: an error's envelope is, or a stream that
 /// is nothing but an error.
-async fn encoded(parts: &Parts, stream: &mut Stream, infers: bool) -> Beginning {
+async fn encoded(parts: &Parts, stream: &mut Stream, request: &Try) -> Beginning {
     let is_events = is_event_stream(&parts.headers);
     let length = stream.incoming.size_hint().upper();
     let is_short = length.is_none_or(|length| length <= ENCODED_MAX);
-    if !is_short || !(is_events || infers && has_type(&parts.headers, b"application/json")) {
+    if !is_short || !(is_events || request.harmless && has_type(&parts.headers, b"application/json")) {
         return Beginning::Healthy;
     }
     let mut by = stream.limits.end().min(Instant::now() + HELD);
@@ -137,7 +158,7 @@ async fn encoded(parts: &Parts, stream: &mut Stream, infers: bool) -> Beginning 
             First::Healthy => Beginning::Healthy,
         };
     }
-    if is_error_envelope(&plain) { Beginning::Error(plain) } else { Beginning::Healthy }
+    of_whole(&plain, request)
 }
 
 /// Whether an answer is an event stream.
@@ -150,7 +171,7 @@ fn has_type(headers: &HeaderMap, name: &[u8]) -> bool {
     kind.get(..name.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(name))
 }
 
-async fn envelope(stream: &mut Stream, by: Instant) -> Beginning {
+async fn envelope(stream: &mut Stream, by: Instant, request: &Try) -> Beginning {
     while stream.first.len() as u64 <= ENVELOPE_MAX && !stream.incoming.is_end_stream() {
         match timeout_at(by, stream.incoming.frame()).await {
             Ok(Some(Ok(frame))) => stream.hold(frame),
@@ -159,14 +180,10 @@ async fn envelope(stream: &mut Stream, by: Instant) -> Beginning {
             Err(_elapsed) => return Beginning::Healthy,
         }
     }
-    if is_error_envelope(&stream.first) {
-        Beginning::Error(stream.first.to_vec())
-    } else {
-        Beginning::Healthy
-    }
+    of_whole(&stream.first, request)
 }
 
-async fn first_event(stream: &mut Stream) -> Beginning {
+async fn first_event(stream: &mut Stream, request: &Try) -> Beginning {
     let mut scanner = FirstEvent::default();
     // Before the first byte it may be silent as long as any stream.
     let mut by = stream.limits.end();
@@ -177,7 +194,8 @@ async fn first_event(stream: &mut Stream) -> Beginning {
             Ok(None) => {
                 return match scanner.finish() {
                     First::Error(error) => Beginning::Error(error),
-                    First::Healthy | First::Undecided => Beginning::Healthy,
+                    First::Healthy => Beginning::Healthy,
+                    First::Undecided => without_event(request),
                 };
             }
             Err(_elapsed) if stream.first.is_empty() => {

@@ -129,10 +129,14 @@ impl std::error::Error for Fault {}
 /// # Errors
 /// If it is larger than `MAX_REQUEST_BODY`, too slow, or breaks off, or if there is no room for it.
 pub(super) async fn read(
-    incoming: Incoming,
+    mut incoming: Incoming,
     limits: BodyLimits,
     room: &mut Room,
 ) -> Result<RequestBody, Refusal> {
+    if let Some(whole) = incoming.take_whole(limits.replay.min(limits.total)) {
+        room.take(whole.len())?;
+        return Ok(RequestBody::Replay(whole, None));
+    }
     if incoming.is_end_stream() {
         return Ok(RequestBody::Replay(Bytes::new(), None));
     }

@@ -6,7 +6,7 @@ use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::headers::items;
+use super::headers::all_items;
 use crate::keys::Secret;
 use crate::refusal::Refusal;
 use crate::telemetry::counters::End;
@@ -158,7 +158,7 @@ fn find<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Option<(Place, Co
 
 /// The WebSocket subprotocols that are offered.
 pub(super) fn subprotocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    items(headers, SEC_WEBSOCKET_PROTOCOL)
+    all_items(headers, SEC_WEBSOCKET_PROTOCOL)
 }
 
 /// Whether a subprotocol is a credential in disguise.

@@ -30,30 +30,25 @@ const CLIENT_GONE: u16 = 499;
 
 impl Proxy {
     /// Refuses a request for its head: it is counted and logged like those that are looked at further.
+    #[cold]
     pub fn refuse(self: &Rc<Self>, parts: &Parts, refusal: &Refusal) -> Response<Body> {
         let mut ending = Ending::begin(self, parts);
+        ending.explained(refusal.message());
         let mut response = refusal.answer();
         ending.answered(&mut response, refusal.end);
         response.map(|bytes| Body::new(Payload::Whole(bytes), ending))
     }
 
     /// Counts and logs a request whose head can't be read, so that nothing more is known of it.
+    #[cold]
     pub fn unreadable(&self, refusal: &Refusal) {
         tracing::warn!(error = refusal.message(), "refused what is no request");
         self.stripe().begin();
-        self.stripe().end(&Ended {
-            end: End::BadRequest,
-            attempts: 0,
-            duration: Duration::ZERO,
-            first_byte: None,
-            overhead: None,
-            operation: None,
-            received: 0,
-            sent: 0,
-        });
+        self.stripe().end_unread(End::BadRequest);
     }
 
     /// Logs a request that was none for the proxy: one for our own paths, or a preflight.
+    #[cold]
     pub fn log_own(&self, began: Instant, parts: &Parts, status: StatusCode, bytes: usize) {
         let Some(log) = &self.common.request_log else { return };
         let duration = began.elapsed();
@@ -69,6 +64,7 @@ impl Proxy {
             to_first_byte: Some(duration),
             duration,
             bytes: bytes as u64,
+            error: None,
         });
     }
 
@@ -107,6 +103,8 @@ pub(super) struct Ending {
     last_status: Option<u16>,
     /// Whether what it got was no HTTP.
     garbled: bool,
+    /// Why it did not end well, for the log.
+    error: Option<Box<str>>,
     operation: Option<Operation>,
     streaming: bool,
     /// The place of its model among those that are counted.
@@ -143,6 +141,7 @@ impl Ending {
             overhead: None,
             last_status: None,
             garbled: false,
+            error: None,
             operation: None,
             streaming: false,
             model: None,
@@ -157,6 +156,11 @@ impl Ending {
         self.permit = Some((permit, room));
     }
 
+    /// When all of the request was there.
+    pub(super) fn received_at(&self) -> Instant {
+        self.received_at.unwrap_or(self.began)
+    }
+
     /// The request is there.
     pub(super) fn received(&mut self, request: &Try) {
         self.received_at = Some(Instant::now());
@@ -166,10 +170,11 @@ impl Ending {
     }
 
     /// An attempt begins.
-    pub(super) fn attempt(&mut self, lease: &Lease<'_>, upstream: &Upstream) {
+    pub(super) fn attempt(&mut self, lease: &Lease<'_>, upstream: &Upstream, now: Instant) {
         self.attempts += 1;
         self.upstream = Some(upstream.index);
-        self.tried_at = Some(Instant::now());
+        self.error = None;
+        self.tried_at = Some(now);
         self.proxy.stripe().lease();
         if self.proxy.common.request_log.is_some() {
             self.key = Some((lease.index(), lease.preview()));
@@ -186,6 +191,7 @@ impl Ending {
     }
 
     /// The attempt was refused.
+    #[cold]
     pub(super) fn refused(
         &mut self,
         request: &Try,
@@ -197,6 +203,7 @@ impl Ending {
         self.last_status = Some(refused.status().as_u16());
         self.garbled = false;
         let judgement = &refused.judgement;
+        self.explained(&judgement.message);
         self.failed(
             request,
             lease,
@@ -212,6 +219,7 @@ impl Ending {
     }
 
     /// The attempt got no answer.
+    #[cold]
     pub(super) fn unanswered(
         &mut self,
         request: &Try,
@@ -222,6 +230,7 @@ impl Ending {
         self.tried();
         self.last_status = None;
         self.garbled = why.garbled;
+        self.explained(&why.error);
         self.failed(
             request,
             lease,
@@ -260,6 +269,13 @@ impl Ending {
             model: request.model().map(Box::from),
             ..failed
         });
+    }
+
+    /// Why it does not end well, if nothing said so before.
+    pub(super) fn explained(&mut self, why: &str) {
+        if self.error.is_none() && !why.is_empty() && self.proxy.common.request_log.is_some() {
+            self.error = Some(why.into());
+        }
     }
 
     fn tried(&mut self) {
@@ -310,6 +326,7 @@ impl Ending {
     pub(super) fn told_error(&mut self) {
         self.told_error = true;
         self.end = End::BrokenAnswer;
+        self.explained("an error came among its events");
     }
 
     /// So many bytes went out through a tunnel.
@@ -328,8 +345,10 @@ impl Ending {
     }
 
     /// The upstream broke the answer off.
-    pub(super) fn broken(&mut self) {
+    #[cold]
+    pub(super) fn broken(&mut self, why: &str) {
         self.end = End::BrokenAnswer;
+        self.explained(why);
         if let Some(upstream) =
             self.upstream.and_then(|index| self.proxy.common.group.upstreams.all().get(index))
         {
@@ -363,14 +382,20 @@ impl Drop for Ending {
             received: self.received,
             sent: self.bytes,
         });
-        if let Some(place) = self.model.filter(|_| self.end == End::Success) {
+        if let Some(place) = self.model {
+            let (models, worker) = (&self.proxy.common.models, self.proxy.worker);
             let usage = self.usage.as_ref().map(|usage| usage.usage()).unwrap_or_default();
-            let done = Done { duration, first_token: self.first_piece, usage };
-            self.proxy.common.models.count(place, self.proxy.worker, &done);
+            if self.end == End::Success {
+                models.count(place, worker, &Done { duration, first_token: self.first_piece, usage });
+            } else {
+                models.spend(place, worker, usage);
+            }
         }
         let Some(log) = &self.proxy.common.request_log else { return };
         let upstreams = &self.proxy.common.group.upstreams;
         let upstream = self.upstream.and_then(|index| upstreams.all().get(index));
+        let error = self.error.as_deref().filter(|_| self.end != End::Success);
+        let error = error.map(|error| self.proxy.common.group.keys.hidden(error));
         log.write(&RequestLine {
             id: &self.proxy.common.group.keys.hidden(&self.id),
             end: self.end.name(),
@@ -383,6 +408,7 @@ impl Drop for Ending {
             to_first_byte: self.to_first_byte,
             duration,
             bytes: self.bytes,
+            error: error.as_deref(),
         });
     }
 }

@@ -1,6 +1,7 @@
 //! Which headers go on, in both directions.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, FORWARDED, SEC_WEBSOCKET_PROTOCOL, TE, TRAILER, TRANSFER_ENCODING,
@@ -10,8 +11,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::ext::ReasonPhrase;
 
 use super::credentials;
+use crate::wire::items;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// How long the official SDKs wait for an answer, in seconds.
+const READ_TIMEOUT: &str = "x-stainless-read-timeout";
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
@@ -24,32 +28,74 @@ const HOP_BY_HOP: [HeaderName; 6] = [
     http::header::UPGRADE,
 ];
 
-/// What a request takes upstream: all of the client's headers but those between it and us.
-///
-/// Credentials are put in afterwards, so that a `Connection: authorization` can't take ours away.
-pub(super) fn of_request(client: HeaderMap) -> HeaderMap {
-    let named = named_by_connection(&client);
-    // RFC 9110 §10.1.4: the one member of TE that an intermediary may pass on, once it handles trailers.
-    let takes_trailers =
-        client.contains_key(TE) && client.get_all(TE).iter().any(|value| lists(value, "trailers"));
-    let mut headers = HeaderMap::with_capacity(client.len() + 2);
-    // A further value of a name comes without it.
-    let mut last = None;
-    for (name, value) in client {
-        if let Some(name) = name {
-            last = Some(name).filter(|name| !stays_here(name.as_str()) && !named.contains(name));
+/// What a look at a request's headers finds, in one pass: most of them are asked for by no more than this.
+#[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "answers to as many questions")]
+pub(super) struct Found {
+    /// Those that don't go upstream.
+    stay: Vec<HeaderName>,
+    takes_trailers: bool,
+    offers_subprotocols: bool,
+    /// Whether trailers are announced.
+    pub(super) announces: bool,
+    /// Whether another protocol is asked for.
+    pub(super) upgrades: bool,
+    /// Whether an event stream is.
+    pub(super) wants_events: bool,
+    /// How long an official SDK waits for an answer.
+    pub(super) client_waits: Option<Duration>,
+}
+
+impl Found {
+    pub(super) fn in_request(client: &HeaderMap) -> Self {
+        let mut found = Self::default();
+        // Counted by name: a further value of a name needs no further look, unless it is one that has several lines.
+        for (name, value) in client {
+            let text = name.as_str();
+            match text {
+                // RFC 9110 §10.1.4: the one member of TE that an intermediary may pass on, once it handles trailers.
+                "te" => found.takes_trailers |= lists(value, "trailers"),
+                "trailer" => found.announces = true,
+                "upgrade" => found.upgrades = true,
+                "sec-websocket-protocol" => found.offers_subprotocols = true,
+                "accept" => found.wants_events |= accepts_events(value),
+                READ_TIMEOUT => {
+                    let seconds = value.to_str().ok().and_then(|seconds| seconds.parse().ok());
+                    let waits = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                    found.client_waits = found.client_waits.or(waits);
+                }
+                "connection" => found.stay.extend(named_in(value)),
+                _ => {}
+            }
+            if stays_here(text) {
+                found.stay.push(name.clone());
+            }
         }
-        if let Some(name) = &last {
-            headers.append(name, value);
+        found
+    }
+
+    /// Makes the client's headers what the request takes upstream: all but those between it and us.
+    ///
+    /// Credentials are put in afterwards, so that a `Connection: authorization` can't take ours away.
+    pub(super) fn take_away(self, headers: &mut HeaderMap) {
+        for name in self.stay {
+            headers.remove(name);
+        }
+        if self.takes_trailers {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
+        if self.offers_subprotocols {
+            offer_subprotocols(headers);
         }
     }
-    if takes_trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-    }
-    if headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
-        offer_subprotocols(&mut headers);
-    }
-    headers
+}
+
+/// Whether an `Accept` takes an event stream.
+fn accepts_events(accept: &HeaderValue) -> bool {
+    items(accept).any(|item| {
+        let media_type = item.split(|byte| *byte == b';').next().unwrap_or_default();
+        media_type.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+    })
 }
 
 /// Offers the WebSocket subprotocols that are no credentials.
@@ -65,7 +111,7 @@ pub(super) fn forward(headers: &mut HeaderMap, client: &HeaderMap, peer: IpAddr)
         headers.append(name, value.clone());
     }
     let peer = peer.to_canonical();
-    let chain = join(items(client, X_FORWARDED_FOR).chain([peer.to_string().as_str()]));
+    let chain = join(all_items(client, X_FORWARDED_FOR).chain([peer.to_string().as_str()]));
     set_or_remove(headers, X_FORWARDED_FOR, &chain);
     if client.contains_key(FORWARDED) {
         // RFC 7239 §4, §6: an IPv6 address is bracketed and quoted.
@@ -90,13 +136,13 @@ pub(super) fn of_trailers(client: &HeaderMap) -> HeaderMap {
 pub(super) fn announce_trailers(headers: &mut HeaderMap, client: &HeaderMap, known: Option<&HeaderMap>) {
     let names = match known {
         Some(trailers) => join(trailers.keys().map(HeaderName::as_str)),
-        None => join(items(client, TRAILER).filter(|name| !stays_here(&name.to_ascii_lowercase()))),
+        None => join(all_items(client, TRAILER).filter(|name| !stays_here(&name.to_ascii_lowercase()))),
     };
     set_or_remove(headers, TRAILER, &names);
 }
 
 /// The items of a header that is a list, in all of its lines.
-pub(super) fn items(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+pub(super) fn all_items(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let lines = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     lines.flat_map(|line| line.split(',')).map(str::trim).filter(|item| !item.is_empty())
 }
@@ -166,26 +212,22 @@ pub(super) fn of_answer(headers: &mut HeaderMap) {
 
 /// The headers that `Connection` names, in all of its lines, beyond the usual `close` and `keep-alive`.
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let tokens = headers
-        .get_all(CONNECTION)
-        .into_iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    tokens
-        .map(<[u8]>::trim_ascii)
+    headers.get_all(CONNECTION).into_iter().flat_map(named_in).collect()
+}
+
+/// Those that one of its lines names.
+fn named_in(connection: &HeaderValue) -> impl Iterator<Item = HeaderName> {
+    items(connection)
         .filter(|token| !token.eq_ignore_ascii_case(b"close") && !token.eq_ignore_ascii_case(b"keep-alive"))
         .filter_map(|token| HeaderName::from_bytes(token).ok())
         // Naming these would change what the message is, not how it travels.
         .filter(|name| {
             !matches!(name.as_str(), "content-length" | "content-type" | "content-encoding" | "date")
         })
-        .collect()
 }
 
 fn lists(value: &HeaderValue, token: &str) -> bool {
-    value
-        .as_bytes()
-        .split(|byte| *byte == b',')
-        .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+    items(value).any(|item| item.eq_ignore_ascii_case(token.as_bytes()))
 }
 
 /// Takes keys out of an answer's head, should the upstream have quoted one there.
@@ -214,6 +256,11 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
             .collect()
+    }
+
+    fn of_request(mut headers: HeaderMap) -> HeaderMap {
+        Found::in_request(&headers).take_away(&mut headers);
+        headers
     }
 
     fn names(headers: &HeaderMap) -> Vec<&str> {
@@ -249,7 +296,9 @@ mod tests {
             ("anthropic-version", "2023-06-01"),
             ("x-forwardedness", "stays"),
         ]));
-        assert_eq!(names(&headers), ["user-agent", "accept", "anthropic-version", "x-forwardedness"]);
+        let mut names = names(&headers);
+        names.sort_unstable();
+        assert_eq!(names, ["accept", "anthropic-version", "user-agent", "x-forwardedness"]);
     }
 
     #[test]
@@ -259,7 +308,9 @@ mod tests {
         client.append(CONNECTION, HeaderValue::from_static("x-two, content-type"));
         client.append("x-keep", HeaderValue::from_static("4"));
         let headers = of_request(client);
-        assert_eq!(names(&headers), ["x-keep", "content-type"]);
+        let mut names = names(&headers);
+        names.sort_unstable();
+        assert_eq!(names, ["content-type", "x-keep"]);
         assert_eq!(headers.get_all("x-keep").iter().collect::<Vec<_>>(), ["3", "4"]);
     }
 

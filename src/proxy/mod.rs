@@ -39,6 +39,7 @@ use self::refused::Refused;
 use self::so_far::{Held, SoFar};
 use crate::group::Group;
 use crate::keys::{Effect, Lease, Left, Need};
+use crate::rare::rare;
 use crate::refusal::Refusal;
 use crate::telemetry::RequestLog;
 use crate::telemetry::counters::{Counters, End, Stripe};
@@ -136,7 +137,10 @@ impl Proxy {
         let mut ending = Ending::begin(self, &parts);
         let (mut response, end) = match self.proxy(parts, incoming, &mut ending).await {
             Ok(answer) => answer,
-            Err(refusal) => (refusal.answer().map(Payload::Whole), refusal.end),
+            Err(refusal) => {
+                ending.explained(refusal.message());
+                (refusal.answer().map(Payload::Whole), refusal.end)
+            }
         };
         ending.answered(&mut response, end);
         response.map(|payload| Body::new(payload, ending))
@@ -157,59 +161,58 @@ impl Proxy {
             .check_target(&self.common.group.upstreams)
             .map_err(|error| Refusal::bad_request(error.to_string()))?;
         ending.received(&request);
-        self.attempts(request, ending).await
+        self.attempts(&mut request, ending).await
     }
 
     /// Up to 1 + `MAX_RETRIES` attempts, each with a key and an upstream of its own as far as there are any.
-    async fn attempts(&self, mut request: Try, ending: &mut Ending) -> Answered {
-        let mut so_far = SoFar::new(&request, self.common.times);
+    async fn attempts(&self, request: &mut Try, ending: &mut Ending) -> Answered {
+        let mut so_far = SoFar::new(request, self.common.times, ending.received_at());
         for attempt in 0..=self.common.group.max_retries {
             let is_last = attempt == self.common.group.max_retries;
-            let Some((lease, upstream)) = self.lease(&request, &so_far, is_last).await else { break };
+            let Some((lease, upstream)) = self.lease(request, &so_far, is_last).await else { break };
             so_far.tried.push(lease.index());
-            ending.attempt(&lease, upstream);
+            let now = so_far.begin_attempt();
+            ending.attempt(&lease, upstream, now);
             let limits = so_far.limits;
-            let head_by = limits.deadline.unwrap_or_else(|| Instant::now() + self.common.times.response);
-            let follow = match request
-                .send(&self.client, upstream, &lease, self.common.times.response, head_by)
-                .await
-            {
+            let head_by = limits.deadline.unwrap_or_else(|| now + self.common.times.response);
+            let limit = self.common.times.response.min(head_by.saturating_duration_since(now));
+            let follow = match request.send(&self.client, upstream, &lease, limit, head_by).await {
                 Outcome::Answer(response) if response.status().as_u16() < 400 => {
                     let (parts, mut stream) = answer::begin(response, &lease, limits);
-                    match beginning::look(&parts, &mut stream, request.harmless).await {
+                    match beginning::look(&parts, &mut stream, request).await {
                         Beginning::Healthy => {
-                            ending.succeeded(&request, upstream);
+                            ending.succeeded(request, upstream);
                             if is_event_stream(&parts.headers) {
                                 stream.speaks(Dialect::of_path(request.path()), lease.hider());
                             }
-                            self.succeed(lease, upstream, &request, &parts.headers, &mut so_far);
+                            self.succeed(lease, upstream, request, &parts.headers, &mut so_far);
                             return Ok((Response::from_parts(parts, Payload::Stream(stream)), End::Success));
                         }
                         Beginning::Error(error) => {
                             let answer = Refused::within(parts, stream, &error, &lease);
-                            ending.refused(&request, &lease, upstream, &answer);
-                            self.refused(lease, upstream, answer, &request, &mut so_far)
+                            ending.refused(request, &lease, upstream, &answer);
+                            self.refused(lease, upstream, answer, request, &mut so_far)
                         }
                         Beginning::Broken { timed_out, error } => {
                             let failed = NoAnswer { timed_out, maybe_done: true, garbled: false, error };
-                            self.failed(&request, &lease, upstream, failed, ending, &mut so_far)?
+                            self.failed(request, &lease, upstream, failed, ending, &mut so_far)?
                         }
                     }
                 }
-                Outcome::Answer(response) => match Box::pin(Refused::read(response, &lease, limits)).await {
+                Outcome::Answer(response) => match rare(Refused::read(response, &lease, limits)).await {
                     Ok(answer) => {
-                        ending.refused(&request, &lease, upstream, &answer);
-                        self.refused(lease, upstream, answer, &request, &mut so_far)
+                        ending.refused(request, &lease, upstream, &answer);
+                        self.refused(lease, upstream, answer, request, &mut so_far)
                     }
-                    Err(failed) => self.failed(&request, &lease, upstream, failed, ending, &mut so_far)?,
+                    Err(failed) => self.failed(request, &lease, upstream, failed, ending, &mut so_far)?,
                 },
                 Outcome::Switched(parts, upgraded) => {
-                    ending.succeeded(&request, upstream);
-                    self.succeed(lease, upstream, &request, &parts.headers, &mut so_far);
+                    ending.succeeded(request, upstream);
+                    self.succeed(lease, upstream, request, &parts.headers, &mut so_far);
                     return Ok((Response::from_parts(parts, Payload::Tunnel(upgraded)), End::Success));
                 }
                 Outcome::Failed(failed) => {
-                    self.failed(&request, &lease, upstream, failed, ending, &mut so_far)?
+                    self.failed(request, &lease, upstream, failed, ending, &mut so_far)?
                 }
             };
             let may_go_on = match follow {
@@ -218,14 +221,14 @@ impl Proxy {
                 Follow::NextUpstream => {
                     so_far.failed_upstreams.push(upstream.index);
                     attempt < self.common.group.max_retries
-                        && Box::pin(self.back_off(attempt, so_far.ends_by())).await
+                        && rare(self.back_off(attempt, so_far.ends_by())).await
                 }
             };
             if !may_go_on || !request.body.is_replayable() {
                 break;
             }
         }
-        so_far.answer(&request, &self.common)
+        so_far.answer(request, &self.common)
     }
 
     /// A key that this request has not tried, while there is one, and an upstream other than those that failed. Waits
@@ -245,7 +248,7 @@ impl Proxy {
         let proven = if is_last && keys_fail { group.keys.lease_proven(need) } else { None };
         let lease = match proven.or_else(|| group.keys.lease(need)) {
             Some(lease) => lease,
-            None => Box::pin(self.lease_when_none_is_free(need, so_far)).await?,
+            None => rare(self.lease_when_none_is_free(need, so_far)).await?,
         };
         // What may not be the key's fault is not to be learnt from the same key.
         if so_far.weak.as_ref().is_some_and(|weak| weak.lease.index() == lease.index()) {
@@ -297,7 +300,7 @@ impl Proxy {
         let ahead = verdict::ahead(headers, lease.price(), SystemTime::now);
         let left = match ahead {
             Some(Ahead { spent: Some(Wait { duration, from }), .. }) => {
-                let since = request.sent.elapsed().saturating_sub(NETWORK).min(duration / LATE);
+                let since = so_far.tried_at.elapsed().saturating_sub(NETWORK).min(duration / LATE);
                 Left::Nothing { wait: duration.saturating_sub(since), from }
             }
             Some(Ahead { remaining_requests: Some(requests), .. }) => Left::Requests(requests),
@@ -321,6 +324,7 @@ impl Proxy {
     }
 
     /// Settles the lease of a refused attempt, and says what follows.
+    #[cold]
     fn refused<'a>(
         &'a self,
         lease: Lease<'a>,
@@ -384,6 +388,7 @@ impl Proxy {
 
     /// The key may not use the model that was asked for. If another key served it of late, another key is asked, and
     /// this one is not asked for it again for a while; else it is the request's own fault.
+    #[cold]
     fn denied<'a>(
         &self,
         lease: Lease<'a>,
@@ -416,6 +421,7 @@ impl Proxy {
     ///
     /// # Errors
     /// If it was the client's own body that failed, or nothing may be tried again.
+    #[cold]
     fn failed(
         &self,
         request: &Try,
@@ -437,6 +443,7 @@ impl Proxy {
     }
 
     /// Counts an upstream's fault.
+    #[cold]
     fn upstream_failed(&self, upstream: &Upstream) {
         if let Some(ejected) = self.common.group.upstreams.fail(upstream) {
             tracing::warn!(upstream = %upstream.url, for_s = ejected.as_secs(), "upstream ejected");

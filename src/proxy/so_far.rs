@@ -15,6 +15,8 @@ use crate::telemetry::counters::End;
 /// How far a request has come.
 pub(super) struct SoFar<'a> {
     pub(super) began: Instant,
+    /// When the last attempt began.
+    pub(super) tried_at: Instant,
     pub(super) tried: Vec<u32>,
     pub(super) failed_upstreams: Vec<usize>,
     pub(super) limits: StreamLimits,
@@ -29,10 +31,11 @@ pub(super) struct SoFar<'a> {
 }
 
 impl SoFar<'_> {
-    pub(super) fn new(request: &Try, times: Times) -> Self {
-        let now = Instant::now();
+    /// A request that was all there at this moment.
+    pub(super) fn new(request: &Try, times: Times, now: Instant) -> Self {
         Self {
             began: now,
+            tried_at: now,
             tried: Vec::new(),
             failed_upstreams: Vec::new(),
             limits: StreamLimits {
@@ -44,6 +47,12 @@ impl SoFar<'_> {
             failure: None,
             weak: None,
         }
+    }
+
+    /// The next attempt begins now.
+    pub(super) fn begin_attempt(&mut self) -> Instant {
+        self.tried_at = Instant::now();
+        self.tried_at
     }
 
     /// When this request ends at the latest: nothing is begun that can't end before that.

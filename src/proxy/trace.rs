@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use http::header::Entry;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::telemetry::counters::End;
@@ -21,21 +22,20 @@ pub(super) fn request_id(headers: &HeaderMap) -> Box<str> {
     if (1..=LONGEST_ID).contains(&sent.len()) && sent.iter().all(is_plain) {
         return String::from_utf8_lossy(sent).into();
     }
-    let mut rest = fastrand::u64(..);
-    let digit = |_| {
-        let digit = u32::try_from(rest >> 60).ok().and_then(|digit| char::from_digit(digit, 16));
-        rest <<= 4;
-        digit.unwrap_or('0')
-    };
-    (0..16).map(digit).collect::<String>().into()
+    let halves = fastrand::u64(..).to_be_bytes().map(|byte| [byte >> 4, byte & 15]);
+    let mut id = [0; 16];
+    for (place, half) in id.iter_mut().zip(halves.as_flattened()) {
+        *place = if *half < 10 { b'0' + half } else { b'a' + half - 10 };
+    }
+    str::from_utf8(&id).unwrap_or_default().into()
 }
 
 /// Names the request in its answer, unless the provider did: its id is the one that its support asks for.
 pub(super) fn name(id: &str, headers: &mut HeaderMap) {
-    if !headers.contains_key(REQUEST_ID)
+    if let Entry::Vacant(place) = headers.entry(REQUEST_ID)
         && let Ok(id) = HeaderValue::from_str(id)
     {
-        headers.insert(REQUEST_ID, id);
+        place.insert(id);
     }
 }
 

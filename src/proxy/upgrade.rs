@@ -14,7 +14,7 @@ use tokio::time::{Instant, interval};
 
 use super::credentials::{is_subprotocol_key, subprotocols};
 use super::ending::Ending;
-use super::headers::{self, items};
+use super::headers::{self, all_items};
 use crate::keys::Lease;
 use crate::wire::Socket;
 
@@ -40,11 +40,11 @@ impl Upgrade {
         if parts.version != Version::HTTP_11 || parts.method != Method::GET || has_body {
             return None;
         }
-        let mut protocols = items(headers, UPGRADE);
+        let mut protocols = all_items(headers, UPGRADE);
         let (Some(protocol), None) = (protocols.next(), protocols.next()) else { return None };
         let name = protocol.split('/').next().unwrap_or_default().to_ascii_lowercase();
         if matches!(&*name, "h2c" | "h2" | "http" | "tls")
-            || !items(headers, CONNECTION).any(|item| item.eq_ignore_ascii_case("upgrade"))
+            || !all_items(headers, CONNECTION).any(|item| item.eq_ignore_ascii_case("upgrade"))
         {
             return None;
         }
@@ -134,7 +134,7 @@ impl Tunnel {
         match ended {
             Ok(()) => ending.finished(),
             Err(Side::Client) => ending.abandoned(),
-            Err(Side::Upstream) => ending.broken(),
+            Err(Side::Upstream) => ending.broken("the upstream's connection broke"),
         }
     }
 }

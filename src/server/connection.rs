@@ -21,6 +21,7 @@ use super::http1::{End, Http1};
 use super::listen::Place;
 use super::tls::Acceptor;
 use crate::proxy::Peer;
+use crate::rare::rare;
 use crate::refusal::Refusal;
 use crate::upstream::client::LocalExecutor;
 use crate::wire::{Activity, ClientSocket, ClientTimes, Incoming, Running, Socket, Timed};
@@ -73,9 +74,8 @@ pub(super) async fn serve(
     let peer = front.trust_forwarded.then(|| stream.peer_addr().ok()).flatten().map(|peer| Peer(peer.ip()));
     let service = Rc::new(Service { front, gate, peer });
     let gate = &service.gate;
-    // Boxed, here and below: the connections of plain HTTP/1.1 would be as large as these.
     let (socket, http2) = if let Some(tls) = tls {
-        let begun = Box::pin(gate.begin(timeout(times.read, tls.accept(stream))));
+        let begun = rare(gate.begin(timeout(times.read, tls.accept(stream))));
         let Some(Ok(Ok(stream))) = begun.await else { return };
         let socket = Socket::tls(stream);
         let http2 = socket.speaks_http2();
@@ -88,7 +88,7 @@ pub(super) async fn serve(
     let activity = Activity::new(http2);
     let socket = Timed::new(socket, Rc::clone(&activity), times);
     if http2 {
-        Box::pin(serve_http2(socket, times, &service, &activity)).await;
+        rare(serve_http2(socket, times, &service, &activity)).await;
     } else {
         serve_http1(socket, &service, &activity).await;
     }
@@ -105,12 +105,12 @@ async fn serve_http1(socket: Timed<Socket>, service: &Service, activity: &Rc<Act
     };
     match ended {
         Some(End::Over) => gate.run(http1.close()).await,
-        Some(End::Early) => gate.run(http1.close_and_listen()).await,
+        Some(End::Early) => rare(gate.run(http1.close_and_listen())).await,
         Some(End::Switched(tunnel, early, _running)) => {
-            Box::pin(gate.run(tunnel.run(http1.into_socket(), early))).await;
+            rare(gate.run(tunnel.run(http1.into_socket(), early))).await;
         }
         // Half a head is no request yet: nothing is lost by not waiting for the other half.
-        None if !activity.is_busy() => gate.run(http1.leave()).await,
+        None if !activity.is_busy() => rare(gate.run(http1.leave())).await,
         Some(End::Gone) | None => {}
     }
 }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::ORIGIN;
+use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Instant;
@@ -18,6 +19,7 @@ use super::gzip::{self, Gzip};
 use super::head;
 use crate::monitor::{Monitor, Page};
 use crate::proxy::{self, Broken, Proxy, Tunnel};
+use crate::rare::rare;
 use crate::refusal::Refusal;
 use crate::wire::{Incoming, Running};
 
@@ -39,8 +41,7 @@ impl Front {
         if refusal.is_none()
             && let Some(preflight) = cors.and_then(|cors| cors.preflight(request.method(), request.headers()))
         {
-            self.proxy.log_own(Instant::now(), &request.into_parts().0, preflight.status(), 0);
-            return preflight.map(|()| Body::new(Content::Own(Bytes::new()), running));
+            return self.preflighted(&request.into_parts().0, preflight, running);
         }
         let page = Page::at(request.uri().path());
         let accepts_gzip = self.gzip && gzip::accepts_gzip(request.headers());
@@ -48,8 +49,7 @@ impl Front {
         let origin = cors.and_then(|_| request.headers().get(ORIGIN).cloned());
         let mut response = match (refusal, page) {
             (Some(refusal), _) => self.proxy.refuse(&request.into_parts().0, &refusal).map(Content::Proxied),
-            // Boxed: what is rare must not make the future large that every request moves.
-            (None, Some(page)) => Box::pin(self.page(page, request)).await.map(Content::Own),
+            (None, Some(page)) => rare(self.page(page, request)).await.map(Content::Own),
             (None, None) => self.proxied(request).await,
         };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -75,7 +75,14 @@ impl Front {
         response.map(|content| Body::new(content, running))
     }
 
+    #[cold]
+    fn preflighted(&self, parts: &Parts, answer: Response<()>, running: Running) -> Response<Body> {
+        self.proxy.log_own(Instant::now(), parts, answer.status(), 0);
+        answer.map(|()| Body::new(Content::Own(Bytes::new()), running))
+    }
+
     /// Answers a request whose head can't be read.
+    #[cold]
     pub(super) fn unreadable(&self, refusal: &Refusal, running: Running) -> Response<Body> {
         self.proxy.unreadable(refusal);
         refusal.answer().map(|bytes| Body::new(Content::Own(bytes), running))

@@ -160,9 +160,7 @@ impl Stripe {
 
     /// A request ended.
     pub fn end(&self, ended: &Ended) {
-        if let Some(count) = self.ends.get(ended.end as usize) {
-            add(count, 1);
-        }
+        self.count(ended.end);
         add(&self.attempts, u64::from(ended.attempts));
         if ended.attempts > 1 {
             add(&self.retries, u64::from(ended.attempts - 1));
@@ -182,6 +180,17 @@ impl Stripe {
         let failed = ended.operation.filter(|_| ended.end != End::Success);
         if let Some(histogram) = failed.and_then(|operation| self.failed_operations.get(operation as usize)) {
             histogram.time(ended.duration);
+        }
+    }
+
+    /// A request ended of which nothing more is known: it is counted, and timed by nobody.
+    pub fn end_unread(&self, end: End) {
+        self.count(end);
+    }
+
+    fn count(&self, end: End) {
+        if let Some(count) = self.ends.get(end as usize) {
+            add(count, 1);
         }
     }
 }

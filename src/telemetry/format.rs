@@ -69,13 +69,15 @@ pub(super) fn decimal(out: &mut impl fmt::Write, mut number: u64) -> fmt::Result
 
 /// A time in milliseconds, with so many places behind the point, of six at most.
 pub(super) fn milliseconds(out: &mut impl fmt::Write, time: Duration, places: u32) -> fmt::Result {
-    let (unit, scale) = (10_u128.pow(6 - places), 10_u128.pow(places));
-    let (mut units, rest) = (time.as_nanos() / unit, time.as_nanos() % unit);
+    // Five hundred years.
+    let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let (unit, scale) = (10_u64.pow(6 - places), 10_u64.pow(places));
+    let (mut units, rest) = (nanos / unit, nanos % unit);
     // A half goes to the even neighbour, as with floats.
-    units += u128::from(rest * 2 > unit || rest * 2 == unit && units % 2 == 1);
-    decimal(out, u64::try_from(units / scale).unwrap_or(u64::MAX))?;
+    units += u64::from(rest * 2 > unit || rest * 2 == unit && units % 2 == 1);
+    decimal(out, units / scale)?;
     out.write_char('.')?;
-    let mut fraction = u64::try_from(units % scale).unwrap_or_default();
+    let mut fraction = units % scale;
     let mut power = 10_u64.pow(places - 1);
     while power > 0 {
         out.write_char(char::from(ascii_digit(fraction / power)))?;
@@ -145,8 +147,10 @@ pub(super) fn json_string(out: &mut impl fmt::Write, text: &str) -> fmt::Result 
 /// A text line's value: in quotes, and without control characters, wherever it could be taken for something else.
 pub(super) fn text_value(out: &mut impl fmt::Write, value: &str) -> fmt::Result {
     let value = bounded(value);
-    let plain = |c: char| !c.is_whitespace() && !c.is_control() && c != '"' && c != '=';
-    if !value.is_empty() && value.chars().all(plain) {
+    let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && c != '"' && c != '=';
+    // Nearly all are ASCII, for which there are no tables to look into.
+    let is_graphic = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'=');
+    if !value.is_empty() && (value.bytes().all(is_graphic) || value.chars().all(is_plain)) {
         out.write_str(value)
     } else {
         write!(out, "{value:?}")
@@ -154,6 +158,9 @@ pub(super) fn text_value(out: &mut impl fmt::Write, value: &str) -> fmt::Result 
 }
 
 fn bounded(text: &str) -> &str {
+    if text.len() <= LONGEST_VALUE {
+        return text;
+    }
     text.char_indices().nth(LONGEST_VALUE).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 

@@ -95,6 +95,18 @@ impl Default for Stripe {
     }
 }
 
+impl Stripe {
+    fn spend(&self, Usage { input, output, cached }: Usage) {
+        if input > 0 {
+            self.input.count(input);
+        }
+        if output > 0 {
+            self.output.count(output);
+        }
+        self.cached.fetch_add(cached, Ordering::Relaxed);
+    }
+}
+
 /// An operation that succeeded.
 #[derive(Clone, Copy, Debug)]
 pub struct Done {
@@ -115,21 +127,20 @@ impl Model {
     fn count(&self, worker: usize, done: &Done) {
         let Some(stripe) = self.stripes.get(worker % self.stripes.len().max(1)) else { return };
         stripe.durations.time(done.duration);
-        let Usage { input, output, cached } = done.usage;
         if let Some(first) = done.first_token {
             stripe.first_tokens.time(first);
-            let tokens = u32::try_from(output).unwrap_or(u32::MAX);
+            let tokens = u32::try_from(done.usage.output).unwrap_or(u32::MAX);
             if tokens > 1 {
                 stripe.per_token.time(done.duration.saturating_sub(first) / (tokens - 1));
             }
         }
-        if input > 0 {
-            stripe.input.count(input);
+        stripe.spend(done.usage);
+    }
+
+    fn spend(&self, worker: usize, usage: Usage) {
+        if let Some(stripe) = self.stripes.get(worker % self.stripes.len().max(1)) {
+            stripe.spend(usage);
         }
-        if output > 0 {
-            stripe.output.count(output);
-        }
-        stripe.cached.fetch_add(cached, Ordering::Relaxed);
     }
 
     /// `gen_ai.client.operation.duration`.
@@ -205,6 +216,13 @@ impl Models {
     pub fn count(&self, place: usize, worker: usize, done: &Done) {
         if let Some(model) = self.list.load().get(place) {
             model.count(worker, done);
+        }
+    }
+
+    /// Counts the tokens of an operation that did not come to its end: the provider bills what it told of.
+    pub fn spend(&self, place: usize, worker: usize, usage: Usage) {
+        if let Some(model) = self.list.load().get(place) {
+            model.spend(worker, usage);
         }
     }
 

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 /// Lines that wait at most.
 const LONGEST: usize = 16_384;
-/// How long the writer lets lines gather after it has written some.
-const GATHERS: Duration = Duration::from_millis(5);
+/// How long the writer lets lines gather after it has written some, and how many bytes it lets gather.
+const GATHERS: Duration = Duration::from_millis(20);
+const ENOUGH: usize = 32 * 1024;
 /// How long the end waits for a terminal or a disk that is slow.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// A text that grew larger is given back to the system.
@@ -34,8 +35,8 @@ struct Shared {
 struct Waiting {
     text: Vec<u8>,
     lines: usize,
-    /// Whether the writer sleeps until it is told.
-    asleep: bool,
+    /// From how many bytes on the writer, which sleeps, is to be told; 0: it does not sleep.
+    wake_at: usize,
     closed: bool,
     ended: bool,
 }
@@ -69,9 +70,12 @@ impl Queue {
         }
         waiting.text.extend_from_slice(line);
         waiting.lines += 1;
-        let asleep = std::mem::take(&mut waiting.asleep);
+        let wakes = waiting.wake_at > 0 && waiting.text.len() >= waiting.wake_at;
+        if wakes {
+            waiting.wake_at = 0;
+        }
         drop(waiting);
-        if asleep {
+        if wakes {
             self.0.word.notify_one();
         }
     }
@@ -87,7 +91,10 @@ impl Queue {
             let _ = sink.write_all(&text).and_then(|()| sink.flush());
             text.clear();
             text.shrink_to(KEPT);
-            thread::sleep(GATHERS);
+            let mut waiting = self.waiting();
+            waiting.wake_at = ENOUGH;
+            let gathers = |waiting: &mut Waiting| waiting.text.len() < ENOUGH && !waiting.closed;
+            drop(self.0.word.wait_timeout_while(waiting, GATHERS, gathers));
         }
         self.waiting().ended = true;
         self.0.end.notify_all();
@@ -100,10 +107,10 @@ impl Queue {
             if waiting.closed {
                 return false;
             }
-            waiting.asleep = true;
+            waiting.wake_at = 1;
             waiting = self.0.word.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
-        waiting.lines = 0;
+        (waiting.lines, waiting.wake_at) = (0, 0);
         std::mem::swap(&mut waiting.text, text);
         true
     }

@@ -1,7 +1,7 @@
 //! One line a request (spec §11). Written without a detour through `tracing`: every request pays for it.
 
 use std::cell::RefCell;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::time::Duration;
 
 use tracing::Level;
@@ -11,6 +11,8 @@ use super::queue::Queue;
 
 /// A longer path is cut in the log.
 const LONGEST_PATH: usize = 1024;
+/// How many characters are written of why a request failed.
+const LONGEST_ERROR: usize = 300;
 
 /// Where the requests' lines go.
 #[derive(Clone, Debug)]
@@ -46,6 +48,8 @@ pub struct RequestLine<'a> {
     pub duration: Duration,
     /// Bytes of the answer's body.
     pub bytes: u64,
+    /// Why it did not end well, without keys.
+    pub error: Option<&'a str>,
 }
 
 impl RequestLog {
@@ -125,6 +129,10 @@ impl RequestLine<'_> {
             milliseconds(out, self.duration, 3)?;
             out.push_str(r#","bytes":"#);
             decimal(out, self.bytes)?;
+            if let Some(error) = self.error {
+                out.push_str(r#","error":"#);
+                json_string(out, shortened(error))?;
+            }
             out.push_str("}\n");
             return Ok(());
         }
@@ -147,7 +155,11 @@ impl RequestLine<'_> {
         out.push_str(" attempts=");
         decimal(out, self.attempts.into())?;
         if let Some((index, preview)) = self.key {
-            write!(out, " key={index} ({preview})")?;
+            out.push_str(" key=");
+            decimal(out, index.into())?;
+            for part in [" (", preview, ")"] {
+                out.push_str(part);
+            }
         }
         if let Some(upstream) = self.upstream {
             out.push_str(" upstream=");
@@ -156,6 +168,10 @@ impl RequestLine<'_> {
         if self.end != "success" {
             out.push_str(" end=");
             out.push_str(self.end);
+        }
+        if let Some(error) = self.error {
+            out.push_str(" error=");
+            text_value(out, shortened(error))?;
         }
         if slow {
             out.push_str(" slow");
@@ -175,6 +191,10 @@ impl RequestLine<'_> {
     }
 }
 
+fn shortened(error: &str) -> &str {
+    error.char_indices().nth(LONGEST_ERROR).and_then(|(end, _)| error.get(..end)).unwrap_or(error)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,6 +212,7 @@ mod tests {
             to_first_byte: Some(Duration::from_micros(1_500)),
             duration: Duration::from_micros(2_250),
             bytes: 700,
+            error: None,
         }
     }
 
@@ -227,6 +248,23 @@ mod tests {
             "INFO  POST \"/v1/chat?key=****\" 200 2.2ms ttfb=1.5ms bytes=700 attempts=2 key=3 (sk-12345...cdef) \
              upstream=https://api.openai.com id=00000000000000ab\n"
         );
+    }
+
+    #[test]
+    fn why_it_failed_stands_in_its_line_cut_and_escaped() {
+        let (cut, long) = ("x".repeat(LONGEST_ERROR), "x".repeat(LONGEST_ERROR + 1));
+        for (error, text, json) in [
+            ("refused", "refused", "refused"),
+            ("tcp: \"a\"\n\u{1b}[31m", r#""tcp: \"a\"\n\u{1b}[31m""#, "tcp: \"a\"\n\u{1b}[31m"),
+            (&long, &cut, &cut),
+        ] {
+            let line = RequestLine { end: "upstream_fault", status: 502, error: Some(error), ..line() };
+            let formatted_as_text = formatted(&line, Style::Text);
+            let want = format!(" end=upstream_fault error={text} id=00000000000000ab\n");
+            assert!(formatted_as_text.ends_with(&want), "{formatted_as_text}");
+            let value: serde_json::Value = serde_json::from_str(&formatted(&line, Style::Json)).unwrap();
+            assert_eq!(value["error"], json);
+        }
     }
 
     #[test]

@@ -156,6 +156,8 @@ struct Fields {
     input: Option<u64>,
     output: Option<u64>,
     thoughts: Option<u64>,
+    /// Beside the input: what Gemini's tools brought to it.
+    tools: Option<u64>,
     /// Beside the input, which Anthropic counts without what it read from its cache, or wrote to it.
     cache_read: Option<u64>,
     cache_written: Option<u64>,
@@ -201,6 +203,7 @@ impl Fields {
             (b"", b"prompt_tokens" | b"input_tokens" | b"promptTokenCount") => &mut self.input,
             (b"", b"completion_tokens" | b"output_tokens" | b"candidatesTokenCount") => &mut self.output,
             (b"", b"thoughtsTokenCount") => &mut self.thoughts,
+            (b"", b"toolUsePromptTokenCount") => &mut self.tools,
             (b"", b"cache_read_input_tokens") => &mut self.cache_read,
             (b"", b"cache_creation_input_tokens") => &mut self.cache_written,
             (b"", b"cachedContentTokenCount" | b"prompt_cache_hit_tokens" | b"cached_tokens")
@@ -213,7 +216,7 @@ impl Fields {
     fn usage(&self) -> Usage {
         let beside = self.cache_read.unwrap_or(0).saturating_add(self.cache_written.unwrap_or(0));
         // Relays that speak OpenAI's words put Anthropic's beside them, and count them in.
-        let beside = if self.is_prompt { 0 } else { beside };
+        let beside = if self.is_prompt { 0 } else { beside.saturating_add(self.tools.unwrap_or(0)) };
         Usage {
             input: self.input.map_or(0, |input| input.saturating_add(beside)),
             output: self.output.unwrap_or(0).saturating_add(self.thoughts.unwrap_or(0)),
@@ -222,13 +225,21 @@ impl Fields {
     }
 }
 
-/// The whole number that a text begins with.
+/// The whole number that a text begins with. Some write it as a float, `12.0`.
 fn number(text: &[u8]) -> Option<u64> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    if digits == 0 || matches!(text.get(digits), Some(b'.' | b'e' | b'E')) {
+    let (number, rest) = text.split_at_checked(digits).filter(|_| digits > 0)?;
+    let rest = match rest.split_first() {
+        Some((b'.', fraction)) => {
+            let zeros = fraction.iter().take_while(|byte| **byte == b'0').count();
+            fraction.get(zeros..).unwrap_or_default()
+        }
+        _ => rest,
+    };
+    if matches!(rest.first(), Some(b'.' | b'e' | b'E' | b'0'..=b'9')) {
         return None;
     }
-    text.get(..digits)?
+    number
         .iter()
         .try_fold(0_u64, |number, digit| number.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
 }
@@ -239,7 +250,7 @@ mod tests {
 
     use super::*;
 
-    const CASES: [(&str, Usage); 12] = [
+    const CASES: [(&str, Usage); 16] = [
         (
             r#"{"id":"x","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":12,"prompt_tokens_details":{"cached_tokens":4}}}"#,
             Usage { input: 9, output: 12, cached: 4 },
@@ -259,6 +270,22 @@ mod tests {
         (
             r#"{"usageMetadata":{"promptTokenCount":4,"candidatesTokenCount":5,"thoughtsTokenCount":6,"promptTokensDetails":[{"modality":"TEXT"}]}}"#,
             Usage { input: 4, output: 11, cached: 0 },
+        ),
+        (
+            r#"{"usageMetadata":{"promptTokenCount":4,"toolUsePromptTokenCount":30,"candidatesTokenCount":5}}"#,
+            Usage { input: 34, output: 5, cached: 0 },
+        ),
+        (
+            r#"{"usage":{"prompt_tokens":12.0,"completion_tokens":3.00}}"#,
+            Usage { input: 12, output: 3, cached: 0 },
+        ),
+        (
+            r#"{"usage":{"prompt_tokens":12.5,"completion_tokens":3}}"#,
+            Usage { input: 0, output: 3, cached: 0 },
+        ),
+        (
+            r#"{"usage":{"prompt_tokens":1.0e9,"completion_tokens":3}}"#,
+            Usage { input: 0, output: 3, cached: 0 },
         ),
         (r#"{"usage":{"prompt_tokens":3,"total_tokens":3}}"#, Usage { input: 3, output: 0, cached: 0 }),
         (r#"{"text":"say \"usage\": {\"prompt_tokens\": 9}"}"#, Usage { input: 0, output: 0, cached: 0 }),

@@ -23,6 +23,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::connect::{ConnectError, Connector, Versions};
 use super::http1::{Http1, Sendable};
 use super::{BaseUrl, Upstream};
+use crate::rare::rare;
 use crate::wire::{self, Socket};
 
 /// How large an answer's head may be on HTTP/2.
@@ -119,8 +120,7 @@ impl<B: Sendable> Client<B> {
                 return Ok(Connection { sender, upstream: upstream.index, reused: true });
             }
         }
-        // Boxed, as all that is rare: it would make the future large that every request moves.
-        Box::pin(self.fresh_connection(upstream, limit)).await
+        rare(self.fresh_connection(upstream, limit)).await
     }
 
     /// A new connection to the upstream, within `limit`.
@@ -182,13 +182,14 @@ impl<B: Sendable> Client<B> {
     }
 
     /// Takes back a connection whose answer has ended.
-    fn keep(&self, mut connection: Box<Http1<B>>, upstream: usize) {
+    fn keep(&self, connection: Box<Http1<B>>, upstream: usize) {
         if !connection.has_sent_all() {
             // Its client still sends, and may look for the answer only after that.
             spawn_local(timeout(REST, connection.send_rest()));
             return;
         }
-        if connection.is_free()
+        // Whether it was closed meanwhile shows when it is taken.
+        if connection.is_done()
             && let Some(kept) = self.kept.borrow_mut().get_mut(upstream)
             && kept.http1.len() < IDLE_MAX
         {

@@ -84,13 +84,14 @@ impl<B: Sendable> Http1<B> {
         self.sending.has_sent()
     }
 
-    /// Whether it can take a request now: all is said, and the other side has not closed it.
+    /// Whether all is said on both sides, and both go on.
+    pub(super) fn is_done(&self) -> bool {
+        self.has_said_all() && self.lasts && self.receiving.came.is_empty() && self.sending.is_whole()
+    }
+
+    /// Whether it can take a request now: it is done with the last, and the other side has not closed it.
     pub(super) fn is_free(&mut self) -> bool {
-        self.has_said_all()
-            && self.lasts
-            && self.receiving.came.is_empty()
-            && self.sending.is_whole()
-            && self.receiving.poll_read(&mut Context::from_waker(Waker::noop())).is_pending()
+        self.is_done() && self.receiving.poll_read(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
     /// Sends what there is to send, and gives the head of the answer once it is there: of the last one, if others come

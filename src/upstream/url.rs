@@ -383,17 +383,28 @@ fn climbs(path: &str) -> bool {
 /// A request's path and query as it may be shown: the values of query parameters that look like secrets are hidden.
 pub fn hide_secrets(path_and_query: &str) -> Cow<'_, str> {
     match split_query(path_and_query) {
-        (path, Some(query)) if !query.is_empty() => format!("{path}?{}", redact_query(query)).into(),
+        (path, Some(query)) if may_have_secret(query) => format!("{path}?{}", redact_query(query)).into(),
         _ => path_and_query.into(),
     }
+}
+
+/// What names of secrets have in them.
+const SECRETS: [&str; 6] = ["key", "token", "secret", "sig", "password", "code"];
+
+/// Whether a query has such a name in it, or one that could be read as such. Nearly none has.
+fn may_have_secret(query: &str) -> bool {
+    let query = query.as_bytes();
+    query.contains(&b'%')
+        || SECRETS.iter().any(|secret| {
+            query.windows(secret.len()).any(|part| part.eq_ignore_ascii_case(secret.as_bytes()))
+        })
 }
 
 fn redact_query(query: &str) -> String {
     let redacted = query.split('&').map(|parameter| {
         let name = parameter.split_once('=').map_or(parameter, |(name, _)| name);
         let decoded = String::from_utf8_lossy(&percent_decode(name)).to_ascii_lowercase();
-        let secret = ["key", "token", "secret", "sig", "password", "code"];
-        if secret.iter().any(|word| decoded.contains(word)) {
+        if SECRETS.iter().any(|word| decoded.contains(word)) {
             format!("{name}=****")
         } else {
             parameter.to_owned()

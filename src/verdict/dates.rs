@@ -40,7 +40,7 @@ fn pacific(moment: Timestamp) -> Offset {
     if is_summer { summer } else { winter }
 }
 
-/// "You will regain access on 2026-09-01 at 00:00 UTC", "resets 2026-10-07 00:00 UTC", "将在 2026-10-07 08:00:00 重置".
+/// "You will regain access on 2026-09-01 at 00:00 UTC", "resets Oct 7, 2026", "将在 2026-10-07 08:00:00 重置".
 pub(super) fn stated(text: &str, in_china: bool) -> Option<Timestamp> {
     let before = [
         "reset",
@@ -56,7 +56,11 @@ pub(super) fn stated(text: &str, in_china: bool) -> Option<Timestamp> {
         "请于",
     ];
     let after = ["重置", "恢复", "刷新", "解除", "后重试", "后再试"];
-    let dates = text.match_indices("20").take(64).filter_map(|(at, _)| {
+    // From the year, or from the month that a word names.
+    let begins = text.match_indices("20").map(|(at, _)| at).take(64);
+    let begins =
+        begins.chain(MONTHS.iter().flat_map(|month| text.match_indices(month).map(|(at, _)| at).take(8)));
+    let dates = begins.filter_map(|at| {
         let rest = text.get(at..)?;
         let (date, rest) = date_and_time(rest, in_china)?;
         let start = (at.saturating_sub(60)..=at).find(|start| text.is_char_boundary(*start))?;
@@ -68,10 +72,12 @@ pub(super) fn stated(text: &str, in_china: bool) -> Option<Timestamp> {
     dates.max()
 }
 
-/// `2026-10-07`, ` at ` or `t` or a space, `00:00`, seconds if any, and `utc`, `z`, `+08:00` or nothing.
+/// `2026-10-07`, ` at ` or `t` or a space, `00:00`, seconds if any, `am` or `pm` or neither, and `utc`, `z`, `+08:00` or
+/// nothing.
 fn date_and_time(text: &str, in_china: bool) -> Option<(Timestamp, &str)> {
-    let (date, rest) = day(text)?;
-    let rest = rest.strip_prefix(" at ").or_else(|| rest.strip_prefix(['t', ' '])).unwrap_or(rest);
+    let (date, rest) = day(text).or_else(|| day_of_month(text))?;
+    let rest =
+        [", at ", " at ", ", ", "t", " "].iter().find_map(|gap| rest.strip_prefix(gap)).unwrap_or(rest);
     let clock = rest.find(|c: char| !matches!(c, '0'..='9' | ':' | '.')).unwrap_or(rest.len());
     let (clock, rest) = rest.split_at_checked(clock)?;
     let mut parts = clock.trim_end_matches('.').split(':').map(str::parse::<f64>);
@@ -79,6 +85,11 @@ fn date_and_time(text: &str, in_china: bool) -> Option<(Timestamp, &str)> {
         || parts.next().and_then(Result::ok).filter(|part| (0.0..60.0).contains(part)).unwrap_or(0.0);
     #[expect(clippy::cast_possible_truncation, reason = "below 60")]
     let (hour, minute, second) = (part() as i8, part() as i8, part() as i8);
+    let (hour, rest) = match rest.trim_start() {
+        half if half.starts_with("am") && (1..=12).contains(&hour) => (hour % 12, half.get(2..)?),
+        half if half.starts_with("pm") && (1..=12).contains(&hour) => (hour % 12 + 12, half.get(2..)?),
+        _ => (hour, rest),
+    };
     let moment = DateTime::new(date.year(), date.month(), date.day(), hour, minute, second, 0).ok()?;
     let (offset, rest) =
         zone(rest.trim_start()).unwrap_or((Offset::constant(if in_china { 8 } else { 0 }), rest));
@@ -92,6 +103,20 @@ fn day(text: &str) -> Option<(civil::Date, &str)> {
     let (month, rest) = one_or_two_digits(rest.strip_prefix(separator)?)?;
     let (day, rest) = one_or_two_digits(rest.strip_prefix([separator, '月'])?)?;
     Some((civil::Date::new(year.parse().ok()?, month, day).ok()?, rest.strip_prefix('日').unwrap_or(rest)))
+}
+
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+
+/// `oct 7, 2026`, `october 7th, 2026`.
+fn day_of_month(text: &str) -> Option<(civil::Date, &str)> {
+    let month = (1_i8..).zip(MONTHS).find_map(|(number, name)| text.starts_with(name).then_some(number))?;
+    let (_, rest) = text.split_once([' ', '.'])?;
+    let (day, rest) = one_or_two_digits(rest.trim_start())?;
+    let rest = ["st", "nd", "rd", "th"].iter().find_map(|ordinal| rest.strip_prefix(ordinal)).unwrap_or(rest);
+    let rest = rest.strip_prefix(',').unwrap_or(rest).strip_prefix(' ')?;
+    let (year, rest) = rest.split_at_checked(4).filter(|(year, _)| year.starts_with("20"))?;
+    Some((civil::Date::new(year.parse().ok()?, month, day).ok()?, rest))
 }
 
 fn one_or_two_digits(text: &str) -> Option<(i8, &str)> {
@@ -136,6 +161,13 @@ mod tests {
             ("resets on 2026-10-06", false, Some("2026-10-06T00:00:00Z")),
             ("resets 2026-10-06 01:00 utc+8", false, Some("2026-10-05T17:00:00Z")),
             ("限额将在 2026-10-06 08:00:00 重置", true, Some("2026-10-06T00:00:00Z")),
+            ("your quota resets on nov 26, 2026", false, Some("2026-11-26T00:00:00Z")),
+            ("your quota resets on november 26th, 2026, 5:00 pm utc.", false, Some("2026-11-26T17:00:00Z")),
+            ("available again after sept. 1 2026 at 12:30 am", false, Some("2026-09-01T00:30:00Z")),
+            ("until dec 1, 2026 at 13:00 utc+8", false, Some("2026-12-01T05:00:00Z")),
+            ("until may 2026", false, None),
+            ("you may retry 2026 times after 5 decisions", false, None),
+            ("until february 30, 2026", false, None),
             ("gpt-4o-2024-08-06 is slow", false, None),
             ("resets 2026-13-40", false, None),
             ("until 2026-10-06 99:99:99", false, Some("2026-10-06T00:00:00Z")),

@@ -195,7 +195,7 @@ impl Envelope {
             }
             (
                 "message" | "msg" | "detail" | "title" | "error" | "error_msg" | "error_message" | "errmsg"
-                | "err_msg" | "status_msg" | "error_description" | "raw" | "description",
+                | "err_msg" | "errormessage" | "status_msg" | "error_description" | "raw" | "description",
                 Value::String(text),
             ) => self.say_or_unwrap(text),
             (_, Value::String(_) | Value::Number(_)) if is_time(name) => {

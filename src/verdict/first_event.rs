@@ -13,20 +13,22 @@ use serde_json::value::RawValue;
 const LONGEST: usize = 64 * 1024;
 /// JSON that might have ended so often and has not is no error: a dribble is not parsed at every byte.
 const ENDS_MAX: u32 = 64;
+/// A longer event is no ping.
+const LONGEST_PING: usize = 64;
 /// Whole bodies that are longer are no errors.
 const LONGEST_ENVELOPE: usize = 16 * 1024;
 
 /// What has none of these words is no error, and is not parsed. Every healthy answer is looked through for them, for all
 /// at once with vector instructions; where a processor has none, the answer is parsed.
 static MARKS: LazyLock<Option<Searcher>> = LazyLock::new(|| {
-    // MiniMax's `base_resp` has a `status_code`; Tencent writes `Error`.
-    Searcher::new(["rror\"", "fail", "\"success\"", "code\"", "insufficient_system_resource"])
+    // MiniMax's `base_resp` has a `status_code`; Tencent writes `Error`, others `ErrorCode`.
+    Searcher::new(["rror\"", "rrorCode\"", "fail", "\"success\"", "code\"", "insufficient_system_resource"])
 });
 
 /// What the beginning of a stream is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum First {
-    /// Nothing but comments, blank lines and part of an event by now.
+    /// Nothing but comments, pings, blank lines and part of an event by now.
     Undecided,
     /// An event that is no error: all that was held may go on.
     Healthy,
@@ -66,6 +68,7 @@ enum Kind {
 #[derive(Debug, Default)]
 struct Event {
     is_error: bool,
+    is_ping: bool,
     data: Vec<u8>,
     has_data: bool,
 }
@@ -190,7 +193,10 @@ impl Event {
         let value = value.strip_prefix(b":").unwrap_or(value);
         let value = value.strip_prefix(b" ").unwrap_or(value);
         match name {
-            b"event" => self.is_error = value == b"error",
+            b"event" => {
+                self.is_error = value == b"error";
+                self.is_ping = value == b"ping";
+            }
             b"data" => {
                 if self.has_data {
                     self.data.push(b'\n');
@@ -205,10 +211,22 @@ impl Event {
     fn end(self) -> First {
         match (self.is_error, self.has_data) {
             (true, _) => First::Error(self.data),
-            (false, true) => verdict_of(&self.data),
+            (false, true) => match verdict_of(&self.data) {
+                // Anthropic's sign of life, which may come before an error: no answer yet.
+                First::Healthy if self.is_ping || is_ping(&self.data) => First::Undecided,
+                first => first,
+            },
             (false, false) => First::Undecided,
         }
     }
+}
+
+/// `{"type": "ping"}`, for those who leave out the event's name.
+fn is_ping(data: &[u8]) -> bool {
+    data.len() <= LONGEST_PING
+        && data.starts_with(b"{")
+        && serde_json::from_slice::<Probe<'_>>(data)
+            .is_ok_and(|probe| probe.kind.is_some_and(|kind| kind.get() == "\"ping\""))
 }
 
 /// The first JSON text, if all of it came.
@@ -218,20 +236,52 @@ fn first_json(text: &[u8]) -> Option<&[u8]> {
 }
 
 fn verdict_of(data: &[u8]) -> First {
-    if is_error_envelope(data) { First::Error(data.to_vec()) } else { First::Healthy }
+    if InBody::of(data) == InBody::Error { First::Error(data.to_vec()) } else { First::Healthy }
 }
 
-/// Whether the whole body of an answer with status 200 is an error's envelope. Meant for answers of requests that
-/// infer: the state of a job may hold its error without being one.
-pub fn is_error_envelope(body: &[u8]) -> bool {
-    if body.len() > LONGEST_ENVELOPE || MARKS.as_ref().is_some_and(|marks| marks.find(body).is_none()) {
-        return false;
+/// What the whole body of an answer with status 200 is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InBody {
+    /// What was asked for, as far as can be told.
+    Answer,
+    /// An error's envelope. The state of a job may hold its error without being one: whoever asks for that has to know.
+    Error,
+    /// Only words on what is wrong: no answer of a model, but it may be one to those who asked for something else, the
+    /// state of a job or the end of a file.
+    Complaint,
+}
+
+impl InBody {
+    /// Looks at a body, decoded.
+    pub fn of(body: &[u8]) -> Self {
+        if body.len() > LONGEST_ENVELOPE {
+            return Self::Answer;
+        }
+        if is_lone_detail(body) {
+            return Self::Complaint;
+        }
+        if MARKS.as_ref().is_some_and(|marks| marks.find(body).is_none()) {
+            return Self::Answer;
+        }
+        if body.trim_ascii_start().starts_with(b"[") {
+            let items = serde_json::from_slice::<Vec<Probe<'_>>>(body).unwrap_or_default();
+            return items.first().map_or(Self::Answer, Probe::told);
+        }
+        serde_json::from_slice::<Probe<'_>>(body).map_or(Self::Answer, |probe| probe.told())
     }
-    if body.trim_ascii_start().starts_with(b"[") {
-        return serde_json::from_slice::<Vec<Probe<'_>>>(body)
-            .is_ok_and(|items| items.first().is_some_and(Probe::is_error));
+}
+
+/// FastAPI's `{"detail": "…"}`, and nothing else.
+fn is_lone_detail(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Detail<'a> {
+        #[serde(borrow)]
+        detail: &'a RawValue,
     }
-    serde_json::from_slice::<Probe<'_>>(body).is_ok_and(|probe| probe.is_error())
+    let body = body.trim_ascii();
+    body.strip_prefix(b"{").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"detail\""))
+        && serde_json::from_slice::<Detail<'_>>(body).is_ok_and(|Detail { detail }| is_said(Some(detail)))
 }
 
 /// A member, unparsed.
@@ -245,6 +295,8 @@ struct Probe<'a> {
     #[serde(borrow, rename = "type")]
     kind: Raw<'a>,
     #[serde(borrow)]
+    status: Raw<'a>,
+    #[serde(borrow)]
     object: Raw<'a>,
     #[serde(borrow)]
     success: Raw<'a>,
@@ -254,6 +306,8 @@ struct Probe<'a> {
     code: Raw<'a>,
     #[serde(borrow, alias = "errcode")]
     error_code: Raw<'a>,
+    #[serde(borrow, rename = "ErrorCode", alias = "errorCode")]
+    error_code_in_one: Raw<'a>,
     #[serde(borrow, rename = "Response")]
     response: Raw<'a>,
     #[serde(borrow)]
@@ -262,6 +316,8 @@ struct Probe<'a> {
     msg: Raw<'a>,
     #[serde(borrow, alias = "errmsg")]
     error_msg: Raw<'a>,
+    #[serde(borrow, rename = "ErrorMessage", alias = "errorMessage")]
+    error_msg_in_one: Raw<'a>,
     // What was asked for.
     #[serde(borrow)]
     choices: Raw<'a>,
@@ -273,6 +329,18 @@ struct Probe<'a> {
     result: Raw<'a>,
     #[serde(borrow)]
     content: Raw<'a>,
+    #[serde(borrow)]
+    candidates: Raw<'a>,
+    #[serde(borrow)]
+    results: Raw<'a>,
+    #[serde(borrow)]
+    text: Raw<'a>,
+    #[serde(borrow)]
+    embeddings: Raw<'a>,
+    #[serde(borrow)]
+    predictions: Raw<'a>,
+    #[serde(borrow)]
+    images: Raw<'a>,
 }
 
 #[derive(Deserialize)]
@@ -284,6 +352,14 @@ struct Choice<'a> {
 }
 
 impl Probe<'_> {
+    fn told(&self) -> InBody {
+        match () {
+            () if self.is_error() => InBody::Error,
+            () if self.has_status() => InBody::Complaint,
+            () => InBody::Answer,
+        }
+    }
+
     fn is_error(&self) -> bool {
         let is = |value: Raw<'_>, texts: &[&str]| value.is_some_and(|v| texts.contains(&v.get()));
         // A fine-tuning job or a batch that failed is an answer.
@@ -306,10 +382,27 @@ impl Probe<'_> {
     /// A code that is not "all well", a message, and nothing that was asked for.
     fn has_code(&self) -> bool {
         let fine = ["0", "200", "\"0\"", "\"200\"", "\"\"", "\"success\"", "\"Success\"", "\"ok\"", "\"OK\""];
-        let has = |members: &[Raw<'_>]| members.iter().any(|member| is_true(*member));
-        self.code.or(self.error_code).is_some_and(|code| is_true(Some(code)) && !fine.contains(&code.get()))
-            && has(&[self.message, self.msg, self.error_msg])
-            && !has(&[self.choices, self.data, self.output, self.result, self.content])
+        let code = self.code.or(self.error_code).or(self.error_code_in_one);
+        code.is_some_and(|code| is_true(Some(code)) && !fine.contains(&code.get()))
+            && self.messages().into_iter().any(is_true)
+            && !self.has_answer()
+    }
+
+    /// "error" as its status, a message in words, and nothing that was asked for.
+    fn has_status(&self) -> bool {
+        self.status.is_some_and(|status| ["\"error\"", "\"Error\""].contains(&status.get()))
+            && self.messages().into_iter().any(is_said)
+            && !self.has_answer()
+    }
+
+    fn messages(&self) -> [Raw<'_>; 4] {
+        [self.message, self.msg, self.error_msg, self.error_msg_in_one]
+    }
+
+    fn has_answer(&self) -> bool {
+        let native = [self.choices, self.data, self.output, self.result, self.content, self.candidates];
+        let others = [self.results, self.text, self.embeddings, self.predictions, self.images];
+        native.into_iter().chain(others).any(is_true)
     }
 }
 
@@ -324,6 +417,11 @@ fn is_true(value: Raw<'_>) -> bool {
         }
         _ => true,
     }
+}
+
+/// A text with something in it.
+fn is_said(value: Raw<'_>) -> bool {
+    value.is_some_and(|value| value.get().starts_with('"') && value.get().len() > 2)
 }
 
 fn names_a_status(base_resp: &str) -> bool {

@@ -20,7 +20,7 @@ use http::{HeaderMap, StatusCode};
 use self::envelope::Envelope;
 
 pub use self::decode::decoded;
-pub use self::first_event::{First, FirstEvent, is_error_envelope};
+pub use self::first_event::{First, FirstEvent, InBody};
 pub use self::limits::{Ahead, ahead, too_few_tokens};
 pub use self::wait::Wait;
 

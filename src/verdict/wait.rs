@@ -22,8 +22,8 @@ const SHORT: Duration = Duration::from_secs(60);
 /// The header that says it, and what others call it.
 const RETRY_AFTERS: &[&str] = &["retry-after", "x-retry-after", "x-ratelimit-retry-after"];
 const MILLIS: &[&str] = &["retry-after-ms", "x-ms-retry-after-ms"];
-/// A smaller number is a length of time in seconds, a larger one a date in seconds since 1970, a still larger one in
-/// milliseconds.
+/// A smaller number is a length of time in seconds, a larger one a date in seconds since 1970, still larger ones in
+/// milliseconds, microseconds or nanoseconds.
 const FIRST_DATE: f64 = 1e7;
 const FIRST_DATE_IN_MILLIS: f64 = 1e11;
 /// A `Date` further from our clock than this is not believed.
@@ -102,7 +102,7 @@ fn field(name: &str, value: &str, now: SystemTime) -> Option<Duration> {
     }
 }
 
-/// `20`, `6m0s`, `1.5s`, a date of HTTP or RFC 3339, or seconds (or milliseconds) since 1970. Zero if it is past.
+/// `20`, `6m0s`, `1.5s`, a date of HTTP or RFC 3339, or seconds (or their thousandths, and so on) since 1970. Zero if it is past.
 pub(super) fn moment_or_length(text: &str, now: SystemTime) -> Option<Duration> {
     let text = text.trim();
     let until = |moment: SystemTime| Some(moment.duration_since(now).unwrap_or_default());
@@ -110,7 +110,9 @@ pub(super) fn moment_or_length(text: &str, now: SystemTime) -> Option<Duration> 
         if number < FIRST_DATE {
             return seconds(number);
         }
-        let since_1970 = if number < FIRST_DATE_IN_MILLIS { number } else { number / 1000.0 };
+        let units = [1.0, 1e3, 1e6, 1e9];
+        let since_1970 =
+            units.into_iter().map(|unit| number / unit).find(|date| *date < FIRST_DATE_IN_MILLIS)?;
         return until(SystemTime::UNIX_EPOCH.checked_add(seconds(since_1970)?)?);
     }
     if let Ok(date) = text.parse::<Timestamp>() {
@@ -333,6 +335,19 @@ mod tests {
                 Some((30_000, "reset header")),
             ),
             (
+                &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1795496430500")],
+                Some((30_500, "reset header")),
+            ),
+            (
+                &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1795496430500000")],
+                Some((30_500, "reset header")),
+            ),
+            (
+                &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1795496430500000000")],
+                Some((30_500, "reset header")),
+            ),
+            (&[("retry-after", "1e300")], None),
+            (
                 &[
                     ("anthropic-ratelimit-tokens-remaining", "0"),
                     ("anthropic-ratelimit-tokens-reset", "2026-11-24T05:00:07Z"),
@@ -361,6 +376,10 @@ mod tests {
             (r#"{"error":{"retry_after_ms":1500}}"#, Some((1_500, "body field"))),
             (r#"{"error":{"resets_in_seconds":15}}"#, Some((15_000, "body field"))),
             (r#"{"error":{"metadata":{"resets_at":"2026-11-24T05:00:10Z"}}}"#, Some((10_000, "body field"))),
+            (
+                r#"{"error":{"message":"Your limit resets on Nov 24, 2026 at 5:30 am UTC."}}"#,
+                Some((1_800_000, "date in the message")),
+            ),
             (r#"{"error":{"message":"try again later"}}"#, None),
             (r#"{"error":{"message":"try again in a minute"}}"#, None),
             (r#"{"error":{"message":"try again in -5s"}}"#, None),

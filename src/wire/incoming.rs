@@ -122,6 +122,16 @@ impl Inbound {
     }
 }
 
+impl Incoming {
+    /// All of it, if it came with the head and is no longer than that.
+    pub(crate) fn take_whole(&mut self, longest: u64) -> Option<Bytes> {
+        match &mut self.0 {
+            Kind::Whole(bytes) if bytes.len() as u64 <= longest => Some(std::mem::take(bytes)),
+            _ => None,
+        }
+    }
+}
+
 impl From<hyper::body::Incoming> for Incoming {
     fn from(body: hyper::body::Incoming) -> Self {
         Self(Kind::Http2(body))

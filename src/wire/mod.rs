@@ -9,6 +9,7 @@ mod incoming;
 mod receiving;
 mod sending;
 mod socket;
+pub(crate) mod spare;
 mod timed;
 
 use std::io;

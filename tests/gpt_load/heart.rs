@@ -161,13 +161,81 @@ fn comments_before_an_error_are_held_with_it() {
 #[test]
 fn comments_are_held_for_five_seconds_at_most() {
     let mock = provider(&[]);
-    mock.play(A, events(&[Step::Write(b": OPENROUTER PROCESSING\n\n".to_vec()), Step::Hang]));
+    let held = ": OPENROUTER PROCESSING\n\nevent: ping\ndata: {\"type\": \"ping\"}\n\n";
+    mock.play(A, events(&[Step::Write(held.into()), Step::Hang]));
     let gpt_load = GptLoad::before(&mock, &[], &[A]);
     let began = Instant::now();
     let mut stream = gpt_load.post(CHAT).json(&chat_with(json!({"stream": true}))).open();
-    assert_eq!(stream.next().unwrap().unwrap(), ": OPENROUTER PROCESSING\n\n");
+    assert_eq!(stream.next().unwrap().unwrap(), held);
     let held = began.elapsed();
     assert!(held > Duration::from_millis(4500) && held < Duration::from_secs(8), "{held:?}");
+}
+
+#[test]
+fn a_ping_before_an_error_is_no_answer() {
+    let mock = provider(&[(B, "valid")]);
+    let error = b"event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n";
+    mock.play(
+        A,
+        events(&[
+            Step::Write(b"event: ping\ndata: {\"type\": \"ping\"}\n\n".to_vec()),
+            Step::Wait(Duration::from_millis(100)),
+            Step::Write(error.to_vec()),
+            Step::Close,
+        ]),
+    );
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+    let answer = ask(&gpt_load, ANTHROPIC, json!({"stream": true, "max_tokens": 3}));
+    assert!(answer.text().starts_with("event: message_start"), "{}", answer.text());
+    assert_eq!(asked(&mock, &[A, B]), [1, 1]);
+    assert_eq!(gpt_load.told("/stats")["upstreams"][0]["faults"], 1);
+}
+
+#[test]
+fn an_event_stream_that_ends_without_an_event_is_no_answer_to_who_asked_a_model() {
+    let mock = provider(&[(B, "valid")]);
+    let gpt_load = GptLoad::before(&mock, &[("BLACKLIST_THRESHOLD", "9")], &[A, B]);
+    for said in ["", ": OPENROUTER PROCESSING\n\nevent: ping\ndata: {}\n\n"] {
+        mock.reset();
+        mock.play(A, Play::answer(200, &[("content-type", "text/event-stream")], said.into()));
+        // The keys take turns: one of the two begins with the one that says nothing.
+        for _ in 0..2 {
+            let answer = ask(&gpt_load, CHAT, json!({"stream": true}));
+            assert!(answer.status == 200 && answer.text().ends_with("[DONE]\n\n"), "{}", answer.text());
+        }
+        assert!(mock.key(A).asked > 0, "{said:?}");
+    }
+    let alone = GptLoad::before(&mock, &[("MAX_RETRIES", "1")], &[A]);
+    assert_eq!(
+        ask(&alone, CHAT, json!({"stream": true})).refused(),
+        (502, "upstream_unreachable".to_owned())
+    );
+    // Who follows what goes on elsewhere may come when all is over.
+    let followed = alone.get("/v1/responses/resp_1?stream=true&starting_after=9").send();
+    assert_eq!((followed.status.as_u16(), followed.broken), (200, false));
+    let unknown = alone.post("/v1/threads/thread_1/runs").json(&json!({"stream": true})).send();
+    assert_eq!(unknown.status, 200);
+}
+
+#[test]
+fn words_on_what_is_wrong_are_no_answer_of_a_model_and_may_be_one_to_others() {
+    let mock = provider(&[(B, "valid")]);
+    for said in [
+        json!({"detail": "Invalid API key"}),
+        json!({"status": "error", "message": "Incorrect API key provided"}),
+    ] {
+        let gpt_load = GptLoad::before(&mock, &[("START_INDEX", "1")], &[A, B]);
+        mock.play(A, Play::answer(200, &[], said.clone()));
+        for (method, path) in [("DELETE", "/v1/files/file-1"), ("GET", "/v1/jobs/job-1")] {
+            gpt_load.chat();
+            let told = gpt_load.ask(method, path).send();
+            assert_eq!((told.status.as_u16(), told.json()), (200, said.clone()), "{method}");
+        }
+        assert!(gpt_load.blacklist().is_empty(), "{said}");
+        gpt_load.chat();
+        assert!(gpt_load.chat().text().contains("Hello"), "{said}");
+        assert_eq!(gpt_load.blacklist().len(), 1, "{said}");
+    }
 }
 
 #[test]

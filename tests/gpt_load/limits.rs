@@ -52,6 +52,8 @@ fn what_is_no_request_is_counted_and_told_in_the_log() {
         assert_eq!(status(&gpt_load.raw().send(head).rest()), want, "{head:.40}");
         eventually("it is counted", || counted() == before + 1);
     }
+    // Nobody waited for it: among the times that requests took it has none.
+    assert!(gpt_load.get("/metrics").send().text().contains("\ngpt_load_request_duration_seconds_count 0\n"));
     let line = gpt_load.said("refused what is no request");
     assert_eq!((&line["level"], line["error"].is_string()), (&"warn".into(), true), "{line}");
     // Who says nothing, or leaves half way, has asked for nothing.

@@ -1,10 +1,11 @@
 //! Spec §11: one line a request, for people or for machines, and never a secret.
 
 use std::fs;
+use std::net::TcpListener;
 
 use serde_json::{Value, json};
 
-use crate::support::{A, B, GptLoad, TOKEN, chat_with, eventually, provider};
+use crate::support::{A, B, GptLoad, Peer, TOKEN, chat_with, eventually, provider};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -69,6 +70,64 @@ fn the_level_tells_how_bad_it_was() {
         (&line["level"], &line["key_index"], &line["attempts"]),
         (&json!("warn"), &Value::Null, &json!(0))
     );
+}
+
+#[test]
+fn a_failed_requests_line_says_why_and_a_good_ones_does_not() {
+    let mock = provider(&[(A, "fails 503"), (B, "valid")]);
+    let gpt_load = GptLoad::before(&mock, &[("KEY_COOLDOWN", "1")], &[A, B]);
+    assert_eq!(gpt_load.chat().status, 200);
+    let line = gpt_load.logged("the one that was healed", |line| is_request(line) && line["status"] == 200);
+    assert!(line["attempts"] == 2 && line.get("error").is_none(), "{line}");
+
+    let alone = GptLoad::before(&mock, &[("MAX_RETRIES", "0")], &[A]);
+    alone.chat();
+    let line = alone.logged("what the upstream said", |line| is_request(line) && line["status"] == 503);
+    assert!(line["error"].as_str().is_some_and(|error| error.contains("had an error")), "{line}");
+    alone.raw().send("GET /v1/models HTTP/1.1\r\nconnection: close\r\n\r\n").rest();
+    let line = alone.logged("the one without a host", |line| is_request(line) && line["status"] == 400);
+    assert!(line["error"].as_str().is_some_and(|error| error.contains("Host header")), "{line}");
+
+    // Nobody listens there.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("http://127.0.0.1:{port}");
+    for format in ["json", "text"] {
+        let env = [("OPENAI_BASE_URL", &*url), ("MAX_RETRIES", "0"), ("LOG_FORMAT", format)];
+        let alone = GptLoad::start(&env, &[A]);
+        assert_eq!(alone.chat().refused(), (502, "upstream_unreachable".to_owned()));
+        let line = alone.line("the request", |line| line.contains("upstream_fault").then(|| line.to_owned()));
+        assert!(line.contains("efused (os error"), "{line}");
+        let quoted = if format == "json" { r#","error":""# } else { r#" end=upstream_fault error=""# };
+        assert!(line.contains(quoted), "{line}");
+    }
+}
+
+#[test]
+fn a_key_that_an_upstream_quotes_is_not_in_the_line_that_says_why() {
+    let said = format!(r#"{{"error":{{"message":"{B} and\n\u001b[31m{A} are odd"}}}}"#);
+    let peer = Peer::answering(format!(
+        "HTTP/1.1 422 X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{said}",
+        said.len()
+    ));
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A, B]);
+    gpt_load.chat();
+    let line = gpt_load.logged("the request", is_request);
+    assert_eq!(line["error"], "sk-test-...0002 and [31msk-test-...0001 are odd");
+}
+
+#[test]
+fn an_answer_that_breaks_off_says_why_in_its_line() {
+    let broken = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n\
+                  15\r\ndata: {\"choices\":[]}\n\r\n2\r\n\n\n\r\n5\r\nda";
+    let peer = Peer::start(move |wire| {
+        wire.request();
+        wire.send(broken).finish();
+    });
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
+    gpt_load.chat();
+    let line = gpt_load.logged("the request", is_request);
+    assert_eq!(line["message"], "broken_answer");
+    assert!(line["error"].as_str().is_some_and(|error| error.contains("broke the answer off")), "{line}");
 }
 
 #[test]

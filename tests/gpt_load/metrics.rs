@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mock_provider::{Mock, Play};
 use serde_json::json;
 
-use crate::support::{A, ADMIN, B, C, GptLoad, TOKEN, chat_with, eventually, provider};
+use crate::support::{A, ADMIN, B, C, GptLoad, Peer, TOKEN, chat_with, eventually, provider};
 
 /// Samples by name and labels.
 struct Metrics(BTreeMap<String, f64>);
@@ -178,6 +178,42 @@ fn tokens_are_read_as_answers_pass_whole_and_streaming_in_every_dialect() {
     }
     let usage = gpt_load.told("/stats")["usage"].clone();
     assert_eq!((&usage[0]["model"], &usage[0]["requests"]), (&"gpt-4o".into(), &3.into()));
+}
+
+#[test]
+fn tokens_that_were_told_before_a_stream_broke_or_its_client_left_are_counted() {
+    let start = "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":40,\"output_tokens\":1}}}\n\n";
+    let begun = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{start}\r\n",
+        start.len()
+    );
+    let peer = Peer::start(move |wire| {
+        let asked = wire.request().unwrap_or_default();
+        wire.send(&begun);
+        if asked.contains("breaks") {
+            wire.finish();
+        } else {
+            // Until the client has gone.
+            wire.is_ended();
+        }
+    });
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
+    let ask = |end: &str| {
+        let body = json!({"model": "claude-sonnet-4-5", "stream": true, "messages": []});
+        gpt_load.post("/v1/messages").header("x-end", end).json(&body).open()
+    };
+    let (told, well) = ask("breaks").rest();
+    assert!(told.starts_with(start) && !well, "{told}");
+    let mut left = ask("goes on");
+    assert!(left.next().unwrap().is_ok());
+    drop(left);
+    let metrics = all_ended(&gpt_load, 2.0);
+    is(metrics.sum("gen_ai_client_token_usage_sum", &["token_type=\"input\""]), 80.0);
+    is(metrics.sum("gen_ai_client_token_usage_sum", &["token_type=\"output\""]), 2.0);
+    // As operations they failed.
+    let of_model = "gen_ai_request_model=\"claude-sonnet-4-5\"";
+    is(metrics.sum("gen_ai_client_operation_duration_seconds_count", &[of_model]), 0.0);
+    is(metrics.sum("gen_ai_server_time_to_first_token_seconds_count", &[]), 0.0);
 }
 
 #[test]

@@ -40,6 +40,7 @@ fn answers_without_a_body_end_with_their_head_and_keep_both_connections() {
         head.starts_with("http/1.1 304") && head.contains("etag: \"e\"") && head.ends_with("\r\n\r\n"),
         "{head}"
     );
+    assert!(head.contains("content-length: 77\r\n"), "of what it stands for: {head}");
     assert!(
         client
             .send("GET /rest HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -251,4 +252,98 @@ fn pipelined_requests_are_answered_in_their_order() {
     let order: Vec<_> =
         answer.split("\r\n\r\n").skip(1).map(|body| body.split("HTTP").next().unwrap()).collect();
     assert_eq!(order, ["/one", "/two", "/three", "/four"]);
+}
+
+#[test]
+fn half_a_head_behind_another_request_is_not_waited_for_any_longer() {
+    let peer = Peer::answering(OK);
+    let gpt_load = GptLoad::before_peer(&peer, &[("SERVER_READ_TIMEOUT", "1")], &[A]);
+    let began = Instant::now();
+    let answer = gpt_load
+        .raw()
+        .send("GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\nGET /v1/models HTTP/1.1\r\nHost")
+        .rest();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("okHTTP/1.1 408"), "{answer}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
+fn who_sends_on_after_a_refusal_hears_it_all_the_same() {
+    let gpt_load = GptLoad::start(&[("AUTH_KEY", TOKEN)], &[A]);
+    for body in [
+        format!("Content-Length: {}\r\n\r\n{}", 5_000_000, "x".repeat(1_000_000)),
+        format!("Transfer-Encoding: chunked\r\n\r\nfffff\r\n{}", "x".repeat(500_000)),
+    ] {
+        let mut client = gpt_load.raw();
+        client.send(format!("POST /v1/embeddings HTTP/1.1\r\nHost: x\r\n{body}"));
+        let answer = client.rest();
+        assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("connection: close\r\n"), "{answer}");
+        assert!(answer.contains("missing_auth_token"), "{answer}");
+    }
+    // A body that has come whole does not cost its client the connection.
+    let mut client = gpt_load.raw();
+    for _ in 0..2 {
+        let chunked = "POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";
+        let answer = client.send(chunked).until("missing_auth_token");
+        assert!(!answer.contains("connection: close"), "{answer}");
+    }
+}
+
+#[test]
+fn an_old_client_can_tell_an_answer_that_was_cut_from_one_that_ended() {
+    let peer = Peer::start(|wire| {
+        let cut = wire.request().is_some_and(|head| head.starts_with("GET /cut"));
+        wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n");
+        if !cut {
+            wire.send("0\r\n\r\n");
+        }
+        wire.finish();
+    });
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
+    for (path, cut) in [("/whole", false), ("/cut", true)] {
+        let mut client = gpt_load.raw();
+        client.send(format!("GET {path} HTTP/1.0\r\n\r\n")).until("half");
+        assert_eq!(client.is_reset(), cut, "{path}");
+    }
+}
+
+#[test]
+fn an_old_client_may_keep_its_connection() {
+    let peer = Peer::answering(OK);
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
+    let mut client = gpt_load.raw();
+    for _ in 0..2 {
+        let answer =
+            client.send("GET /v1/models HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n").until("\r\n\r\nok");
+        assert!(
+            answer.starts_with("HTTP/1.0 200") && answer.contains("connection: keep-alive\r\n"),
+            "{answer}"
+        );
+    }
+}
+
+#[test]
+fn targets_that_are_none_are_refused() {
+    let peer = Peer::answering(OK);
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
+    for (target, status) in [("/v1/models#part".to_owned(), 400), (format!("/{}", "x".repeat(66_000)), 431)] {
+        let answer = gpt_load.raw().send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n")).rest();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    }
+    assert_eq!(peer.received(), Vec::<String>::new());
+}
+
+#[test]
+fn a_head_in_pieces_is_a_head() {
+    let peer = Peer::answering(OK);
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
+    for end in ["\r\n", "\n"] {
+        let mut client = gpt_load.raw();
+        let head = format!("POST /v1/embeddings HTTP/1.1{end}Host: x{end}Content-Length: 2{end}{end}{{}}");
+        for byte in head.bytes() {
+            client.send([byte]);
+        }
+        assert!(client.until("\r\n\r\nok").starts_with("HTTP/1.1 200"));
+    }
+    assert!(sent(&peer).matches("content-length: 2\r\n").count() == 2);
 }

@@ -14,7 +14,6 @@ fn livez(gpt_load: &GptLoad) -> Duration {
 
 #[test]
 fn slow_heads_are_told_so_in_time_and_hold_nobody_up() {
-    // hyper's own limit for heads is off unless it is given a timer: ours holds without it.
     let gpt_load = GptLoad::start(&[("SERVER_READ_TIMEOUT", "2")], &[A]);
     let began = Instant::now();
     let mut clients: Vec<Raw> = (0..300).map(|_| gpt_load.raw()).collect();

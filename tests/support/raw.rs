@@ -51,6 +51,13 @@ impl Raw {
         String::from_utf8_lossy(&got).into_owned()
     }
 
+    /// Reads to the end, and tells whether that was a reset.
+    pub fn is_reset(&mut self) -> bool {
+        let mut rest = Vec::new();
+        let ended = self.0.read_to_end(&mut rest);
+        ended.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
+    }
+
     /// How long it waits for the peer from now on.
     pub fn patient_for(&mut self, time: Duration) {
         self.0.set_read_timeout(Some(time)).unwrap();

@@ -11,7 +11,7 @@ use http_body::Body as _;
 use hyper::ext::ReasonPhrase;
 
 use crate::server::front::Body;
-use crate::wire::{Asks, Length, Sending, number};
+use crate::wire::{Asks, Length, Sending, number, spare};
 
 /// What a request says of its answer.
 #[derive(Clone, Copy, Default)]
@@ -81,6 +81,7 @@ pub(super) fn begin(
         write_header(out, &DATE, &now());
     }
     out.extend_from_slice(b"\r\n");
+    spare::give(parts.headers);
     (lasts, length == Length::UntilEnd)
 }
 

@@ -10,7 +10,7 @@ use super::answer::Framed;
 use crate::refusal::Refusal;
 use crate::server::head::{HEAD_MAX, HEADERS_MAX};
 use crate::telemetry::counters::End;
-use crate::wire::{Asks, Remaining, field, items, number, why};
+use crate::wire::{Asks, Remaining, field, items, number, spare, why};
 
 /// A request's head.
 pub(super) struct Head {
@@ -56,7 +56,8 @@ impl Head {
         let (mut asks_of_connection, mut asks, mut takes_trailers) = (Asks::default(), false, false);
         let (mut declared, mut is_chunked) = (None, None);
         let map = request.headers_mut();
-        map.reserve(parsed.headers.len());
+        // What is put in later has room too.
+        *map = spare::take(parsed.headers.len() + 2);
         for header in parsed.headers.iter() {
             let (name, value) = field(text, header).ok_or_else(|| malformed("a header is none"))?;
             match name {

@@ -7,7 +7,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
 
-use crate::wire::{Asks, Fault, field, number, why};
+use crate::wire::{Asks, Fault, field, number, spare, why};
 
 /// More headers are an attack.
 const HEADERS_MAX: usize = 256;
@@ -58,7 +58,7 @@ impl Head {
         let mut asks = Asks::default();
         let mut is_framed = false;
         let map = response.headers_mut();
-        map.reserve(parsed.headers.len());
+        *map = spare::take(parsed.headers.len());
         for header in parsed.headers.iter() {
             let (name, value) = field(text, header).ok_or(Fault::Invalid("a header is none"))?;
             match name {

@@ -3,10 +3,11 @@
 
 use std::time::SystemTime;
 
-use gpt_load::verdict::{First, FirstEvent, is_error_envelope, judge_in_stream};
+use gpt_load::verdict::{First, FirstEvent, InBody, judge_in_stream};
 use http::HeaderMap;
 
-fn first(stream: &[u8], piece: usize) -> First {
+/// What a stream that comes in pieces of so many bytes begins with.
+pub(super) fn first(stream: &[u8], piece: usize) -> First {
     let mut first = FirstEvent::default();
     for piece in stream.chunks(piece) {
         let seen = first.feed(piece);
@@ -24,6 +25,6 @@ pub(super) fn check(input: &[u8]) {
     if stream.iter().filter(|byte| matches!(byte, b'}' | b']')).count() < 64 {
         assert_eq!(first(stream, usize::from(*piece).max(1)), whole);
     }
-    is_error_envelope(stream);
+    InBody::of(stream);
     judge_in_stream(&HeaderMap::new(), stream, SystemTime::UNIX_EPOCH);
 }
