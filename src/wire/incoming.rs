@@ -81,7 +81,7 @@ impl Inbound {
         !self.untold.take().is_empty()
     }
 
-    /// Ready once the body has come to its end, or nobody wants it any more.
+    /// Ready once the body has come to its end, or nobody wants it any more. It may be read in another task.
     pub(crate) fn poll_over(self: &Rc<Self>, cx: &Context<'_>) -> Poll<()> {
         if !self.has_rest() || !self.is_wanted() {
             return Poll::Ready(());

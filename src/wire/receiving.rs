@@ -40,6 +40,8 @@ pub(crate) enum Remaining {
     Bytes(u64),
     Chunks(Box<Chunked>),
     UntilEnd,
+    /// More, which is not read any more: half a body must not look like a whole one.
+    Lost,
 }
 
 impl Remaining {
@@ -58,9 +60,12 @@ impl<S: AsyncRead + Unpin> Receiving<S> {
         self.rest = rest;
     }
 
-    /// Drops what came, and expects nothing.
+    /// Drops what came. What was still to come of a body is lost.
     pub(crate) fn forget(&mut self) {
-        (self.came, self.rest, self.trailers) = (Bytes::new(), Remaining::Nothing, None);
+        if !self.is_over() {
+            self.rest = Remaining::Lost;
+        }
+        self.came = Bytes::new();
         self.piece.clear();
     }
 
@@ -151,6 +156,7 @@ impl<S: AsyncRead + Unpin> Receiving<S> {
                     self.rest = Remaining::Nothing;
                 }
             }
+            Remaining::Lost => return Err(Fault::Incomplete),
             Remaining::UntilEnd => {
                 return Ok(Some(std::mem::take(&mut self.came)).filter(|data| !data.is_empty()));
             }
