@@ -18,13 +18,15 @@ import time
 from pathlib import Path
 
 from bench_proxies import (
-    CHAT, CORES, LOAD, MOST_STREAMS, OTHER_CORES, ROOT, TARGET, Origin, Proxy, build, keys_file, load, need, pinned,
+    CHAT, CORES, GUIDED, LOAD, MOST_STREAMS, OTHER_CORES, ROOT, TARGET, Origin, Proxy, build, keys_file, load, need, pinned,
     raise_files, workplace,
 )
 
-PROXIES = ["gpt-load", "gpt-load, no log", "nginx", "haproxy", "bare hyper", "bare hyper, pooled"]
+# The one by `make build-pgo` if it was made.
+OURS = ["gpt-load", "gpt-load, no log", *(["gpt-load, PGO", "gpt-load, PGO, no log"] if GUIDED.exists() else [])]
+PROXIES = [*OURS, "nginx", "haproxy", "bare hyper", "bare hyper, pooled"]
 # The bare ones speak no TLS.
-SECURE = PROXIES[:4]
+SECURE = PROXIES[:-2]
 PAGE = ROOT / "docs" / "performance.md"
 MARKS = "<!-- Written by scripts/bench-compare.py --write -->", "<!-- Until here -->"
 # What is asked of gpt-load with everything on: so much, or so many times what another needs.

@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 LOAD = TARGET / "release" / "load"
 GPT_LOAD = Path(os.environ.get("GPT_LOAD", TARGET / "release" / "gpt-load")).absolute()
+# What `make build-pgo` makes.
+GUIDED = (TARGET / "release-pgo" / "gpt-load").absolute()
 CORES = sorted(os.sched_getaffinity(0))
 PROXY_CORES, OTHER_CORES = {CORES[0]}, set(CORES[1:]) or {CORES[0]}
 CHAT = "/v1/chat/completions"
@@ -182,7 +184,7 @@ class Proxy(Server):
 
     def command(self, name):
         if name.startswith("gpt-load"):
-            return [GPT_LOAD]
+            return [GUIDED if "PGO" in name else GPT_LOAD]
         if name.startswith("bare"):
             pooled = ["--pooled"] if "pooled" in name else []
             return [LOAD, "bare", "--port", self.port, "--to", f"127.0.0.1:{self.origin.port}", *pooled]

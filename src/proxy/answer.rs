@@ -8,7 +8,9 @@ use bytes::{Bytes, BytesMut};
 use http::response::Parts;
 use http::{HeaderMap, Response, Version};
 use http_body::{Body as _, Frame, SizeHint};
-use tokio::time::Instant;
+use http_body_util::BodyExt as _;
+use tokio::task::spawn_local;
+use tokio::time::{Instant, timeout};
 
 use super::body::Outgoing;
 use super::dialect::{Dialect, has_error_event};
@@ -19,7 +21,10 @@ use super::upgrade::{Tunnel, Upgraded};
 use crate::keys::{Hider, Lease};
 use crate::timer::Timer;
 use crate::upstream::client::{Answer, Fault};
+use crate::wire;
 
+/// How long the end of an answer may take of which all has come.
+const END: Duration = Duration::from_secs(1);
 /// How often a connection is let write before it is cut, so that the client's last word goes out.
 const FLUSH_TURNS: u8 = 2;
 
@@ -101,6 +106,17 @@ pub enum Broken {
     /// The upstream fell silent or took too long.
     #[error("the upstream did not finish the answer in time")]
     TimedOut,
+}
+
+impl Broken {
+    /// Whether it was the client's own body that failed.
+    fn is_clients(&self) -> bool {
+        match self {
+            Self::Upstream(Fault::Http1(wire::Fault::Body(_))) => true,
+            Self::Upstream(Fault::Http2(error)) => error.is_user(),
+            Self::Upstream(_) | Self::TimedOut => false,
+        }
+    }
 }
 
 impl Stream {
@@ -216,6 +232,14 @@ impl Stream {
         self.mask.as_ref().map_or(0, |mask| mask.holds())
     }
 
+    fn has_all(&self) -> bool {
+        self.first.is_empty()
+            && self.trailers.is_none()
+            && self.cut.is_none()
+            && self.held() == 0
+            && self.incoming.size_hint().exact() == Some(0)
+    }
+
     pub(super) fn is_end(&self) -> bool {
         self.first.is_empty()
             && self.trailers.is_none()
@@ -269,6 +293,21 @@ impl Body {
         self.0.is_over = true;
     }
 
+    /// Whether all of a known length has come, though its end has not been told yet: HTTP/2 may tell that by itself.
+    fn has_all(&self) -> bool {
+        matches!(&self.0.payload, Payload::Stream(stream) if stream.has_all())
+    }
+
+    /// Lets the end come, for a moment: without it the upstream would be told that the rest is not wanted.
+    #[cold]
+    fn hear_the_end(&mut self) {
+        if let Payload::Stream(mut stream) =
+            std::mem::replace(&mut self.0.payload, Payload::Whole(Bytes::new()))
+        {
+            spawn_local(timeout(END, async move { stream.incoming.frame().await.is_some() }));
+        }
+    }
+
     fn is_end(&self) -> bool {
         match &self.0.payload {
             Payload::Whole(bytes) => bytes.is_empty(),
@@ -305,11 +344,15 @@ impl http_body::Body for Body {
                 // Nobody asks again after the last frame of a body whose end is known.
                 if this.is_end() {
                     this.finish();
+                } else if this.has_all() {
+                    this.hear_the_end();
+                    this.finish();
                 }
             }
             Poll::Ready(Some(Err(why))) => {
                 if let Some(mut ending) = this.0.ending.take() {
-                    ending.broken(&why.to_string());
+                    // Half a request is nobody's fault but its client's.
+                    if why.is_clients() { ending.abandoned() } else { ending.broken(&why.to_string()) }
                 }
             }
         }

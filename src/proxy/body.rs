@@ -149,13 +149,8 @@ pub(super) async fn read(
         return Ok(once(Bytes::new(), reader));
     }
     let mut whole = BytesMut::new();
-    while let Some(data) = poll_fn(|cx| reader.poll_data(cx)).await.map_err(Fault::refusal)? {
-        room.take(data.len())?;
-        if whole.is_empty() && declared == Some(data.len() as u64) {
-            return Ok(RequestBody::Replay(data, None));
-        }
-        // Copied together: small slices would each pin the whole buffer they were read into.
-        whole.extend_from_slice(&data);
+    while let Some(length) = poll_fn(|cx| reader.poll_more(&mut whole, cx)).await.map_err(Fault::refusal)? {
+        room.take(length)?;
         if whole.len() as u64 > limits.replay {
             return Ok(once(whole.freeze(), reader));
         }
@@ -201,6 +196,39 @@ impl Reader {
         }
     }
 
+    /// The next of it, at the end of `whole`: how much.
+    fn poll_more(
+        &mut self,
+        whole: &mut BytesMut,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<usize>, Fault>> {
+        match self.incoming.poll_into(whole, cx) {
+            Some(Poll::Ready(Ok(length))) => Poll::Ready(self.received(length).map(|()| Some(length))),
+            Some(Poll::Ready(Err(_))) => Poll::Ready(Err(Fault::Broken)),
+            Some(Poll::Pending) => self.poll_timeout(cx).map(|()| Err(self.too_slow())),
+            None => {
+                let data = ready!(self.poll_data(cx))?;
+                // Copied together: small slices would each pin the whole buffer they were read into.
+                whole.extend_from_slice(data.as_deref().unwrap_or_default());
+                Poll::Ready(Ok(data.map(|data| data.len())))
+            }
+        }
+    }
+
+    /// So much has come.
+    fn received(&mut self, length: usize) -> Result<(), Fault> {
+        self.received += length as u64;
+        self.progress = Instant::now();
+        if self.received > self.limits.total {
+            return Err(Fault::TooLarge { limit: self.limits.total });
+        }
+        Ok(())
+    }
+
+    fn too_slow(&self) -> Fault {
+        Fault::TooSlow { timeout: self.limits.read_timeout }
+    }
+
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {
         loop {
             let frame = match Pin::new(&mut self.incoming).poll_frame(cx) {
@@ -208,8 +236,7 @@ impl Reader {
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(Fault::Broken)),
                 Poll::Ready(None) => return Poll::Ready(Ok(None)),
                 Poll::Pending => {
-                    ready!(self.poll_timeout(cx));
-                    return Poll::Ready(Err(Fault::TooSlow { timeout: self.limits.read_timeout }));
+                    return self.poll_timeout(cx).map(|()| Err(self.too_slow()));
                 }
             };
             let data = match frame.into_data() {
@@ -220,12 +247,7 @@ impl Reader {
                     continue;
                 }
             };
-            self.received += data.len() as u64;
-            self.progress = Instant::now();
-            if self.received > self.limits.total {
-                return Poll::Ready(Err(Fault::TooLarge { limit: self.limits.total }));
-            }
-            return Poll::Ready(Ok(Some(data)));
+            return Poll::Ready(self.received(data.len()).map(|()| Some(data)));
         }
     }
 

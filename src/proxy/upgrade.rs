@@ -147,6 +147,7 @@ async fn copy(
     mut copied: impl FnMut(usize),
 ) -> Result<(), Side> {
     to.write_all(&early).await.map_err(|_| writing)?;
+    to.flush().await.map_err(|_| writing)?;
     let mut buffer = vec![0; BUFFER];
     loop {
         let length = match from.read(&mut buffer).await {

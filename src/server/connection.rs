@@ -33,6 +33,8 @@ const STREAMS: u32 = 250;
 /// What a client may send ahead on one HTTP/2 stream, and on all of a connection.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// How often the rest of a preface is looked for, 10 ms apart.
+const LOOKS: usize = 100;
 /// What HTTP/2 prior knowledge begins with, and no HTTP/1 request does.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -105,14 +107,19 @@ async fn serve_http1(socket: Timed<Socket>, service: &Service, activity: &Rc<Act
     };
     match ended {
         Some(End::Over) => gate.run(http1.close()).await,
-        Some(End::Early) => rare(gate.run(http1.close_and_listen())).await,
+        // A drain does not wait for long for who has got its answer.
+        Some(End::Early(_running)) => {
+            rare(gate.begin(http1.close_and_listen())).await;
+        }
         Some(End::Switched(tunnel, early, _running)) => {
-            rare(gate.run(tunnel.run(http1.into_socket(), early))).await;
+            rare(gate.run(tunnel.run(http1.socket(), early))).await;
         }
         // Half a head is no request yet: nothing is lost by not waiting for the other half.
         None if !activity.is_busy() => rare(gate.run(http1.leave())).await,
         Some(End::Gone) | None => {}
     }
+    // The upload to an upstream that takes no more may still hold it.
+    http1.socket().close();
 }
 
 async fn serve_http2(
@@ -153,7 +160,7 @@ async fn serve_http2(
 /// Whether the client begins with HTTP/2's preface. Looks without taking, so that the socket stays what it is.
 async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
     let mut seen = [0; PREFACE.len()];
-    loop {
+    for _ in 0..LOOKS {
         stream.readable().await?;
         let length = match stream.peek(&mut seen).await? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -170,4 +177,6 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
         // Readiness does not change until we take what is there: the rest of a preface cut in two is waited for so.
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    // It may as well be a POST that takes its time.
+    Ok(false)
 }

@@ -117,7 +117,7 @@ impl Gate {
         self.pass(&mut pin!(rest), |rest, cx| rest.as_mut().poll(cx), |_| (), |_| false).await;
     }
 
-    /// What comes before a connection's first request. A drain leaves it a moment.
+    /// What comes before a connection's first request or behind its last. A drain leaves it a moment.
     pub(super) async fn begin<F: Future>(&self, beginning: F) -> Option<F::Output> {
         self.pass(&mut pin!(beginning), |beginning, cx| beginning.as_mut().poll(cx), |_| (), |_| true).await
     }

@@ -24,9 +24,12 @@ use crate::wire::{Activity, ClientSocket, Fault, Inbound, Running, Sending};
 
 /// How much of a body that nobody wants is read so that its connection can be kept.
 const UNWANTED_MAX: usize = 64 * 1024;
-/// How long a client may take to hear why it is hung up on. Closed at once, with something of its unread, the connection
-/// is reset, and the answer lost with it.
-const LINGER: Duration = Duration::from_secs(2);
+/// How long a client that is hung up on may be silent, and how long it may go on, before it is: closed at once, with
+/// something of its unread, the connection is reset, and the answer lost with it.
+const SILENCE: Duration = Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(30);
+/// How long the rest of a body may take whose answer has ended.
+const REST: Duration = Duration::from_secs(30);
 
 /// A client's connection.
 pub(super) struct Http1 {
@@ -38,10 +41,10 @@ pub(super) struct Http1 {
 
 /// How a connection's last request ended.
 pub(super) enum End {
-    /// With its answer, or with none to come.
+    /// Long before its connection: the client has closed that, or has been silent for too long.
     Over,
-    /// With an answer to a client that may still be sending.
-    Early,
+    /// With an answer, while the client may still be sending.
+    Early(Running),
     /// With the connection.
     Gone,
     /// It goes on as another protocol, with what has come of that already.
@@ -76,7 +79,7 @@ impl Http1 {
                     Err(NoHead::Unreadable(refusal)) => {
                         let answer = service.unreadable(&refusal, self.activity.begin());
                         return match self.send(answer, Framed::default()).await {
-                            Some(_) => End::Early,
+                            Some(_) => End::Early(self.activity.begin()),
                             None => End::Gone,
                         };
                     }
@@ -95,19 +98,19 @@ impl Http1 {
                 .then(|| response.body_mut().take_tunnel())
                 .flatten()
                 .map(|tunnel| (tunnel, self.activity.begin()));
+            // What comes of a body behind its answer is no head.
+            let uploading = self.inbound.has_rest().then(|| self.activity.begin());
             let Some(lasts) = self.send(response, framed).await else { return End::Gone };
             if let Some((tunnel, running)) = tunnel {
                 return End::Switched(tunnel, std::mem::take(&mut self.inbound.receiving().came), running);
             }
             if self.inbound.has_rest() {
                 // It may go on to an upstream that has answered before its end.
-                poll_fn(|cx| self.inbound.poll_over(cx)).await;
-                if self.inbound.has_rest() {
-                    return End::Early;
-                }
+                let _ = timeout(REST, poll_fn(|cx| self.inbound.poll_over(cx))).await;
             }
-            if !lasts {
-                return End::Over;
+            drop(uploading);
+            if !lasts || self.inbound.has_rest() {
+                return End::Early(self.activity.begin());
             }
         }
     }
@@ -143,15 +146,21 @@ impl Http1 {
 
     /// Ready once the client has gone away: nobody waits for the answer any more.
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut receiving = self.inbound.receiving();
-        // What has more to read finds out by itself, and what is read ahead is not more than this.
-        if !receiving.is_over() || !receiving.came.is_empty() {
+        // Who reads the body finds out by itself, until its end.
+        if self.inbound.poll_over(cx).is_pending() {
             return Poll::Pending;
         }
-        match receiving.poll_read(cx) {
-            Poll::Ready(Err(_)) => Poll::Ready(()),
-            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        let mut receiving = self.inbound.receiving();
+        if !receiving.is_over() {
+            return Poll::Pending;
         }
+        // Further requests may come meanwhile; they are read ahead as far as one may be long.
+        while receiving.came.len() < HEAD_MAX {
+            if ready!(receiving.poll_read(cx)).is_err() {
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
     }
 
     /// Sends an answer. Returns whether the connection goes on after it; `None`: there is none any more.
@@ -217,22 +226,22 @@ impl Http1 {
     pub(super) async fn close_and_listen(&mut self) {
         let heard = async {
             self.close().await;
-            poll_fn(|cx| {
-                let mut receiving = self.inbound.receiving();
-                receiving.forget();
-                while ready!(receiving.poll_read(cx)).is_ok() {
+            let mut goes_on = true;
+            while goes_on {
+                let read = poll_fn(|cx| {
+                    let mut receiving = self.inbound.receiving();
                     receiving.forget();
-                }
-                Poll::Ready(())
-            })
-            .await;
+                    receiving.poll_read(cx)
+                });
+                goes_on = matches!(timeout(SILENCE, read).await, Ok(Ok(())));
+            }
         };
         let _ = timeout(LINGER, heard).await;
     }
 
     /// The socket, for what comes after HTTP.
-    pub(super) fn into_socket(self) -> ClientSocket {
-        self.socket
+    pub(super) fn socket(&self) -> ClientSocket {
+        self.socket.clone()
     }
 }
 

@@ -27,23 +27,23 @@ pub enum Style {
     Colour,
 }
 
-/// The present moment as every line begins: RFC 3339, UTC, milliseconds.
-pub(super) fn timestamp(out: &mut impl fmt::Write) -> fmt::Result {
+/// A moment as every line begins: RFC 3339, UTC, milliseconds.
+pub(super) fn timestamp(out: &mut impl fmt::Write, at: SystemTime) -> fmt::Result {
     const BLANK: &[u8; 24] = b"1970-01-01T00:00:00.000Z";
     thread_local! {
         /// What a second's moments have in common, made anew with each second.
         static SECOND: Cell<(u64, [u8; BLANK.len()])> = const { Cell::new((0, *BLANK)) };
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let at = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (mut second, mut text) = SECOND.get();
-    if second != now.as_secs() {
-        second = now.as_secs();
+    if second != at.as_secs() {
+        second = at.as_secs();
         let whole = Timestamp::try_from(UNIX_EPOCH + Duration::from_secs(second)).unwrap_or_default();
         let whole = format!("{whole:.3}");
         text = whole.as_bytes().try_into().unwrap_or(*BLANK);
         SECOND.set((second, text));
     }
-    let mut millis = now.subsec_millis();
+    let mut millis = at.subsec_millis();
     for digit in text.iter_mut().rev().skip(1).take(3) {
         *digit = ascii_digit(u64::from(millis));
         millis /= 10;
@@ -102,7 +102,12 @@ pub(super) fn level_name(level: Level) -> &'static str {
 }
 
 /// A text line's beginning: time and level.
-pub(super) fn begin_text(out: &mut impl fmt::Write, style: Style, level: Level) -> fmt::Result {
+pub(super) fn begin_text(
+    out: &mut impl fmt::Write,
+    style: Style,
+    level: Level,
+    at: SystemTime,
+) -> fmt::Result {
     let (colour, name) = match level {
         Level::ERROR => ("\x1b[31m", "ERROR"),
         Level::WARN => ("\x1b[33m", "WARN "),
@@ -112,11 +117,11 @@ pub(super) fn begin_text(out: &mut impl fmt::Write, style: Style, level: Level) 
     match style {
         Style::Colour => {
             out.write_str("\x1b[2m")?;
-            timestamp(out)?;
+            timestamp(out, at)?;
             write!(out, "\x1b[0m {colour}{name}\x1b[0m ")
         }
         Style::Json | Style::Text => {
-            timestamp(out)?;
+            timestamp(out, at)?;
             out.write_char(' ')?;
             out.write_str(name)?;
             out.write_char(' ')
@@ -125,9 +130,14 @@ pub(super) fn begin_text(out: &mut impl fmt::Write, style: Style, level: Level) 
 }
 
 /// A JSON line's beginning: time, level and message.
-pub(super) fn begin_json(out: &mut impl fmt::Write, level: Level, message: &str) -> fmt::Result {
+pub(super) fn begin_json(
+    out: &mut impl fmt::Write,
+    level: Level,
+    message: &str,
+    at: SystemTime,
+) -> fmt::Result {
     out.write_str(r#"{"timestamp":""#)?;
-    timestamp(out)?;
+    timestamp(out, at)?;
     out.write_str(r#"","level":""#)?;
     out.write_str(level_name(level))?;
     out.write_str(r#"","message":"#)?;
@@ -184,10 +194,10 @@ where
         }
         let level = *event.metadata().level();
         if self.0 == Style::Json {
-            begin_json(&mut out, level, &fields.message)?;
+            begin_json(&mut out, level, &fields.message, SystemTime::now())?;
             return writeln!(out, "{}}}", fields.rest);
         }
-        begin_text(&mut out, self.0, level)?;
+        begin_text(&mut out, self.0, level, SystemTime::now())?;
         // A message that quotes something foreign stays one line.
         fields.message.chars().try_for_each(|c| {
             if c.is_control() { write!(out, "{}", c.escape_default()) } else { out.write_char(c) }
@@ -306,7 +316,7 @@ mod tests {
     #[test]
     fn the_moment_is_the_present_one() {
         let mut out = String::new();
-        timestamp(&mut out).unwrap();
+        timestamp(&mut out, SystemTime::now()).unwrap();
         let moment = out.parse::<Timestamp>().unwrap().as_millisecond();
         let off = Timestamp::now().as_millisecond() - moment;
         assert!((0..2000).contains(&off) && out.len() == 24, "{out}");

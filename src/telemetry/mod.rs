@@ -5,6 +5,7 @@ pub mod failures;
 mod format;
 pub mod histogram;
 pub mod models;
+mod note;
 mod queue;
 mod request_line;
 mod sampled;
@@ -24,6 +25,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::format::EventFormat;
 use self::queue::{Closing, Queue};
+use self::request_line::Lines;
 use self::sampled::Sampled;
 use self::sink::{LogFile, Sink};
 
@@ -71,7 +73,6 @@ pub struct Logging {
     reopen: Arc<AtomicBool>,
     level: Level,
     slow: Option<Duration>,
-    style: Style,
     _closing: Closing,
 }
 
@@ -95,7 +96,8 @@ impl Logging {
             (false, true) => Style::Colour,
             (false, false) => Style::Text,
         };
-        let (queue, closing) = Queue::start(Sink::new(file)).map_err(LogError::Thread)?;
+        let (queue, closing) =
+            Queue::start(Lines::new(Sink::new(file), style, options.slow)).map_err(LogError::Thread)?;
         let writer = queue.clone();
         let sampled = Sampled::default();
         let lines = tracing_subscriber::fmt::layer()
@@ -105,7 +107,7 @@ impl Logging {
             .with_default(LevelFilter::WARN)
             .with_target("gpt_load", LevelFilter::from_level(options.level));
         tracing_subscriber::registry().with(ours).with(sampled).with(lines).try_init()?;
-        Ok(Self { queue, reopen, level: options.level, slow: options.slow, style, _closing: closing })
+        Ok(Self { queue, reopen, level: options.level, slow: options.slow, _closing: closing })
     }
 
     /// Opens the file anew before the next line, for whoever moved it away.
@@ -120,7 +122,7 @@ impl Logging {
 
     /// Where the requests' lines go.
     pub fn requests(&self) -> RequestLog {
-        RequestLog::new(self.queue.clone(), self.level, self.slow, self.style)
+        RequestLog::new(self.queue.clone(), self.level, self.slow)
     }
 }
 

@@ -63,12 +63,17 @@ impl Queue {
 
     /// Takes a line.
     pub(super) fn push(&self, line: &[u8]) {
+        self.push_by(|text| text.extend_from_slice(line));
+    }
+
+    /// Takes a line from who writes it to the end of the text.
+    pub(super) fn push_by(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut waiting = self.waiting();
         if waiting.lines >= LONGEST {
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        waiting.text.extend_from_slice(line);
+        write(&mut waiting.text);
         waiting.lines += 1;
         let wakes = waiting.wake_at > 0 && waiting.text.len() >= waiting.wake_at;
         if wakes {

@@ -1,16 +1,18 @@
-//! One line a request (spec §11). Written without a detour through `tracing`: every request pays for it.
+//! One line a request (spec §11), without a detour through `tracing`: every request pays for it. A worker only takes down
+//! what is to be told; the log's own thread makes lines of that, many at a time.
 
-use std::cell::RefCell;
 use std::fmt;
-use std::time::Duration;
+use std::io::{self, Write};
+use std::time::{Duration, SystemTime};
 
 use tracing::Level;
 
 use super::format::{Style, begin_json, begin_text, decimal, json_string, milliseconds, text_value};
+use super::note::{self, Note};
 use super::queue::Queue;
 
-/// A longer path is cut in the log.
-const LONGEST_PATH: usize = 1024;
+/// A text that grew larger is given back to the system.
+const KEPT: usize = 1 << 20;
 /// How many characters are written of why a request failed.
 const LONGEST_ERROR: usize = 300;
 
@@ -20,7 +22,14 @@ pub struct RequestLog {
     queue: Queue,
     level: Level,
     slow: Option<Duration>,
+}
+
+/// Makes lines of what was taken down of requests, among lines that are.
+pub(super) struct Lines<W> {
+    sink: W,
     style: Style,
+    slow: Option<Duration>,
+    text: String,
 }
 
 /// What a request came to.
@@ -29,7 +38,7 @@ pub struct RequestLine<'a> {
     /// Tells this request from others: the client's own `x-request-id`, or ours. It needs no escapes.
     pub id: &'a str,
     /// How it ended, by name.
-    pub end: &'static str,
+    pub end: &'a str,
     /// The request's method.
     pub method: &'a str,
     /// Path and query; what may be secret in the query is hidden already.
@@ -53,27 +62,47 @@ pub struct RequestLine<'a> {
 }
 
 impl RequestLog {
-    pub(super) fn new(queue: Queue, level: Level, slow: Option<Duration>, style: Style) -> Self {
-        Self { queue, level, slow, style }
+    pub(super) fn new(queue: Queue, level: Level, slow: Option<Duration>) -> Self {
+        Self { queue, level, slow }
     }
 
     /// Logs a request, if its weight is logged at all.
     pub fn write(&self, line: &RequestLine<'_>) {
-        let slow = line.is_slow(self.slow);
-        let level = line.level(slow);
+        let level = line.level(line.is_slow(self.slow));
         // `tracing` orders levels by how much they let through.
-        if level > self.level {
-            return;
+        if level <= self.level {
+            let at = SystemTime::now();
+            self.queue.push_by(|text| note::take_down(line, at, text));
         }
-        thread_local! {
-            static TEXT: RefCell<String> = const { RefCell::new(String::new()) };
+    }
+}
+
+impl<W: Write> Lines<W> {
+    pub(super) fn new(sink: W, style: Style, slow: Option<Duration>) -> Self {
+        Self { sink, style, slow, text: String::new() }
+    }
+}
+
+impl<W: Write> Write for Lines<W> {
+    fn write(&mut self, gathered: &[u8]) -> io::Result<usize> {
+        self.text.clear();
+        for part in note::parts(gathered) {
+            match part {
+                Note::Line(text) => self.text.push_str(&String::from_utf8_lossy(text)),
+                Note::Request(line, at) => {
+                    let slow = line.is_slow(self.slow);
+                    // Writing to a string can't fail.
+                    let _ = line.format(&mut self.text, self.style, line.level(slow), slow, at);
+                }
+            }
         }
-        TEXT.with_borrow_mut(|text| {
-            text.clear();
-            // Writing to a string can't fail.
-            let _ = line.format(text, self.style, level, slow);
-            self.queue.push(text.as_bytes());
-        });
+        self.sink.write_all(self.text.as_bytes())?;
+        self.text.shrink_to(KEPT);
+        Ok(gathered.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
     }
 }
 
@@ -94,10 +123,17 @@ impl RequestLine<'_> {
         }
     }
 
-    fn format(&self, out: &mut String, style: Style, level: Level, slow: bool) -> fmt::Result {
-        let path = self.path.get(..LONGEST_PATH).unwrap_or(self.path);
+    fn format(
+        &self,
+        out: &mut String,
+        style: Style,
+        level: Level,
+        slow: bool,
+        at: SystemTime,
+    ) -> fmt::Result {
+        let path = self.path;
         if style == Style::Json {
-            begin_json(out, level, self.message(slow))?;
+            begin_json(out, level, self.message(slow), at)?;
             for part in [r#","request_id":""#, self.id, r#"","method":""#, self.method, r#"","path":"#] {
                 out.push_str(part);
             }
@@ -136,7 +172,7 @@ impl RequestLine<'_> {
             out.push_str("}\n");
             return Ok(());
         }
-        begin_text(out, style, level)?;
+        begin_text(out, style, level, at)?;
         out.push_str(self.method);
         out.push(' ');
         text_value(out, path)?;
@@ -182,7 +218,7 @@ impl RequestLine<'_> {
         Ok(())
     }
 
-    fn message(&self, slow: bool) -> &'static str {
+    fn message(&self, slow: bool) -> &str {
         match self.end {
             "success" if slow => "slow request",
             "success" => "request",
@@ -218,7 +254,7 @@ mod tests {
 
     fn formatted(line: &RequestLine<'_>, style: Style) -> String {
         let mut out = String::new();
-        line.format(&mut out, style, line.level(false), false).unwrap();
+        line.format(&mut out, style, line.level(false), false, SystemTime::now()).unwrap();
         out
     }
 

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::AsyncWrite as _;
 
@@ -81,7 +81,7 @@ impl Inbound {
         !self.untold.take().is_empty()
     }
 
-    /// Ready once the body has come to its end, or nobody wants it any more.
+    /// Ready once the body has come to its end, or nobody wants it any more. It may be read in another task.
     pub(crate) fn poll_over(self: &Rc<Self>, cx: &Context<'_>) -> Poll<()> {
         if !self.has_rest() || !self.is_wanted() {
             return Poll::Ready(());
@@ -129,6 +129,27 @@ impl Incoming {
             Kind::Whole(bytes) if bytes.len() as u64 <= longest => Some(std::mem::take(bytes)),
             _ => None,
         }
+    }
+}
+
+impl Incoming {
+    /// Reads what has come of it to the end of `whole`, if it can be read without a copy.
+    pub(crate) fn poll_into(
+        &mut self,
+        whole: &mut BytesMut,
+        cx: &mut Context<'_>,
+    ) -> Option<Poll<Result<usize, Fault>>> {
+        let Kind::Http1(inbound) = &self.0 else { return None };
+        match inbound.poll_tell(cx) {
+            Poll::Pending => return Some(Poll::Pending),
+            Poll::Ready(Err(error)) => return Some(Poll::Ready(Err(error.into()))),
+            Poll::Ready(Ok(())) => {}
+        }
+        let read = inbound.receiving().poll_into(whole, cx);
+        if !inbound.has_rest() {
+            inbound.ended();
+        }
+        read
     }
 }
 

@@ -1,19 +1,21 @@
 //! A message's body on its way in, whatever it is read from.
 
 use std::cell::RefCell;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 
 use super::Fault;
 use super::chunked::Chunked;
 
 /// How much is read at once, and so ahead of a slow reader.
 const READ: usize = 32 * 1024;
+/// How much is read at once to where it is kept.
+const READ_STRAIGHT: usize = 128 * 1024;
 /// The room for pieces grows by so much, so that one that is a little larger than the last has room too.
 const STEP: usize = 256;
 /// A buffer that grew larger than this for a piece is not kept for the next.
@@ -40,6 +42,8 @@ pub(crate) enum Remaining {
     Bytes(u64),
     Chunks(Box<Chunked>),
     UntilEnd,
+    /// More, which is not read any more: half a body must not look like a whole one.
+    Lost,
 }
 
 impl Remaining {
@@ -58,9 +62,12 @@ impl<S: AsyncRead + Unpin> Receiving<S> {
         self.rest = rest;
     }
 
-    /// Drops what came, and expects nothing.
+    /// Drops what came. What was still to come of a body is lost.
     pub(crate) fn forget(&mut self) {
-        (self.came, self.rest, self.trailers) = (Bytes::new(), Remaining::Nothing, None);
+        if !self.is_over() {
+            self.rest = Remaining::Lost;
+        }
+        self.came = Bytes::new();
         self.piece.clear();
     }
 
@@ -98,6 +105,36 @@ impl<S: AsyncRead + Unpin> Receiving<S> {
                 Err(fault) => return Poll::Ready(Some(Err(fault))),
             }
         }
+    }
+
+    /// Reads what has come of a body of known length to the end of `whole`, without a copy; `None`: it is none, or was read
+    /// otherwise already.
+    pub(crate) fn poll_into(
+        &mut self,
+        whole: &mut BytesMut,
+        cx: &mut Context<'_>,
+    ) -> Option<Poll<Result<usize, Fault>>> {
+        let Remaining::Bytes(left) = &mut self.rest else { return None };
+        if !self.came.is_empty() {
+            return None;
+        }
+        let most = usize::try_from(*left).unwrap_or(usize::MAX).min(READ_STRAIGHT);
+        whole.reserve(most);
+        let mut room = whole.limit(most);
+        let Poll::Ready(read) = pin!(self.socket.read_buf(&mut room)).poll(cx) else {
+            return Some(Poll::Pending);
+        };
+        Some(Poll::Ready(match read {
+            Ok(0) => Err(Fault::Incomplete),
+            Ok(length) => {
+                *left -= length as u64;
+                if *left == 0 {
+                    self.rest = Remaining::Nothing;
+                }
+                Ok(length)
+            }
+            Err(error) => Err(error.into()),
+        }))
     }
 
     /// Reads what has come: data into the piece, all else to the end of what came before.
@@ -151,6 +188,7 @@ impl<S: AsyncRead + Unpin> Receiving<S> {
                     self.rest = Remaining::Nothing;
                 }
             }
+            Remaining::Lost => return Err(Fault::Incomplete),
             Remaining::UntilEnd => {
                 return Ok(Some(std::mem::take(&mut self.came)).filter(|data| !data.is_empty()));
             }

@@ -6,7 +6,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
 use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, MAX_FORWARDS, SET_COOKIE, TRAILER,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+    HOST, MAX_FORWARDS, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use http::{HeaderMap, HeaderName};
 use http_body::Frame;
@@ -241,10 +243,26 @@ pub(crate) fn write_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
     }
 }
 
-/// RFC 9110 §6.5.1: what frames a message, says what it is or where it goes has no place at its end. Credentials and what
-/// is hop-by-hop are taken out before.
+/// RFC 9110 §6.5.1: what frames a message, says what it is or where it goes, and what is between two neighbours, has no
+/// place at its end.
 fn may_be_trailer(name: &HeaderName) -> bool {
-    let misplaced =
-        [CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, MAX_FORWARDS, SET_COOKIE, TRAILER];
-    !misplaced.contains(name)
+    let misplaced = [
+        AUTHORIZATION,
+        CACHE_CONTROL,
+        CONNECTION,
+        CONTENT_ENCODING,
+        CONTENT_LENGTH,
+        CONTENT_RANGE,
+        CONTENT_TYPE,
+        HOST,
+        MAX_FORWARDS,
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION,
+        SET_COOKIE,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ];
+    !misplaced.contains(name) && !matches!(name.as_str(), "keep-alive" | "proxy-connection")
 }

@@ -230,6 +230,11 @@ impl ClientSocket {
         self.shutdown().await
     }
 
+    /// Closes it, whoever still holds it.
+    pub(crate) fn close(&self) {
+        self.timed().socket = Socket::Closed;
+    }
+
     /// Makes its close a reset.
     pub(crate) fn close_by_reset(&self) {
         self.0.borrow().socket.close_by_reset();

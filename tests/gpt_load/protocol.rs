@@ -347,3 +347,114 @@ fn a_head_in_pieces_is_a_head() {
     }
     assert!(sent(&peer).matches("content-length: 2\r\n").count() == 2);
 }
+
+#[test]
+fn a_client_that_leaves_is_noticed_whatever_it_sent_behind_its_request() {
+    let peer = Peer::start(|wire| {
+        wire.request();
+        wire.is_ended();
+    });
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
+    let running = || gpt_load.told("/stats")["requests"]["running"].as_u64();
+    for behind in ["\n", "GET /another HTTP/1.1\r\nHost: x\r\n\r\nGET /half HT"] {
+        let mut client = gpt_load.raw();
+        client.send(format!(
+            "POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}{behind}"
+        ));
+        eventually("it runs", || running() == Some(1));
+        drop(client);
+        eventually("it ends", || running() == Some(0));
+    }
+}
+
+#[test]
+fn the_rest_of_a_body_behind_its_answer_is_no_head() {
+    let peer = Peer::start(|wire| {
+        wire.head();
+        wire.send(OK);
+        wire.is_ended();
+    });
+    let settings = [("MAX_REPLAY_BODY", "1KiB"), ("SERVER_READ_TIMEOUT", "1")];
+    let gpt_load = GptLoad::before_peer(&peer, &settings, &[A]);
+    let mut client = gpt_load.raw();
+    client
+        .send("POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n\r\n")
+        .send(vec![b'x'; 5000])
+        .until("\r\n\r\nok");
+    // In pieces, for longer than a head may take.
+    for _ in 0..5 {
+        std::thread::sleep(Duration::from_millis(400));
+        client.send(vec![b'x'; 3000]);
+    }
+    std::thread::sleep(Duration::from_millis(1500));
+    let answer = client.send("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").until("\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn a_clients_broken_upload_is_not_its_upstreams_fault() {
+    let peer = Peer::start(|wire| {
+        wire.head();
+        wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n");
+        wire.is_ended();
+    });
+    let gpt_load = GptLoad::before_peer(&peer, &[("MAX_REPLAY_BODY", "1KiB")], &[A]);
+    for _ in 0..6 {
+        let mut client = gpt_load.raw();
+        client
+            .send("POST /v1/files HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n800\r\n")
+            .send(vec![b'x'; 0x800])
+            .until("hi");
+        client.send("\r\nno chunk\r\n").rest();
+    }
+    eventually("they are counted", || gpt_load.told("/stats")["requests"]["failures"]["client_gone"] == 6);
+    let stats = gpt_load.told("/stats");
+    assert_eq!(stats["requests"]["failures"]["broken_answer"], 0, "{stats}");
+    assert_eq!(stats["upstreams"][0]["faults"], 0, "{stats}");
+}
+
+#[test]
+fn the_last_answer_of_a_connection_arrives_whole_whatever_its_client_sends_on() {
+    const SIZE: usize = 3_000_000;
+    let peer =
+        Peer::answering(format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n{}", "x".repeat(SIZE)));
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
+    let mut client = gpt_load.raw();
+    client.send("GET /v1/models HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").until("\r\n\r\n");
+    client.send("\r\nGET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut length = 0;
+    while length < SIZE - 64 * 1024 {
+        std::thread::sleep(Duration::from_millis(5));
+        length += client.until("x").len();
+    }
+    assert!(client.rest().len() + length + 64 * 1024 >= SIZE, "{length}");
+}
+
+#[test]
+fn trailers_of_an_answer_arrive_but_for_what_has_no_place_there() {
+    let peer = Peer::answering(
+        "HTTP/1.1 200 OK\r\nTrailer: content-length, transfer-encoding, authorization, te, connection, keep-alive, x-ok\r\n\
+         Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nContent-Length: 7\r\nTransfer-Encoding: chunked\r\n\
+         Authorization: a\r\nTE: a\r\nConnection: a\r\nKeep-Alive: a\r\nX-Ok: yes\r\n\r\n",
+    );
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
+    let asks = |more: &str| {
+        let ask = format!("GET /v1/models HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{more}\r\n");
+        gpt_load.raw().send(ask).rest()
+    };
+    let answer = asks("TE: trailers\r\n");
+    assert!(answer.ends_with("\r\n2\r\nok\r\n0\r\nx-ok: yes\r\n\r\n"), "{answer}");
+    let answer = asks("");
+    assert!(answer.ends_with("\r\n2\r\nok\r\n0\r\n\r\n"), "they were not asked for: {answer}");
+}
+
+#[test]
+fn what_begins_like_http_2_may_be_a_slow_post() {
+    let peer = Peer::answering(OK);
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
+    let mut client = gpt_load.raw();
+    client.send("P");
+    std::thread::sleep(Duration::from_millis(1500));
+    let rest = "OST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
+    assert!(client.send(rest).until("\r\n\r\nok").starts_with("HTTP/1.1 200"));
+}

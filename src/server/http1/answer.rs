@@ -40,7 +40,8 @@ pub(super) fn begin(
         || parts.status.is_informational()
         || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     // RFC 9110 §8.6: of the answers without a body, those that stand for one may tell its length.
-    let may_tell_length = framed.is_head || parts.status == StatusCode::NOT_MODIFIED;
+    let may_tell_length = parts.status == StatusCode::NOT_MODIFIED
+        || framed.is_head && !parts.status.is_informational() && parts.status != StatusCode::NO_CONTENT;
     let declared = || headers.get(CONTENT_LENGTH).and_then(|length| number(length.as_bytes()));
     let length = if has_no_body {
         Length::Known(0)

@@ -54,7 +54,7 @@ impl Head {
         *request.uri_mut() = Uri::from_maybe_shared(text.slice_ref(target.as_bytes()))
             .map_err(|_| malformed("its target is no URI"))?;
         let (mut asks_of_connection, mut asks, mut takes_trailers) = (Asks::default(), false, false);
-        let (mut declared, mut is_chunked) = (None, None);
+        let (mut declared, mut is_chunked, mut codings) = (None, None, 0);
         let map = request.headers_mut();
         // What is put in later has room too.
         *map = spare::take(parsed.headers.len() + 2);
@@ -70,6 +70,7 @@ impl Head {
                 },
                 // RFC 9112 §6.3: the last one tells the end. What may be wrong with others is said by `head::refusal`.
                 TRANSFER_ENCODING => {
+                    codings += items(&value).count();
                     let last = items(&value).last().unwrap_or_default();
                     is_chunked = Some(last.eq_ignore_ascii_case(b"chunked"));
                 }
@@ -85,10 +86,10 @@ impl Head {
             (Some(false), _) => return Err(malformed("its Transfer-Encoding does not end with chunked")),
             (Some(true), declared) => {
                 if declared.is_some() {
-                    // RFC 9112 §6.1: whoever is between may have read it otherwise.
-                    lasts = false;
                     map.remove(CONTENT_LENGTH);
                 }
+                // RFC 9112 §6.1: whoever is between may have read it otherwise.
+                lasts &= declared.is_none() && codings == 1;
                 Remaining::chunks()
             }
             (None, Some(length)) if length > 0 => Remaining::Bytes(length),
