@@ -6,8 +6,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response, Version};
+use http::Request;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,16 +14,16 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::drain::{Gate, LATE_COMERS};
-use super::front::{Body, Front};
+use super::front::Front;
 use super::head::HEAD_MAX;
 use super::http1::{End, Http1};
 use super::listen::Place;
+use super::service::Service;
 use super::tls::Acceptor;
 use crate::proxy::Peer;
 use crate::rare::rare;
-use crate::refusal::Refusal;
 use crate::upstream::client::LocalExecutor;
-use crate::wire::{Activity, ClientSocket, ClientTimes, Incoming, Running, Socket, Timed};
+use crate::wire::{Activity, ClientSocket, ClientTimes, Incoming, Socket, Timed};
 
 /// What waits on one HTTP/2 stream to be taken by its client.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -37,32 +36,6 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const LOOKS: usize = 100;
 /// What HTTP/2 prior knowledge begins with, and no HTTP/1 request does.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// Who answers the requests of a connection.
-pub(super) struct Service {
-    front: Rc<Front>,
-    gate: Rc<Gate>,
-    /// Whose address goes upstream.
-    peer: Option<Peer>,
-}
-
-impl Service {
-    pub(super) async fn answer(&self, mut request: Request<Incoming>, running: Running) -> Response<Body> {
-        if let Some(peer) = self.peer {
-            request.extensions_mut().insert(peer);
-        }
-        let is_http1 = request.version() < Version::HTTP_2;
-        let mut response = self.front.answer(request, running).await;
-        if is_http1 && self.gate.is_draining() && !response.status().is_informational() {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
-    }
-
-    pub(super) fn unreadable(&self, refusal: &Refusal, running: Running) -> Response<Body> {
-        self.front.unreadable(refusal, running)
-    }
-}
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(

@@ -15,9 +15,9 @@ use tokio::time::timeout;
 
 use self::answer::Framed;
 use self::request::Head;
-use super::connection::Service;
 use super::front::Body;
 use super::head::HEAD_MAX;
+use super::service::Service;
 use crate::proxy::Tunnel;
 use crate::refusal::Refusal;
 use crate::wire::{Activity, ClientSocket, Fault, Inbound, Running, Sending};

@@ -8,6 +8,7 @@ pub mod gzip;
 mod head;
 mod http1;
 mod listen;
+mod service;
 pub mod tls;
 
 use std::rc::Rc;

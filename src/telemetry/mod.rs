@@ -30,7 +30,8 @@ use self::sampled::Sampled;
 use self::sink::{LogFile, Sink};
 
 pub use self::format::Style;
-pub use self::request_line::{RequestLine, RequestLog};
+pub use self::note::RequestLine;
+pub use self::request_line::RequestLog;
 
 /// What is logged, how and where.
 #[derive(Clone, Debug)]

@@ -3,8 +3,6 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::request_line::RequestLine;
-
 /// What a note begins with. No byte of UTF-8 is this one, so that none of a line's is.
 const MARK: u8 = 0xff;
 /// The length of a text that is not there.
@@ -13,6 +11,35 @@ const NONE: u16 = u16::MAX;
 const NEVER: u64 = u64::MAX;
 /// A longer path is cut in the log, and every other text that comes from elsewhere.
 const LONGEST: usize = 1024;
+
+/// What a request came to.
+#[derive(Debug)]
+pub struct RequestLine<'a> {
+    /// Tells this request from others: the client's own `x-request-id`, or ours. It needs no escapes.
+    pub id: &'a str,
+    /// How it ended, by name.
+    pub end: &'a str,
+    /// The request's method.
+    pub method: &'a str,
+    /// Path and query; what may be secret in the query is hidden already.
+    pub path: &'a str,
+    /// The answer's status; 499 if the client left before there was one.
+    pub status: u16,
+    /// The key of the last attempt: its index and preview.
+    pub key: Option<(u32, &'a str)>,
+    /// The upstream of the last attempt.
+    pub upstream: Option<&'a str>,
+    /// How many attempts there were.
+    pub attempts: u32,
+    /// From the request's head to the answer's.
+    pub to_first_byte: Option<Duration>,
+    /// From the request's head to the answer's end.
+    pub duration: Duration,
+    /// Bytes of the answer's body.
+    pub bytes: u64,
+    /// Why it did not end well, without keys.
+    pub error: Option<&'a str>,
+}
 
 /// A part of what was gathered.
 #[derive(Debug)]

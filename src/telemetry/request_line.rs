@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use tracing::Level;
 
 use super::format::{Style, begin_json, begin_text, decimal, json_string, milliseconds, text_value};
-use super::note::{self, Note};
+use super::note::{self, Note, RequestLine};
 use super::queue::Queue;
 
 /// A text that grew larger is given back to the system.
@@ -30,35 +30,6 @@ pub(super) struct Lines<W> {
     style: Style,
     slow: Option<Duration>,
     text: String,
-}
-
-/// What a request came to.
-#[derive(Debug)]
-pub struct RequestLine<'a> {
-    /// Tells this request from others: the client's own `x-request-id`, or ours. It needs no escapes.
-    pub id: &'a str,
-    /// How it ended, by name.
-    pub end: &'a str,
-    /// The request's method.
-    pub method: &'a str,
-    /// Path and query; what may be secret in the query is hidden already.
-    pub path: &'a str,
-    /// The answer's status; 499 if the client left before there was one.
-    pub status: u16,
-    /// The key of the last attempt: its index and preview.
-    pub key: Option<(u32, &'a str)>,
-    /// The upstream of the last attempt.
-    pub upstream: Option<&'a str>,
-    /// How many attempts there were.
-    pub attempts: u32,
-    /// From the request's head to the answer's.
-    pub to_first_byte: Option<Duration>,
-    /// From the request's head to the answer's end.
-    pub duration: Duration,
-    /// Bytes of the answer's body.
-    pub bytes: u64,
-    /// Why it did not end well, without keys.
-    pub error: Option<&'a str>,
 }
 
 impl RequestLog {
