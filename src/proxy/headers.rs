@@ -49,7 +49,6 @@ pub(super) struct Found {
 impl Found {
     pub(super) fn in_request(client: &HeaderMap) -> Self {
         let mut found = Self::default();
-        // Counted by name: a further value of a name needs no further look, unless it is one that has several lines.
         for (name, value) in client {
             let text = name.as_str();
             match text {

@@ -41,7 +41,7 @@ pub(super) struct Http1 {
 
 /// How a connection's last request ended.
 pub(super) enum End {
-    /// Long before its connection: the client has closed that, or has been silent for too long.
+    /// Before its connection did: that was closed by the client, or was silent for too long.
     Over,
     /// With an answer, while the client may still be sending.
     Early(Running),
@@ -165,7 +165,7 @@ impl Http1 {
 
     /// Sends an answer. Returns whether the connection goes on after it; `None`: there is none any more.
     async fn send(&mut self, response: Response<Body>, framed: Framed) -> Option<bool> {
-        let was_never_asked = self.inbound.tell_no_more();
+        let was_never_asked = self.inbound.tell_no_more()?;
         let lasts = framed.lasts && !was_never_asked && self.has_taken_all();
         let (lasts, until_end) = answer::begin(&mut self.sending, response, framed, lasts);
         let sent = poll_fn(|cx| {

@@ -76,9 +76,13 @@ impl Inbound {
         Rc::strong_count(self) > 1
     }
 
-    /// It is answered before it was told to send its body, and is not told now. Returns whether that is so.
-    pub(crate) fn tell_no_more(&self) -> bool {
-        !self.untold.take().is_empty()
+    /// The client is answered now, and no longer told to send its body. Returns whether it never was; `None`: half of that
+    /// was said, and no answer can stand behind it.
+    pub(crate) fn tell_no_more(&self) -> Option<bool> {
+        match self.untold.take().len() {
+            0 => Some(false),
+            length => (length == CONTINUE.len()).then_some(true),
+        }
     }
 
     /// Ready once the body has come to its end, or nobody wants it any more. It may be read in another task.
