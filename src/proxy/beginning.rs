@@ -48,26 +48,52 @@ pub(super) enum Beginning {
     },
 }
 
+/// What an answer's head says of its body.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Kind {
+    /// A stream of events.
+    pub(super) is_events: bool,
+    is_json: bool,
+    is_encoded: bool,
+}
+
+impl Kind {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let kind = headers.get(CONTENT_TYPE).map_or(&[][..], |kind| kind.as_bytes());
+        let is = |name: &[u8]| kind.get(..name.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(name));
+        Self {
+            is_events: is(b"text/event-stream"),
+            is_json: is(b"application/json"),
+            is_encoded: headers.contains_key(CONTENT_ENCODING),
+        }
+    }
+
+    /// Whether the tokens used can be read in it as it passes.
+    pub(super) fn tells_usage(self) -> bool {
+        !self.is_encoded && (self.is_json || self.is_events)
+    }
+}
+
 /// Looks at the beginning of an answer; what was read of it stays in the stream. Where the request is harmless, a JSON
 /// body may be an error's envelope, not the state of a job that has an error in it.
 ///
 /// # Cancel safety
 /// Dropping it loses what was read: only together with the stream.
-pub(super) async fn look(parts: &Parts, stream: &mut Stream, request: &Try) -> Beginning {
+pub(super) async fn look(parts: &Parts, kind: Kind, stream: &mut Stream, request: &Try) -> Beginning {
     if parts.status != StatusCode::OK {
         return Beginning::Healthy;
     }
     if stream.is_end() {
-        return if is_event_stream(&parts.headers) { without_event(request) } else { Beginning::Healthy };
+        return if kind.is_events { without_event(request) } else { Beginning::Healthy };
     }
-    if parts.headers.contains_key(CONTENT_ENCODING) {
-        return rare(encoded(parts, stream, request)).await;
+    if kind.is_encoded {
+        return rare(encoded(parts, kind, stream, request)).await;
     }
-    if is_event_stream(&parts.headers) {
+    if kind.is_events {
         return rare(first_event(stream, request)).await;
     }
     let may_be_envelope = request.harmless
-        && has_type(&parts.headers, b"application/json")
+        && kind.is_json
         && stream.incoming.size_hint().upper().is_none_or(|length| length <= ENVELOPE_MAX);
     if !may_be_envelope {
         return Beginning::Healthy;
@@ -123,11 +149,10 @@ fn without_event(request: &Try) -> Beginning {
 
 /// An encoded answer is only looked into where it is short and has come whole: an error's envelope is, or a stream that
 /// is nothing but an error.
-async fn encoded(parts: &Parts, stream: &mut Stream, request: &Try) -> Beginning {
-    let is_events = is_event_stream(&parts.headers);
+async fn encoded(parts: &Parts, kind: Kind, stream: &mut Stream, request: &Try) -> Beginning {
     let length = stream.incoming.size_hint().upper();
     let is_short = length.is_none_or(|length| length <= ENCODED_MAX);
-    if !is_short || !(is_events || request.harmless && has_type(&parts.headers, b"application/json")) {
+    if !is_short || !(kind.is_events || request.harmless && kind.is_json) {
         return Beginning::Healthy;
     }
     let mut by = stream.limits.end().min(Instant::now() + HELD);
@@ -147,7 +172,7 @@ async fn encoded(parts: &Parts, stream: &mut Stream, request: &Try) -> Beginning
         return Beginning::Healthy;
     }
     let plain = decoded(&parts.headers, &stream.first).into_owned();
-    if is_events {
+    if kind.is_events {
         let mut scanner = FirstEvent::default();
         return match scanner.feed(&plain) {
             First::Error(error) => Beginning::Error(error),
@@ -159,16 +184,6 @@ async fn encoded(parts: &Parts, stream: &mut Stream, request: &Try) -> Beginning
         };
     }
     of_whole(&plain, request)
-}
-
-/// Whether an answer is an event stream.
-pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
-    has_type(headers, b"text/event-stream")
-}
-
-fn has_type(headers: &HeaderMap, name: &[u8]) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
-    kind.get(..name.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(name))
 }
 
 async fn envelope(stream: &mut Stream, by: Instant, request: &Try) -> Beginning {

@@ -1,19 +1,20 @@
 //! Every request ends once: when its answer's last byte has gone, or when somebody gives up. What has to happen then
 //! rides here, and happens when it is dropped.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::Proxy;
 use super::admission::{Permit, Room};
 use super::answer::{Body, Payload};
 use super::attempt::{NoAnswer, Try};
+use super::beginning::Kind;
 use super::refused::Refused;
 use super::trace::{self, Trace};
 use crate::keys::Lease;
@@ -69,9 +70,11 @@ impl Proxy {
     }
 
     /// A path as it may be shown: without secrets in its query, and without keys.
-    fn shown(&self, path: Option<&str>) -> String {
-        let path = hide_secrets(path.unwrap_or_default());
-        self.common.group.keys.hidden(&path).into_owned()
+    fn shown<'a>(&self, path: Option<&'a str>) -> Cow<'a, str> {
+        match hide_secrets(path.unwrap_or_default()) {
+            Cow::Borrowed(path) => self.common.group.keys.hidden(path),
+            Cow::Owned(path) => self.common.group.keys.hidden(&path).into_owned().into(),
+        }
     }
 }
 
@@ -181,12 +184,13 @@ impl Ending {
         }
     }
 
-    /// The attempt has its answer's head.
-    pub(super) fn succeeded(&mut self, request: &Try, upstream: &Upstream) {
+    /// The attempt has its answer's head, and what is to come is of this kind.
+    pub(super) fn succeeded(&mut self, request: &Try, upstream: &Upstream, kind: Kind) {
         self.tried();
         self.proxy.stripe().succeed(upstream.index);
         if let (Some(operation), Some(model)) = (self.operation, request.model()) {
             self.model = Some(self.proxy.common.models.place(operation, upstream.provider, model));
+            self.usage = (self.proxy.common.usage && kind.tells_usage()).then(Box::default);
         }
     }
 
@@ -291,9 +295,6 @@ impl Ending {
         let now = Instant::now();
         self.to_first_byte = Some(now - self.began);
         self.overhead = self.received_at.map(|at| (now - at).saturating_sub(self.upstreams_took));
-        if self.model.is_some() && self.proxy.common.usage && tells_usage(response.headers()) {
-            self.usage = Some(Box::default());
-        }
         trace::name(&self.id, response.headers_mut());
         if self.proxy.common.response_trace {
             let upstreams = &self.proxy.common.group.upstreams;
@@ -411,11 +412,4 @@ impl Drop for Ending {
             error: error.as_deref(),
         });
     }
-}
-
-/// Whether an answer's body can be read as it passes: plain JSON or events.
-fn tells_usage(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map_or(&[][..], |kind| kind.as_bytes());
-    !headers.contains_key(CONTENT_ENCODING)
-        && (kind.starts_with(b"application/json") || kind.starts_with(b"text/event-stream"))
 }

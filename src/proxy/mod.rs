@@ -30,7 +30,7 @@ use tokio::time::Instant;
 use self::admission::Admission;
 use self::answer::Payload;
 use self::attempt::{NoAnswer, Outcome, Try};
-use self::beginning::{Beginning, is_event_stream};
+use self::beginning::{Beginning, Kind};
 use self::body::Outgoing;
 use self::credentials::Tokens;
 use self::dialect::Dialect;
@@ -179,10 +179,11 @@ impl Proxy {
             let follow = match request.send(&self.client, upstream, &lease, limit, head_by).await {
                 Outcome::Answer(response) if response.status().as_u16() < 400 => {
                     let (parts, mut stream) = answer::begin(response, &lease, limits);
-                    match beginning::look(&parts, &mut stream, request).await {
+                    let kind = Kind::of(&parts.headers);
+                    match beginning::look(&parts, kind, &mut stream, request).await {
                         Beginning::Healthy => {
-                            ending.succeeded(request, upstream);
-                            if is_event_stream(&parts.headers) {
+                            ending.succeeded(request, upstream, kind);
+                            if kind.is_events {
                                 stream.speaks(Dialect::of_path(request.path()), lease.hider());
                             }
                             self.succeed(lease, upstream, request, &parts.headers, &mut so_far);
@@ -207,7 +208,7 @@ impl Proxy {
                     Err(failed) => self.failed(request, &lease, upstream, failed, ending, &mut so_far)?,
                 },
                 Outcome::Switched(parts, upgraded) => {
-                    ending.succeeded(request, upstream);
+                    ending.succeeded(request, upstream, Kind::default());
                     self.succeed(lease, upstream, request, &parts.headers, &mut so_far);
                     return Ok((Response::from_parts(parts, Payload::Tunnel(upgraded)), End::Success));
                 }

@@ -14,11 +14,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::drain::{Gate, LATE_COMERS};
-use super::front::Front;
 use super::head::HEAD_MAX;
 use super::http1::{End, Http1};
 use super::listen::Place;
-use super::service::Service;
+use super::service::{Answers, Service};
 use super::tls::Acceptor;
 use crate::proxy::Peer;
 use crate::rare::rare;
@@ -38,16 +37,17 @@ const LOOKS: usize = 100;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(
+pub(super) async fn serve<F: Future + 'static>(
     stream: TcpStream,
     tls: Option<Acceptor>,
     times: ClientTimes,
-    front: Rc<Front>,
+    answers: Rc<Answers<F>>,
     gate: Rc<Gate>,
     _place: Place,
 ) {
-    let peer = front.trust_forwarded.then(|| stream.peer_addr().ok()).flatten().map(|peer| Peer(peer.ip()));
-    let service = Rc::new(Service { front, gate, peer });
+    let is_trusted = answers.front.trust_forwarded;
+    let peer = is_trusted.then(|| stream.peer_addr().ok()).flatten().map(|peer| Peer(peer.ip()));
+    let service = Service { answers, gate, peer };
     let gate = &service.gate;
     let (socket, http2) = if let Some(tls) = tls {
         let begun = rare(gate.begin(timeout(times.read, tls.accept(stream))));
@@ -63,13 +63,13 @@ pub(super) async fn serve(
     let activity = Activity::new(http2);
     let socket = Timed::new(socket, Rc::clone(&activity), times);
     if http2 {
-        rare(serve_http2(socket, times, &service, &activity)).await;
+        rare(serve_http2(socket, times, service, &activity)).await;
     } else {
         serve_http1(socket, &service, &activity).await;
     }
 }
 
-async fn serve_http1(socket: Timed<Socket>, service: &Service, activity: &Rc<Activity>) {
+async fn serve_http1<F: Future>(socket: Timed<Socket>, service: &Service<F>, activity: &Rc<Activity>) {
     let gate = &service.gate;
     let mut http1 = Http1::new(ClientSocket::new(socket), Rc::clone(activity));
     let ended = {
@@ -95,18 +95,15 @@ async fn serve_http1(socket: Timed<Socket>, service: &Service, activity: &Rc<Act
     http1.socket().close();
 }
 
-async fn serve_http2(
+async fn serve_http2<F: Future + 'static>(
     socket: Timed<Socket>,
     times: ClientTimes,
-    service: &Rc<Service>,
+    service: Service<F>,
     activity: &Rc<Activity>,
 ) {
-    let answers = service_fn(move |request: Request<hyper::body::Incoming>| {
-        let (service, running) = (Rc::clone(service), activity.begin());
-        // Boxed once here: hyper would move these kilobytes several times on their way to the connection's task.
-        Box::pin(
-            async move { Ok::<_, Infallible>(service.answer(request.map(Incoming::from), running).await) },
-        )
+    let answers = service_fn(|request: Request<hyper::body::Incoming>| {
+        let answering = service.answer(request.map(Incoming::from), activity.begin());
+        async { Ok::<_, Infallible>(answering.await) }
     });
     let connection = http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())

@@ -50,7 +50,10 @@ impl Front {
         let mut response = match (refusal, page) {
             (Some(refusal), _) => self.proxy.refuse(&request.into_parts().0, &refusal).map(Content::Proxied),
             (None, Some(page)) => rare(self.page(page, request)).await.map(Content::Own),
-            (None, None) => self.proxied(request).await,
+            (None, None) => match caught(pin!(self.proxy.handle(request))).await {
+                Some(response) => response.map(Content::Proxied),
+                None => Refusal::internal().answer().map(Content::Own),
+            },
         };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return response.map(|content| Body::new(content, running));
@@ -103,13 +106,6 @@ impl Front {
             self.proxy.log_own(began, &parts, status, bytes);
         }
         response
-    }
-
-    async fn proxied(&self, request: Request<Incoming>) -> Response<Content> {
-        match caught(pin!(self.proxy.handle(request))).await {
-            Some(response) => response.map(Content::Proxied),
-            None => Refusal::internal().answer().map(Content::Own),
-        }
     }
 }
 

@@ -4,12 +4,14 @@ mod answer;
 mod request;
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
-use http::{Response, StatusCode};
+use http::header::CONNECTION;
+use http::{HeaderValue, Response, StatusCode};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 
@@ -69,7 +71,7 @@ impl Http1 {
     ///
     /// # Cancel safety
     /// Dropping it drops the request that is running. Between two requests nothing is lost.
-    pub(super) async fn serve(&mut self, service: &Service) -> End {
+    pub(super) async fn serve<F: Future>(&mut self, service: &Service<F>) -> End {
         let mut seen = 0;
         loop {
             let Head { request, framed, rest, asks, .. } =
@@ -77,7 +79,7 @@ impl Http1 {
                     Ok(head) => head,
                     Err(NoHead::Ended) => return End::Over,
                     Err(NoHead::Unreadable(refusal)) => {
-                        let answer = service.unreadable(&refusal, self.activity.begin());
+                        let answer = service.answers.front.unreadable(&refusal, self.activity.begin());
                         return match self.send(answer, Framed::default()).await {
                             Some(_) => End::Early(self.activity.begin()),
                             None => End::Gone,
@@ -86,14 +88,15 @@ impl Http1 {
                 };
             seen = 0;
             let body = self.inbound.begin(rest, asks);
-            // Boxed: it is large, and an open stream has no more need of it.
-            let mut answer = Box::pin(service.answer(request.map(|()| body), self.activity.begin()));
-            let answered = poll_fn(|cx| match answer.as_mut().poll(cx) {
+            let mut answering = service.answer(request.map(|()| body), self.activity.begin());
+            let answered = poll_fn(|cx| match Pin::new(&mut answering).poll(cx) {
                 Poll::Ready(response) => Poll::Ready(Some(response)),
                 Poll::Pending => self.poll_gone(cx).map(|()| None),
             });
             let Some(mut response) = answered.await else { return End::Gone };
-            drop(answer);
+            if service.gate.is_draining() && !response.status().is_informational() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             let tunnel = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
                 .then(|| response.body_mut().take_tunnel())
                 .flatten()

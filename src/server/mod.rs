@@ -23,6 +23,7 @@ use tokio::time::{Instant, timeout_at};
 
 use self::drain::Gate;
 use self::front::Front;
+use self::service::Answers;
 use crate::monitor::Monitor;
 use crate::proxy::{Common, Proxy};
 use crate::upstream::connect::Connector;
@@ -88,13 +89,14 @@ async fn work(
     let listener = TcpListener::from_std(listener)?;
     let gate = Rc::new(Gate::default());
     let mut phase = blueprint.phase.clone();
-    let front = Rc::new(Front {
+    let front = Front {
         proxy: Rc::new(Proxy::new(blueprint.common, worker, blueprint.connector)),
         monitor: blueprint.monitor,
         cors: blueprint.cors,
         gzip: blueprint.gzip,
         trust_forwarded: blueprint.trust_forwarded,
-    });
+    };
+    let answers = Answers::new(front, service::sit);
     let serve = |stream| {
         let Some(place) = blueprint.connections.enter() else {
             return listen::refuse(stream, blueprint.tls.is_some());
@@ -103,7 +105,7 @@ async fn work(
             stream,
             blueprint.tls.clone(),
             blueprint.times,
-            Rc::clone(&front),
+            Rc::clone(&answers),
             Rc::clone(&gate),
             place,
         );

@@ -129,11 +129,14 @@ fn read(text: &[u8]) -> Option<(RequestLine<'_>, SystemTime, &[u8])> {
         let (bytes, behind) = rest.split_first_chunk()?;
         (*length, rest) = (u16::from_le_bytes(*bytes), behind);
     }
+    let length = lengths.iter().filter(|length| **length != NONE).map(|length| usize::from(*length)).sum();
+    let (bytes, rest) = rest.split_at_checked(length)?;
+    let mut behind = std::str::from_utf8(bytes).ok()?;
     let mut texts = [None; 7];
     for (place, length) in texts.iter_mut().zip(lengths) {
         if length != NONE {
-            let (bytes, behind) = rest.split_at_checked(length.into())?;
-            (*place, rest) = (std::str::from_utf8(bytes).ok(), behind);
+            let (text, after) = behind.split_at_checked(length.into())?;
+            (*place, behind) = (Some(text), after);
         }
     }
     let [millis, duration, to_first_byte, bytes, attempts, status, key] = numbers;

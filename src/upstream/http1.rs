@@ -57,7 +57,7 @@ impl<B: Sendable> Http1<B> {
         self.has_no_body = request.method == Method::HEAD;
         let exact = body.size_hint().exact();
         let length = exact.map_or(Length::Chunked, Length::Known);
-        let trailer = request.headers.get_all(TRAILER);
+        let trailer = exact.is_none().then(|| request.headers.get_all(TRAILER)).into_iter().flatten();
         let front = self.sending.begin(length, trailer, Some(body).filter(|_| exact != Some(0)));
         let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
         for part in [request.method.as_str(), " ", target, " HTTP/1.1\r\nhost: "] {

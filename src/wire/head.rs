@@ -1,13 +1,11 @@
 //! What the heads of requests and answers have in common.
 
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 
-/// A header of a parsed head, as a part of the text that it stands in; `None`: it is none.
-pub(crate) fn field(text: &Bytes, header: &httparse::Header<'_>) -> Option<(HeaderName, HeaderValue)> {
-    let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
-    let value = HeaderValue::from_maybe_shared(text.slice_ref(header.value)).ok()?;
-    Some((name, value))
+/// Where the first line of a head ends, if it has come; blank lines before it don't count (RFC 9112 §2.2).
+pub(crate) fn first_line(text: &[u8]) -> Option<usize> {
+    let begin = text.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
+    Some(begin + memchr::memchr(b'\n', text.get(begin..)?)? + 1)
 }
 
 /// The items of a value that is a list.
@@ -23,12 +21,19 @@ pub(crate) struct Asks {
 }
 
 impl Asks {
-    /// Hears one line.
-    pub(crate) fn hear(&mut self, value: &HeaderValue) {
+    /// Hears one line. Returns whether it says anything else.
+    pub(crate) fn hear(&mut self, value: &HeaderValue) -> bool {
+        let mut names_more = false;
         for item in items(value) {
-            self.close |= item.eq_ignore_ascii_case(b"close");
-            self.keep_alive |= item.eq_ignore_ascii_case(b"keep-alive");
+            if item.eq_ignore_ascii_case(b"close") {
+                self.close = true;
+            } else if item.eq_ignore_ascii_case(b"keep-alive") {
+                self.keep_alive = true;
+            } else {
+                names_more = true;
+            }
         }
+        names_more
     }
 
     /// Whether the connection goes on after the message (RFC 9112 §9.3). `is_old`: of HTTP/1.0.

@@ -4,6 +4,7 @@
 //! buffer: what comes is read into one that a worker's connections share.
 
 mod chunked;
+mod fields;
 mod head;
 mod incoming;
 mod receiving;
@@ -14,7 +15,8 @@ mod timed;
 
 use std::io;
 
-pub(crate) use self::head::{Asks, field, items, number, why};
+pub(crate) use self::fields::{Fields, Next};
+pub(crate) use self::head::{Asks, first_line, items, number, why};
 pub(crate) use self::incoming::Inbound;
 pub use self::incoming::Incoming;
 pub(crate) use self::receiving::{Receiving, Remaining};

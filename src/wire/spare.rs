@@ -6,6 +6,8 @@ use http::HeaderMap;
 
 /// Maps that are kept by a worker.
 const KEPT: usize = 32;
+/// Headers that there is room for in a new one.
+const USUAL: usize = 24;
 /// Larger ones are not.
 const LARGEST: usize = 64;
 
@@ -13,11 +15,9 @@ thread_local! {
     static SPARE: RefCell<Vec<HeaderMap>> = const { RefCell::new(Vec::new()) };
 }
 
-/// An empty map with room for so many headers.
-pub(crate) fn take(headers: usize) -> HeaderMap {
-    let mut map = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
-    map.reserve(headers);
-    map
+/// An empty map with room for what a message usually has.
+pub(crate) fn take() -> HeaderMap {
+    SPARE.with_borrow_mut(Vec::pop).unwrap_or_else(|| HeaderMap::with_capacity(USUAL))
 }
 
 /// Takes back a map.

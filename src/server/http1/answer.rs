@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRAILER, TRANSFER_ENCODING};
 use http::response::Parts;
-use http::{HeaderMap, HeaderName, Response, StatusCode};
+use http::{HeaderName, Response, StatusCode};
 use http_body::Body as _;
 use hyper::ext::ReasonPhrase;
 
@@ -52,21 +52,24 @@ pub(super) fn begin(
             None => Length::Chunked,
         }
     };
-    let lasts = lasts && length != Length::UntilEnd && (is_switch || asked_to_last(headers));
     let trailer = framed.takes_trailers.then(|| headers.get_all(TRAILER)).into_iter().flatten();
     let out = sending.begin(length, trailer, Some(body).filter(|_| !has_no_body));
     write_status(out, &parts, framed.is_old);
-    let mut has_date = false;
+    let (mut has_date, mut asks) = (false, Asks::default());
     for (name, value) in headers {
         match *name {
             TRANSFER_ENCODING => continue,
-            CONNECTION if !is_switch => continue,
+            CONNECTION if !is_switch => {
+                asks.hear(value);
+                continue;
+            }
             CONTENT_LENGTH if !has_no_body || !may_tell_length => continue,
             DATE => has_date = true,
             _ => {}
         }
         write_header(out, name, value.as_bytes());
     }
+    let lasts = lasts && length != Length::UntilEnd && asks.lasts(false);
     match length {
         // Writing to memory can't fail, here and below.
         Length::Known(length) if !has_no_body => {
@@ -84,12 +87,6 @@ pub(super) fn begin(
     out.extend_from_slice(b"\r\n");
     spare::give(parts.headers);
     (lasts, length == Length::UntilEnd)
-}
-
-fn asked_to_last(headers: &HeaderMap) -> bool {
-    let mut asks = Asks::default();
-    headers.get_all(CONNECTION).iter().for_each(|line| asks.hear(line));
-    asks.lasts(false)
 }
 
 fn write_status(out: &mut Vec<u8>, parts: &Parts, is_old: bool) {

@@ -1,7 +1,5 @@
 //! A request's head, and how its body is framed.
 
-use std::mem::MaybeUninit;
-
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING};
 use http::{Method, Request, StatusCode, Uri, Version};
@@ -10,7 +8,7 @@ use super::answer::Framed;
 use crate::refusal::Refusal;
 use crate::server::head::{HEAD_MAX, HEADERS_MAX};
 use crate::telemetry::counters::End;
-use crate::wire::{Asks, Remaining, field, items, number, spare, why};
+use crate::wire::{Asks, Fields, Next, Remaining, first_line, items, number, spare, why};
 
 /// A request's head.
 pub(super) struct Head {
@@ -31,14 +29,14 @@ impl Head {
     /// # Errors
     /// What the client is told if it is none, or if its body's end can't be told.
     pub(super) fn parse(text: &Bytes) -> Result<Option<Self>, Refusal> {
-        let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+        let first_line = first_line(text);
         let mut parsed = httparse::Request::new(&mut []);
-        let length = match parsed.parse_with_uninit_headers(text, &mut headers) {
-            Ok(httparse::Status::Complete(length)) if length > HEAD_MAX => return Err(too_large()),
-            Ok(httparse::Status::Complete(length)) => length,
-            Ok(httparse::Status::Partial) => return Ok(None),
-            Err(error) => return Err(unreadable(error, text)),
-        };
+        let line = text.get(..first_line.unwrap_or(text.len())).unwrap_or_default();
+        parsed.parse(line).map_err(|error| unreadable(error, text))?;
+        let Some(first_line) = first_line else { return Ok(None) };
+        if first_line > HEAD_MAX {
+            return Err(too_large());
+        }
         let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
             return Err(malformed("its first line is none"));
         };
@@ -56,12 +54,20 @@ impl Head {
         let (mut asks_of_connection, mut asks, mut takes_trailers) = (Asks::default(), false, false);
         let (mut declared, mut is_chunked, mut codings) = (None, None, 0);
         let map = request.headers_mut();
-        // What is put in later has room too.
-        *map = spare::take(parsed.headers.len() + 2);
-        for header in parsed.headers.iter() {
-            let (name, value) = field(text, header).ok_or_else(|| malformed("a header is none"))?;
+        *map = spare::take();
+        let mut fields = Fields::new(text, first_line, HEADERS_MAX);
+        let length = loop {
+            let (name, value) = match fields.next().map_err(|error| unreadable(error, text))? {
+                Next::Field(name, value) => (name, value),
+                Next::End(length) => break length,
+                Next::Missing => {
+                    spare::give(std::mem::take(map));
+                    return Ok(None);
+                }
+            };
             match name {
-                CONNECTION => asks_of_connection.hear(&value),
+                // All that it says has been heard, and it goes no further.
+                CONNECTION if !asks_of_connection.hear(&value) => continue,
                 // RFC 9112 §6.3: lengths that differ are no length.
                 CONTENT_LENGTH => match (number(value.as_bytes()), declared) {
                     (Some(length), Some(before)) if length == before => continue,
@@ -79,6 +85,9 @@ impl Head {
                 _ => {}
             }
             map.append(name, value);
+        };
+        if length > HEAD_MAX {
+            return Err(too_large());
         }
         let mut lasts = asks_of_connection.lasts(is_old);
         let rest = match (is_chunked, declared) {

@@ -1,13 +1,11 @@
 //! An answer's head, and how its body is framed.
 
-use std::mem::MaybeUninit;
-
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
 
-use crate::wire::{Asks, Fault, field, number, spare, why};
+use crate::wire::{Asks, Fault, Fields, Next, first_line, number, spare, why};
 
 /// More headers are an attack.
 const HEADERS_MAX: usize = 256;
@@ -35,14 +33,11 @@ pub(super) enum Framing {
 impl Head {
     /// The head that a text begins with; `None` if it is not whole.
     pub(super) fn parse(text: &Bytes) -> Result<Option<Self>, Fault> {
-        let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+        let invalid = |error| Fault::Invalid(why(error));
+        let first_line = first_line(text);
         let mut parsed = httparse::Response::new(&mut []);
-        let parser = httparse::ParserConfig::default();
-        let length = match parser.parse_response_with_uninit_headers(&mut parsed, text, &mut headers) {
-            Ok(httparse::Status::Complete(length)) => length,
-            Ok(httparse::Status::Partial) => return Ok(None),
-            Err(error) => return Err(Fault::Invalid(why(error))),
-        };
+        parsed.parse(text.get(..first_line.unwrap_or(text.len())).unwrap_or_default()).map_err(invalid)?;
+        let Some(first_line) = first_line else { return Ok(None) };
         let mut response = Response::new(());
         let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
         *response.status_mut() = status.ok_or(Fault::Invalid("its status is none"))?;
@@ -56,20 +51,37 @@ impl Head {
             response.extensions_mut().insert(reason);
         }
         let mut asks = Asks::default();
-        let mut is_framed = false;
+        // Nearly always one header tells how long the body is, and there is nothing to weigh.
+        let (mut length_told, mut is_plain) = (None, true);
         let map = response.headers_mut();
-        *map = spare::take(parsed.headers.len());
-        for header in parsed.headers.iter() {
-            let (name, value) = field(text, header).ok_or(Fault::Invalid("a header is none"))?;
+        *map = spare::take();
+        let mut fields = Fields::new(text, first_line, HEADERS_MAX);
+        let length = loop {
+            let (name, value) = match fields.next().map_err(invalid)? {
+                Next::Field(name, value) => (name, value),
+                Next::End(length) => break length,
+                Next::Missing => {
+                    spare::give(std::mem::take(map));
+                    return Ok(None);
+                }
+            };
             match name {
-                CONNECTION => asks.hear(&value),
-                CONTENT_LENGTH | TRANSFER_ENCODING => is_framed = true,
+                CONNECTION if !asks.hear(&value) => continue,
+                CONTENT_LENGTH if length_told.is_none() => {
+                    length_told = number(value.as_bytes());
+                    is_plain &= length_told.is_some();
+                }
+                CONTENT_LENGTH | TRANSFER_ENCODING => is_plain = false,
                 _ => {}
             }
             map.append(name, value);
-        }
+        };
         let is_old = parsed.version == Some(0);
-        let framing = if is_framed { framing(response.headers(), is_old) } else { Framing::UntilEnd };
+        let framing = match length_told {
+            _ if !is_plain => framing(response.headers(), is_old),
+            Some(length) => Framing::Length(length),
+            None => Framing::UntilEnd,
+        };
         Ok(Some(Self { response, framing, lasts: asks.lasts(is_old), length }))
     }
 }
