@@ -1,7 +1,6 @@
 //! Which paths are ours: however they are written, the proxy must not get them (spec §10).
 
 use http::Method;
-use memchr::{memchr_iter, memchr2};
 
 use super::dashboard::Asset;
 use crate::refusal::Refusal;
@@ -76,12 +75,16 @@ impl Page {
 /// A path in its plain form, where it is written in another: percent-encoded, with doubled slashes, backslashes or dot
 /// segments. `None`: it is plain.
 fn written_otherwise(path: &str) -> Option<String> {
-    let bytes = path.as_bytes();
-    let is_odd_at = |slash: usize| matches!(bytes.get(slash + 1), Some(b'/' | b'.'));
-    if memchr2(b'%', b'\\', bytes).is_none() && !memchr_iter(b'/', bytes).any(is_odd_at) {
+    let mut before = 0;
+    let is_odd = |byte: u8| {
+        let is_segment_odd = before == b'/' && matches!(byte, b'/' | b'.');
+        before = byte;
+        is_segment_odd || matches!(byte, b'%' | b'\\')
+    };
+    if !path.bytes().any(is_odd) {
         return None;
     }
-    let decoded = percent_decoded(bytes);
+    let decoded = percent_decoded(path.as_bytes());
     let mut segments: Vec<&[u8]> = Vec::new();
     for segment in decoded.split(|byte| matches!(byte, b'/' | b'\\')) {
         match segment {

@@ -226,7 +226,13 @@ impl Try {
     pub(super) fn check_target(&self, upstreams: &Upstreams) -> Result<(), JoinError> {
         let target = self.target.as_str();
         // What can be wrong with a target: that it is no path, climbs, or has a fragment.
-        if target.starts_with('/') && !target.contains(['%', '\\', '#']) && !target.contains("..") {
+        let mut before = b'/';
+        let is_odd = |byte: u8| {
+            let climbs = byte == b'.' && before == b'.';
+            before = byte;
+            climbs || matches!(byte, b'%' | b'\\' | b'#')
+        };
+        if target.starts_with('/') && !target.bytes().any(is_odd) {
             return Ok(());
         }
         upstreams.all().iter().try_for_each(|upstream| upstream.url.join(target).map(drop))
@@ -272,13 +278,13 @@ fn is_harmless(method: &Method, path: &str) -> bool {
         "threads",
         "vector_stores",
     ];
+    // What nearly every request asks for.
+    if path == "/v1/chat/completions" {
+        return true;
+    }
     let mut segments = path.trim_end_matches('/').rsplit('/');
     let last = segments.next().unwrap_or_default();
     let before = segments.next().unwrap_or_default();
-    // What nearly every request asks for.
-    if before == "chat" && last == "completions" && path.len() < "/v1/chat/completions/".len() {
-        return true;
-    }
     if segments.chain([before, last]).any(|segment| makes_something.contains(&segment)) {
         return false;
     }

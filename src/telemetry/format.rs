@@ -51,20 +51,9 @@ pub(super) fn timestamp(out: &mut impl fmt::Write, at: SystemTime) -> fmt::Resul
     out.write_str(std::str::from_utf8(&text).unwrap_or_default())
 }
 
-/// A whole number. The machinery of `write!` would cost three times as much.
-pub(super) fn decimal(out: &mut impl fmt::Write, mut number: u64) -> fmt::Result {
-    let mut digits = [b'0'; 20];
-    let mut length = 0;
-    for digit in digits.iter_mut().rev() {
-        *digit = ascii_digit(number);
-        number /= 10;
-        length += 1;
-        if number == 0 {
-            break;
-        }
-    }
-    let digits = digits.get(digits.len() - length..).unwrap_or_default();
-    out.write_str(std::str::from_utf8(digits).unwrap_or_default())
+/// A whole number.
+pub(super) fn decimal(out: &mut impl fmt::Write, number: u64) -> fmt::Result {
+    out.write_str(itoa::Buffer::new().format(number))
 }
 
 /// A time in milliseconds, with so many places behind the point, of six at most.

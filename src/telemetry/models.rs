@@ -41,6 +41,10 @@ impl Operation {
 
     /// The operation that a path asks for.
     pub fn at(path: &str) -> Option<Self> {
+        // What nearly every request asks for.
+        if path == "/v1/chat/completions" {
+            return Some(Self::Chat);
+        }
         let path = path.trim_end_matches('/');
         let (before, last) = path.rsplit_once('/')?;
         Some(match last {

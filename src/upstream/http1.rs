@@ -2,7 +2,6 @@
 
 mod head;
 
-use std::io::Write as _;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf as _, Bytes};
@@ -14,7 +13,7 @@ use tokio::time::Instant;
 
 use self::head::{Framing, Head};
 use crate::timer::Timer;
-use crate::wire::{Fault, Length, Receiving, Remaining, Sending, Socket, write_headers};
+use crate::wire::{Fault, Length, Receiving, Remaining, Sending, Socket, write_headers, write_length};
 
 /// How large an answer's head may be.
 const HEAD_MAX: usize = 16 * 1024;
@@ -71,8 +70,7 @@ impl<B: Sendable> Http1<B> {
             Some(length)
                 if length > 0 || matches!(request.method, Method::POST | Method::PUT | Method::PATCH) =>
             {
-                // Writing to memory can't fail.
-                let _ = write!(front, "content-length: {length}\r\n");
+                write_length(front, length);
             }
             Some(_) => {}
         }

@@ -20,7 +20,7 @@ pub(crate) use self::head::{Asks, first_line, items, number, why};
 pub(crate) use self::incoming::Inbound;
 pub use self::incoming::Incoming;
 pub(crate) use self::receiving::{Receiving, Remaining};
-pub(crate) use self::sending::{Length, Sending, write_headers};
+pub(crate) use self::sending::{Length, Sending, write_headers, write_length};
 pub(crate) use self::socket::Socket;
 pub use self::timed::ClientTimes;
 pub(crate) use self::timed::{Activity, ClientSocket, Running, Timed};

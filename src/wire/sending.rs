@@ -232,6 +232,13 @@ where
     }
 }
 
+/// Writes the line that tells a body's length.
+pub(crate) fn write_length(out: &mut Vec<u8>, length: u64) {
+    for part in ["content-length: ", itoa::Buffer::new().format(length), "\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
 /// Writes headers as lines.
 pub(crate) fn write_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
     for (name, value) in headers {

@@ -11,7 +11,7 @@ use http_body::Body as _;
 use hyper::ext::ReasonPhrase;
 
 use crate::server::front::Body;
-use crate::wire::{Asks, Length, Sending, number, spare};
+use crate::wire::{Asks, Length, Sending, number, spare, write_length};
 
 /// What a request says of its answer.
 #[derive(Clone, Copy, Default)]
@@ -71,10 +71,7 @@ pub(super) fn begin(
     }
     let lasts = lasts && length != Length::UntilEnd && asks.lasts(false);
     match length {
-        // Writing to memory can't fail, here and below.
-        Length::Known(length) if !has_no_body => {
-            let _ = write!(out, "content-length: {length}\r\n");
-        }
+        Length::Known(length) if !has_no_body => write_length(out, length),
         Length::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         Length::Known(_) | Length::UntilEnd => {}
     }
