@@ -75,7 +75,7 @@ impl Try {
         let target = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
         let found = Found::in_request(&head.headers);
         let asked = Asked::read(&head.headers, body.bytes());
-        let upgrade = if found.upgrades { Upgrade::asked(&head) } else { None };
+        let upgrade = if found.upgrades && body.is_empty() { Upgrade::asked(&head) } else { None };
         let streaming = upgrade.is_some() || asked.stream || found.wants_events || is_streaming(&target);
         let harmless = is_harmless(&head.method, target.path());
         let client_waits = found.client_waits;

@@ -73,6 +73,11 @@ impl RequestBody {
         }
     }
 
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Self::Replay(bytes, _) if bytes.is_empty())
+    }
+
     /// Its trailers, if it was read to its end and had any.
     pub(super) fn trailers(&self) -> Option<&HeaderMap> {
         match self {

@@ -31,13 +31,12 @@ pub(super) struct Upgrade {
 }
 
 impl Upgrade {
-    /// The upgrade that a request asks for, if it is one that is passed on: to one protocol that is not HTTP, with no
-    /// body. Anything else is left to be an ordinary request, as RFC 9110 allows.
+    /// The upgrade that a request without a body asks for, if it is one that is passed on: to one protocol that is not
+    /// HTTP. Anything else is left to be an ordinary request, as RFC 9110 allows.
     pub(super) fn asked(parts: &Parts) -> Option<Self> {
         let headers = &parts.headers;
-        let has_body = headers.contains_key(TRANSFER_ENCODING)
-            || headers.get_all(CONTENT_LENGTH).iter().any(|length| length != "0");
-        if parts.version != Version::HTTP_11 || parts.method != Method::GET || has_body {
+        let is_chunked = headers.contains_key(TRANSFER_ENCODING);
+        if parts.version != Version::HTTP_11 || parts.method != Method::GET || is_chunked {
             return None;
         }
         let mut protocols = all_items(headers, UPGRADE);
