@@ -72,14 +72,10 @@ pub(super) fn take_down(line: &RequestLine<'_>, at: SystemTime, text: &mut Vec<u
         line.error,
     ]
     .map(|text| text.map(cut));
+    let lengths = texts.map(|part| part.map_or(NONE, |part| u16::try_from(part.len()).unwrap_or_default()));
     text.push(MARK);
-    for number in numbers {
-        text.extend_from_slice(&number.to_le_bytes());
-    }
-    for part in &texts {
-        let length = part.map_or(NONE, |part| u16::try_from(part.len()).unwrap_or_default());
-        text.extend_from_slice(&length.to_le_bytes());
-    }
+    text.extend_from_slice(numbers.map(u64::to_le_bytes).as_flattened());
+    text.extend_from_slice(lengths.map(u16::to_le_bytes).as_flattened());
     for part in texts.into_iter().flatten() {
         text.extend_from_slice(part.as_bytes());
     }
