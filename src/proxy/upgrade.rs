@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_PROTOCOL, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Version, response};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
@@ -72,9 +72,7 @@ impl Upgrade {
         headers::redact_keys(answer, |value| lease.redact(value));
         let headers = &mut answer.headers;
         headers::of_answer(headers);
-        for framing in [CONTENT_LENGTH, TRAILER] {
-            headers.remove(framing);
-        }
+        headers::of_no_body(headers);
         let chosen = headers.remove(SEC_WEBSOCKET_PROTOCOL);
         let chosen = chosen.filter(|chosen| self.offered.iter().any(|name| chosen == &**name));
         if let Some(chosen) = chosen {

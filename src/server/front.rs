@@ -50,7 +50,7 @@ impl Front {
         let mut response = match (refusal, page) {
             (Some(refusal), _) => self.proxy.refuse(&request.into_parts().0, &refusal).map(Content::Proxied),
             (None, Some(page)) => rare(self.page(page, request)).await.map(Content::Own),
-            (None, None) => self.proxied(request).await,
+            (None, None) => self.proxied(request, &running).await,
         };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return response.map(|content| Body::new(content, running));
@@ -105,8 +105,8 @@ impl Front {
         response
     }
 
-    async fn proxied(&self, request: Request<Incoming>) -> Response<Content> {
-        match caught(pin!(self.proxy.handle(request))).await {
+    async fn proxied(&self, request: Request<Incoming>, running: &Running) -> Response<Content> {
+        match caught(pin!(self.proxy.handle(request, running))).await {
             Some(response) => response.map(Content::Proxied),
             None => Refusal::internal().answer().map(Content::Own),
         }

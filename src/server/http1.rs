@@ -4,6 +4,7 @@ mod answer;
 mod request;
 
 use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -90,6 +91,7 @@ impl Http1 {
             let mut answer = Box::pin(service.answer(request.map(|()| body), self.activity.begin()));
             let answered = poll_fn(|cx| match answer.as_mut().poll(cx) {
                 Poll::Ready(response) => Poll::Ready(Some(response)),
+                Poll::Pending if self.poll_told(cx).is_err() => Poll::Ready(None),
                 Poll::Pending => self.poll_gone(cx).map(|()| None),
             });
             let Some(mut response) = answered.await else { return End::Gone };
@@ -144,6 +146,17 @@ impl Http1 {
         }
     }
 
+    /// Sends what the client is told ahead of its answer, as far as it takes it now.
+    fn poll_told(&self, cx: &mut Context<'_>) -> io::Result<()> {
+        if !self.activity.has_untold() || self.inbound.is_telling() {
+            return Ok(());
+        }
+        match self.socket.poll_tell(cx) {
+            Poll::Ready(told) => told,
+            Poll::Pending => Ok(()),
+        }
+    }
+
     /// Ready once the client has gone away: nobody waits for the answer any more.
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         // Who reads the body finds out by itself, until its end.
@@ -165,9 +178,12 @@ impl Http1 {
 
     /// Sends an answer. Returns whether the connection goes on after it; `None`: there is none any more.
     async fn send(&mut self, response: Response<Body>, framed: Framed) -> Option<bool> {
-        let was_never_asked = self.inbound.tell_no_more()?;
+        let was_never_asked = self.inbound.tell_no_more();
         let lasts = framed.lasts && !was_never_asked && self.has_taken_all();
         let (lasts, until_end) = answer::begin(&mut self.sending, response, framed, lasts);
+        if self.activity.has_untold() {
+            self.sending.send_first(self.activity.take_untold());
+        }
         let sent = poll_fn(|cx| {
             if self.sending.poll(&mut self.socket, cx).is_ready() {
                 return Poll::Ready(true);
