@@ -159,6 +159,7 @@ pub(super) async fn read(
 }
 
 fn once(first: Bytes, reader: Reader) -> RequestBody {
+    reader.incoming.stream();
     let fault = Rc::new(Cell::new(None));
     let rest = Box::new(Rest { reader, fault: Rc::clone(&fault) });
     RequestBody::Once(

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes};
 use http::{Response, StatusCode};
 use tokio::io::AsyncWriteExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use self::answer::Framed;
 use self::request::Head;
@@ -21,6 +21,7 @@ use super::head::HEAD_MAX;
 use super::service::Service;
 use crate::proxy::Tunnel;
 use crate::refusal::Refusal;
+use crate::timer::Timer;
 use crate::wire::{Activity, ClientSocket, Fault, Inbound, Running, Sending};
 
 /// How much of a body that nobody wants is read so that its connection can be kept.
@@ -32,12 +33,17 @@ const LINGER: Duration = Duration::from_secs(30);
 /// How long the rest of a body may take whose answer has ended.
 const REST: Duration = Duration::from_secs(30);
 
+/// How often a client is looked at of whose body nothing is read just now.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// A client's connection.
 pub(super) struct Http1 {
     inbound: Rc<Inbound>,
     socket: ClientSocket,
     activity: Rc<Activity>,
     sending: Sending<Body>,
+    looking: Timer,
+    look_at: Instant,
 }
 
 /// How a connection's last request ended.
@@ -63,7 +69,14 @@ enum NoHead {
 impl Http1 {
     pub(super) fn new(socket: ClientSocket, activity: Rc<Activity>) -> Self {
         let inbound = Inbound::new(socket.clone());
-        Self { inbound, socket, activity, sending: Sending::default() }
+        Self {
+            inbound,
+            socket,
+            activity,
+            sending: Sending::default(),
+            looking: Timer::default(),
+            look_at: Instant::now(),
+        }
     }
 
     /// Answers requests for as long as there are any.
@@ -158,10 +171,10 @@ impl Http1 {
     }
 
     /// Ready once the client has gone away: nobody waits for the answer any more.
-    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Who reads the body finds out by itself, until its end.
         if self.inbound.poll_over(cx).is_pending() {
-            return Poll::Pending;
+            return if self.inbound.streams() { self.poll_hung_up(cx) } else { Poll::Pending };
         }
         let mut receiving = self.inbound.receiving();
         if !receiving.is_over() {
@@ -174,6 +187,17 @@ impl Http1 {
             }
         }
         Poll::Pending
+    }
+
+    /// Ready once the client has hung up in the midst of a body that streams through. Nobody reads it while the upstream
+    /// takes no more, and what is unread keeps the end from being seen.
+    #[cold]
+    fn poll_hung_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.socket.has_hung_up() {
+            ready!(self.looking.poll(self.look_at, cx));
+            self.look_at = Instant::now() + LOOK;
+        }
+        Poll::Ready(())
     }
 
     /// Sends an answer. Returns whether the connection goes on after it; `None`: there is none any more.

@@ -28,6 +28,8 @@ enum Kind {
 pub(crate) struct Inbound {
     receiving: RefCell<Receiving<ClientSocket>>,
     asks: Cell<Asks>,
+    /// Whether the body streams through: it is not read while the other side takes nothing of it.
+    streams: Cell<bool>,
     /// Who waits for the body's end.
     waiting: Cell<Option<Waker>>,
 }
@@ -47,6 +49,7 @@ impl Inbound {
         Rc::new(Self {
             receiving: RefCell::new(Receiving::new(socket)),
             asks: Cell::default(),
+            streams: Cell::default(),
             waiting: Cell::default(),
         })
     }
@@ -69,6 +72,7 @@ impl Inbound {
             rest => rest,
         };
         receiving.expect(rest);
+        self.streams.set(false);
         // Who sends it unasked has not waited.
         self.asks.set(if asks && receiving.came.is_empty() { Asks::Yes } else { Asks::No });
         Incoming(Kind::Http1(Rc::clone(self)))
@@ -77,6 +81,11 @@ impl Inbound {
     /// Whether some of the body is still to come or to be taken.
     pub(crate) fn has_rest(&self) -> bool {
         !self.receiving.borrow().is_over()
+    }
+
+    /// Whether it streams through.
+    pub(crate) fn streams(&self) -> bool {
+        self.streams.get()
     }
 
     /// Whether that is going to be taken.
@@ -143,6 +152,13 @@ impl Incoming {
 }
 
 impl Incoming {
+    /// Its rest streams through.
+    pub(crate) fn stream(&self) {
+        if let Kind::Http1(inbound) = &self.0 {
+            inbound.streams.set(true);
+        }
+    }
+
     /// Reads what has come of it to the end of `whole`, if it can be read without a copy.
     pub(crate) fn poll_into(
         &mut self,

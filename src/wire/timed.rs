@@ -285,6 +285,11 @@ impl ClientSocket {
         Poll::Ready(Ok(()))
     }
 
+    /// Whether the client has ended its side, though something that it sent before may be unread.
+    pub(crate) fn has_hung_up(&self) -> bool {
+        self.0.borrow().socket.has_hung_up()
+    }
+
     /// Closes it, whoever still holds it.
     pub(crate) fn close(&self) {
         self.timed().socket = Socket::Closed;

@@ -36,5 +36,6 @@ mod process;
 mod protocol;
 mod recovery;
 mod upgrades;
+mod uploads;
 mod validate_keys;
 mod waiting;

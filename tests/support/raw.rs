@@ -30,6 +30,18 @@ impl Raw {
         self
     }
 
+    /// Sends bytes until nobody takes any more of them for a while, and returns how many that were.
+    pub fn fill(&self) -> usize {
+        let mut writer = self.writer();
+        writer.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+        let mut sent = 0;
+        while let Ok(length) = writer.write(&[b'x'; 16 << 10]) {
+            sent += length;
+        }
+        writer.set_write_timeout(None).unwrap();
+        sent
+    }
+
     /// Says that nothing more is sent.
     pub fn finish(&mut self) -> &mut Self {
         self.0.shutdown(std::net::Shutdown::Write).unwrap();
