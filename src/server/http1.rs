@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes};
 use http::{Response, StatusCode};
 use tokio::io::AsyncWriteExt as _;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use self::answer::Framed;
 use self::request::Head;
@@ -26,12 +26,10 @@ use crate::wire::{Activity, ClientSocket, Fault, Inbound, Running, Sending};
 
 /// How much of a body that nobody wants is read so that its connection can be kept.
 const UNWANTED_MAX: usize = 64 * 1024;
-/// How long a client that is hung up on may be silent, and how long it may go on, before it is: closed at once, with
-/// something of its unread, the connection is reset, and the answer lost with it.
+/// How long a client that is hung up on may be silent, and how long it may go on from its answer's end, before it is: closed
+/// at once, with something of its unread, the connection is reset, and the answer lost with it.
 const SILENCE: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_secs(30);
-/// How long the rest of a body may take whose answer has ended.
-const REST: Duration = Duration::from_secs(30);
 
 /// How often a client is looked at of whose body nothing is read just now.
 const LOOK: Duration = Duration::from_millis(250);
@@ -50,8 +48,8 @@ pub(super) struct Http1 {
 pub(super) enum End {
     /// Before its connection did: that was closed by the client, or was silent for too long.
     Over,
-    /// With an answer, while the client may still be sending.
-    Early(Running),
+    /// With an answer, while the client may still be sending: until then at the latest.
+    Early(Running, Instant),
     /// With the connection.
     Gone,
     /// It goes on as another protocol, with what has come of that already.
@@ -93,7 +91,7 @@ impl Http1 {
                     Err(NoHead::Unreadable(refusal)) => {
                         let answer = service.unreadable(&refusal, self.activity.begin());
                         return match self.send(answer, Framed::default()).await {
-                            Some(_) => End::Early(self.activity.begin()),
+                            Some(_) => End::Early(self.activity.begin(), Instant::now() + LINGER),
                             None => End::Gone,
                         };
                     }
@@ -119,13 +117,15 @@ impl Http1 {
             if let Some((tunnel, running)) = tunnel {
                 return End::Switched(tunnel, std::mem::take(&mut self.inbound.receiving().came), running);
             }
-            if self.inbound.has_rest() {
-                // It may go on to an upstream that has answered before its end.
-                let _ = timeout(REST, poll_fn(|cx| self.inbound.poll_over(cx))).await;
+            if lasts && !self.inbound.has_rest() {
+                continue;
             }
+            let by = Instant::now() + LINGER;
+            // It may go on to an upstream that has answered before its end.
+            let _ = timeout_at(by, poll_fn(|cx| self.inbound.poll_over(cx))).await;
             drop(uploading);
             if !lasts || self.inbound.has_rest() {
-                return End::Early(self.activity.begin());
+                return End::Early(self.activity.begin(), by);
             }
         }
     }
@@ -263,7 +263,7 @@ impl Http1 {
     }
 
     /// Ends the connection with a client that may still be sending, so that it hears the answer.
-    pub(super) async fn close_and_listen(&mut self) {
+    pub(super) async fn close_and_listen(&mut self, by: Instant) {
         let heard = async {
             self.close().await;
             let mut goes_on = true;
@@ -276,7 +276,7 @@ impl Http1 {
                 goes_on = matches!(timeout(SILENCE, read).await, Ok(Ok(())));
             }
         };
-        let _ = timeout(LINGER, heard).await;
+        let _ = timeout_at(by, heard).await;
     }
 
     /// The socket, for what comes after HTTP.
@@ -290,4 +290,48 @@ fn has_blank_line(text: &[u8]) -> bool {
         let rest = text.get(at + 1..).unwrap_or_default();
         rest.starts_with(b"\n") || rest.starts_with(b"\r\n")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::wire::{ClientTimes, Socket, Timed};
+
+    /// How long a client is listened to that has its answer and sends so much every second; how much of it is held then.
+    async fn listened(piece: usize) -> (Duration, usize) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (near, _) = listener.accept().await.unwrap();
+        let [read, write, idle] = [10, 300, 120].map(Duration::from_secs);
+        let activity = Activity::new(false);
+        let timed = Timed::new(Socket::Plain(near), Rc::clone(&activity), ClientTimes { read, write, idle });
+        let mut http1 = Http1::new(ClientSocket::new(timed), Rc::clone(&activity));
+        let _running = activity.begin();
+        let began = Instant::now();
+        let sends_on = async {
+            loop {
+                sleep(Duration::from_secs(1)).await;
+                far.write_all(&vec![b'x'; piece]).await.unwrap();
+            }
+        };
+        tokio::select! {
+            () = sends_on => unreachable!(),
+            () = http1.close_and_listen(began + LINGER) => {}
+        }
+        let held = http1.inbound.receiving().came.len();
+        (began.elapsed(), held)
+    }
+
+    #[tokio::test(flavor = "local", start_paused = true)]
+    async fn who_sends_on_is_listened_to_for_half_a_minute_and_none_of_it_is_kept() {
+        for piece in [1, 200_000] {
+            let (time, held) = listened(piece).await;
+            assert_eq!(time, LINGER, "{piece}");
+            assert!(held <= 32 * 1024, "{held} of {piece} a second");
+        }
+        assert_eq!(listened(0).await.0, SILENCE);
+    }
 }
