@@ -188,6 +188,7 @@ impl Proxy {
                     match beginning::look(&parts, &mut stream, request).await {
                         Beginning::Healthy => {
                             ending.succeeded(request, upstream);
+                            stream.goes_with(request.body.upload());
                             if is_event_stream(&parts.headers) {
                                 stream.speaks(Dialect::of_path(request.path()), lease.hider());
                             }

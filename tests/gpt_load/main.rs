@@ -23,6 +23,7 @@ mod cors_gzip;
 mod forwarding;
 mod front;
 mod heart;
+mod http2_upstreams;
 mod informed;
 mod insight;
 mod keys_file;
