@@ -99,7 +99,9 @@ enum Side {
 }
 
 impl Tunnel {
-    pub(super) fn new(upstream: Upgraded, ending: Box<Ending>) -> Self {
+    pub(super) fn new(upstream: Upgraded, mut ending: Box<Ending>) -> Self {
+        // Dropped before its end, it was cut.
+        ending.abandoned();
         Self { upstream, ending }
     }
 
@@ -107,8 +109,6 @@ impl Tunnel {
     /// `early` is what the client sent before it was answered. Each side waits for the other to take what it sent.
     pub async fn run(self, client: impl AsyncRead + AsyncWrite, early: Bytes) {
         let Self { upstream: (upstream, first), mut ending } = self;
-        // Dropped before its end, it was cut.
-        ending.abandoned();
         let silence = Cell::new(ending.silence());
         let moved = Cell::new(Instant::now());
         let (from_client, to_client) = split(client);
