@@ -4,6 +4,7 @@
 //! buffer: what comes is read into one that a worker's connections share.
 
 mod chunked;
+mod frames;
 mod head;
 mod incoming;
 mod receiving;

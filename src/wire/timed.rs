@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::Instant;
 
 use super::Socket;
+use super::frames::Frames;
 use super::sending::{write_headers, write_status};
 use crate::timer::Timer;
 
@@ -147,11 +148,15 @@ pub(crate) struct Timed<S> {
     reading: Timer,
     writing: Timer,
     stalled: Option<Instant>,
+    /// On HTTP/2.
+    frames: Option<Box<Frames>>,
 }
 
 impl<S> Timed<S> {
     pub(crate) fn new(socket: S, activity: Rc<Activity>, times: ClientTimes) -> Self {
-        Self { socket, activity, times, reading: Timer::default(), writing: Timer::default(), stalled: None }
+        let frames = activity.http2.then(|| Box::new(Frames::new()));
+        let (reading, writing) = (Timer::default(), Timer::default());
+        Self { socket, activity, times, reading, writing, stalled: None, frames }
     }
 }
 
@@ -184,6 +189,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
         }
     }
 
+    fn written(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if let (Some(frames), Poll::Ready(Ok(length))) = (&mut self.frames, &written) {
+            frames.sent(*length);
+        }
+        self.watch(written, cx)
+    }
+
     /// Keeps an eye on a write: fails it once nothing has moved for too long.
     fn watch<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if written.is_ready() {
@@ -205,6 +217,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Timed<S> {
             read @ Poll::Ready(_) => {
                 if buf.filled().len() > before {
                     this.activity.arrived();
+                    if let Some(frames) = &mut this.frames {
+                        frames.came(buf.filled().get(before..).unwrap_or_default())?;
+                    }
                 }
                 read
             }
@@ -216,7 +231,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.socket).poll_write(cx, buf);
-        this.watch(written, cx)
+        this.written(written, cx)
     }
 
     fn poll_write_vectored(
@@ -226,7 +241,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.socket).poll_write_vectored(cx, bufs);
-        this.watch(written, cx)
+        this.written(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
