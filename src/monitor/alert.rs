@@ -149,7 +149,8 @@ impl Hook {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("gpt-load/", env!("CARGO_PKG_VERSION"))));
         let (head, body) = request.into_parts();
-        let answer = connection.send(&client, &hook.url, &head, body, Instant::now() + PATIENCE).await;
+        let answer =
+            connection.send(&client, &hook.url, &head, body, Instant::now() + PATIENCE, &mut drop).await;
         let answer = answer.map_err(|error| chain(&error.fault))?;
         let status = answer.status();
         if status.is_success() { Ok(()) } else { Err(format!("it answered {status}")) }

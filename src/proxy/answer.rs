@@ -12,7 +12,7 @@ use http_body_util::BodyExt as _;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
 
-use super::body::Outgoing;
+use super::body::{Outgoing, Upload};
 use super::dialect::{Dialect, has_error_event};
 use super::ending::Ending;
 use super::headers;
@@ -62,6 +62,8 @@ pub(super) struct Stream {
     /// When the present silence has lasted too long, if we are waiting.
     silence_ends: Option<Instant>,
     timer: Timer,
+    /// The request's body, if it streams through.
+    upload: Option<Upload>,
     /// In whose words a client is told that an event stream broke off.
     dialect: Option<Dialect>,
     /// Hides keys in the errors among its events.
@@ -111,11 +113,7 @@ pub enum Broken {
 impl Broken {
     /// Whether it was the client's own body that failed.
     fn is_clients(&self) -> bool {
-        match self {
-            Self::Upstream(Fault::Http1(wire::Fault::Body(_))) => true,
-            Self::Upstream(Fault::Http2(error)) => error.is_user(),
-            Self::Upstream(_) | Self::TimedOut => false,
-        }
+        matches!(self, Self::Upstream(Fault::Http1(wire::Fault::Body(_))))
     }
 }
 
@@ -129,6 +127,7 @@ impl Stream {
             mask: None,
             silence_ends: None,
             timer: Timer::default(),
+            upload: None,
             dialect: None,
             hider: None,
             told_error: false,
@@ -144,6 +143,15 @@ impl Stream {
         if self.incoming.size_hint().exact().is_none() {
             self.dialect = Some(dialect);
         }
+    }
+
+    /// The request's body streams through still. On HTTP/2 it ends the answer too if it fails.
+    pub(super) fn goes_with(&mut self, upload: Option<&Upload>) {
+        self.upload = upload.cloned();
+    }
+
+    fn has_lost_upload(&self) -> bool {
+        self.upload.as_ref().is_some_and(|upload| upload.get().is_some())
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
@@ -352,7 +360,9 @@ impl http_body::Body for Body {
             Poll::Ready(Some(Err(why))) => {
                 if let Some(mut ending) = this.0.ending.take() {
                     // Half a request is nobody's fault but its client's.
-                    if why.is_clients() { ending.abandoned() } else { ending.broken(&why.to_string()) }
+                    let is_clients = why.is_clients()
+                        || matches!(&this.0.payload, Payload::Stream(stream) if stream.has_lost_upload());
+                    if is_clients { ending.abandoned() } else { ending.broken(&why.to_string()) }
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Method, Response, StatusCode, Uri, response};
+use http::{Method, Response, StatusCode, Uri, Version, response};
 use tokio::time::Instant;
 
 use super::asked::{Asked, model_in_path, model_in_query};
@@ -19,7 +19,7 @@ use crate::rare::rare;
 use crate::upstream::client::{Answer, Client, SendError};
 use crate::upstream::connect::{ConnectError, chain};
 use crate::upstream::{BaseUrl, JoinError, Upstream, Upstreams};
-use crate::wire::spare;
+use crate::wire::{Running, spare};
 
 /// A client's request, ready to be tried.
 pub(super) struct Try {
@@ -126,7 +126,7 @@ impl Try {
     }
 
     /// Sends the request to an upstream with a leased key, on a connection that is there or can be made within `limit`, and
-    /// waits for the head of its answer until `head_by`.
+    /// waits for the head of its answer until `head_by`. `running` hears what comes before that.
     ///
     /// A kept connection that the upstream closed in the moment of its reuse is not an attempt that failed: the
     /// request goes out again on a new one, if that is safe.
@@ -135,6 +135,7 @@ impl Try {
         client: &Rc<Client<Outgoing>>,
         upstream: &Upstream,
         lease: &Lease<'_>,
+        running: Option<&Running>,
         limit: Duration,
         head_by: Instant,
     ) -> Outcome {
@@ -158,7 +159,9 @@ impl Try {
                 }
             };
             let reused = connection.reused;
-            match connection.send(client, &upstream.url, &self.head, body, head_by).await {
+            let version = self.head.version;
+            let mut inform = |head| inform(head, version, lease, running);
+            match connection.send(client, &upstream.url, &self.head, body, head_by, &mut inform).await {
                 Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                     return self.switch(response, lease);
                 }
@@ -251,6 +254,21 @@ impl NoAnswer {
         let timed_out = matches!(error, ConnectError::TimedOut(_));
         Self { timed_out, error: chain(error), ..Self::default() }
     }
+}
+
+/// Passes on a head that comes before an answer's (RFC 9110 §15.2). Not 100: we have said that ourselves where it was asked
+/// for. Whether the answer that follows is passed on or another is tried does not matter: there may be several.
+#[cold]
+fn inform(head: Response<()>, version: Version, lease: &Lease<'_>, running: Option<&Running>) {
+    let Some(running) = running.filter(|_| version == Version::HTTP_11) else { return };
+    if head.status() == StatusCode::CONTINUE {
+        return;
+    }
+    let (mut head, ()) = head.into_parts();
+    headers::of_answer(&mut head.headers);
+    headers::of_no_body(&mut head.headers);
+    headers::redact_keys(&mut head, |value| lease.redact(value));
+    running.tell(&head);
 }
 
 /// Whether a request is streaming by what it asks for, whatever its headers and body say (spec §9).

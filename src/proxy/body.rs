@@ -40,7 +40,7 @@ pub(super) enum RequestBody {
     /// All of it, with its trailers: it can be sent as often as needed.
     Replay(Bytes, Option<Box<HeaderMap>>),
     /// Too large for that: it can be sent once.
-    Once(Option<Outgoing>, Rc<Cell<Option<Fault>>>),
+    Once(Option<Outgoing>, Upload),
 }
 
 impl RequestBody {
@@ -59,9 +59,14 @@ impl RequestBody {
 
     /// What was wrong with the client's side of a body while it streamed through.
     pub(super) fn fault(&self) -> Option<Fault> {
+        self.upload().and_then(|upload| upload.get())
+    }
+
+    /// The client's side of a body that streams through, which may fail later.
+    pub(super) fn upload(&self) -> Option<&Upload> {
         match self {
             Self::Replay(..) => None,
-            Self::Once(_, fault) => fault.get(),
+            Self::Once(_, upload) => Some(upload),
         }
     }
 
@@ -86,6 +91,9 @@ impl RequestBody {
         }
     }
 }
+
+/// What is wrong with a body that streams through, once something is.
+pub(super) type Upload = Rc<Cell<Option<Fault>>>;
 
 /// What is wrong with a client's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +172,7 @@ pub(super) async fn read(
 }
 
 fn once(first: Bytes, reader: Reader) -> RequestBody {
+    reader.incoming.stream();
     let fault = Rc::new(Cell::new(None));
     let rest = Box::new(Rest { reader, fault: Rc::clone(&fault) });
     RequestBody::Once(
@@ -274,7 +283,7 @@ pub(super) struct Outgoing {
 
 struct Rest {
     reader: Reader,
-    fault: Rc<Cell<Option<Fault>>>,
+    fault: Upload,
 }
 
 impl Outgoing {

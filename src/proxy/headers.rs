@@ -209,6 +209,13 @@ pub(super) fn of_answer(headers: &mut HeaderMap) {
     }
 }
 
+/// Takes what tells of a body out of an answer that never has one.
+pub(super) fn of_no_body(headers: &mut HeaderMap) {
+    for framing in [CONTENT_LENGTH, TRAILER] {
+        headers.remove(framing);
+    }
+}
+
 /// The headers that `Connection` names, in all of its lines, beyond the usual `close` and `keep-alive`.
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     headers.get_all(CONNECTION).into_iter().flat_map(named_in).collect()

@@ -49,7 +49,7 @@ use crate::upstream::Upstream;
 use crate::upstream::client::Client;
 use crate::upstream::connect::Connector;
 use crate::verdict::{self, Ahead, Scope, Verdict, Wait};
-use crate::wire::Incoming;
+use crate::wire::{Incoming, Running};
 
 pub use self::answer::{Body, Broken};
 pub use self::attempt::Peer;
@@ -131,11 +131,11 @@ impl Proxy {
         Self { common, worker, client }
     }
 
-    /// Answers a client's request.
-    pub async fn handle(self: &Rc<Self>, request: Request<Incoming>) -> Response<Body> {
+    /// Answers a client's request. `running`: the same, as its connection has it.
+    pub async fn handle(self: &Rc<Self>, request: Request<Incoming>, running: &Running) -> Response<Body> {
         let (parts, incoming) = request.into_parts();
         let mut ending = Ending::begin(self, &parts);
-        let (mut response, end) = match self.proxy(parts, incoming, &mut ending).await {
+        let (mut response, end) = match self.proxy(parts, incoming, running, &mut ending).await {
             Ok(answer) => answer,
             Err(refusal) => {
                 ending.explained(refusal.message());
@@ -146,7 +146,13 @@ impl Proxy {
         response.map(|payload| Body::new(payload, ending))
     }
 
-    async fn proxy(&self, parts: Parts, incoming: Incoming, ending: &mut Ending) -> Answered {
+    async fn proxy(
+        &self,
+        parts: Parts,
+        incoming: Incoming,
+        running: &Running,
+        ending: &mut Ending,
+    ) -> Answered {
         let admission = &self.common.admission;
         admission.check()?;
         let place = self.common.tokens.check(&parts)?;
@@ -161,11 +167,11 @@ impl Proxy {
             .check_target(&self.common.group.upstreams)
             .map_err(|error| Refusal::bad_request(error.to_string()))?;
         ending.received(&request);
-        self.attempts(&mut request, ending).await
+        self.attempts(&mut request, Some(running), ending).await
     }
 
     /// Up to 1 + `MAX_RETRIES` attempts, each with a key and an upstream of its own as far as there are any.
-    async fn attempts(&self, request: &mut Try, ending: &mut Ending) -> Answered {
+    async fn attempts(&self, request: &mut Try, running: Option<&Running>, ending: &mut Ending) -> Answered {
         let mut so_far = SoFar::new(request, self.common.times, ending.received_at());
         for attempt in 0..=self.common.group.max_retries {
             let is_last = attempt == self.common.group.max_retries;
@@ -176,13 +182,14 @@ impl Proxy {
             let limits = so_far.limits;
             let head_by = limits.deadline.unwrap_or_else(|| now + self.common.times.response);
             let limit = self.common.times.response.min(head_by.saturating_duration_since(now));
-            let follow = match request.send(&self.client, upstream, &lease, limit, head_by).await {
+            let follow = match request.send(&self.client, upstream, &lease, running, limit, head_by).await {
                 Outcome::Answer(response) if response.status().as_u16() < 400 => {
                     let (parts, mut stream) = answer::begin(response, &lease, limits);
                     let kind = Kind::of(&parts.headers);
                     match beginning::look(&parts, kind, &mut stream, request).await {
                         Beginning::Healthy => {
                             ending.succeeded(request, upstream, kind);
+                            stream.goes_with(request.body.upload());
                             if kind.is_events {
                                 stream.speaks(Dialect::of_path(request.path()), lease.hider());
                             }

@@ -164,7 +164,7 @@ impl Revalidation {
         let Some(lease) = self.group.keys.probe_key(key.index) else { return Found::Inconclusive };
         let Ok(mut request) = models_list(&upstream.url) else { return Found::Inconclusive };
         let by = Instant::now() + self.patience;
-        match request.send(&self.client, upstream, &lease, self.patience, by).await {
+        match request.send(&self.client, upstream, &lease, None, self.patience, by).await {
             Outcome::Answer(response) if response.status().is_success() => restore(lease, upstream),
             Outcome::Switched(..) => Found::Inconclusive,
             Outcome::Answer(response) if response.status().as_u16() < 400 => Found::Inconclusive,

@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_PROTOCOL, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Version, response};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
@@ -71,9 +71,7 @@ impl Upgrade {
         headers::redact_keys(answer, |value| lease.redact(value));
         let headers = &mut answer.headers;
         headers::of_answer(headers);
-        for framing in [CONTENT_LENGTH, TRAILER] {
-            headers.remove(framing);
-        }
+        headers::of_no_body(headers);
         let chosen = headers.remove(SEC_WEBSOCKET_PROTOCOL);
         let chosen = chosen.filter(|chosen| self.offered.iter().any(|name| chosen == &**name));
         if let Some(chosen) = chosen {
@@ -100,7 +98,9 @@ enum Side {
 }
 
 impl Tunnel {
-    pub(super) fn new(upstream: Upgraded, ending: Box<Ending>) -> Self {
+    pub(super) fn new(upstream: Upgraded, mut ending: Box<Ending>) -> Self {
+        // Dropped before its end, it was cut.
+        ending.abandoned();
         Self { upstream, ending }
     }
 
@@ -108,8 +108,6 @@ impl Tunnel {
     /// `early` is what the client sent before it was answered. Each side waits for the other to take what it sent.
     pub async fn run(self, client: impl AsyncRead + AsyncWrite, early: Bytes) {
         let Self { upstream: (upstream, first), mut ending } = self;
-        // Dropped before its end, it was cut.
-        ending.abandoned();
         let silence = Cell::new(ending.silence());
         let moved = Cell::new(Instant::now());
         let (from_client, to_client) = split(client);

@@ -81,8 +81,8 @@ async fn serve_http1<F: Future>(socket: Timed<Socket>, service: &Service<F>, act
     match ended {
         Some(End::Over) => gate.run(http1.close()).await,
         // A drain does not wait for long for who has got its answer.
-        Some(End::Early(_running)) => {
-            rare(gate.begin(http1.close_and_listen())).await;
+        Some(End::Early(_running, by)) => {
+            rare(gate.begin(http1.close_and_listen(by))).await;
         }
         Some(End::Switched(tunnel, early, _running)) => {
             rare(gate.run(tunnel.run(http1.socket(), early))).await;

@@ -50,7 +50,7 @@ impl Front {
         let mut response = match (refusal, page) {
             (Some(refusal), _) => self.proxy.refuse(&request.into_parts().0, &refusal).map(Content::Proxied),
             (None, Some(page)) => rare(self.page(page, request)).await.map(Content::Own),
-            (None, None) => match caught(pin!(self.proxy.handle(request))).await {
+            (None, None) => match caught(pin!(self.proxy.handle(request, &running))).await {
                 Some(response) => response.map(Content::Proxied),
                 None => Refusal::internal().answer().map(Content::Own),
             },

@@ -4,6 +4,7 @@ mod answer;
 mod request;
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -13,7 +14,7 @@ use bytes::{Buf as _, Bytes};
 use http::header::CONNECTION;
 use http::{HeaderValue, Response, StatusCode};
 use tokio::io::AsyncWriteExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use self::answer::Framed;
 use self::request::Head;
@@ -22,16 +23,18 @@ use super::head::HEAD_MAX;
 use super::service::Service;
 use crate::proxy::Tunnel;
 use crate::refusal::Refusal;
+use crate::timer::Timer;
 use crate::wire::{Activity, ClientSocket, Fault, Inbound, Running, Sending};
 
 /// How much of a body that nobody wants is read so that its connection can be kept.
 const UNWANTED_MAX: usize = 64 * 1024;
-/// How long a client that is hung up on may be silent, and how long it may go on, before it is: closed at once, with
-/// something of its unread, the connection is reset, and the answer lost with it.
+/// How long a client that is hung up on may be silent, and how long it may go on from its answer's end, before it is: closed
+/// at once, with something of its unread, the connection is reset, and the answer lost with it.
 const SILENCE: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_secs(30);
-/// How long the rest of a body may take whose answer has ended.
-const REST: Duration = Duration::from_secs(30);
+
+/// How often a client is looked at of whose body nothing is read just now.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// A client's connection.
 pub(super) struct Http1 {
@@ -39,14 +42,16 @@ pub(super) struct Http1 {
     socket: ClientSocket,
     activity: Rc<Activity>,
     sending: Sending<Body>,
+    looking: Timer,
+    look_at: Instant,
 }
 
 /// How a connection's last request ended.
 pub(super) enum End {
     /// Before its connection did: that was closed by the client, or was silent for too long.
     Over,
-    /// With an answer, while the client may still be sending.
-    Early(Running),
+    /// With an answer, while the client may still be sending: until then at the latest.
+    Early(Running, Instant),
     /// With the connection.
     Gone,
     /// It goes on as another protocol, with what has come of that already.
@@ -64,7 +69,14 @@ enum NoHead {
 impl Http1 {
     pub(super) fn new(socket: ClientSocket, activity: Rc<Activity>) -> Self {
         let inbound = Inbound::new(socket.clone());
-        Self { inbound, socket, activity, sending: Sending::default() }
+        Self {
+            inbound,
+            socket,
+            activity,
+            sending: Sending::default(),
+            looking: Timer::default(),
+            look_at: Instant::now(),
+        }
     }
 
     /// Answers requests for as long as there are any.
@@ -81,7 +93,7 @@ impl Http1 {
                     Err(NoHead::Unreadable(refusal)) => {
                         let answer = service.answers.front.unreadable(&refusal, self.activity.begin());
                         return match self.send(answer, Framed::default()).await {
-                            Some(_) => End::Early(self.activity.begin()),
+                            Some(_) => End::Early(self.activity.begin(), Instant::now() + LINGER),
                             None => End::Gone,
                         };
                     }
@@ -91,6 +103,7 @@ impl Http1 {
             let mut answering = service.answer(request.map(|()| body), self.activity.begin());
             let answered = poll_fn(|cx| match Pin::new(&mut answering).poll(cx) {
                 Poll::Ready(response) => Poll::Ready(Some(response)),
+                Poll::Pending if self.poll_told(cx).is_err() => Poll::Ready(None),
                 Poll::Pending => self.poll_gone(cx).map(|()| None),
             });
             let Some(mut response) = answered.await else { return End::Gone };
@@ -107,13 +120,15 @@ impl Http1 {
             if let Some((tunnel, running)) = tunnel {
                 return End::Switched(tunnel, std::mem::take(&mut self.inbound.receiving().came), running);
             }
-            if self.inbound.has_rest() {
-                // It may go on to an upstream that has answered before its end.
-                let _ = timeout(REST, poll_fn(|cx| self.inbound.poll_over(cx))).await;
+            if lasts && !self.inbound.has_rest() {
+                continue;
             }
+            let by = Instant::now() + LINGER;
+            // It may go on to an upstream that has answered before its end.
+            let _ = timeout_at(by, poll_fn(|cx| self.inbound.poll_over(cx))).await;
             drop(uploading);
             if !lasts || self.inbound.has_rest() {
-                return End::Early(self.activity.begin());
+                return End::Early(self.activity.begin(), by);
             }
         }
     }
@@ -147,11 +162,22 @@ impl Http1 {
         }
     }
 
+    /// Sends what the client is told ahead of its answer, as far as it takes it now.
+    fn poll_told(&self, cx: &mut Context<'_>) -> io::Result<()> {
+        if !self.activity.has_untold() || self.inbound.is_telling() {
+            return Ok(());
+        }
+        match self.socket.poll_tell(cx) {
+            Poll::Ready(told) => told,
+            Poll::Pending => Ok(()),
+        }
+    }
+
     /// Ready once the client has gone away: nobody waits for the answer any more.
-    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Who reads the body finds out by itself, until its end.
         if self.inbound.poll_over(cx).is_pending() {
-            return Poll::Pending;
+            return if self.inbound.streams() { self.poll_hung_up(cx) } else { Poll::Pending };
         }
         let mut receiving = self.inbound.receiving();
         if !receiving.is_over() {
@@ -166,11 +192,25 @@ impl Http1 {
         Poll::Pending
     }
 
+    /// Ready once the client has hung up in the midst of a body that streams through. Nobody reads it while the upstream
+    /// takes no more, and what is unread keeps the end from being seen.
+    #[cold]
+    fn poll_hung_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.socket.has_hung_up() {
+            ready!(self.looking.poll(self.look_at, cx));
+            self.look_at = Instant::now() + LOOK;
+        }
+        Poll::Ready(())
+    }
+
     /// Sends an answer. Returns whether the connection goes on after it; `None`: there is none any more.
     async fn send(&mut self, response: Response<Body>, framed: Framed) -> Option<bool> {
-        let was_never_asked = self.inbound.tell_no_more()?;
+        let was_never_asked = self.inbound.tell_no_more();
         let lasts = framed.lasts && !was_never_asked && self.has_taken_all();
         let (lasts, until_end) = answer::begin(&mut self.sending, response, framed, lasts);
+        if self.activity.has_untold() {
+            self.sending.send_first(self.activity.take_untold());
+        }
         let sent = poll_fn(|cx| {
             if self.sending.poll(&mut self.socket, cx).is_ready() {
                 return Poll::Ready(true);
@@ -226,7 +266,7 @@ impl Http1 {
     }
 
     /// Ends the connection with a client that may still be sending, so that it hears the answer.
-    pub(super) async fn close_and_listen(&mut self) {
+    pub(super) async fn close_and_listen(&mut self, by: Instant) {
         let heard = async {
             self.close().await;
             let mut goes_on = true;
@@ -239,7 +279,7 @@ impl Http1 {
                 goes_on = matches!(timeout(SILENCE, read).await, Ok(Ok(())));
             }
         };
-        let _ = timeout(LINGER, heard).await;
+        let _ = timeout_at(by, heard).await;
     }
 
     /// The socket, for what comes after HTTP.
@@ -253,4 +293,48 @@ fn has_blank_line(text: &[u8]) -> bool {
         let rest = text.get(at + 1..).unwrap_or_default();
         rest.starts_with(b"\n") || rest.starts_with(b"\r\n")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::wire::{ClientTimes, Socket, Timed};
+
+    /// How long a client is listened to that has its answer and sends so much every second; how much of it is held then.
+    async fn listened(piece: usize) -> (Duration, usize) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (near, _) = listener.accept().await.unwrap();
+        let [read, write, idle] = [10, 300, 120].map(Duration::from_secs);
+        let activity = Activity::new(false);
+        let timed = Timed::new(Socket::Plain(near), Rc::clone(&activity), ClientTimes { read, write, idle });
+        let mut http1 = Http1::new(ClientSocket::new(timed), Rc::clone(&activity));
+        let _running = activity.begin();
+        let began = Instant::now();
+        let sends_on = async {
+            loop {
+                sleep(Duration::from_secs(1)).await;
+                far.write_all(&vec![b'x'; piece]).await.unwrap();
+            }
+        };
+        tokio::select! {
+            () = sends_on => unreachable!(),
+            () = http1.close_and_listen(began + LINGER) => {}
+        }
+        let held = http1.inbound.receiving().came.len();
+        (began.elapsed(), held)
+    }
+
+    #[tokio::test(flavor = "local", start_paused = true)]
+    async fn who_sends_on_is_listened_to_for_half_a_minute_and_none_of_it_is_kept() {
+        for piece in [1, 200_000] {
+            let (time, held) = listened(piece).await;
+            assert_eq!(time, LINGER, "{piece}");
+            assert!(held <= 32 * 1024, "{held} of {piece} a second");
+        }
+        assert_eq!(listened(0).await.0, SILENCE);
+    }
 }

@@ -21,7 +21,7 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connect::{ConnectError, Connector, Versions};
-use super::http1::{Http1, Sendable};
+use super::http1::{Http1, Inform, Sendable};
 use super::{BaseUrl, Upstream};
 use crate::rare::rare;
 use crate::wire::{self, Socket};
@@ -227,7 +227,8 @@ impl SendError {
 
 impl<B: Sendable> Connection<B> {
     /// Sends a request, whose URI is the path and query behind `url`, and waits for the answer's head until `by`. The
-    /// connection goes back to `client` once the answer has ended.
+    /// connection goes back to `client` once the answer has ended. `inform` hears of the heads that come before it on
+    /// HTTP/1.1; on HTTP/2 hyper drops them.
     ///
     /// # Errors
     /// If the connection breaks before that.
@@ -241,11 +242,12 @@ impl<B: Sendable> Connection<B> {
         request: &Parts,
         body: B,
         by: Instant,
+        inform: Inform<'_>,
     ) -> Result<Response<Answer<B>>, SendError> {
         match self.sender {
             Sender::Http1(mut http1) => {
                 http1.begin(url.authority(), request, body);
-                match poll_fn(|cx| http1.poll_head(by, cx)).await {
+                match poll_fn(|cx| http1.poll_head(by, inform, cx)).await {
                     Ok(response) => Ok(response.map(|()| Answer::of_http1(http1, client, self.upstream))),
                     Err(fault) => Err(SendError { fault: fault.into(), sent: http1.has_sent() }),
                 }

@@ -18,6 +18,12 @@ use crate::wire::{Fault, Length, Receiving, Remaining, Sending, Socket, write_he
 /// How large an answer's head may be.
 const HEAD_MAX: usize = 16 * 1024;
 
+/// So many answers that only inform are heard before one that does not come: more are a flood.
+const INFORMED_MAX: u8 = 64;
+
+/// What hears of answers that only inform.
+pub(super) type Inform<'a> = &'a mut dyn FnMut(Response<()>);
+
 /// A body that can be sent.
 pub trait Sendable:
     http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + 'static
@@ -37,6 +43,8 @@ pub(super) struct Http1<B> {
     has_no_body: bool,
     /// Whether both sides go on after this answer.
     lasts: bool,
+    /// How many answers have come that only inform.
+    informed: u8,
     timer: Timer,
 }
 
@@ -47,6 +55,7 @@ impl<B: Sendable> Http1<B> {
             sending: Sending::default(),
             has_no_body: false,
             lasts: true,
+            informed: 0,
             timer: Timer::default(),
         }
     }
@@ -54,6 +63,7 @@ impl<B: Sendable> Http1<B> {
     /// Begins to send a request: not a byte of it before the first [`poll_head`](Self::poll_head).
     pub(super) fn begin(&mut self, host: &HeaderValue, request: &Parts, body: B) {
         self.has_no_body = request.method == Method::HEAD;
+        self.informed = 0;
         let exact = body.size_hint().exact();
         let length = exact.map_or(Length::Chunked, Length::Known);
         let trailer = exact.is_none().then(|| request.headers.get_all(TRAILER)).into_iter().flatten();
@@ -93,10 +103,11 @@ impl<B: Sendable> Http1<B> {
     }
 
     /// Sends what there is to send, and gives the head of the answer once it is there: of the last one, if others come
-    /// before it that are only informational. It may take until `by`.
+    /// before it that only inform. It may take until `by`.
     pub(super) fn poll_head(
         &mut self,
         by: Instant,
+        inform: Inform<'_>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Response<()>, Fault>> {
         self.send_more(cx)?;
@@ -107,6 +118,7 @@ impl<B: Sendable> Http1<B> {
                         self.receiving.came.advance(head.length);
                         let status = head.response.status();
                         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+                            self.informed(head.response, inform)?;
                             continue;
                         }
                         self.expect(&head)?;
@@ -127,6 +139,16 @@ impl<B: Sendable> Http1<B> {
                 Err(fault) => return Poll::Ready(Err(self.sending.take_fault(|_| true).unwrap_or(fault))),
             }
         }
+    }
+
+    #[cold]
+    fn informed(&mut self, head: Response<()>, inform: Inform<'_>) -> Result<(), Fault> {
+        if self.informed == INFORMED_MAX {
+            return Err(Fault::Invalid("it informs without end"));
+        }
+        self.informed += 1;
+        inform(head);
+        Ok(())
     }
 
     /// Sends what there is to send. That the other side takes no more does not matter if it answers all the same; a body
@@ -217,7 +239,7 @@ mod tests {
         let length = http_body::Body::size_hint(&body).exact().unwrap();
         let want = format!("POST /?a=b HTTP/1.1\r\nhost: h\r\nx: y\r\ncontent-length: {length}\r\n\r\n");
         http1.begin(&HeaderValue::from_static("h"), &head, body);
-        assert!(poll_fn(|cx| Poll::Ready(http1.poll_head(by(), cx))).await.is_pending());
+        assert!(poll_fn(|cx| Poll::Ready(http1.poll_head(by(), &mut drop, cx))).await.is_pending());
         let mut sent = vec![0; want.len() + usize::try_from(length).unwrap()];
         far.read_exact(&mut sent).await.unwrap();
         assert!(sent.starts_with(want.as_bytes()), "{}", String::from_utf8_lossy(&sent));
@@ -230,7 +252,7 @@ mod tests {
 
     /// What comes in answer: the status, and the body as far as it is well.
     async fn answer(http1: &mut Http1<Full<Bytes>>) -> Result<(u16, Vec<u8>), Fault> {
-        let status = poll_fn(|cx| http1.poll_head(by(), cx)).await?.status().as_u16();
+        let status = poll_fn(|cx| http1.poll_head(by(), &mut drop, cx)).await?.status().as_u16();
         let mut body = Vec::new();
         while let Some(frame) = poll_fn(|cx| http1.poll_frame(cx)).await {
             body.extend_from_slice(frame?.data_ref().unwrap());
@@ -267,7 +289,7 @@ mod tests {
     async fn chunks_that_come_together_are_one_piece_and_half_a_body_is_none() {
         let (mut http1, mut far) = asked(b"").await;
         far.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await.unwrap();
-        poll_fn(|cx| http1.poll_head(by(), cx)).await.unwrap();
+        poll_fn(|cx| http1.poll_head(by(), &mut drop, cx)).await.unwrap();
         far.write_all(b"3\r\none\r\n3\r\ntwo\r\n").await.unwrap();
         let piece = poll_fn(|cx| http1.poll_frame(cx)).await.unwrap().unwrap();
         assert_eq!(piece.into_data().unwrap(), "onetwo");

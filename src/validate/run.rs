@@ -236,7 +236,7 @@ impl Shared {
             let request = request.map_err(|error| Finding::unknown("no_question", None, error))?;
             let (head, body) = request.into_parts();
             let reused = connection.reused;
-            match connection.send(&self.client, &upstream.url, &head, body, by).await {
+            match connection.send(&self.client, &upstream.url, &head, body, by, &mut drop).await {
                 Ok(response) => break response,
                 Err(error) if error.is_timeout() => return Err(late()),
                 // Closed in the moment of its reuse.

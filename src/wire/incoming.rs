@@ -8,7 +8,6 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
-use tokio::io::AsyncWrite as _;
 
 use super::{ClientSocket, Fault, Receiving, Remaining};
 
@@ -28,17 +27,29 @@ enum Kind {
 /// What comes from a client on HTTP/1.1, shared between its connection and the body of the request that is running.
 pub(crate) struct Inbound {
     receiving: RefCell<Receiving<ClientSocket>>,
-    /// What the client has still to be told before it sends its body.
-    untold: Cell<&'static [u8]>,
+    asks: Cell<Asks>,
+    /// Whether the body streams through: it is not read while the other side takes nothing of it.
+    streams: Cell<bool>,
     /// Who waits for the body's end.
     waiting: Cell<Option<Waker>>,
+}
+
+/// Whether a client waits to be told that its body is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Asks {
+    #[default]
+    No,
+    Yes,
+    /// It is being told.
+    Told,
 }
 
 impl Inbound {
     pub(crate) fn new(socket: ClientSocket) -> Rc<Self> {
         Rc::new(Self {
             receiving: RefCell::new(Receiving::new(socket)),
-            untold: Cell::default(),
+            asks: Cell::default(),
+            streams: Cell::default(),
             waiting: Cell::default(),
         })
     }
@@ -61,8 +72,9 @@ impl Inbound {
             rest => rest,
         };
         receiving.expect(rest);
+        self.streams.set(false);
         // Who sends it unasked has not waited.
-        self.untold.set(if asks && receiving.came.is_empty() { CONTINUE } else { &[] });
+        self.asks.set(if asks && receiving.came.is_empty() { Asks::Yes } else { Asks::No });
         Incoming(Kind::Http1(Rc::clone(self)))
     }
 
@@ -71,18 +83,24 @@ impl Inbound {
         !self.receiving.borrow().is_over()
     }
 
+    /// Whether it streams through.
+    pub(crate) fn streams(&self) -> bool {
+        self.streams.get()
+    }
+
     /// Whether that is going to be taken.
     pub(crate) fn is_wanted(self: &Rc<Self>) -> bool {
         Rc::strong_count(self) > 1
     }
 
-    /// The client is answered now, and no longer told to send its body. Returns whether it never was; `None`: half of that
-    /// was said, and no answer can stand behind it.
-    pub(crate) fn tell_no_more(&self) -> Option<bool> {
-        match self.untold.take().len() {
-            0 => Some(false),
-            length => (length == CONTINUE.len()).then_some(true),
-        }
+    /// The client is answered now, and no longer told to send its body. Returns whether it waited for that in vain.
+    pub(crate) fn tell_no_more(&self) -> bool {
+        self.asks.take() == Asks::Yes
+    }
+
+    /// Whether who reads the body sees to what the client is told.
+    pub(crate) fn is_telling(&self) -> bool {
+        self.asks.get() == Asks::Told
     }
 
     /// Ready once the body has come to its end, or nobody wants it any more. It may be read in another task.
@@ -95,18 +113,15 @@ impl Inbound {
     }
 
     fn poll_tell(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let untold @ [_, ..] = self.untold.get() {
-            let socket = &mut self.receiving().socket;
-            let told = ready!(Pin::new(&mut *socket).poll_write(cx, untold))?;
-            self.untold.set(untold.get(told..).unwrap_or_default());
-            if told == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            if self.untold.get().is_empty() {
-                // What TLS holds back goes with what is written next, or with what is read.
-                let _ = Pin::new(socket).poll_flush(cx)?;
-            }
+        if self.asks.get() == Asks::No {
+            return Poll::Ready(Ok(()));
         }
+        let socket = self.receiving().socket.clone();
+        if self.asks.replace(Asks::Told) == Asks::Yes {
+            socket.tell(CONTINUE);
+        }
+        ready!(socket.poll_tell(cx))?;
+        self.asks.set(Asks::No);
         Poll::Ready(Ok(()))
     }
 
@@ -137,6 +152,13 @@ impl Incoming {
 }
 
 impl Incoming {
+    /// Its rest streams through.
+    pub(crate) fn stream(&self) {
+        if let Kind::Http1(inbound) = &self.0 {
+            inbound.streams.set(true);
+        }
+    }
+
     /// Reads what has come of it to the end of `whole`, if it can be read without a copy.
     pub(crate) fn poll_into(
         &mut self,

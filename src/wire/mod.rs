@@ -5,6 +5,7 @@
 
 mod chunked;
 mod fields;
+mod frames;
 mod head;
 mod incoming;
 mod receiving;
@@ -20,10 +21,10 @@ pub(crate) use self::head::{Asks, first_line, items, number, why};
 pub(crate) use self::incoming::Inbound;
 pub use self::incoming::Incoming;
 pub(crate) use self::receiving::{Receiving, Remaining};
-pub(crate) use self::sending::{Length, Sending, write_headers, write_length};
+pub(crate) use self::sending::{Length, Sending, write_headers, write_length, write_status};
 pub(crate) use self::socket::Socket;
-pub use self::timed::ClientTimes;
-pub(crate) use self::timed::{Activity, ClientSocket, Running, Timed};
+pub(crate) use self::timed::{Activity, ClientSocket, Timed};
+pub use self::timed::{ClientTimes, Running};
 
 /// Why a connection is of no more use.
 #[derive(Debug, thiserror::Error)]

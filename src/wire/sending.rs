@@ -10,8 +10,10 @@ use http::header::{
     HOST, MAX_FORWARDS, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
     UPGRADE,
 };
-use http::{HeaderMap, HeaderName};
+use http::response::Parts;
+use http::{HeaderMap, HeaderName, StatusCode};
 use http_body::Frame;
+use hyper::ext::ReasonPhrase;
 use tokio::io::AsyncWrite;
 
 use super::Fault;
@@ -98,6 +100,12 @@ where
         self.has_ended = body.is_none() || length == Length::Known(0);
         self.body = body;
         &mut self.front
+    }
+
+    /// Sends this first, of a message that was begun.
+    #[cold]
+    pub(crate) fn send_first(&mut self, text: Vec<u8>) {
+        self.front.splice(..0, text);
     }
 
     pub(crate) fn has_sent(&self) -> bool {
@@ -236,6 +244,20 @@ where
 pub(crate) fn write_length(out: &mut Vec<u8>, length: u64) {
     for part in ["content-length: ", itoa::Buffer::new().format(length), "\r\n"] {
         out.extend_from_slice(part.as_bytes());
+    }
+}
+
+/// Writes an answer's first line. Who speaks HTTP/1.0 (`is_old`) is answered in it.
+pub(crate) fn write_status(out: &mut Vec<u8>, parts: &Parts, is_old: bool) {
+    let reason = parts.extensions.get::<ReasonPhrase>().map(ReasonPhrase::as_bytes);
+    if parts.status == StatusCode::OK && reason.is_none() && !is_old {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        return;
+    }
+    let reason = reason.or_else(|| Some(parts.status.canonical_reason()?.as_bytes())).unwrap_or_default();
+    let version: &[u8] = if is_old { b"HTTP/1.0 " } else { b"HTTP/1.1 " };
+    for part in [version, parts.status.as_str().as_bytes(), b" ", reason, b"\r\n"] {
+        out.extend_from_slice(part);
     }
 }
 

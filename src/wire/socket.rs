@@ -1,12 +1,12 @@
 //! A socket to a client or an upstream, with TLS or without.
 
 use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
@@ -32,15 +32,27 @@ impl Socket {
         }
     }
 
+    /// Whether the other side has ended it, though something that came before may be unread.
+    pub(crate) fn has_hung_up(&self) -> bool {
+        let Some(tcp) = self.tcp() else { return true };
+        // What the runtime knows already: no system call.
+        let ready = pin!(tcp.ready(Interest::READABLE)).poll(&mut Context::from_waker(Waker::noop()));
+        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
+    }
+
     /// Makes its close a reset: the other side learns that something is missing.
     pub(crate) fn close_by_reset(&self) {
-        let tcp = match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
-            Self::Closed => return,
-        };
+        let Some(tcp) = self.tcp() else { return };
         if let Err(error) = SockRef::from(tcp).set_linger(Some(Duration::ZERO)) {
             tracing::debug!(error = %error, "can't reset a connection");
+        }
+    }
+
+    fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Plain(stream) => Some(stream),
+            Self::Tls(stream) => Some(stream.get_ref().0),
+            Self::Closed => None,
         }
     }
 }
@@ -93,6 +105,35 @@ impl AsyncWrite for Socket {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Closed => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_end_shows_behind_what_is_unread() {
+        for resets in [false, true] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (near, _) = listener.accept().await.unwrap();
+            far.write_all(b"unread").await.unwrap();
+            near.readable().await.unwrap();
+            let near = Socket::Plain(near);
+            assert!(!near.has_hung_up());
+            let far = Socket::Plain(far);
+            if resets {
+                far.close_by_reset();
+            }
+            drop(far);
+            while !near.has_hung_up() {
+                tokio::task::yield_now().await;
+            }
         }
     }
 }

@@ -9,10 +9,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http::response::Parts;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::Instant;
 
 use super::Socket;
+use super::frames::Frames;
+use super::sending::{write_headers, write_status};
 use crate::timer::Timer;
 
 /// How long a client may take.
@@ -26,6 +29,8 @@ pub struct ClientTimes {
     pub idle: Duration,
 }
 
+/// How much may wait to be told ahead of an answer before more of that is dropped.
+const UNTOLD_MAX: usize = 16 * 1024;
 /// Sent when a head does not arrive in time.
 const HEAD_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
@@ -37,6 +42,8 @@ pub(crate) struct Activity {
     /// When the last of them did, or the connection began.
     rests_since: Cell<Instant>,
     http2: bool,
+    /// What the client is told ahead of its answer, and was not yet.
+    untold: RefCell<Vec<u8>>,
 }
 
 #[derive(Clone, Copy)]
@@ -50,7 +57,7 @@ enum Phase {
 }
 
 /// A request that is being answered, until its answer's body is dropped.
-pub(crate) struct Running(Rc<Activity>);
+pub struct Running(Rc<Activity>);
 
 impl Activity {
     /// A connection from which nothing has come yet.
@@ -61,6 +68,7 @@ impl Activity {
             running: Cell::new(0),
             rests_since: Cell::new(now),
             http2,
+            untold: RefCell::default(),
         })
     }
 
@@ -86,12 +94,37 @@ impl Activity {
         !self.is_busy() && self.rests_since.get().elapsed() >= time
     }
 
+    /// Whether there is something to tell the client ahead of its answer.
+    pub(crate) fn has_untold(&self) -> bool {
+        !self.untold.borrow().is_empty()
+    }
+
+    /// Takes what is left of that, for what goes out next.
+    #[cold]
+    pub(crate) fn take_untold(&self) -> Vec<u8> {
+        self.untold.take()
+    }
+
     /// Something has come that belongs to a request's head.
     pub(crate) fn arrived(&self) {
         if let Phase::Idle(_) = self.phase.get() {
             let now = Instant::now();
             // What arrives on an idle HTTP/2 connection need not be a head.
             self.phase.set(if self.http2 { Phase::Idle(now) } else { Phase::Head(now) });
+        }
+    }
+}
+
+impl Running {
+    /// Tells the client of a head that comes before its answer (RFC 9110 §15.2), unless much waits already that it does not
+    /// take. On HTTP/2 hyper has no place for it.
+    #[cold]
+    pub(crate) fn tell(&self, head: &Parts) {
+        let mut untold = self.0.untold.borrow_mut();
+        if !self.0.http2 && untold.len() < UNTOLD_MAX {
+            write_status(&mut untold, head, false);
+            write_headers(&mut untold, &head.headers);
+            untold.extend_from_slice(b"\r\n");
         }
     }
 }
@@ -115,11 +148,15 @@ pub(crate) struct Timed<S> {
     reading: Timer,
     writing: Timer,
     stalled: Option<Instant>,
+    /// On HTTP/2.
+    frames: Option<Box<Frames>>,
 }
 
 impl<S> Timed<S> {
     pub(crate) fn new(socket: S, activity: Rc<Activity>, times: ClientTimes) -> Self {
-        Self { socket, activity, times, reading: Timer::default(), writing: Timer::default(), stalled: None }
+        let frames = activity.http2.then(|| Box::new(Frames::new()));
+        let (reading, writing) = (Timer::default(), Timer::default());
+        Self { socket, activity, times, reading, writing, stalled: None, frames }
     }
 }
 
@@ -152,6 +189,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
         }
     }
 
+    fn written(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if let (Some(frames), Poll::Ready(Ok(length))) = (&mut self.frames, &written) {
+            frames.sent(*length);
+        }
+        self.watch(written, cx)
+    }
+
     /// Keeps an eye on a write: fails it once nothing has moved for too long.
     fn watch<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if written.is_ready() {
@@ -173,6 +217,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Timed<S> {
             read @ Poll::Ready(_) => {
                 if buf.filled().len() > before {
                     this.activity.arrived();
+                    if let Some(frames) = &mut this.frames {
+                        frames.came(buf.filled().get(before..).unwrap_or_default())?;
+                    }
                 }
                 read
             }
@@ -184,7 +231,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.socket).poll_write(cx, buf);
-        this.watch(written, cx)
+        this.written(written, cx)
     }
 
     fn poll_write_vectored(
@@ -194,7 +241,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.socket).poll_write_vectored(cx, bufs);
-        this.watch(written, cx)
+        this.written(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -228,6 +275,34 @@ impl ClientSocket {
     pub(crate) async fn refuse_head(&mut self) -> io::Result<()> {
         self.write_all(HEAD_TIMEOUT).await?;
         self.shutdown().await
+    }
+
+    /// Has this told ahead of the answer.
+    pub(crate) fn tell(&self, text: &[u8]) {
+        self.timed().activity.untold.borrow_mut().extend_from_slice(text);
+    }
+
+    /// Sends what the client is told ahead of its answer.
+    #[cold]
+    pub(crate) fn poll_tell(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut timed = self.timed();
+        let activity = Rc::clone(&timed.activity);
+        let mut untold = activity.untold.borrow_mut();
+        while !untold.is_empty() {
+            let told = ready!(Pin::new(&mut *timed).poll_write(cx, &untold))?;
+            if told == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            untold.drain(..told);
+        }
+        // What TLS holds back goes with what is written next, or with what is read.
+        let _ = Pin::new(&mut *timed).poll_flush(cx)?;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether the client has ended its side, though something that it sent before may be unread.
+    pub(crate) fn has_hung_up(&self) -> bool {
+        self.0.borrow().socket.has_hung_up()
     }
 
     /// Closes it, whoever still holds it.
@@ -338,5 +413,20 @@ mod tests {
         };
         tokio::select! { () = taken => unreachable!(), () = written => {} }
         assert_eq!(began.elapsed().as_secs(), 50);
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn of_what_is_told_ahead_of_an_answer_little_is_held() {
+        let head = http::Response::builder().status(103).header("link", "x".repeat(15_000)).body(());
+        let (head, ()) = head.unwrap().into_parts();
+        for (http2, held) in [(false, 15_000..2 * UNTOLD_MAX), (true, 0..1)] {
+            let activity = Activity::new(http2);
+            let running = activity.begin();
+            for _ in 0..60 {
+                running.tell(&head);
+            }
+            assert!(held.contains(&activity.take_untold().len()), "http2: {http2}");
+            assert!(!activity.has_untold());
+        }
     }
 }

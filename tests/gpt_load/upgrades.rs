@@ -1,10 +1,11 @@
 //! Spec §4, §5: WebSocket and other upgrades.
 
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use mock_provider::{Http, Options, Tls};
 
-use crate::support::{A, B, GptLoad, Peer, Raw, TOKEN, Wire, eventually, provider_with};
+use crate::support::{A, B, GptLoad, Peer, Raw, TOKEN, Wire, eventually, patience, provider_with};
 
 const REALTIME: &str = "/v1/realtime?model=gpt-4o-realtime-preview";
 
@@ -281,6 +282,35 @@ fn both_sides_silence_or_a_side_that_resets_ends_it() {
     gone.reset();
     ending("client_gone");
     assert_eq!(gpt_load.healthy_keys(), 1);
+}
+
+#[test]
+fn a_client_that_leaves_before_its_switch_is_told_is_gone() {
+    let (asked, was_asked) = channel();
+    let (told, was_told) = channel();
+    let (go, gone) = channel::<()>();
+    let gone = std::sync::Mutex::new(gone);
+    let peer = Peer::start(move |wire| {
+        if wire.head().is_some() {
+            asked.send(()).unwrap();
+            gone.lock().unwrap().recv().unwrap();
+            wire.send(format!("{AGREED}\r\n"));
+            told.send(()).unwrap();
+            wire.is_ended();
+        }
+    });
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
+    let mut client = gpt_load.raw();
+    client.send(asks(""));
+    was_asked.recv_timeout(patience()).unwrap();
+    // It hears of both at once.
+    gpt_load.signal("STOP");
+    client.reset();
+    go.send(()).unwrap();
+    was_told.recv_timeout(patience()).unwrap();
+    gpt_load.signal("CONT");
+    assert_eq!(line_of_the_end(&gpt_load)["message"], "client_gone");
+    eventually("nothing runs", || gpt_load.told("/stats")["requests"]["running"] == 0);
 }
 
 #[test]

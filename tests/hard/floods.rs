@@ -5,30 +5,32 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::outcome;
+use crate::support::http2::{
+    CONTINUATION, DATA, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame,
+};
 use crate::support::{A, GptLoad, Peer};
 
 /// How long each flood goes on, if it is let.
 const FLOOD: Duration = Duration::from_secs(2);
-
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
 
 /// GET / of http://x, in HPACK's static table.
 const GET: &[u8] = &[0x82, 0x86, 0x84, 0x41, 1, b'x'];
 /// The same as POST.
 const POST: &[u8] = &[0x83, 0x86, 0x84, 0x41, 1, b'x'];
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+/// Floods gpt-load with what `next` makes of ever new odd stream numbers, and looks how an honest client fares meanwhile.
+fn flood(name: &str, next: impl FnMut(u32) -> Vec<u8>) {
+    flood_and(false, name, next);
 }
 
-/// Floods gpt-load with what `next` makes of ever new odd stream numbers, and looks how an honest client fares meanwhile.
-fn flood(name: &str, mut next: impl FnMut(u32) -> Vec<u8>) {
+/// The same, of a client that reads what it is answered. That nothing stops it but gpt-load.
+fn flood_that_is_cut(name: &str, next: impl FnMut(u32) -> Vec<u8>) {
+    let cut = flood_and(true, &format!("{name}, answers read"), next);
+    assert!(cut > 0, "{name}: borne");
+}
+
+/// Returns how many connections were cut.
+fn flood_and(reads: bool, name: &str, mut next: impl FnMut(u32) -> Vec<u8>) -> u64 {
     let peer = Peer::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     let gpt_load = GptLoad::before_peer(
         &peer,
@@ -48,8 +50,15 @@ fn flood(name: &str, mut next: impl FnMut(u32) -> Vec<u8>) {
     while began.elapsed() < FLOOD {
         let mut stream = TcpStream::connect(gpt_load.address()).unwrap();
         stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
-        stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
-        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+        if reads {
+            let mut answers = stream.try_clone().unwrap();
+            std::thread::spawn(
+                move || while answers.read(&mut [0; 16 << 10]).is_ok_and(|length| length > 0) {},
+            );
+        } else {
+            stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        }
+        stream.write_all(PREFACE).unwrap();
         stream.write_all(&frame(SETTINGS, 0, 0, &[])).unwrap();
         let mut number = 1;
         'connection: while began.elapsed() < FLOOD && number < 1 << 30 {
@@ -67,7 +76,10 @@ fn flood(name: &str, mut next: impl FnMut(u32) -> Vec<u8>) {
                 look();
             }
         }
-        let _ = stream.read(&mut [0; 1024]);
+        if !reads {
+            let _ = stream.read(&mut [0; 1024]);
+        }
+        let _ = stream.shutdown(std::net::Shutdown::Both);
     }
     look();
     assert!(most < 32 << 20, "{name}: {} MiB more", most >> 20);
@@ -79,6 +91,7 @@ fn flood(name: &str, mut next: impl FnMut(u32) -> Vec<u8>) {
             most >> 10
         ),
     );
+    cut
 }
 
 #[test]
@@ -114,16 +127,24 @@ fn pings_whose_answers_nobody_reads() {
 }
 
 #[test]
+fn frames_that_ask_for_nothing_and_whose_answers_are_read() {
+    flood_that_is_cut("SETTINGS", |_| frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]));
+    flood_that_is_cut("PING", |_| frame(PING, 0, 0, b"ping ing"));
+    flood_that_is_cut("WINDOW_UPDATE", |_| frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]));
+    flood_that_is_cut("frames of no known kind", |_| frame(99, 0, 0, b"extended"));
+}
+
+#[test]
 fn empty_data_without_end_rustsec_2026_0258() {
     flood("empty DATA (RUSTSEC-2026-0258)", |stream| {
-        if stream == 1 { frame(HEADERS, 4, 1, POST) } else { frame(0, 0, 1, &[]) }
+        if stream == 1 { frame(HEADERS, 4, 1, POST) } else { frame(DATA, 0, 1, &[]) }
     });
 }
 
 #[test]
 fn data_a_byte_at_a_time_h2_0_4_18() {
     flood("DATA, a byte each (h2 before 0.4.18)", |stream| {
-        if stream == 1 { frame(HEADERS, 4, 1, POST) } else { frame(0, 0, 1, b"x") }
+        if stream == 1 { frame(HEADERS, 4, 1, POST) } else { frame(DATA, 0, 1, b"x") }
     });
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::outcome;
-use crate::support::{A, GptLoad, Peer, Raw, eventually, patience};
+use crate::support::{A, GptLoad, Peer, Raw, TOKEN, eventually, patience};
 
 fn livez(gpt_load: &GptLoad) -> Duration {
     let began = Instant::now();
@@ -249,4 +249,55 @@ fn twenty_thousand_idle_connections_or_as_many_as_descriptors_allow() {
         &format!("{count} idle connections"),
         format!("{each} bytes each; another client within {answered:.0?}"),
     );
+}
+
+/// How long a client is held that goes on with its upload, a little every second, beside an answer that came early.
+fn held_beside_an_answer(gpt_load: &GptLoad, ask: &str, answer: &str) -> Duration {
+    let mut client = gpt_load.raw();
+    client.send(ask).send([b'x'; 5000]).until(answer);
+    let began = Instant::now();
+    let mut writer = client.writer();
+    writer.set_nonblocking(true).unwrap();
+    while began.elapsed() < Duration::from_secs(90) {
+        let sent = std::io::Write::write(&mut writer, &[b'x'; 2048]);
+        if sent.is_err_and(|error| error.kind() != std::io::ErrorKind::WouldBlock) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    began.elapsed()
+}
+
+#[test]
+#[ignore = "long: make test-hard"]
+fn who_uploads_on_beside_an_answer_is_held_for_half_a_minute() {
+    let peer = Peer::start(|wire| {
+        let head = wire.head().unwrap_or_default();
+        let status = if head.starts_with("POST /v1/large") { "413 Payload Too Large" } else { "200 OK" };
+        wire.send(format!("HTTP/1.1 {status}\r\nContent-Length: 7\r\n\r\nenough!"));
+        std::thread::sleep(Duration::from_secs(90));
+    });
+    let gpt_load = GptLoad::before_peer(&peer, &[("AUTH_KEY", TOKEN), ("MAX_REPLAY_BODY", "1KiB")], &[A]);
+    let ask = |path: &str, token: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 90000000\r\n\r\n"
+        )
+    };
+    let cases = [
+        ("a refusal of ours", ask("/v1/files", "wrong"), "invalid_auth_token"),
+        ("an upstream's refusal", ask("/v1/large", TOKEN), "enough!"),
+        ("an upstream's answer", ask("/v1/files", TOKEN), "enough!"),
+    ];
+    let times = std::thread::scope(|scope| {
+        let held = cases.map(|(what, ask, answer)| {
+            let gpt_load = &gpt_load;
+            scope.spawn(move || (what, held_beside_an_answer(gpt_load, &ask, answer)))
+        });
+        held.map(|held| held.join().unwrap())
+    });
+    for (what, time) in &times {
+        assert!(*time < Duration::from_secs(33), "{what}: {time:?}");
+    }
+    let longest = times.iter().map(|(_, time)| *time).max().unwrap();
+    outcome("uploads that go on beside an early answer", format!("cut after {longest:.0?}"));
 }

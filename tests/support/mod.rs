@@ -2,6 +2,7 @@
 //! sockets, and at the end of its life looks for keys and tokens in everything that it said.
 
 mod client;
+pub mod http2;
 mod peer;
 mod raw;
 

@@ -4,18 +4,11 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use super::http2::Frame;
 use super::patience;
 
 /// A connection.
 pub struct Raw(TcpStream);
-
-/// A frame of HTTP/2.
-#[derive(Debug)]
-pub struct Frame {
-    pub kind: u8,
-    pub stream: u32,
-    pub payload: Vec<u8>,
-}
 
 impl Raw {
     pub fn connect(address: SocketAddr) -> Self {
@@ -28,6 +21,18 @@ impl Raw {
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         let _ = self.0.write_all(bytes.as_ref());
         self
+    }
+
+    /// Sends bytes until nobody takes any more of them for a while, and returns how many that were.
+    pub fn fill(&self) -> usize {
+        let mut writer = self.writer();
+        writer.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+        let mut sent = 0;
+        while let Ok(length) = writer.write(&[b'x'; 16 << 10]) {
+            sent += length;
+        }
+        writer.set_write_timeout(None).unwrap();
+        sent
     }
 
     /// Says that nothing more is sent.
@@ -86,15 +91,8 @@ impl Raw {
     pub fn frames_until(&mut self, is_it: impl Fn(&Frame) -> bool) -> Vec<Frame> {
         let mut frames = Vec::new();
         loop {
-            let mut head = [0; 9];
-            self.0
-                .read_exact(&mut head)
-                .unwrap_or_else(|error| panic!("no more frames: {error}; {frames:?}"));
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-            let mut payload = vec![0; usize::try_from(length).unwrap()];
-            self.0.read_exact(&mut payload).unwrap();
-            frames.push(Frame { kind: head[3], stream, payload });
+            let frame = Frame::read(&mut self.0);
+            frames.push(frame.unwrap_or_else(|| panic!("no more frames behind {frames:?}")));
             if is_it(&frames[frames.len() - 1]) {
                 return frames;
             }

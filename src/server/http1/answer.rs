@@ -5,13 +5,11 @@ use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRAILER, TRANSFER_ENCODING};
-use http::response::Parts;
 use http::{HeaderName, Response, StatusCode};
 use http_body::Body as _;
-use hyper::ext::ReasonPhrase;
 
 use crate::server::front::Body;
-use crate::wire::{Asks, Length, Sending, number, spare, write_length};
+use crate::wire::{Asks, Length, Sending, number, spare, write_length, write_status};
 
 /// What a request says of its answer.
 #[derive(Clone, Copy, Default)]
@@ -84,20 +82,6 @@ pub(super) fn begin(
     out.extend_from_slice(b"\r\n");
     spare::give(parts.headers);
     (lasts, length == Length::UntilEnd)
-}
-
-fn write_status(out: &mut Vec<u8>, parts: &Parts, is_old: bool) {
-    let reason = parts.extensions.get::<ReasonPhrase>().map(ReasonPhrase::as_bytes);
-    if parts.status == StatusCode::OK && reason.is_none() && !is_old {
-        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-        return;
-    }
-    let reason = reason.or_else(|| Some(parts.status.canonical_reason()?.as_bytes())).unwrap_or_default();
-    // Who speaks HTTP/1.0 is answered in it.
-    let version: &[u8] = if is_old { b"HTTP/1.0 " } else { b"HTTP/1.1 " };
-    for part in [version, parts.status.as_str().as_bytes(), b" ", reason, b"\r\n"] {
-        out.extend_from_slice(part);
-    }
 }
 
 fn write_header(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {

@@ -1,0 +1,187 @@
+//! Spec §4, §8: upstreams that speak HTTP/2, frame by frame.
+
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use crate::support::http2::{DATA, END_STREAM, Frame, HEADERS, Http2Peer, RST_STREAM, WINDOW_UPDATE};
+use crate::support::{A, GptLoad, Raw, eventually, patience};
+
+/// SETTINGS that grant no window for a request's body.
+const NO_WINDOW: &[u8] = &[0, 4, 0, 0, 0, 0];
+/// What an upload begins with that is larger than is held.
+const UPLOAD: &str = "POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Length: 50000000\r\n\r\n";
+
+/// A peer that tells of every frame, and answers nothing, unless `answers` does.
+fn watched(
+    settings: &'static [u8],
+    answers: impl Fn(&mut crate::support::http2::Frames, &Frame) + Send + Sync + 'static,
+) -> (Http2Peer, Receiver<Frame>) {
+    let (tell, frames) = channel();
+    let tell: Mutex<Sender<Frame>> = Mutex::new(tell);
+    let peer = Http2Peer::start(settings, move |wire| {
+        while let Some(frame) = wire.next() {
+            answers(wire, &frame);
+            let _ = tell.lock().unwrap().send(frame);
+        }
+    });
+    (peer, frames)
+}
+
+/// The next frame of this kind.
+fn next(frames: &Receiver<Frame>, kind: u8) -> Frame {
+    loop {
+        let frame =
+            frames.recv_timeout(patience()).unwrap_or_else(|_| panic!("no frame of kind {kind} came"));
+        if frame.kind == kind {
+            return frame;
+        }
+    }
+}
+
+fn running(gpt_load: &GptLoad) -> u64 {
+    gpt_load.told("/stats")["requests"]["running"].as_u64().unwrap()
+}
+
+fn failures(gpt_load: &GptLoad, kind: &str) -> u64 {
+    gpt_load.told("/stats")["requests"]["failures"][kind].as_u64().unwrap()
+}
+
+#[test]
+fn an_answer_whose_end_is_told_after_its_last_byte_is_a_success() {
+    for later in [Some(Duration::ZERO), Some(Duration::from_millis(200)), None] {
+        let (peer, frames) = watched(&[], move |wire, frame| {
+            if frame.ends_stream() {
+                wire.answer(frame.stream, 2);
+                wire.send(DATA, 0, frame.stream, b"ok");
+                if let Some(later) = later {
+                    std::thread::sleep(later);
+                    wire.send(DATA, END_STREAM, frame.stream, &[]);
+                }
+            }
+        });
+        let gpt_load = peer.gpt_load(&[], &[A]);
+        for http2 in [false, true] {
+            let ask = gpt_load.post("/v1/embeddings").body("{}");
+            let began = Instant::now();
+            let answer = if http2 { ask.http2() } else { ask }.send();
+            assert_eq!((answer.status.as_u16(), answer.text().as_str(), answer.broken), (200, "ok", false));
+            assert!(began.elapsed() < Duration::from_secs(1), "its end is waited for: {:?}", began.elapsed());
+            let line = gpt_load.logged("its line", |line| line["status"] == 200);
+            assert_eq!(line["message"], "request", "http2 {http2}, {later:?}");
+        }
+        eventually("they are counted", || gpt_load.told("/stats")["requests"]["success_count"] == 2);
+        assert_eq!((failures(&gpt_load, "client_gone"), failures(&gpt_load, "broken_answer")), (0, 0));
+        if later.is_none() {
+            // The end that never comes is waited for no longer than a second.
+            next(&frames, RST_STREAM);
+        }
+    }
+}
+
+#[test]
+fn an_upstream_that_grants_no_window_is_waited_for_until_the_request_timeout() {
+    let (peer, frames) = watched(NO_WINDOW, |_, _| {});
+    let env = [("REQUEST_TIMEOUT", "1"), ("MAX_RETRIES", "0"), ("MAX_REPLAY_BODY", "1KiB")];
+    let gpt_load = peer.gpt_load(&env, &[A]);
+    let began = Instant::now();
+    let answer = gpt_load.post("/v1/embeddings").body("{}").send();
+    assert_eq!(answer.refused(), (504, "upstream_timeout".to_owned()));
+    // A body that streams through too.
+    let mut client = gpt_load.raw();
+    client.send(UPLOAD);
+    client.fill();
+    let answer = client.until("upstream_timeout");
+    assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    for _ in 0..2 {
+        let stream = next(&frames, HEADERS).stream;
+        let reset = next(&frames, RST_STREAM);
+        assert_eq!((reset.stream, &*reset.payload), (stream, &8_u32.to_be_bytes()[..]), "CANCEL");
+    }
+    assert_eq!((gpt_load.healthy_keys(), running(&gpt_load)), (1, 0));
+}
+
+#[test]
+fn a_client_that_leaves_an_upstream_without_a_window_is_noticed() {
+    let (peer, frames) = watched(NO_WINDOW, |_, _| {});
+    let gpt_load = peer.gpt_load(&[("MAX_REPLAY_BODY", "1KiB")], &[A]);
+    let whole = "POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
+    for (ask, streams) in [(whole, false), (UPLOAD, true), (UPLOAD, true)] {
+        let mut client = gpt_load.raw();
+        client.send(ask);
+        let stream = next(&frames, HEADERS).stream;
+        if streams {
+            client.fill();
+        }
+        let gone = failures(&gpt_load, "client_gone");
+        client.reset();
+        let reset = next(&frames, RST_STREAM);
+        assert_eq!((reset.stream, &*reset.payload), (stream, &8_u32.to_be_bytes()[..]), "CANCEL");
+        eventually("it is counted", || failures(&gpt_load, "client_gone") == gone + 1);
+        assert_eq!(running(&gpt_load), 0);
+    }
+    assert_eq!(gpt_load.told("/stats")["upstreams"][0]["faults"], 0);
+}
+
+#[test]
+fn uploads_that_an_upstream_grants_no_window_hold_little_memory() {
+    let (peer, frames) = watched(NO_WINDOW, |_, _| {});
+    let gpt_load = peer.gpt_load(&[("MAX_REPLAY_BODY", "1KiB")], &[A]);
+    let before = gpt_load.rss();
+    let clients: Vec<Raw> = (0..20)
+        .map(|_| {
+            let mut client = gpt_load.raw();
+            client.send(UPLOAD);
+            next(&frames, HEADERS);
+            client
+        })
+        .collect();
+    let sent: usize = clients.iter().map(Raw::fill).sum();
+    let held = gpt_load.rss().saturating_sub(before);
+    assert!(held < 20 * (256 << 10), "{held} bytes are held of {sent}");
+    clients.into_iter().for_each(Raw::reset);
+    eventually("all of them are gone", || failures(&gpt_load, "client_gone") == 20);
+}
+
+#[test]
+fn a_client_that_leaves_in_the_midst_of_an_upload_ends_its_stream_and_gives_its_key_back() {
+    let (peer, frames) = watched(&[], |_, _| {});
+    let gpt_load = peer.gpt_load(&[("MAX_REPLAY_BODY", "1KiB"), ("MAX_CONCURRENT_REQUESTS", "1")], &[A]);
+    for _ in 0..3 {
+        let mut client = gpt_load.raw();
+        client.send(UPLOAD).send([b'x'; 10_000]);
+        let stream = next(&frames, HEADERS).stream;
+        assert_eq!(next(&frames, DATA).stream, stream);
+        client.reset();
+        assert_eq!(next(&frames, RST_STREAM).stream, stream);
+        eventually("nothing runs", || running(&gpt_load) == 0);
+    }
+    assert_eq!(
+        (gpt_load.told("/stats")["upstreams"][0]["faults"].as_u64(), gpt_load.healthy_keys()),
+        (Some(0), 1)
+    );
+}
+
+#[test]
+fn a_client_that_leaves_an_answer_and_its_upload_ends_both() {
+    let (peer, frames) = watched(&[], |wire, frame| match frame.kind {
+        HEADERS => {
+            wire.answer(frame.stream, 200);
+            wire.send(DATA, 0, frame.stream, b"hi");
+        }
+        DATA => {
+            let length = u32::try_from(frame.payload.len()).unwrap().to_be_bytes();
+            wire.send(WINDOW_UPDATE, 0, 0, &length);
+            wire.send(WINDOW_UPDATE, 0, frame.stream, &length);
+        }
+        _ => {}
+    });
+    let gpt_load = peer.gpt_load(&[("MAX_REPLAY_BODY", "1KiB")], &[A]);
+    let mut client = gpt_load.raw();
+    client.send(UPLOAD).send(vec![b'x'; 100_000]).until("hi");
+    let stream = next(&frames, HEADERS).stream;
+    client.reset();
+    assert_eq!(next(&frames, RST_STREAM).stream, stream);
+    eventually("it is counted", || failures(&gpt_load, "client_gone") == 1);
+}
