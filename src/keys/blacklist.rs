@@ -168,7 +168,7 @@ impl KeyPool {
 
     /// Puts a key back into rotation, in every respect.
     pub fn restore(&self, index: u32) {
-        let generation = self.generation.load_full();
+        let generation = self.generation.load();
         if index as usize >= generation.base.rotation.len() {
             return;
         }

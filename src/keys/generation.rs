@@ -101,7 +101,8 @@ impl Generation {
     fn store_models(&self, models: HashMap<Box<str>, Arc<Roster>>) {
         let any = !models.is_empty();
         self.models.store(Arc::new(models));
-        self.any_models.store(any, Ordering::Release);
+        // SeqCst, as are standings: who changes one and sees no models is seen by who then brings the new roster up to date.
+        self.any_models.store(any, Ordering::SeqCst);
     }
 
     /// The keys that an upstream's word has set aside for good.
@@ -118,6 +119,9 @@ impl Generation {
     /// Every roster: first the keys as such, then the models'.
     pub(super) fn each(&self, mut visit: impl FnMut(&Roster, Option<&Roster>)) {
         visit(&self.base, None);
+        if !self.any_models.load(Ordering::SeqCst) {
+            return;
+        }
         for roster in self.models.load().values() {
             visit(roster, Some(&self.base));
         }
@@ -134,6 +138,9 @@ impl Generation {
 
     /// What the keys as such say of a key has changed: the models' rosters stand on it.
     pub(super) fn spread(&self, index: u32) {
+        if !self.any_models.load(Ordering::SeqCst) {
+            return;
+        }
         for roster in self.models.load().values() {
             roster.show(index, Some(&self.base));
         }

@@ -387,7 +387,9 @@ impl Here<'_> {
         let made = model.map(|model| pool.roster_for(&self.generation, model));
         let roster = made.as_deref().unwrap_or(&self.generation.base);
         let base = made.as_ref().map(|_| &self.generation.base);
-        if roster.story(self.index).is_some_and(|story| story.is_operators()) {
+        let mut stories = roster.stories();
+        let story = stories.get(&self.index);
+        if story.is_some_and(|story| story.is_operators()) {
             return false;
         }
         let (now, jitter) = (pool.now(), fastrand::f64());
@@ -397,11 +399,12 @@ impl Here<'_> {
         if after.is_available() {
             return false;
         }
-        let since = match roster.story(self.index) {
+        let since = match story {
             Some(story) if !before.is_available() => story.since,
             _ => SystemTime::now(),
         };
-        roster.stories().insert(self.index, Arc::new(Story { effect, since, tried: now, cause }));
+        stories.insert(self.index, Arc::new(Story { effect, since, tried: now, cause }));
+        drop(stories);
         if before.place != after.place {
             pool.schedule(&self.generation, roster, self.index, after);
             pool.note_change(self.index, model);

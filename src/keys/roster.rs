@@ -62,6 +62,9 @@ pub(super) fn reason(effect: Effect, cause: &Cause) -> &'static str {
     if &*cause.rule == BY_OPERATOR { BY_OPERATOR } else { effect.name() }
 }
 
+/// The stories of the keys that are out. Their numbers are nobody's choice, so that a fast hash will do.
+pub(super) type Stories = HashMap<u32, Arc<Story>, foldhash::fast::FixedState>;
+
 /// The keys' standings in one respect, with all that hangs on them.
 pub(super) struct Roster {
     /// 0 for the keys as such; unlike any other's for a model's.
@@ -70,7 +73,7 @@ pub(super) struct Roster {
     pub(super) model: Option<Box<str>>,
     pub(super) rotation: Rotation,
     /// Never locked on the way of a request that succeeds.
-    stories: Mutex<HashMap<u32, Arc<Story>>>,
+    stories: Mutex<Stories>,
     /// When the first cooldown ends, in [`Millis`]; `u64::MAX` if none does.
     earliest: AtomicU64,
     /// Requests that wait for a key: how many, and each in its place.
@@ -279,7 +282,7 @@ impl Roster {
         self.stories().get(&index).map(Arc::clone)
     }
 
-    pub(super) fn stories(&self) -> MutexGuard<'_, HashMap<u32, Arc<Story>>> {
+    pub(super) fn stories(&self) -> MutexGuard<'_, Stories> {
         self.stories.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
