@@ -206,6 +206,15 @@ impl<'pool> Lease<'pool> {
         ended_storm
     }
 
+    /// How the lease came to its key in a roster that may be newer than it is.
+    fn entry_of(&self, roster: &Roster) -> Entry {
+        match &self.model {
+            _ if roster.id == 0 => self.base_entry(),
+            Some(model) if model.id == roster.id => self.entry,
+            _ => Entry::Free,
+        }
+    }
+
     fn base_entry(&self) -> Entry {
         if self.model.is_some() { self.of_base } else { self.entry }
     }
@@ -232,11 +241,20 @@ impl<'pool> Lease<'pool> {
                 }
                 let about = of_model.as_deref().unwrap_or(&generation.base);
                 let base = (about.id != 0).then_some(&generation.base);
+                let entry = self.entry_of(about);
+                if !about.rotation.ration(here.index).is_last_word(entry) {
+                    return;
+                }
+                let surely = matches!(entry, Entry::Counted(_));
                 if requests > about.largest_ration() {
                     about.rotation.ration(here.index).set(0);
                 } else {
-                    self.pool
-                        .keep_to_ration(generation, about, here.index, |ration| ration.tell(requests.max(1)));
+                    self.pool.keep_to_ration(generation, about, here.index, |ration| {
+                        ration.tell(requests.max(1), surely)
+                    });
+                }
+                if surely && requests > 0 {
+                    here.is_not_spent(self.pool, about, base);
                 }
                 about.show(here.index, base);
                 if about.id != 0 && self.of_base != Entry::Free {
@@ -245,6 +263,13 @@ impl<'pool> Lease<'pool> {
                 }
             }
             Left::Nothing { wait, from } => {
+                let of_model = model.and_then(|_| here.model.clone());
+                let about = of_model.as_deref().unwrap_or(&generation.base);
+                let entry =
+                    if model.is_some() && of_model.is_none() { Entry::Free } else { self.entry_of(about) };
+                if !about.rotation.ration(here.index).is_last_word(entry) {
+                    return;
+                }
                 let cause = Cause {
                     rule: "ahead.nothing_left".into(),
                     error: "the last answer said that nothing is left until then".into(),
@@ -416,6 +441,21 @@ impl Here<'_> {
             pool.losses.note(effect, base.is_some());
         }
         before.is_available()
+    }
+
+    /// A later answer than the one that said that nothing was left to the key says that something is.
+    fn is_not_spent(&self, pool: &KeyPool, roster: &Roster, base: Option<&Roster>) {
+        let before = roster.rotation.standing(self.index);
+        if before.is_available()
+            || roster.story(self.index).is_none_or(|story| !matches!(story.effect, Effect::Spent { .. }))
+        {
+            return;
+        }
+        roster.stories().remove(&self.index);
+        roster.change(self.index, base, |standing| {
+            if standing == before { Standing { place: Place::Available, ..standing } } else { standing }
+        });
+        pool.note_change(self.index, roster.model.as_deref());
     }
 
     /// Holds a key that was believed to be out for good, or for long, as a suspect.

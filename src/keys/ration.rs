@@ -2,20 +2,25 @@
 //! cooldown, while its provider says that few requests remain, and as a probe of a key that is out. Most keys have no
 //! ration, and cost a lease one load.
 
+#![expect(clippy::cast_possible_truncation, reason = "parts are cut out of a word")]
+
 #[cfg(all(test, feature = "loom"))]
-use loom::sync::atomic::{AtomicU32, Ordering};
+use loom::sync::atomic::{AtomicU64, Ordering};
 #[cfg(not(all(test, feature = "loom")))]
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const COUNT_BITS: u32 = 12;
 const COUNT_MAX: u32 = (1 << COUNT_BITS) - 1;
-const PROBE: u32 = 1 << 31;
+const PROBE: u64 = 1 << 31;
 /// It is what the provider said remains, not our own caution.
-const TOLD: u32 = 1 << 30;
+const TOLD: u64 = 1 << 30;
 /// It was set since time last eased it.
-const NEW: u32 = 1 << 29;
+const NEW: u64 = 1 << 29;
 /// All that is said of how many there may be.
-const BOUND: u32 = COUNT_MAX << COUNT_BITS | TOLD | NEW;
+const BOUND: u64 = (COUNT_MAX as u64) << COUNT_BITS | TOLD | NEW;
+/// From here on the number of the counted request that began last, and of the one whose answer is the last word.
+const BEGAN: u32 = 32;
+const HEARD: u32 = 48;
 
 /// More than this at a time is as good as no ration, unless requests wait for it.
 pub(super) const LARGEST: u32 = 32;
@@ -23,27 +28,46 @@ pub(super) const LARGEST: u32 = 32;
 pub(super) const LARGEST_OF_ALL: u32 = COUNT_MAX / 2;
 
 /// One key's ration, in a word: requests under way, how many there may be (0: any number), and whether a probe is
-/// offered. All zeros is no ration.
+/// offered; and in which order requests began, since their answers may overtake each other. All zeros is no ration.
 #[derive(Default)]
-pub(super) struct Ration(AtomicU32);
+pub(super) struct Ration(AtomicU64);
 
 /// How a lease came to its key, and so what it has to give back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
     /// There was no ration.
     Free,
-    /// It is counted.
-    Counted,
+    /// It is counted, under this number.
+    Counted(u16),
     /// It is the probe of a key that is out.
     Probe,
 }
 
-fn allowance(word: u32) -> u32 {
-    word >> COUNT_BITS & COUNT_MAX
+fn allowance(word: u64) -> u32 {
+    (word >> COUNT_BITS) as u32 & COUNT_MAX
 }
 
-fn under_way(word: u32) -> u32 {
-    word & COUNT_MAX
+fn allow(requests: u32) -> u64 {
+    u64::from(requests.min(COUNT_MAX)) << COUNT_BITS
+}
+
+fn under_way(word: u64) -> u32 {
+    word as u32 & COUNT_MAX
+}
+
+fn number(word: u64, which: u32) -> u16 {
+    (word >> which) as u16
+}
+
+fn with_number(word: u64, which: u32, number: u16) -> u64 {
+    word & !(u64::from(u16::MAX) << which) | u64::from(number) << which
+}
+
+/// A request more, and its number.
+fn counted(word: u64) -> (u64, Entry) {
+    let number = number(word, BEGAN).wrapping_add(1);
+    let more = u64::from(under_way(word) < COUNT_MAX);
+    (with_number(word, BEGAN, number) + more, Entry::Counted(number))
 }
 
 impl Ration {
@@ -67,7 +91,7 @@ impl Ration {
             } else if allowance(word) == 0 {
                 return Some(Entry::Free);
             } else if under_way(word) < allowance(word) {
-                (word + 1, Entry::Counted)
+                counted(word)
             } else {
                 return None;
             };
@@ -80,28 +104,37 @@ impl Ration {
 
     /// A request begins although there is no room for it.
     pub(super) fn exceed(&self) -> Entry {
-        self.update(|word| if under_way(word) < COUNT_MAX { word + 1 } else { word });
-        Entry::Counted
+        counted(self.update(|word| counted(word).0)).1
     }
 
     /// A counted request ends.
     pub(super) fn leave(&self) {
-        self.update(|word| word - u32::from(under_way(word) > 0));
+        self.update(|word| word - u64::from(under_way(word) > 0));
     }
 
     /// So many at a time from now on; 0 for any number. Returns whether there was no ration before.
     pub(super) fn set(&self, requests: u32) -> bool {
-        let before = self.update(|word| word & !BOUND | NEW | requests.min(COUNT_MAX) << COUNT_BITS);
+        let before = self.update(|word| word & !BOUND | NEW | allow(requests));
         allowance(before) == 0
     }
 
-    /// So many as the provider says remain. Returns whether there was no ration before.
-    pub(super) fn tell(&self, requests: u32) -> bool {
-        let told = requests.min(COUNT_MAX) << COUNT_BITS | TOLD | NEW;
+    /// Whether the answer to a request that came to its key so is the provider's last word: it is not if one that began
+    /// later was answered already. What began without a ration may be late, for all that is known.
+    pub(super) fn is_last_word(&self, entry: Entry) -> bool {
+        let Entry::Counted(began) = entry else { return true };
+        let later = |word| began.wrapping_sub(number(word, HEARD)) <= u16::MAX / 2;
+        let before = self.update(|word| if later(word) { with_number(word, HEARD, began) } else { word });
+        later(before)
+    }
+
+    /// So many as the provider says remain; `surely`: after all that it said before. Returns whether there was no ration
+    /// before.
+    pub(super) fn tell(&self, requests: u32, surely: bool) -> bool {
+        let told = allow(requests) | TOLD | NEW;
         let before = self.update(|word| {
-            // Answers may overtake each other: a little more than was told last is what was true before that.
+            // A little more than was told last is what was true before that.
             let late = allowance(word)..=allowance(word) + under_way(word);
-            let is_late = word & TOLD != 0 && late.contains(&requests);
+            let is_late = !surely && word & TOLD != 0 && late.contains(&requests);
             if is_late { word | NEW } else { word & !BOUND | told }
         });
         allowance(before) == 0
@@ -124,7 +157,7 @@ impl Ration {
     }
 
     fn grow(&self, largest: u32, more: impl Fn(u32, bool) -> u32) -> bool {
-        let grown = |word| match (allowance(word), word & TOLD) {
+        let grown = |word: u64| match (allowance(word), word & TOLD) {
             (0, _) => 0,
             (requests, told) => {
                 Some(more(requests, told != 0)).filter(|grown| *grown <= largest).unwrap_or(0)
@@ -132,7 +165,7 @@ impl Ration {
         };
         let before = self.update(|word| {
             let told = if grown(word) > 0 { word & TOLD } else { 0 };
-            word & !BOUND | grown(word) << COUNT_BITS | told
+            word & !BOUND | allow(grown(word)) | told
         });
         grown(before) > 0
     }
@@ -147,7 +180,7 @@ impl Ration {
         self.update(|word| word & !PROBE);
     }
 
-    fn update(&self, change: impl Fn(u32) -> u32) -> u32 {
+    fn update(&self, change: impl Fn(u64) -> u64) -> u64 {
         let mut word = self.0.load(Ordering::Acquire);
         loop {
             match self.0.compare_exchange_weak(word, change(word), Ordering::SeqCst, Ordering::Acquire) {
@@ -167,7 +200,7 @@ mod tests {
         let ration = Ration::default();
         assert_eq!(ration.enter(), Some(Entry::Free));
         assert!(ration.set(1));
-        assert_eq!((ration.enter(), ration.enter()), (Some(Entry::Counted), None));
+        assert_eq!((ration.enter(), ration.enter()), (Some(Entry::Counted(1)), None));
         assert!(!ration.has_room());
         ration.double(LARGEST);
         ration.leave();
@@ -181,23 +214,56 @@ mod tests {
     #[test]
     fn what_a_provider_told_grows_slowly_and_is_not_raised_by_a_late_answer() {
         let ration = Ration::default();
-        assert!(ration.tell(3));
+        assert!(ration.tell(3, false));
         let entered = |ration: &Ration| std::iter::from_fn(|| ration.enter()).take(100).count();
         assert_eq!(entered(&ration), 3);
-        assert!(!ration.tell(2), "the answer to the first");
+        assert!(!ration.tell(2, false), "the answer to the first");
         ration.leave();
-        ration.tell(3);
+        ration.tell(3, false);
         ration.leave();
         assert_eq!(entered(&ration), 1, "an older answer");
         assert!(ration.ease(LARGEST));
         assert_eq!(entered(&ration), 0, "what it was told is news");
         assert!(ration.ease(LARGEST));
         assert_eq!(entered(&ration), 1);
-        ration.tell(9);
+        ration.tell(9, false);
         assert_eq!(entered(&ration), 6, "the limit was filled up");
         ration.set(1);
         assert!((0..6).all(|_| ration.ease(LARGEST)) && !ration.ease(LARGEST), "our own caution ends soon");
         assert_eq!(ration.enter(), Some(Entry::Free));
+    }
+
+    #[test]
+    fn the_last_word_is_that_of_the_request_that_began_last() {
+        let ration = Ration::default();
+        ration.tell(2, false);
+        let entries = [(); 2].map(|()| ration.enter().unwrap());
+        assert!(ration.is_last_word(entries[1]));
+        ration.tell(1, true);
+        ration.leave();
+        assert!(!ration.is_last_word(entries[0]), "it began before");
+        ration.leave();
+        let next = ration.enter().unwrap();
+        assert!(ration.is_last_word(next));
+        ration.tell(2, true);
+        assert!(ration.has_room(), "more is left than before, and it is no older word");
+        assert!(ration.is_last_word(Entry::Free), "nothing is known of when it began");
+    }
+
+    #[test]
+    fn numbers_go_round() {
+        let ration = Ration::default();
+        ration.set(1);
+        for _ in 0..200_000 {
+            let entry = ration.enter().unwrap();
+            assert!(ration.is_last_word(entry));
+            ration.leave();
+        }
+        assert_eq!(
+            ration.enter().map(|_| ration.has_room()),
+            Some(false),
+            "nothing ran over into the counts"
+        );
     }
 
     #[test]

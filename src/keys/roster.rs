@@ -197,7 +197,7 @@ impl Roster {
     pub(super) fn give_back(&self, index: u32, entry: Entry, base: Option<&Self>) {
         match entry {
             Entry::Free => return,
-            Entry::Counted => self.rotation.ration(index).leave(),
+            Entry::Counted(_) => self.rotation.ration(index).leave(),
             Entry::Probe => {}
         }
         self.show(index, base);

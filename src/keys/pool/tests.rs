@@ -257,6 +257,33 @@ fn what_is_left_to_a_key_bounds_what_it_gets() {
 }
 
 #[test]
+fn what_the_request_that_began_last_was_told_is_the_last_word() {
+    let nothing = Left::Nothing { wait: Duration::from_secs(20), from: "header" };
+    for model in [None, Some("big")] {
+        let (pool, _due) = pool(&["a"]);
+        let need = Need { model, not: &[] };
+        let succeed = |lease: Lease<'_>, left| lease.succeed(model, 0, left, model.is_some());
+        let begin = || [(); 2].map(|()| pool.lease(need).unwrap());
+        succeed(pool.lease(need).unwrap(), Left::Requests(2));
+        let [first, second] = begin();
+        succeed(second, Left::Requests(3));
+        succeed(first, nothing);
+        let leased: Vec<_> = (0..4).map_while(|_| pool.lease(need)).collect();
+        assert_eq!(leased.len(), 3, "nothing was what was true before that: {model:?}");
+        drop(leased);
+        let [first, second] = begin();
+        succeed(first, nothing);
+        assert!(pool.lease(need).is_none());
+        succeed(second, Left::Requests(1));
+        assert!(pool.blacklisted().is_empty(), "{model:?}");
+        let last = pool.lease(need).unwrap();
+        assert!(pool.lease(need).is_none(), "one is left");
+        last.fail(Failure { model, ..failure(told(20)) });
+        assert!(pool.lease(need).is_none());
+    }
+}
+
+#[test]
 fn what_is_left_for_a_model_is_about_that_model() {
     let (pool, _due) = pool(&["a", "b"]);
     let nothing = Left::Nothing { wait: Duration::from_secs(20), from: "header" };
