@@ -16,7 +16,7 @@ use super::body::{Outgoing, Upload};
 use super::dialect::{Dialect, has_error_event};
 use super::ending::Ending;
 use super::headers;
-use super::mask::{Mask, overwritten};
+use super::mask::{Mask, hide_in_trailers, overwritten};
 use super::upgrade::{Tunnel, Upgraded};
 use crate::keys::{Hider, Lease};
 use crate::timer::Timer;
@@ -66,7 +66,9 @@ pub(super) struct Stream {
     upload: Option<Upload>,
     /// In whose words a client is told that an event stream broke off.
     dialect: Option<Dialect>,
-    /// Hides keys in the errors among its events.
+    /// Whether errors are looked for among its events.
+    is_events: bool,
+    /// Hides keys in those, and in trailers.
     hider: Option<Hider>,
     /// Whether one has come: passed on, and counted (spec §6).
     told_error: bool,
@@ -129,6 +131,7 @@ impl Stream {
             timer: Timer::default(),
             upload: None,
             dialect: None,
+            is_events: false,
             hider: None,
             told_error: false,
             tail: *b"\n\n",
@@ -138,7 +141,7 @@ impl Stream {
 
     /// It is an event stream: its client is told in its own dialect if it breaks off, and errors in it are looked after.
     pub(super) fn speaks(&mut self, dialect: Dialect, hider: Hider) {
-        self.hider = Some(hider);
+        (self.is_events, self.hider) = (true, Some(hider));
         // After the last byte of a known length there is no place for another word.
         if self.incoming.size_hint().exact().is_none() {
             self.dialect = Some(dialect);
@@ -165,12 +168,15 @@ impl Stream {
             return Poll::Pending;
         }
         let mut frame = std::task::ready!(self.poll_upstream(cx));
-        if let (Some(hider), Some(Ok(piece))) = (&self.hider, &mut frame)
-            && let Some(data) = piece.data_mut().filter(|data| has_error_event(data))
-        {
-            self.told_error = true;
-            let quoted = hider.quoted(data);
-            *data = overwritten(std::mem::take(data), quoted);
+        if let (Some(hider), Some(Ok(piece))) = (&self.hider, &mut frame) {
+            if let Some(trailers) = piece.trailers_mut() {
+                hide_in_trailers(hider, trailers);
+            } else if let Some(data) = piece.data_mut().filter(|data| self.is_events && has_error_event(data))
+            {
+                self.told_error = true;
+                let quoted = hider.quoted(data);
+                *data = overwritten(std::mem::take(data), quoted);
+            }
         }
         let Some(dialect) = self.dialect else {
             let Some(Err(cause)) = frame else { return Poll::Ready(frame) };
@@ -273,7 +279,12 @@ pub(super) fn begin(
     } else {
         headers::redact_keys(&mut parts, |value| lease.redact_plain(value));
     }
-    (parts, Stream::new(incoming, limits))
+    let mut stream = Stream::new(incoming, limits);
+    if stream.incoming.size_hint().exact().is_none() {
+        // Trailers may come.
+        stream.hider = Some(lease.hider());
+    }
+    (parts, stream)
 }
 
 impl Body {
@@ -283,6 +294,14 @@ impl Body {
             body.finish();
         }
         body
+    }
+
+    /// Only its head is asked for: what there would be to say of ours is not waited for.
+    pub fn head_only(&mut self) {
+        if let Payload::Whole(bytes) = &mut self.0.payload {
+            bytes.clear();
+            self.finish();
+        }
     }
 
     /// What the connection goes on as after a 101: the request ends with that.

@@ -16,7 +16,7 @@ use super::headers::{self, Found};
 use super::upgrade::{Upgrade, Upgraded};
 use crate::keys::Lease;
 use crate::rare::rare;
-use crate::upstream::client::{Answer, Client, SendError};
+use crate::upstream::client::{Answer, Client};
 use crate::upstream::connect::{ConnectError, chain};
 use crate::upstream::{BaseUrl, JoinError, Upstream, Upstreams};
 use crate::wire::{Running, spare};
@@ -175,8 +175,12 @@ impl Try {
                         error,
                     });
                 }
-                Err(SendError { sent, .. })
-                    if reused && !fresh && self.body.is_replayable() && (!sent || self.harmless) =>
+                // What came and is no HTTP is an answer of a kind, and no connection that was closed.
+                Err(failed)
+                    if reused
+                        && !(fresh || failed.is_garbled())
+                        && self.body.is_replayable()
+                        && (!failed.sent || self.harmless) =>
                 {
                     fresh = true;
                 }

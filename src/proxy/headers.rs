@@ -19,6 +19,9 @@ const READ_TIMEOUT: &str = "x-stainless-read-timeout";
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
+/// A name that is shorter can't have a key in it.
+const TELLING: usize = 20;
+
 const HOP_BY_HOP: [HeaderName; 6] = [
     CONNECTION,
     KEEP_ALIVE,
@@ -246,6 +249,11 @@ pub(super) fn redact_keys(answer: &mut Parts, redact: impl Fn(&[u8]) -> Option<V
 
 /// The same for headers or trailers alone.
 pub(super) fn redact_values(headers: &mut HeaderMap, redact: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+    let tells =
+        |name: &&HeaderName| name.as_str().len() >= TELLING && redact(name.as_str().as_bytes()).is_some();
+    for name in headers.keys().filter(tells).cloned().collect::<Vec<_>>() {
+        headers.remove(name);
+    }
     for value in headers.values_mut() {
         if let Some(redacted) = redact(value.as_bytes()) {
             *value = HeaderValue::from_bytes(&redacted).unwrap_or_else(|_| HeaderValue::from_static("****"));

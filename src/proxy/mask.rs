@@ -52,11 +52,16 @@ impl Mask {
 
     /// The trailers that follow.
     pub(super) fn trailers(&self, trailers: &mut HeaderMap) {
-        headers::redact_values(trailers, |value| {
-            let quoted = self.hider.quoted(value);
-            (!quoted.is_empty()).then(|| overwritten(Bytes::copy_from_slice(value), quoted).into())
-        });
+        hide_in_trailers(&self.hider, trailers);
     }
+}
+
+/// Overwrites keys in trailers.
+pub(super) fn hide_in_trailers(hider: &Hider, trailers: &mut HeaderMap) {
+    headers::redact_values(trailers, |value| {
+        let quoted = hider.quoted(value);
+        (!quoted.is_empty()).then(|| overwritten(Bytes::copy_from_slice(value), quoted).into())
+    });
 }
 
 /// The text with these places of it overwritten, as far as it goes.

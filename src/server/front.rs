@@ -136,6 +136,13 @@ impl Body {
         Self { content, _running: running }
     }
 
+    /// Only its head is asked for.
+    pub(super) fn head_only(&mut self) {
+        if let Content::Proxied(body) = &mut self.content {
+            body.head_only();
+        }
+    }
+
     /// What the connection goes on as after a 101.
     pub(super) fn take_tunnel(&mut self) -> Option<Tunnel> {
         match &mut self.content {

@@ -189,11 +189,12 @@ impl Http1 {
                 return Poll::Ready(());
             }
         }
-        Poll::Pending
+        drop(receiving);
+        self.poll_hung_up(cx)
     }
 
-    /// Ready once the client has hung up in the midst of a body that streams through. Nobody reads it while the upstream
-    /// takes no more, and what is unread keeps the end from being seen.
+    /// Ready once the client has hung up with something behind it that nobody reads: a body that streams through to an
+    /// upstream that takes no more, or more requests than are read ahead. What is unread keeps the end from being seen.
     #[cold]
     fn poll_hung_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while !self.socket.has_hung_up() {

@@ -16,7 +16,8 @@ use crate::timer::Timer;
 use crate::wire::{Fault, Length, Receiving, Remaining, Sending, Socket, write_headers, write_length};
 
 /// How large an answer's head may be.
-const HEAD_MAX: usize = 16 * 1024;
+const HEAD_MAX: usize = 32 * 1024;
+const TOO_LARGE: Fault = Fault::Invalid("its head is too large");
 
 /// So many answers that only inform are heard before one that does not come: more are a flood.
 const INFORMED_MAX: u8 = 64;
@@ -114,6 +115,7 @@ impl<B: Sendable> Http1<B> {
         loop {
             if !self.receiving.came.is_empty() {
                 match Head::parse(&self.receiving.came)? {
+                    Some(head) if head.length > HEAD_MAX => return Poll::Ready(Err(TOO_LARGE)),
                     Some(head) => {
                         self.receiving.came.advance(head.length);
                         let status = head.response.status();
@@ -125,7 +127,7 @@ impl<B: Sendable> Http1<B> {
                         return Poll::Ready(Ok(head.response));
                     }
                     None if self.receiving.came.len() >= HEAD_MAX => {
-                        return Poll::Ready(Err(Fault::Invalid("its head is too large")));
+                        return Poll::Ready(Err(TOO_LARGE));
                     }
                     None => {}
                 }

@@ -21,6 +21,7 @@ const HEAD: usize = 9;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
@@ -35,11 +36,21 @@ pub(super) struct Frames {
     counted: u32,
     since: Instant,
     not_updated: usize,
+    /// Requests that may still be cancelled.
+    not_reset: u32,
 }
 
 impl Frames {
     pub(super) fn new() -> Self {
-        Self { rest: PREFACE, head: [0; HEAD], length: 0, counted: 0, since: Instant::now(), not_updated: 0 }
+        Self {
+            rest: PREFACE,
+            head: [0; HEAD],
+            length: 0,
+            counted: 0,
+            since: Instant::now(),
+            not_updated: 0,
+            not_reset: 0,
+        }
     }
 
     /// So much went to the client.
@@ -73,7 +84,16 @@ impl Frames {
 
     fn count(&mut self, kind: u8) -> io::Result<()> {
         match kind {
-            DATA | HEADERS | CONTINUATION => return Ok(()),
+            DATA | CONTINUATION => return Ok(()),
+            HEADERS => {
+                // What is asked for may be cancelled once.
+                self.not_reset = MOST.min(self.not_reset + 1);
+                return Ok(());
+            }
+            RST_STREAM if self.not_reset > 0 => {
+                self.not_reset -= 1;
+                return Ok(());
+            }
             WINDOW_UPDATE if self.not_updated >= UPDATED => {
                 self.not_updated -= UPDATED;
                 return Ok(());
@@ -138,6 +158,10 @@ mod tests {
         for _ in 0..10_000 {
             frames.sent(30);
             frames.came(&update.repeat(2)).unwrap();
+        }
+        let cancelled = [frame(HEADERS, 70), frame(RST_STREAM, 4)].concat();
+        for _ in 0..10_000 {
+            frames.came(&cancelled).unwrap();
         }
         frames.sent(usize::from(u16::MAX));
         assert!(frames.came(&update.repeat(200_000)).is_err(), "of what was never sent");

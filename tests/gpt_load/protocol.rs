@@ -458,3 +458,65 @@ fn what_begins_like_http_2_may_be_a_slow_post() {
     let rest = "OST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
     assert!(client.send(rest).until("\r\n\r\nok").starts_with("HTTP/1.1 200"));
 }
+
+#[test]
+fn a_refused_head_is_counted_as_what_it_was() {
+    let peer = Peer::answering(OK);
+    let gpt_load = GptLoad::before_peer(&peer, &[("AUTH_KEY", "token-of-clients")], &[A]);
+    let answer =
+        gpt_load.raw().send("HEAD /v1/models HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").rest();
+    assert!(answer.starts_with("HTTP/1.1 401") && answer.ends_with("\r\n\r\n"), "{answer}");
+    gpt_load.said("unauthorized");
+}
+
+#[test]
+fn keys_in_an_answers_trailers_and_in_names_are_hidden() {
+    let key = "sk-in-small-letters-1234567890";
+    let peer = Peer::answering(format!(
+        "HTTP/1.1 200 OK\r\nTrailer: x-sum\r\nTransfer-Encoding: chunked\r\nX-{key}: a\r\nX-Good: yes\r\n\r\n\
+         2\r\nok\r\n0\r\nX-Sum: it was {key}\r\n\r\n"
+    ));
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[key]);
+    let ask = "GET /v1/models HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTE: trailers\r\n\r\n";
+    let answer = gpt_load.raw().send(ask).rest();
+    assert!(!answer.contains(key) && answer.contains("x-good: yes"), "{answer}");
+    assert!(answer.contains("\r\nx-sum: it was *"), "{answer}");
+}
+
+#[test]
+fn who_leaves_behind_more_requests_than_are_read_ahead_is_noticed() {
+    let peer = Peer::start(|wire| {
+        wire.head();
+        wire.is_ended();
+    });
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
+    let running = || gpt_load.told("/stats")["requests"]["running"].clone();
+    let ask = "GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n";
+    for is_reset in [true, false] {
+        let mut client = gpt_load.raw();
+        client.send(ask.repeat(100_000 / ask.len()));
+        eventually("it runs", || running() == 1);
+        if is_reset {
+            client.reset();
+        } else {
+            drop(client);
+        }
+        eventually("it is noticed", || running() == 0);
+    }
+}
+
+#[test]
+fn an_answer_that_is_none_is_an_attempt_on_a_kept_connection_too() {
+    let peer = Peer::start(|wire| {
+        if wire.request().is_some() {
+            wire.send(OK);
+        }
+        if wire.request().is_some() {
+            wire.send("this is no HTTP\r\n\r\n");
+        }
+    });
+    let gpt_load = GptLoad::before_peer(&peer, &[("MAX_RETRIES", "0"), ("WORKERS", "1")], &[A]);
+    assert_eq!([(); 2].map(|()| gpt_load.get("/v1/models").send().status), [200, 502]);
+    let connections = peer.received();
+    assert_eq!(connections.iter().map(|asked| asked.matches("GET ").count()).sum::<usize>(), 2);
+}

@@ -31,7 +31,7 @@ pub(super) fn begin(
     framed: Framed,
     lasts: bool,
 ) -> (bool, bool) {
-    let (parts, body) = response.into_parts();
+    let (parts, mut body) = response.into_parts();
     let headers = &parts.headers;
     let is_switch = parts.status == StatusCode::SWITCHING_PROTOCOLS;
     let has_no_body = framed.is_head
@@ -51,6 +51,9 @@ pub(super) fn begin(
         }
     };
     let trailer = framed.takes_trailers.then(|| headers.get_all(TRAILER)).into_iter().flatten();
+    if has_no_body {
+        body.head_only();
+    }
     let out = sending.begin(length, trailer, Some(body).filter(|_| !has_no_body));
     write_status(out, &parts, framed.is_old);
     let (mut has_date, mut asks) = (false, Asks::default());

@@ -84,7 +84,9 @@ impl Head {
                     let last = items(&value).last().unwrap_or_default();
                     is_chunked = Some(last.eq_ignore_ascii_case(b"chunked"));
                 }
-                EXPECT => asks = !is_old && value.as_bytes().eq_ignore_ascii_case(b"100-continue"),
+                EXPECT => {
+                    asks |= !is_old && items(&value).any(|item| item.eq_ignore_ascii_case(b"100-continue"));
+                }
                 TE => takes_trailers |= items(&value).any(|item| item.eq_ignore_ascii_case(b"trailers")),
                 _ => {}
             }
@@ -209,6 +211,9 @@ mod tests {
     fn whether_the_connection_goes_on_and_what_the_client_waits_for() {
         assert!(!head("connection: x, Close\r\nconnection: keep-alive\r\n").framed.lasts);
         assert!(head("expect: 100-Continue\r\ncontent-length: 1\r\n").asks);
+        assert!(
+            head("expect: 100-continue\r\nexpect: x\r\n").asks && head("expect: x, 100-continue\r\n").asks
+        );
         assert!(head("te: gzip, Trailers\r\n").framed.takes_trailers);
         let old = |lines: &str| parse(&format!("GET / HTTP/1.0\r\n{lines}\r\n")).unwrap().unwrap();
         assert!(!old("expect: 100-continue\r\n").framed.lasts && !old("expect: 100-continue\r\n").asks);
