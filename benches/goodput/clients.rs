@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use tokio::time::{sleep, sleep_until};
 
 /// What a request costs, evenly spread.
-const TOKENS: std::ops::RangeInclusive<u32> = 20..=80;
+const TOKENS: std::ops::RangeInclusive<u32> = 20..=DEAREST;
+pub(super) const DEAREST: u32 = 80;
 pub(super) const MEAN_TOKENS: f64 = 50.0;
 /// How long the provider works on one.
 pub(super) const WORK: Duration = Duration::from_millis(100);
@@ -43,19 +44,24 @@ pub(super) struct Done {
     pub(super) tokens: u32,
     pub(super) kind: Kind,
     pub(super) took: Duration,
+    pub(super) end: Duration,
 }
 
 type Sender = Client<HttpConnector, Full<Bytes>>;
 
 /// Makes all requests, in the order of their times; calls `mark` at one moment.
-pub(super) fn run(address: SocketAddr, demand: &Demand, from: Duration, mark: impl FnOnce()) -> Vec<Done> {
+pub(super) fn run(
+    address: SocketAddr,
+    demand: &Demand,
+    (began, from): (Instant, Duration),
+    mark: impl FnOnce(),
+) -> Vec<Done> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let client: Sender = Client::builder(TokioExecutor::new()).build_http();
     let uri: http::Uri = format!("http://{address}/v1/chat/completions").parse().unwrap();
     let mut random = fastrand::Rng::with_seed(demand.seed);
     let done = Arc::new(Mutex::new(Vec::new()));
     runtime.block_on(async {
-        let began = tokio::time::Instant::now();
         let mut mark = Some(mark);
         let (mut due, mut end) = (Duration::ZERO, Duration::ZERO);
         let mut running = Vec::new();
@@ -73,14 +79,15 @@ pub(super) fn run(address: SocketAddr, demand: &Demand, from: Duration, mark: im
                 {
                     mark();
                 }
-                sleep_until(began + due).await;
+                sleep_until((began + due).into()).await;
                 let (client, uri, done) = (client.clone(), uri.clone(), Arc::clone(&done));
                 let tokens = random.u32(TOKENS);
                 let at = began.elapsed();
                 running.push(tokio::spawn(async move {
                     let asked = Instant::now();
                     let kind = ask(&client, uri, tokens).await;
-                    done.lock().unwrap().push(Done { at, tokens, kind, took: asked.elapsed() });
+                    let (took, end) = (asked.elapsed(), began.elapsed());
+                    done.lock().unwrap().push(Done { at, tokens, kind, took, end });
                 }));
             }
         }

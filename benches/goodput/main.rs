@@ -20,14 +20,16 @@
 )]
 
 mod clients;
+mod curable;
 mod keys;
 mod possible;
 mod report;
+mod words;
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mock_provider::{Mock, Options, Play};
 use tempfile::TempDir;
@@ -68,14 +70,18 @@ fn measure(percent: u32) -> Row {
         phases: vec![(rate * BURST.0, burst), (rate * share, SETTLE + MEASURED)],
         seed: u64::from(percent),
     };
+    let began = Instant::now();
     let mut at_from = Vec::new();
-    let done = clients::run(gpt_load.address, &demand, from, || at_from = asked(&mock, &keys));
+    let done = clients::run(gpt_load.address, &demand, (began, from), || at_from = asked(&mock, &keys));
     let at_end = asked(&mock, &keys);
+    let words = words::of_live_keys(&mock, &keys, began);
     report::print_tiers(&keys, &at_from, &at_end);
+    report::print_lateness(&words::lateness(&words, from), words::flowed_over(&words, from));
     let asked = || done.iter().map(|done| (done.at, done.tokens));
     let possible = possible::served(&keys, asked(), MAX_KEY_WAIT, |_| MEAN_TOKENS);
     let knowing_costs = possible::served(&keys, asked(), MAX_KEY_WAIT, f64::from);
     Row::new(percent, &keys, (&at_from, &at_end), &done, [&possible, &knowing_costs], from)
+        .judged(&words, &done, from)
 }
 
 /// What each key has answered by now, by status.
@@ -85,7 +91,7 @@ fn asked(mock: &Mock, keys: &[Key]) -> Vec<mock_provider::Asked> {
 
 fn provider(keys: &[Key]) -> Mock {
     let keys = keys.iter().map(|key| (key.name.clone(), key.play())).collect();
-    Mock::start(Options { keys, unknown: Play::Revoked, remember: 0, ..Options::default() })
+    Mock::start(Options { keys, unknown: Play::Revoked, remember: usize::MAX, ..Options::default() })
 }
 
 struct GptLoad {

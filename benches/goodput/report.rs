@@ -7,8 +7,21 @@ use std::time::Duration;
 use mock_provider::Asked;
 
 use super::Kind;
-use super::clients::{Done, WORK};
+use super::clients::{DEAREST, Done, WORK};
+use super::curable::{Reading, Word, is_curable};
 use super::keys::Key;
+
+/// A key that became healthy less than this before a refusal came too late for it: a key is taken up 20 ms after the
+/// moment that its provider named, as far as that can be told (`NETWORK` in `src/proxy/mod.rs`), and timers, wake-ups and
+/// two sockets take a few more.
+const GRAIN: Duration = Duration::from_millis(25);
+
+/// How the provider's words are read: as gpt-load may, to the letter, and by who knows what requests will cost.
+const READINGS: [Reading; 3] = [
+    Reading { cost: |_| DEAREST, is_whole: false },
+    Reading { cost: |_| DEAREST, is_whole: true },
+    Reading { cost: |tokens| tokens, is_whole: false },
+];
 
 /// What was measured at one demand.
 pub(super) struct Row {
@@ -23,6 +36,7 @@ pub(super) struct Row {
     discovery: u64,
     limited: usize,
     failed: usize,
+    curable: [usize; 3],
     fairness: f64,
     waited: [Duration; 2],
 }
@@ -70,15 +84,27 @@ impl Row {
             discovery: dead.map(|(_, asked)| asked.asked).sum(),
             limited: of_kind(Kind::Limited),
             failed: of_kind(Kind::Failed),
+            curable: [0; 3],
             fairness: fairness(&good),
             waited: [waited(0.5), waited(0.99)],
         }
     }
 
-    /// Errors that a healthy key could have cured: all but the refusals that the all-knowing scheduler had to give too.
-    fn curable(&self) -> usize {
+    /// Counts the errors that a healthy key could have cured: the provider's own 5xx, and refusals while there was one.
+    pub(super) fn judged(mut self, words: &[Vec<Word>], done: &[Done], from: Duration) -> Self {
+        self.curable = READINGS.map(|reading| {
+            let refused = done.iter().filter(|done| done.at >= from && done.kind == Kind::Limited);
+            let keys = || words.iter().map(Vec::as_slice);
+            let curable = refused.filter(|done| is_curable(keys(), done.end, GRAIN, done.tokens, reading));
+            self.failed + curable.count()
+        });
+        self
+    }
+
+    /// Refusals beyond those that the all-knowing scheduler had to give too.
+    fn short(&self) -> usize {
         let had_to = self.requests - self.possible;
-        self.failed + self.limited.saturating_sub(had_to)
+        self.limited.saturating_sub(had_to)
     }
 }
 
@@ -92,6 +118,14 @@ pub(super) fn print_tiers(keys: &[Key], at_from: &[Asked], at_end: &[Asked]) {
         }
     }
     println!("{tiers:?}");
+}
+
+/// How late keys were taken up and what was lost by it, for the same.
+pub(super) fn print_lateness(late: &[f64], flowed_over: f64) {
+    let at = |share: f64| late.get((late.len() as f64 * share) as usize).copied().unwrap_or_default();
+    let shares = [0.1, 0.25, 0.5, 0.75, 0.9, 0.99].map(|share| format!("{:.1}", at(share)));
+    println!("taken up late by {} ms (p10, 25, 50, 75, 90, 99), {} times", shares.join(" / "), late.len());
+    println!("{flowed_over:.2} % of what the keys allow flowed over full buckets");
 }
 
 /// Jain's index of the requests that each key served, the lowest of all tiers.
@@ -114,12 +148,12 @@ fn percent(part: u64, whole: u64) -> f64 {
 pub(super) fn table(rows: &[Row]) -> String {
     let mut table = String::from(
         "| demand | requests | served of the possible | if costs were known | wasted attempts | 5xx of the provider's own | client-visible \
-         errors | of these 5xx of the provider's | curable ones | fairness | waited p50 / p99 | dead keys asked |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+         errors | of these 5xx of the provider's | curable ones | to the letter / if costs were known | short of the scheduler | fairness | waited p50 / p99 | dead keys asked |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for row in rows {
         let _ = writeln!(
             table,
-            "| {} % | {} | {:.2} % | {:.2} % | {:.2} % | {:.2} % | {} | {} | {} | {:.3} | {} / {} ms | {} times |",
+            "| {} % | {} | {:.2} % | {:.2} % | {:.2} % | {:.2} % | {} | {} | {} | {} / {} | {} | {:.3} | {} / {} ms | {} times |",
             row.percent,
             row.requests,
             percent(row.served as u64, row.possible as u64),
@@ -128,7 +162,10 @@ pub(super) fn table(rows: &[Row]) -> String {
             percent(row.faults, row.attempts),
             row.limited + row.failed,
             row.failed,
-            row.curable(),
+            row.curable[0],
+            row.curable[1],
+            row.curable[2],
+            row.short(),
             row.fairness,
             row.waited[0].as_millis(),
             row.waited[1].as_millis(),
@@ -162,20 +199,41 @@ than `MAX_KEY_WAIT` for its turn either. *If costs were known*: compared with on
 more requests by giving small ones to keys that are short of tokens and large ones to keys that are short of requests;
 gpt-load does not look at what a request will cost. *Wasted attempts*: answers other than 2xx and the provider's own
 5xx, of all attempts. *Client-visible errors*: refusals while all keys are at their limits, and the provider's own 5xx
-that no other key cured. *Curable ones*: those 5xx, and refusals beyond those that the scheduler of the first
-comparison had to give as well. *Fairness*: Jain's index of the requests that keys of
+that no other key cured. *Curable ones*: those 5xx, and refusals while a key was healthy, as told below. *To the letter /
+if costs were known*: the same by two stricter readings. *Short of the scheduler*: refusals beyond those that the scheduler
+of the first comparison had to give as well. *Fairness*: Jain's index of the requests that keys of
 one tier served (1: all the same), the lowest of all tiers. *Waited*: how much longer than the provider's own 100 ms an
 answer took. *Dead keys asked*: requests that the 40 revoked and exhausted keys got in all; they are found out before
 the measured time.
 
 Demands above 100 % begin with a burst that empties the buckets, so that what is measured is the lasting state.
 
-**What is left of the curable ones.** The provider's own 5xx all are cured: those that once got through came together at
-the beginning of a window of the retry budget, before it held anything; what a window leaves is now the next one's too.
-Refusals beyond the scheduler's come of waiting for the moment that the provider names. OpenAI tells when a bucket is
-*full* again, not when it holds one request; a full bucket wastes what would flow into it, so that a key that is taken up
-some milliseconds late has lost as much. When it holds one request could be reckoned from its limit, but others mean just
-that moment by the same header: a wrong guess costs a refusal, and a key returns when its provider says (spec §6). On a
-machine that has other things to do keys are taken up later: beside compilers 110 % gave 97.7 % and 459 such refusals,
-alone 100.0 % and none.
+**What a healthy key could have cured.** Each 5xx of the provider's that a client saw counts as curable, whether there
+was a key and an attempt left for it or not. A refusal counts if there was a healthy key for all of its last 25 ms: one and
+the same key, judged by what the provider had said of it, from the headers of its answers, not by what gpt-load thought. A
+key is healthy if it is none of the 40 dead ones and would take one more request, by the provider's last word:
+
+- The last word is the answer to the request that came last among those that have been answered. What came since is still
+  under way, and is taken from what that answer said remains.
+- At least one request and the tokens of the dearest one, 80, must be left then: nobody has told gpt-load what a request
+  will cost, so those under way are taken for as dear. *If costs were known* counts by what each did cost: nearly always
+  some key has enough left for a small request. That is the same lack that the column *if costs were known* on the left
+  tells in requests served.
+- Or the moment is past that the provider named, the last one if it named several (spec §6), counted from when the request
+  came in. The key is then good for one request until that has been answered. OpenAI means a whole limit by that moment,
+  others mean one request; *to the letter* takes OpenAI at its word, and so counts the 100 ms in which a key that has come
+  back is tried by one request only.
+- Of a key that was never asked nothing bad is known: it is healthy.
+
+25 ms are what a healthy key needs to reach whoever waits: gpt-load takes the moment that is named for up to 20 ms later
+than it could be, since a network may delay the next request less than it did the last (`NETWORK` in `src/proxy/mod.rs`),
+and the milliseconds of timers and two sockets come on top. The bench prints how late keys were taken up. A machine that
+stops for longer, since others want it too, leaves curable ones: all who waited are refused at once when it goes on.
+`tests/goodput.rs` has histories made by hand in which the judgement finds curable refusals, and some in which it must not.
+
+**What is left short of the scheduler.** OpenAI tells when a bucket is *full* again, not when it holds one request; a full
+bucket wastes what would flow into it, so that a key that is taken up some milliseconds late has lost as much. When it holds
+one request could be reckoned from its limit, but others mean just that moment by the same header: a wrong guess costs a
+refusal, and a key returns when its provider says (spec §6). What flowed over so is printed as well. The rest is no loss: the
+buckets of large keys are not as full when the measured time ends as when it began, which makes a percent either way.
 ";

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use http::HeaderMap;
 use serde::Serialize;
@@ -38,6 +39,14 @@ pub struct Exchange {
     pub trailers: Vec<(String, String)>,
     /// What was answered; none if it never came to that.
     pub status: Option<u16>,
+    /// The answer's headers, in order.
+    pub answer_headers: Vec<(String, String)>,
+    /// When the request's head was there.
+    #[serde(skip)]
+    pub began: Option<Instant>,
+    /// When the answer's head left.
+    #[serde(skip)]
+    pub answered: Option<Instant>,
     /// The other side went away before it had the whole answer, or broke its request off.
     pub hung_up: bool,
     /// The answer was given to its end (or to where the play ends it).
@@ -47,7 +56,12 @@ pub struct Exchange {
 impl Exchange {
     /// The value of a header, if it came once or more: the first.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+        find(&self.headers, name)
+    }
+
+    /// The value of one of the answer's headers, the same way.
+    pub fn answer_header(&self, name: &str) -> Option<&str> {
+        find(&self.answer_headers, name)
     }
 
     /// The body as JSON.
@@ -135,9 +149,13 @@ impl Watch {
         }
     }
 
-    pub(crate) fn answered(&self, status: u16) {
+    pub(crate) fn answered(&self, status: u16, headers: &HeaderMap) {
         *lock(&self.asked).statuses.entry(status).or_default() += 1;
-        self.note(|exchange| exchange.status = Some(status));
+        self.note(|exchange| {
+            exchange.status = Some(status);
+            exchange.answer_headers = pairs(headers);
+            exchange.answered = Some(Instant::now());
+        });
     }
 
     /// Nothing more is to come from our side.
@@ -155,6 +173,10 @@ impl Drop for Watch {
             self.note(|exchange| exchange.hung_up = true);
         }
     }
+}
+
+fn find<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
 }
 
 pub(crate) fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {

@@ -4,7 +4,7 @@ use std::future::pending;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -281,7 +281,7 @@ impl Call {
                 .headers_mut()
                 .insert(http::header::CONTENT_TYPE, HeaderValue::from_static(script.content_type));
         }
-        self.watch.answered(status);
+        self.watch.answered(status, response.headers());
         if self.parts.method == Method::HEAD || matches!(status, 204 | 304) {
             self.watch.done();
         }
@@ -318,6 +318,7 @@ fn exchange(parts: &Parts, credential: Option<&Credential>, number: u64, connect
             .map_or(host.unwrap_or_default(), |authority| authority.as_str())
             .to_owned(),
         headers: pairs(&parts.headers),
+        began: Some(Instant::now()),
         ..Exchange::default()
     }
 }
