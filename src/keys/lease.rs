@@ -201,7 +201,7 @@ impl<'pool> Lease<'pool> {
             Left::Nothing { .. } => true,
         };
         if is_rationed || is_scarce {
-            self.note_left(&here, model.filter(|_| left_per_model), left);
+            self.note_left(&here, model.filter(|_| left_per_model), upstream, left);
         }
         ended_storm
     }
@@ -219,8 +219,8 @@ impl<'pool> Lease<'pool> {
         if self.model.is_some() { self.of_base } else { self.entry }
     }
 
-    /// Sets the key's ration, or the key aside, by what is left to it.
-    fn note_left(&self, here: &Here<'_>, model: Option<&str>, left: Left) {
+    /// Sets the key's ration, or the key aside, by what `upstream` says is left to it.
+    fn note_left(&self, here: &Here<'_>, model: Option<&str>, upstream: usize, left: Left) {
         let generation = &here.generation;
         match left {
             Left::Unknown => {
@@ -254,7 +254,7 @@ impl<'pool> Lease<'pool> {
                     });
                 }
                 if surely && requests > 0 {
-                    here.is_not_spent(self.pool, about, base);
+                    here.is_not_spent(self.pool, about, base, upstream);
                 }
                 about.show(here.index, base);
                 if about.id != 0 && self.of_base != Entry::Free {
@@ -275,6 +275,7 @@ impl<'pool> Lease<'pool> {
                     error: "the last answer said that nothing is left until then".into(),
                     wait: Some(wait),
                     wait_from: Some(from.into()),
+                    upstream: Some(upstream),
                     ..Cause::default()
                 };
                 here.set_aside(self.pool, model, Effect::Spent { wait }, cause, false);
@@ -443,19 +444,28 @@ impl Here<'_> {
         before.is_available()
     }
 
-    /// A later answer than the one that said that nothing was left to the key says that something is.
-    fn is_not_spent(&self, pool: &KeyPool, roster: &Roster, base: Option<&Roster>) {
-        let before = roster.rotation.standing(self.index);
-        if before.is_available()
-            || roster.story(self.index).is_none_or(|story| !matches!(story.effect, Effect::Spent { .. }))
-        {
+    /// A later answer of the same upstream than the one that said that nothing was left to the key says that something is.
+    fn is_not_spent(&self, pool: &KeyPool, roster: &Roster, base: Option<&Roster>, upstream: usize) {
+        if roster.rotation.standing(self.index).is_available() {
             return;
         }
-        roster.stories().remove(&self.index);
-        roster.change(self.index, base, |standing| {
+        // Held until the standing is changed: whoever sets the key aside meanwhile leaves a story that is to stay.
+        let mut stories = roster.stories();
+        let is_its = |story: &Arc<Story>| {
+            matches!(story.effect, Effect::Spent { .. }) && story.cause.upstream == Some(upstream)
+        };
+        if !stories.get(&self.index).is_some_and(is_its) {
+            return;
+        }
+        let before = roster.rotation.standing(self.index);
+        let (_, after) = roster.change(self.index, base, |standing| {
             if standing == before { Standing { place: Place::Available, ..standing } } else { standing }
         });
-        pool.note_change(self.index, roster.model.as_deref());
+        if after.is_available() {
+            stories.remove(&self.index);
+            drop(stories);
+            pool.note_change(self.index, roster.model.as_deref());
+        }
     }
 
     /// Holds a key that was believed to be out for good, or for long, as a suspect.

@@ -142,7 +142,7 @@ fn a_key_that_is_out_tells_which_rule_judged_what_answer() {
             json!(90.5),
             json!("retry-after-ms"),
             json!("gpt-4o"),
-            provider,
+            provider.clone(),
             json!(mock.url()),
         ],
         [
@@ -154,8 +154,8 @@ fn a_key_that_is_out_tells_which_rule_judged_what_answer() {
             told(2, "wait_s"),
             json!("reset header"),
             json!("gpt-4o"),
-            Value::Null,
-            Value::Null,
+            provider,
+            json!(mock.url()),
         ],
     ]
     .into_iter()

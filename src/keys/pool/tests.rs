@@ -284,6 +284,17 @@ fn what_the_request_that_began_last_was_told_is_the_last_word() {
 }
 
 #[test]
+fn one_upstreams_word_does_not_bring_back_what_another_set_aside() {
+    let (pool, _due) = pool(&["a"]);
+    pool.lease(Need::default()).unwrap().succeed(None, 0, Left::Requests(2), false);
+    let [first, second] = [(); 2].map(|()| pool.lease(Need::default()).unwrap());
+    first.succeed(None, 0, Left::Nothing { wait: Duration::from_secs(20), from: "header" }, false);
+    second.succeed(None, 1, Left::Requests(1), false);
+    assert_eq!(pool.blacklisted().len(), 1);
+    assert_eq!(pool.blacklisted()[0].cause.upstream, Some(0));
+}
+
+#[test]
 fn what_is_left_for_a_model_is_about_that_model() {
     let (pool, _due) = pool(&["a", "b"]);
     let nothing = Left::Nothing { wait: Duration::from_secs(20), from: "header" };
