@@ -19,9 +19,6 @@ const READ_TIMEOUT: &str = "x-stainless-read-timeout";
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// A name that is shorter can't have a key in it.
-const TELLING: usize = 20;
-
 const HOP_BY_HOP: [HeaderName; 6] = [
     CONNECTION,
     KEEP_ALIVE,
@@ -249,8 +246,7 @@ pub(super) fn redact_keys(answer: &mut Parts, redact: impl Fn(&[u8]) -> Option<V
 
 /// The same for headers or trailers alone.
 pub(super) fn redact_values(headers: &mut HeaderMap, redact: impl Fn(&[u8]) -> Option<Vec<u8>>) {
-    let tells =
-        |name: &&HeaderName| name.as_str().len() >= TELLING && redact(name.as_str().as_bytes()).is_some();
+    let tells = |name: &&HeaderName| redact(name.as_str().as_bytes()).is_some();
     for name in headers.keys().filter(tells).cloned().collect::<Vec<_>>() {
         headers.remove(name);
     }

@@ -3,7 +3,7 @@
 use mock_provider::{Http, Mock, Options, Play, Tls, sha256};
 use serde_json::json;
 
-use crate::support::{A, GptLoad, TOKEN, chat, chat_with, direct, provider, provider_with};
+use crate::support::{A, GptLoad, Peer, TOKEN, chat, chat_with, direct, provider, provider_with};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -359,4 +359,19 @@ fn connections_to_an_upstream_are_kept_and_used_again() {
     let used: std::collections::HashSet<u64> = mock.seen().iter().map(|seen| seen.connection).collect();
     assert_eq!(used.len(), 1);
     crate::support::eventually("idle connections are closed", || mock.open_connections() == 0);
+}
+
+#[test]
+fn keys_in_an_answers_trailers_and_names_are_hidden_too() {
+    for key in ["sk-in-small-letters-1234567890", "sk-small-key"] {
+        let peer = Peer::answering(format!(
+            "HTTP/1.1 200 OK\r\nTrailer: x-sum\r\nTransfer-Encoding: chunked\r\nX-{key}: a\r\nX-Good: yes\r\n\r\n\
+             2\r\nok\r\n0\r\nX-Sum: it was {key}\r\n\r\n"
+        ));
+        let gpt_load = GptLoad::before_peer(&peer, &[], &[key]);
+        let ask = "GET /v1/models HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTE: trailers\r\n\r\n";
+        let answer = gpt_load.raw().send(ask).rest();
+        assert!(!answer.contains(key) && answer.contains("x-good: yes"), "{answer}");
+        assert!(answer.contains("\r\nx-sum: it was *"), "{answer}");
+    }
 }

@@ -470,20 +470,6 @@ fn a_refused_head_is_counted_as_what_it_was() {
 }
 
 #[test]
-fn keys_in_an_answers_trailers_and_in_names_are_hidden() {
-    let key = "sk-in-small-letters-1234567890";
-    let peer = Peer::answering(format!(
-        "HTTP/1.1 200 OK\r\nTrailer: x-sum\r\nTransfer-Encoding: chunked\r\nX-{key}: a\r\nX-Good: yes\r\n\r\n\
-         2\r\nok\r\n0\r\nX-Sum: it was {key}\r\n\r\n"
-    ));
-    let gpt_load = GptLoad::before_peer(&peer, &[], &[key]);
-    let ask = "GET /v1/models HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTE: trailers\r\n\r\n";
-    let answer = gpt_load.raw().send(ask).rest();
-    assert!(!answer.contains(key) && answer.contains("x-good: yes"), "{answer}");
-    assert!(answer.contains("\r\nx-sum: it was *"), "{answer}");
-}
-
-#[test]
 fn who_leaves_behind_more_requests_than_are_read_ahead_is_noticed() {
     let peer = Peer::start(|wire| {
         wire.head();
