@@ -35,7 +35,8 @@ pub struct Body(Box<Content>);
 struct Content {
     payload: Payload,
     ending: Option<Ending>,
-    /// Whether all of it was taken. What there is to do at a request's end is done once it has been sent, too.
+    /// Whether all of it was taken. It is counted then; what else there is to do at a request's end is done once it has been
+    /// sent, too.
     is_over: bool,
 }
 
@@ -318,6 +319,9 @@ impl Body {
     /// The answer has ended as it should.
     fn finish(&mut self) {
         self.0.is_over = true;
+        if let Some(ending) = &mut self.0.ending {
+            ending.count();
+        }
     }
 
     /// Whether all of a known length has come, though its end has not been told yet: HTTP/2 may tell that by itself.

@@ -116,6 +116,8 @@ pub(super) struct Ending {
     usage: Option<Box<usage::Reader>>,
     /// Whether an error came later in its stream (spec §6): passed on, and counted.
     told_error: bool,
+    /// How long it took, once it is counted.
+    took: Option<Duration>,
 }
 
 impl Ending {
@@ -151,6 +153,7 @@ impl Ending {
             first_piece: None,
             usage: None,
             told_error: false,
+            took: None,
         }
     }
 
@@ -366,13 +369,15 @@ impl Ending {
     }
 }
 
-impl Drop for Ending {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.end = End::Internal;
-            self.status = StatusCode::INTERNAL_SERVER_ERROR.as_u16();
+impl Ending {
+    /// Counts it, once, and gives up its place; returns how long it took. Whoever has all of an answer finds it counted, and
+    /// the place free: so this comes before the last of it is sent. The line in the log comes after.
+    pub(super) fn count(&mut self) -> Duration {
+        if let Some(took) = self.took {
+            return took;
         }
-        let duration = self.began.elapsed();
+        let duration = *self.took.insert(self.began.elapsed());
+        self.permit = None;
         self.proxy.stripe().end(&Ended {
             end: self.end,
             attempts: self.attempts,
@@ -392,6 +397,17 @@ impl Drop for Ending {
                 models.spend(place, worker, usage);
             }
         }
+        duration
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if std::thread::panicking() && self.took.is_none() {
+            self.end = End::Internal;
+            self.status = StatusCode::INTERNAL_SERVER_ERROR.as_u16();
+        }
+        let duration = self.count();
         let Some(log) = &self.proxy.common.request_log else { return };
         let upstreams = &self.proxy.common.group.upstreams;
         let upstream = self.upstream.and_then(|index| upstreams.all().get(index));
