@@ -351,6 +351,26 @@ async fn nobody_waits_longer_than_asked_and_nobody_overtakes() {
     tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_due_is_waited_for_though_the_clock_is_late() {
+    for (clock_comes, over) in [(5_010, 5_010), (5_060, 5_050)] {
+        let (pool, due) = pool(&["a"]);
+        let began = Instant::now();
+        pool.lease(Need::default()).unwrap().fail(failure(told(3)));
+        let late_clock = async {
+            tokio::time::sleep(Duration::from_millis(clock_comes)).await;
+            clock::run(&pool, due).await;
+        };
+        tokio::select! {
+            lease = pool.lease_by(Need::default(), began, began + Duration::from_secs(5)) => {
+                assert_eq!(lease.is_some(), over == clock_comes);
+            }
+            () = late_clock => unreachable!(),
+        }
+        assert_eq!(began.elapsed(), Duration::from_millis(over));
+    }
+}
+
 async fn futures_pending(future: &mut (impl Future + Unpin)) -> bool {
     std::future::poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx).is_pending()))
         .await
