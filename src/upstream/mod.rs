@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 pub(crate) use self::url::percent_decode;
 pub use self::url::{BaseUrl, JoinError, Scheme, hide_secrets, query_key, replace_key};
-use health::{Health, RetryBudget};
+use health::{Health, RetryBudget, millis};
 
 /// One base URL to which requests are forwarded.
 pub struct Upstream {
@@ -50,13 +50,16 @@ pub struct Upstreams {
     list: Box<[Upstream]>,
     cursor: AtomicUsize,
     budget: RetryBudget,
-    /// Of all of them together.
+    /// Of all of them together, and when the first of these came, in milliseconds since `began`.
     faults_in_a_row: AtomicU64,
+    row_began: AtomicU64,
     began: Instant,
 }
 
-/// Faults in a row, wherever, that make an outage: more than a restart on the other side takes, or bad luck.
+/// Faults in a row, wherever, that make an outage, if they go on for so long: more than a restart on the other side takes,
+/// or bad luck. Faults are answered fast: of many requests that go out together the unlucky ones come back first.
 const FAULTS_OF_AN_OUTAGE: u64 = 20;
+const SHORTEST_OUTAGE: Duration = Duration::from_secs(1);
 
 impl Upstreams {
     /// All of them healthy.
@@ -75,6 +78,7 @@ impl Upstreams {
             cursor: AtomicUsize::new(0),
             budget: RetryBudget::default(),
             faults_in_a_row: AtomicU64::new(0),
+            row_began: AtomicU64::new(0),
             began: Instant::now(),
         }
     }
@@ -154,6 +158,9 @@ impl Upstreams {
     /// An upstream failed. Returns for how long that ejected it; a single one never is.
     pub fn fail(&self, upstream: &Upstream) -> Option<Duration> {
         upstream.faults.fetch_add(1, Ordering::Relaxed);
+        if self.faults_in_a_row.load(Ordering::Relaxed) == 0 {
+            self.row_began.store(millis(self.now()), Ordering::Relaxed);
+        }
         self.faults_in_a_row.fetch_add(1, Ordering::Relaxed);
         if self.list.len() < 2 {
             return None;
@@ -172,7 +179,9 @@ impl Upstreams {
     /// Whether nothing but faults has come from any of them for a while: a retry, ours or the client's, would only add to
     /// the load of an outage.
     pub fn are_out(&self) -> bool {
-        self.faults_in_a_row.load(Ordering::Relaxed) >= FAULTS_OF_AN_OUTAGE
+        let lasts =
+            || self.now() >= Duration::from_millis(self.row_began.load(Ordering::Relaxed)) + SHORTEST_OUTAGE;
+        self.faults_in_a_row.load(Ordering::Relaxed) >= FAULTS_OF_AN_OUTAGE && lasts()
     }
 
     /// How an upstream fares.
@@ -290,13 +299,16 @@ mod tests {
         assert_eq!(picked(&two), 1);
     }
 
-    #[test]
-    fn an_outage_gets_no_retries_until_an_answer_comes() {
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_gets_no_retries_until_an_answer_comes() {
         let two = upstreams(2);
         for fault in 0..FAULTS_OF_AN_OUTAGE {
             assert!(two.may_retry(1_000_000), "after {fault}");
             two.fail(two.pick(&[]).unwrap());
+            tokio::time::advance(SHORTEST_OUTAGE / 25).await;
         }
+        assert!(two.may_retry(1_000_000), "those that went well may have been slower");
+        tokio::time::advance(SHORTEST_OUTAGE / 5).await;
         assert!(!two.may_retry(1_000_000) && two.are_out());
         two.succeed(&two.all()[0]);
         assert!(two.may_retry(1_000_000) && !two.are_out());
