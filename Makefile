@@ -112,7 +112,7 @@ bench-scale: ## Ten thousand streams over fifty upstreams, and a million keys
 	@scripts/bench-scale.py
 	$(CARGO) bench --locked --bench scale
 
-bench-goodput: ## What a pool of limited keys gives, into docs/goodput.md; takes five minutes
+bench-goodput: ## What a pool of limited keys gives, into docs/goodput.md; takes nine minutes
 	$(CARGO) bench --locked --bench goodput
 
 loom: ## Every interleaving of the atomics of the key pool, upstreams' health and the retry budget
