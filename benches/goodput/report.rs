@@ -183,7 +183,7 @@ pub(super) fn page(table: &str) -> String {
 const BEFORE: &str = "
 # Goodput: what a pool of limited keys gives
 
-`make bench-goodput` (or `cargo bench --bench goodput`) makes this page; it takes six minutes.
+`make bench-goodput` (or `cargo bench --bench goodput`) makes this page; it takes nine minutes.
 ";
 
 const AFTER: &str = "
