@@ -56,9 +56,10 @@ pub struct Upstreams {
     began: Instant,
 }
 
-/// Faults in a row, wherever, that make an outage, if they go on for so long: more than a restart on the other side takes,
-/// or bad luck. Faults are answered fast: of many requests that go out together the unlucky ones come back first.
+/// Faults in a row, wherever, that make an outage: more than a restart on the other side takes, or bad luck.
 const FAULTS_OF_AN_OUTAGE: u64 = 20;
+/// How long they have to go on before our own retries end. Faults are answered fast: of many requests that went out
+/// together the unlucky ones come back first.
 const SHORTEST_OUTAGE: Duration = Duration::from_secs(1);
 
 impl Upstreams {
@@ -173,15 +174,15 @@ impl Upstreams {
     /// Whether one more retry for an upstream's fault is allowed, after so many requests in all: by the retry budget, and
     /// only while it could help.
     pub fn may_retry(&self, requests: u64) -> bool {
-        !self.are_out() && self.budget.withdraw(requests, self.now())
+        let row_began = || Duration::from_millis(self.row_began.load(Ordering::Relaxed));
+        let is_outage = self.are_out() && self.now() >= row_began() + SHORTEST_OUTAGE;
+        !is_outage && self.budget.withdraw(requests, self.now())
     }
 
-    /// Whether nothing but faults has come from any of them for a while: a retry, ours or the client's, would only add to
-    /// the load of an outage.
+    /// Whether nothing but faults has come from any of them of late: more retries by clients, who have been given all of
+    /// ours, would only add to the load of an outage.
     pub fn are_out(&self) -> bool {
-        let lasts =
-            || self.now() >= Duration::from_millis(self.row_began.load(Ordering::Relaxed)) + SHORTEST_OUTAGE;
-        self.faults_in_a_row.load(Ordering::Relaxed) >= FAULTS_OF_AN_OUTAGE && lasts()
+        self.faults_in_a_row.load(Ordering::Relaxed) >= FAULTS_OF_AN_OUTAGE
     }
 
     /// How an upstream fares.
