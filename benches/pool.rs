@@ -40,6 +40,7 @@ fn pool(keys: usize, blacklisted_percent: usize) -> KeyPool {
                 model: None,
                 upstream: 0,
                 too_few_tokens: None,
+                by_check: false,
                 cause: Cause::default(),
             });
         }
@@ -99,6 +100,7 @@ fn set_aside_and_back(bencher: Bencher<'_, '_>, keys: usize) {
             model: None,
             upstream: 0,
             too_few_tokens: None,
+            by_check: false,
             cause: Cause::default(),
         });
         pool.restore(index);
@@ -112,8 +114,14 @@ fn for_a_model(bencher: Bencher<'_, '_>, keys: usize) {
     let need = Need { not: &[], model: Some("gpt-5") };
     for _ in 0..keys / 2 {
         let effect = Effect::Limited { wait: Some(Duration::from_secs(3600)) };
-        let failure =
-            Failure { effect, model: need.model, upstream: 0, too_few_tokens: None, cause: Cause::default() };
+        let failure = Failure {
+            effect,
+            model: need.model,
+            upstream: 0,
+            too_few_tokens: None,
+            by_check: false,
+            cause: Cause::default(),
+        };
         pool.lease(need).unwrap().fail(failure);
     }
     bencher.bench(|| pool.lease(black_box(need)).unwrap().succeed(need.model, 0, Left::Unknown, false));

@@ -63,7 +63,14 @@ fn text() -> Vec<u8> {
 
 fn failure() -> Failure<'static> {
     let effect = Effect::Limited { wait: Some(Duration::from_secs(3600)) };
-    Failure { effect, model: None, upstream: 0, too_few_tokens: None, cause: Cause::default() }
+    Failure {
+        effect,
+        model: None,
+        upstream: 0,
+        too_few_tokens: None,
+        by_check: false,
+        cause: Cause::default(),
+    }
 }
 
 /// A pool in which so many keys are available, as far from each other as they can be.

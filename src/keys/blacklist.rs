@@ -1,6 +1,7 @@
 //! The keys that are out: which, why and until when, who is told of it, and how somebody else than a request sets a
 //! key aside or brings it back.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -49,6 +50,10 @@ pub struct Condemned {
     pub index: u32,
     /// It is only suspected: most of the pool was told the same.
     pub suspected: bool,
+    /// It has served requests before.
+    pub has_served: bool,
+    /// How long it has been out.
+    pub out_for: Duration,
     /// How long ago it was last tried.
     pub tried_ago: Duration,
     /// The upstream that told so.
@@ -194,7 +199,11 @@ impl KeyPool {
                 _ => return None,
             };
             let tried_ago = Duration::from_millis(now.0.saturating_sub(story.tried.0));
-            Some(Condemned { index: *index, suspected, tried_ago, upstream: story.cause.upstream })
+            let has_served =
+                generation.tally(*index).is_some_and(|tally| tally.served.load(Ordering::Relaxed) > 0);
+            let out_for = story.since.elapsed().unwrap_or_default();
+            let upstream = story.cause.upstream;
+            Some(Condemned { index: *index, suspected, has_served, out_for, tried_ago, upstream })
         });
         condemned.collect()
     }

@@ -352,7 +352,7 @@ mod tests {
         let lease = pool.lease(Need::default()).unwrap();
         let index = lease.index();
         let cause = Cause { rule: rule.into(), error: "You said \"No\"".into(), ..Cause::default() };
-        lease.fail(Failure { effect, model, upstream: 0, too_few_tokens: None, cause });
+        lease.fail(Failure { effect, model, upstream: 0, too_few_tokens: None, by_check: false, cause });
         index
     }
 
@@ -444,6 +444,13 @@ mod tests {
 
     fn limited() -> Failure<'static> {
         let effect = Effect::Limited { wait: Some(Duration::from_secs(5)) };
-        Failure { effect, model: None, upstream: 0, too_few_tokens: None, cause: Cause::default() }
+        Failure {
+            effect,
+            model: None,
+            upstream: 0,
+            too_few_tokens: None,
+            by_check: false,
+            cause: Cause::default(),
+        }
     }
 }

@@ -105,15 +105,11 @@ impl Generation {
         self.any_models.store(any, Ordering::SeqCst);
     }
 
-    /// The keys that an upstream's word has set aside for good.
-    pub(super) fn given_up_by(&self, upstream: usize) -> Vec<u32> {
+    /// The keys that are set aside for good, but for an operator's.
+    pub(super) fn given_up(&self) -> Vec<u32> {
         let stories = self.base.stories();
-        let is_its = |story: &Story| {
-            story.effect == Effect::Invalid
-                && !story.is_operators()
-                && story.cause.upstream.is_none_or(|by| by == upstream)
-        };
-        stories.iter().filter(|(_, story)| is_its(story)).map(|(index, _)| *index).collect()
+        let is_given_up = |story: &Story| story.effect == Effect::Invalid && !story.is_operators();
+        stories.iter().filter(|(_, story)| is_given_up(story)).map(|(index, _)| *index).collect()
     }
 
     /// Every roster: first the keys as such, then the models'.

@@ -57,6 +57,8 @@ pub struct Failure<'a> {
     pub upstream: usize,
     /// How many tokens were left when it was refused for more.
     pub too_few_tokens: Option<u32>,
+    /// A check of ours found it out, no client's request.
+    pub by_check: bool,
     /// For people.
     pub cause: Cause,
 }
@@ -186,8 +188,8 @@ impl<'pool> Lease<'pool> {
         }
         let was_out_for = here.succeed(self.pool, None, self.base_entry());
         if was_out_for == Some(Effect::Invalid) && here.generation.base.rotation.available() <= 1 {
-            // All were given up, and one of them works: this upstream's word on the others is worth no more.
-            let given_up = here.generation.given_up_by(upstream);
+            // All were given up, and one of them works: the word on the others is worth no more.
+            let given_up = here.generation.given_up();
             ended_storm |= !given_up.is_empty();
             self.release(&given_up, Effect::Invalid);
         }
@@ -300,17 +302,18 @@ impl<'pool> Lease<'pool> {
         if let Some(tally) = here.generation.tally(here.index) {
             tally.failed.fetch_add(1, Ordering::Relaxed);
         }
-        let Failure { mut effect, model, upstream, too_few_tokens, cause } = failure;
-        if matches!(effect, Effect::Invalid | Effect::Exhausted { .. }) {
+        let Failure { mut effect, model, upstream, too_few_tokens, by_check, cause } = failure;
+        // Keys that take turns also run out of a model's quota together.
+        if model.is_none() && matches!(effect, Effect::Invalid | Effect::Exhausted { .. }) {
             let pool = here.generation.base.rotation.len();
-            match self.pool.storms.told(upstream, here.index, pool, self.pool.now()) {
+            match self.pool.storms.told(upstream, here.index, by_check, pool, self.pool.now()) {
                 Finding::Believed => {}
                 Finding::Suspected => effect = Effect::Suspected,
                 Finding::Begins(others) => {
                     tracing::error!(
                         upstream,
                         keys = others.len() + 1,
-                        "most of the pool was refused by one upstream within seconds: taken for the upstream's outage, \
+                        "most of the pool was refused within seconds: taken for the upstream's outage, \
                          the keys are held as suspects until one works again"
                     );
                     effect = Effect::Suspected;

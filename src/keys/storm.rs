@@ -1,10 +1,10 @@
-//! Recognises that an upstream, not the keys, is at fault: more than half of a pool of at least five keys is told "for
-//! good" or "for long" by one upstream within ten seconds (spec §6). Until the upstream has served a request again,
-//! such verdicts against its keys are held as suspicions.
+//! Recognises that upstreams, not the keys, are at fault: more than half of a pool of at least five keys is told "for
+//! good" or "for long" within ten seconds (spec §6). Until an upstream that told so has served a request again, its verdicts
+//! are held as suspicions; and after that, those against the same keys until a free check confirms them.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use super::state::Millis;
@@ -16,21 +16,30 @@ const WINDOW: u64 = 10_000;
 /// Verdicts that are remembered: as many as half of the largest pool that can be told so fast.
 const REMEMBERED: usize = 1 << 16;
 
+/// As many live requests as a suspect may fail after its storm, where checks find out nothing or are in error.
+const BELIEVED_AFTER: u8 = 3;
+
 /// The storms over all upstreams of a pool.
 #[derive(Default)]
 pub(super) struct Storms {
     /// How many are on: all that a success has to look at.
     on: AtomicUsize,
-    by_upstream: Mutex<Vec<Upstream>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Who was told of late, and by which upstream.
+    told: VecDeque<(Millis, u32, usize)>,
+    by_upstream: Vec<Upstream>,
 }
 
 #[derive(Default)]
 struct Upstream {
-    told: VecDeque<(Millis, u32)>,
     /// Since when the storm is on.
     since: Option<SystemTime>,
-    /// Keys under suspicion.
-    suspects: HashSet<u32>,
+    /// Keys that are or were under suspicion, and how many live requests each has failed since its storm was over.
+    suspects: HashMap<u32, u8>,
 }
 
 /// What a hard verdict turns out to be.
@@ -45,52 +54,64 @@ pub(super) enum Finding {
 }
 
 impl Storms {
-    /// A key is told, for good or for long, by an upstream.
-    pub(super) fn told(&self, upstream: usize, index: u32, pool: usize, now: Millis) -> Finding {
-        let mut list = self.by_upstream.lock().unwrap_or_else(PoisonError::into_inner);
-        if list.len() <= upstream {
-            list.resize_with(upstream + 1, Upstream::default);
-        }
-        let Some(here) = list.get_mut(upstream) else { return Finding::Believed };
+    /// A key is told, for good or for long, by an upstream: in answer to a free check of ours, or to a client's request.
+    pub(super) fn told(
+        &self,
+        upstream: usize,
+        index: u32,
+        by_check: bool,
+        pool: usize,
+        now: Millis,
+    ) -> Finding {
+        let mut state = self.state();
+        let here = state.upstream(upstream);
         if here.since.is_some() {
-            here.suspects.insert(index);
+            here.suspects.entry(index).or_default();
             return Finding::Suspected;
         }
-        // Told again after a storm has ended: that is the confirmation.
-        if here.suspects.remove(&index) {
+        if let Some(failed) = here.suspects.get_mut(&index) {
+            *failed += 1;
+            if !by_check && *failed < BELIEVED_AFTER {
+                return Finding::Suspected;
+            }
+            here.suspects.remove(&index);
             return Finding::Believed;
         }
-        while here.told.front().is_some_and(|(at, _)| at.0 + WINDOW < now.0) || here.told.len() >= REMEMBERED
-        {
-            here.told.pop_front();
+        let State { told, .. } = &mut *state;
+        while told.front().is_some_and(|(at, ..)| at.0 + WINDOW < now.0) || told.len() >= REMEMBERED {
+            told.pop_front();
         }
-        here.told.push_back((now, index));
-        if pool < SMALLEST_POOL || here.told.len() * 2 <= pool {
+        told.push_back((now, index, upstream));
+        if pool < SMALLEST_POOL || told.len() * 2 <= pool {
             return Finding::Believed;
         }
-        let suspects: HashSet<u32> = here.told.iter().map(|(_, index)| *index).collect();
-        if suspects.len() * 2 <= pool {
+        let mut others: HashSet<u32> = told.iter().map(|(_, index, _)| *index).collect();
+        if others.len() * 2 <= pool {
             return Finding::Believed;
         }
-        here.told.clear();
-        here.since = Some(SystemTime::now());
-        here.suspects = suspects;
-        self.on.fetch_add(1, Ordering::SeqCst);
-        Finding::Begins(here.suspects.iter().copied().filter(|suspect| *suspect != index).collect())
+        others.remove(&index);
+        for (_, index, upstream) in std::mem::take(told) {
+            self.suspect(&mut state, upstream, index, SystemTime::now());
+        }
+        Finding::Begins(others.into_iter().collect())
     }
 
     /// A key is under suspicion since before a restart or a reload.
     pub(super) fn resume(&self, upstream: usize, index: u32, since: SystemTime) {
-        let mut list = self.by_upstream.lock().unwrap_or_else(PoisonError::into_inner);
-        if list.len() <= upstream {
-            list.resize_with(upstream + 1, Upstream::default);
-        }
-        let Some(here) = list.get_mut(upstream) else { return };
+        self.suspect(&mut self.state(), upstream, index, since);
+    }
+
+    fn suspect(&self, state: &mut State, upstream: usize, index: u32, since: SystemTime) {
+        let here = state.upstream(upstream);
         if here.since.is_none() {
             self.on.fetch_add(1, Ordering::SeqCst);
         }
         here.since = Some(here.since.map_or(since, |earlier| earlier.min(since)));
-        here.suspects.insert(index);
+        here.suspects.insert(index, 0);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether any storm is on.
@@ -98,29 +119,37 @@ impl Storms {
         self.on.load(Ordering::Relaxed) > 0
     }
 
-    /// An upstream served a request: its storm, if one was on, is over. Gives back the suspects; each will be believed
-    /// guilty if it is told so again.
+    /// An upstream served a request: its storm, if one was on, is over. Gives back the suspects.
     pub(super) fn served(&self, upstream: usize) -> Vec<u32> {
-        let mut list = self.by_upstream.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(here) = list.get_mut(upstream).filter(|here| here.since.is_some()) else {
+        let mut state = self.state();
+        let here = state.upstream(upstream);
+        if here.since.take().is_none() {
             return Vec::new();
-        };
-        here.since = None;
+        }
         self.on.fetch_sub(1, Ordering::SeqCst);
-        here.suspects.iter().copied().collect()
+        here.suspects.keys().copied().collect()
     }
 
     /// The upstreams whose storm is on, since when, and how many keys are under suspicion.
     pub(super) fn list(&self) -> Vec<(usize, SystemTime, usize)> {
-        let list = self.by_upstream.lock().unwrap_or_else(PoisonError::into_inner);
         let on = |(index, here): (usize, &Upstream)| Some((index, here.since?, here.suspects.len()));
-        list.iter().enumerate().filter_map(on).collect()
+        self.state().by_upstream.iter().enumerate().filter_map(on).collect()
     }
 
     /// All is forgotten: the keys were replaced.
     pub(super) fn clear(&self) {
-        self.by_upstream.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.state() = State::default();
         self.on.store(0, Ordering::SeqCst);
+    }
+}
+
+impl State {
+    #[expect(clippy::indexing_slicing, reason = "there is one by then")]
+    fn upstream(&mut self, upstream: usize) -> &mut Upstream {
+        if self.by_upstream.len() <= upstream {
+            self.by_upstream.resize_with(upstream + 1, Upstream::default);
+        }
+        &mut self.by_upstream[upstream]
     }
 }
 
@@ -128,29 +157,58 @@ impl Storms {
 mod tests {
     use super::*;
 
+    const POOL: usize = 10;
+
+    fn told(storms: &Storms, upstream: usize, index: u32, at: u64) -> Finding {
+        storms.told(upstream, index, false, POOL, Millis(at))
+    }
+
     #[test]
     fn more_than_half_of_the_pool_within_ten_seconds_is_a_storm() {
         let storms = Storms::default();
         for index in 0..5 {
-            assert_eq!(storms.told(0, index, 10, Millis(1000)), Finding::Believed);
+            assert_eq!(told(&storms, 0, index, 1000), Finding::Believed);
         }
-        let Finding::Begins(mut others) = storms.told(0, 5, 10, Millis(9000)) else { panic!("no storm") };
+        let Finding::Begins(mut others) = told(&storms, 0, 5, 9000) else { panic!("no storm") };
         others.sort_unstable();
         assert_eq!(others, [0, 1, 2, 3, 4]);
         assert!(storms.any());
-        assert_eq!(storms.told(0, 6, 10, Millis(60_000)), Finding::Suspected);
+        assert_eq!(told(&storms, 0, 6, 60_000), Finding::Suspected);
         assert_eq!(storms.list().len(), 1);
         assert_eq!(storms.served(0).len(), 7);
         assert!(!storms.any() && storms.served(0).is_empty());
-        assert_eq!(storms.told(0, 6, 10, Millis(60_001)), Finding::Believed, "confirmed");
     }
 
     #[test]
-    fn slow_losses_small_pools_and_different_upstreams_are_none() {
+    fn a_suspect_is_believed_guilty_after_a_check_or_three_live_requests_more() {
+        let storms = Storms::default();
+        (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
+        assert_eq!(storms.told(0, 1, true, POOL, Millis(1)), Finding::Suspected, "the storm is on");
+        storms.served(0);
+        assert_eq!(storms.told(0, 1, true, POOL, Millis(1)), Finding::Believed);
+        let live = [(); 3].map(|()| told(&storms, 0, 2, 1));
+        assert_eq!(live, [Finding::Suspected, Finding::Suspected, Finding::Believed]);
+    }
+
+    #[test]
+    fn upstreams_that_fail_together_have_each_their_storm() {
+        let storms = Storms::default();
+        let told: Vec<Finding> = (0..6).map(|index| told(&storms, index as usize % 2, index, 0)).collect();
+        assert!(matches!(told.last(), Some(Finding::Begins(others)) if others.len() == 5), "{told:?}");
+        assert_eq!(storms.list().len(), 2);
+        assert_eq!(storms.served(1).len(), 3);
+        assert!(storms.any(), "the other one's");
+    }
+
+    #[test]
+    fn slow_losses_and_small_pools_are_none() {
         let storms = Storms::default();
         for index in 0..10 {
-            assert_eq!(storms.told(0, index, 10, Millis(u64::from(index) * 3000)), Finding::Believed);
-            assert_eq!(storms.told(1, index % 4, 4, Millis(0)), Finding::Believed);
+            assert_eq!(told(&storms, 0, index, u64::from(index) * 3000), Finding::Believed);
+        }
+        let storms = Storms::default();
+        for index in 0..4 {
+            assert_eq!(storms.told(1, index, false, 4, Millis(0)), Finding::Believed);
         }
     }
 }

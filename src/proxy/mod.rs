@@ -265,7 +265,12 @@ impl Proxy {
         if lease.ends_lap() {
             group.upstreams.end_lap(group.keys.available());
         }
-        Some((lease, group.upstreams.pick(&so_far.failed_upstreams)?))
+        let upstream = match &so_far.weak {
+            None => group.upstreams.pick(&so_far.failed_upstreams),
+            // It may have been the upstream.
+            Some(weak) => group.upstreams.pick(&[&*so_far.failed_upstreams, &[weak.upstream.index]].concat()),
+        };
+        Some((lease, upstream?))
     }
 
     async fn lease_when_none_is_free(&self, need: Need<'_>, so_far: &SoFar<'_>) -> Option<Lease<'_>> {
@@ -319,10 +324,20 @@ impl Proxy {
             tracing::info!(upstream = %upstream.url, "the upstream works again: its suspects are back");
         }
         self.upstream_answered(upstream);
-        // Another key could do it: what was said of the first was about that key.
         if let Some(weak) = so_far.weak.take() {
-            weak.set_aside();
+            self.settle(weak, upstream);
         }
+    }
+
+    /// Settles a weak verdict, since another key could do it at this upstream: what was said of the first was about that key
+    /// if it was said there too; else it may have been about the upstream that said it.
+    #[cold]
+    fn settle(&self, mut weak: Held<'_>, upstream: &Upstream) {
+        if weak.upstream.index != upstream.index {
+            self.upstream_failed(weak.upstream);
+            weak.effect = Effect::Limited { wait: None };
+        }
+        weak.set_aside();
     }
 
     fn upstream_answered(&self, upstream: &Upstream) {
@@ -364,18 +379,25 @@ impl Proxy {
             Verdict::KeyExhausted => Effect::Exhausted { wait },
             Verdict::KeyLimited => Effect::Limited { wait },
         };
-        self.upstream_answered(upstream);
         let per_model = judgement.scope == Scope::KeyAndModel;
         let verdict = Held {
             status: answer.status(),
             model: per_model.then(|| request.model()).flatten().map(Box::from),
             cause: answer.cause(upstream),
             too_few_tokens: answer.too_few_tokens(),
+            upstream,
             lease,
             effect,
         };
         let weak = judgement.weak;
-        match so_far.weak.take() {
+        let first = so_far.weak.take();
+        if let Some(first) = &first {
+            self.upstream_answered(first.upstream);
+        }
+        if !weak || first.is_some() {
+            self.upstream_answered(upstream);
+        }
+        match first {
             // The same on a second key: it was not the keys. Both leases are dropped, which blames nobody.
             Some(first) if weak && first.status == verdict.status => {
                 answer.judgement.verdict = Verdict::RequestFault;
@@ -400,7 +422,7 @@ impl Proxy {
     fn denied<'a>(
         &self,
         lease: Lease<'a>,
-        upstream: &Upstream,
+        upstream: &'a Upstream,
         mut answer: Box<Refused>,
         request: &Try,
         so_far: &mut SoFar<'a>,
@@ -412,6 +434,7 @@ impl Proxy {
                 status: answer.status(),
                 model: Some(model.into()),
                 cause: answer.cause(upstream),
+                upstream,
                 lease,
                 effect: Effect::Denied,
                 too_few_tokens: None,

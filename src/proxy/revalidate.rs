@@ -39,6 +39,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A suspect is checked again so long after it was tried, so that the pool is back within a minute of the provider's
 /// recovery.
 const SUSPECTS: Duration = Duration::from_secs(10);
+/// A key that has served before may have been refused by mistake: it is checked again sooner, first after this and then each
+/// time that it has been out twice as long.
+const SOON: Duration = Duration::from_secs(20);
+/// While there is no key left, none is left alone for longer: clients may be sent elsewhere until there is one.
+const NONE_LEFT: Duration = Duration::from_secs(45);
+
 /// What a check found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -110,8 +116,18 @@ impl Intervals {
         }
     }
 
-    fn of_key(self, key: &Condemned) -> Option<Duration> {
-        if key.suspected { Some(self.suspected) } else { self.condemned }
+    fn of_key(self, key: &Condemned, none_left: bool) -> Option<Duration> {
+        if key.suspected {
+            return Some(self.suspected);
+        }
+        let sooner = if none_left {
+            (key.out_for / 2).clamp(SOON, NONE_LEFT)
+        } else if key.has_served {
+            SOON.max(key.out_for / 2)
+        } else {
+            Duration::MAX
+        };
+        self.condemned.map(|interval| interval.min(sooner))
     }
 }
 
@@ -144,7 +160,8 @@ impl Revalidation {
     pub async fn run(&self) {
         tokio::task::spawn_local(Rc::clone(&self.client).sweep());
         loop {
-            let (due, next) = due(self.group.keys.condemned(), self.intervals);
+            let keys = &self.group.keys;
+            let (due, next) = due(keys.condemned(), self.intervals, keys.available() == 0);
             for key in &due {
                 let found = self.check(key).await;
                 self.checks.note(found);
@@ -207,16 +224,23 @@ fn refused(lease: Lease<'_>, key: &Condemned, upstream: &Upstream, answer: &Refu
         _ => return Found::Inconclusive,
     };
     let cause = answer.cause(upstream);
-    lease.fail(Failure { effect, model: None, upstream: upstream.index, too_few_tokens: None, cause });
+    lease.fail(Failure {
+        effect,
+        model: None,
+        upstream: upstream.index,
+        too_few_tokens: None,
+        by_check: true,
+        cause,
+    });
     Found::Confirmed
 }
 
 /// The next keys to check, and, if there are none, how long until one is due. Suspects first; among them the upstreams
 /// in turn, since one good key ends an upstream's storm; and whoever was tried longest ago before others.
-fn due(mut condemned: Vec<Condemned>, intervals: Intervals) -> (Vec<Condemned>, Duration) {
+fn due(mut condemned: Vec<Condemned>, intervals: Intervals, none_left: bool) -> (Vec<Condemned>, Duration) {
     let mut next = LOOK;
     condemned.retain(|key| {
-        let Some(interval) = intervals.of_key(key) else { return false };
+        let Some(interval) = intervals.of_key(key, none_left) else { return false };
         let left = interval.saturating_sub(key.tried_ago);
         next = next.min(left);
         left.is_zero()
@@ -253,7 +277,9 @@ mod tests {
     use super::*;
 
     fn key(index: u32, suspected: bool, upstream: usize, tried: u64) -> Condemned {
-        Condemned { index, suspected, upstream: Some(upstream), tried_ago: Duration::from_secs(tried) }
+        let tried_ago = Duration::from_secs(tried);
+        let (has_served, out_for) = (false, tried_ago);
+        Condemned { index, suspected, has_served, out_for, upstream: Some(upstream), tried_ago }
     }
 
     #[test]
@@ -268,7 +294,7 @@ mod tests {
             key(6, false, 0, 3599),
         ];
         let indices = |interval| {
-            let (due, _) = due(condemned.clone(), Intervals::of(interval));
+            let (due, _) = due(condemned.clone(), Intervals::of(interval), false);
             due.into_iter().map(|key| key.index).collect::<Vec<_>>()
         };
         assert_eq!(indices(Some(Duration::from_secs(3600))), [3, 4, 2, 1, 0]);
@@ -278,10 +304,33 @@ mod tests {
     #[test]
     fn nobody_is_due_before_the_interval_is_over_and_a_round_is_short() {
         let hour = Intervals::of(Some(Duration::from_secs(3600)));
-        let (none, next) = due(vec![key(0, false, 0, 3597), key(1, false, 0, 10)], hour);
+        let (none, next) = due(vec![key(0, false, 0, 3597), key(1, false, 0, 10)], hour, false);
         assert!(none.is_empty());
         assert_eq!(next, Duration::from_secs(3));
         let many = (0..1000).map(|index| key(index, false, 0, 4000)).collect();
-        assert_eq!(due(many, hour).0.len(), ROUND);
+        assert_eq!(due(many, hour, false).0.len(), ROUND);
+    }
+
+    #[test]
+    fn keys_that_have_served_are_checked_soon_and_so_is_every_key_where_none_is_left() {
+        let seconds = Duration::from_secs;
+        let hour = Intervals::of(Some(seconds(3600)));
+        let fresh = key(0, false, 0, 0);
+        let served = Condemned { has_served: true, ..fresh };
+        let wait = |key: Condemned, out_for, none_left| {
+            hour.of_key(&Condemned { out_for: seconds(out_for), ..key }, none_left)
+        };
+        assert_eq!(wait(fresh, 30, false), Some(seconds(3600)));
+        assert_eq!(
+            [10, 200, 9000].map(|out_for| wait(served, out_for, false)),
+            [20, 100, 3600].map(|s| Some(seconds(s)))
+        );
+        assert_eq!(
+            [10, 60, 9000].map(|out_for| wait(fresh, out_for, true)),
+            [20, 30, 45].map(|s| Some(seconds(s)))
+        );
+        let short = Intervals::of(Some(seconds(5)));
+        assert_eq!(short.of_key(&served, true), Some(seconds(5)));
+        assert_eq!(Intervals::of(None).of_key(&served, true), None, "never is never");
     }
 }

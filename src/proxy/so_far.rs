@@ -11,6 +11,7 @@ use super::{Answered, Common, Times};
 use crate::keys::{Cause, Effect, Failure, Lease};
 use crate::refusal::{Refusal, Retry};
 use crate::telemetry::counters::End;
+use crate::upstream::Upstream;
 
 /// How far a request has come.
 pub(super) struct SoFar<'a> {
@@ -112,6 +113,7 @@ fn timed_out(streaming: bool, times: Times) -> Refusal {
 /// A verdict against a key, with the lease that it will settle.
 pub(super) struct Held<'a> {
     pub(super) lease: Lease<'a>,
+    pub(super) upstream: &'a Upstream,
     pub(super) status: StatusCode,
     pub(super) effect: Effect,
     pub(super) model: Option<Box<str>>,
@@ -122,11 +124,17 @@ pub(super) struct Held<'a> {
 impl Held<'_> {
     /// Sets the key aside.
     pub(super) fn set_aside(self) {
-        let Self { lease, effect, model, cause, too_few_tokens, .. } = self;
+        let Self { lease, effect, model, cause, too_few_tokens, upstream, .. } = self;
+        let upstream = upstream.index;
         let (key_index, key_preview) = (lease.index(), lease.preview());
-        let upstream = cause.upstream.unwrap_or_default();
-        let failure =
-            Failure { effect, model: model.as_deref(), upstream, too_few_tokens, cause: cause.clone() };
+        let failure = Failure {
+            effect,
+            model: model.as_deref(),
+            upstream,
+            too_few_tokens,
+            by_check: false,
+            cause: cause.clone(),
+        };
         if let Some(effect) = lease.fail(failure) {
             tracing::warn!(
                 key_index,

@@ -420,6 +420,23 @@ fn a_bare_401_is_believed_once_another_key_does_better_or_says_something_else() 
 }
 
 #[test]
+fn a_bare_401_that_another_upstream_does_not_say_is_the_upstreams() {
+    let keys: Vec<String> = (0..20).map(|key| format!("sk-test-weak-{key:016}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let plays: Vec<(&str, &str)> = keys.iter().map(|key| (*key, "valid")).collect();
+    let (broken, healthy) = (provider(&plays), provider(&plays));
+    broken.phase(Some(bare(401)));
+    let both = format!("{},{}", broken.url(), healthy.url());
+    let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &both)], &keys);
+    for _ in 0..20 {
+        assert_eq!(gpt_load.chat().status, 200);
+    }
+    assert_eq!((broken.requests(), healthy.requests()), (5, 20), "it is ejected");
+    let out = gpt_load.blacklist();
+    assert!(out.len() == 5 && out.iter().all(|entry| entry["permanent"] == false), "{out:?}");
+}
+
+#[test]
 fn a_bare_401_of_the_only_key_is_believed() {
     let mock = provider(&[]);
     mock.play(A, bare(401));

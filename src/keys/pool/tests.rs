@@ -17,7 +17,7 @@ fn table(keys: &[&str]) -> KeyTable {
 
 fn failure(effect: Effect) -> Failure<'static> {
     let cause = Cause { rule: "status.429".into(), error: "slow down".into(), ..Cause::default() };
-    Failure { effect, model: None, upstream: 0, too_few_tokens: None, cause }
+    Failure { effect, model: None, upstream: 0, too_few_tokens: None, by_check: false, cause }
 }
 
 fn for_model(model: &str, effect: Effect) -> Failure<'_> {
@@ -433,11 +433,38 @@ async fn a_storm_is_held_as_suspicion_until_a_key_works() {
         assert!(probe.succeed(None, 0, Left::Unknown, false), "the storm is over");
         assert!(pool.blacklisted().is_empty() && pool.storms().is_empty());
         assert_eq!(pool.available(), 6);
-        // Told so again, it is believed.
+        // Told so again, it is held until a check confirms it.
         let again = pool.lease(Need::default()).unwrap();
-        assert_eq!(again.fail(failure(Effect::Invalid)), Some(Effect::Invalid));
+        let index = again.index();
+        assert_eq!(again.fail(failure(Effect::Invalid)), Some(Effect::Suspected));
+        let check = pool.probe_key(index).unwrap();
+        check.fail(Failure { by_check: true, ..failure(Effect::Invalid) });
+        assert!(pool.blacklisted().iter().all(|key| key.permanent && key.index == index));
     };
     tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
+
+#[test]
+fn when_nothing_is_left_and_one_works_all_are_tried_again_whoever_gave_them_up() {
+    let (pool, _due) = pool(&["a", "b", "c", "d"]);
+    for upstream in [0, 1, 0, 1] {
+        pool.lease(Need::default()).unwrap().fail(Failure { upstream, ..failure(Effect::Invalid) });
+    }
+    assert_eq!(pool.available(), 0);
+    pool.probe_key(1).unwrap().succeed(None, 1, Left::Unknown, false);
+    assert_eq!(pool.available(), 4);
+}
+
+#[test]
+fn keys_that_run_out_of_a_models_quota_together_are_no_storm() {
+    let keys = ["a", "b", "c", "d", "e", "f"];
+    let (pool, _due) = pool(&keys);
+    let out = Effect::Exhausted { wait: Some(Duration::from_secs(3600)) };
+    for _ in keys {
+        lease_for(&pool, "big").unwrap().fail(for_model("big", out));
+    }
+    assert!(pool.storms().is_empty());
+    assert!(pool.blacklisted().iter().all(|key| key.effect == out));
 }
 
 #[test]
