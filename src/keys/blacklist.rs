@@ -50,8 +50,10 @@ pub struct Condemned {
     pub index: u32,
     /// It is only suspected: most of the pool was told the same.
     pub suspected: bool,
-    /// It has served requests before.
-    pub has_served: bool,
+    /// It has served requests, and has passed no check after that.
+    pub served_since_check: bool,
+    /// It has passed a check before.
+    pub passed_check: bool,
     /// How long it has been out.
     pub out_for: Duration,
     /// How long ago it was last tried.
@@ -199,13 +201,26 @@ impl KeyPool {
                 _ => return None,
             };
             let tried_ago = Duration::from_millis(now.0.saturating_sub(story.tried.0));
-            let has_served =
-                generation.tally(*index).is_some_and(|tally| tally.served.load(Ordering::Relaxed) > 0);
-            let out_for = story.since.elapsed().unwrap_or_default();
-            let upstream = story.cause.upstream;
-            Some(Condemned { index: *index, suspected, has_served, out_for, tried_ago, upstream })
+            let tally = generation.tally(*index)?;
+            let passed_at = tally.passed_at.load(Ordering::Relaxed);
+            Some(Condemned {
+                index: *index,
+                suspected,
+                served_since_check: tally.mark() != passed_at,
+                passed_check: passed_at != 0,
+                out_for: story.since.elapsed().unwrap_or_default(),
+                tried_ago,
+                upstream: story.cause.upstream,
+            })
         });
         condemned.collect()
+    }
+
+    /// A key has passed a check.
+    pub fn note_passed_check(&self, index: u32) {
+        if let Some(tally) = self.generation.load().tally(index) {
+            tally.passed_at.store(tally.mark(), Ordering::Relaxed);
+        }
     }
 
     /// Whether there is a change that nobody has taken.

@@ -189,7 +189,7 @@ impl KeyPool {
             preview: preview(generation.keys.get(index)),
             state: KeyState::of(standing),
             served: tally.served.load(Ordering::Relaxed),
-            failed: tally.failed.load(Ordering::Relaxed),
+            failed: tally.failed.load(Ordering::Relaxed).into(),
             failures: standing.failures,
             cooldowns: standing.cooldowns,
             out: self.blacklisted_key(&Changed { index, model: None }),

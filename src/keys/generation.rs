@@ -2,7 +2,7 @@
 //! that puts the next reading in its place.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -41,13 +41,22 @@ pub(super) struct Tally {
     /// Requests that it served.
     pub(super) served: AtomicU64,
     /// Requests that failed for its sake.
-    pub(super) failed: AtomicU64,
+    pub(super) failed: AtomicU32,
+    /// How many of those that it served it had served when it last passed a check, in the low bits; 0: it never did.
+    pub(super) passed_at: AtomicU32,
 }
 
 impl Tally {
     fn copy(&self) -> Self {
-        let copy = |count: &AtomicU64| AtomicU64::new(count.load(Ordering::Relaxed));
-        Self { served: copy(&self.served), failed: copy(&self.failed) }
+        let copy = |count: &AtomicU32| AtomicU32::new(count.load(Ordering::Relaxed));
+        let served = AtomicU64::new(self.served.load(Ordering::Relaxed));
+        Self { served, failed: copy(&self.failed), passed_at: copy(&self.passed_at) }
+    }
+
+    /// The low bits of how many it served.
+    #[expect(clippy::cast_possible_truncation, reason = "they tell whether it has served since")]
+    pub(super) fn mark(&self) -> u32 {
+        self.served.load(Ordering::Relaxed) as u32
     }
 }
 

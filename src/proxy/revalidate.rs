@@ -39,9 +39,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A suspect is checked again so long after it was tried, so that the pool is back within a minute of the provider's
 /// recovery.
 const SUSPECTS: Duration = Duration::from_secs(10);
-/// A key that has served before may have been refused by mistake: it is checked again sooner, first after this and then each
-/// time that it has been out twice as long.
+/// A key that may have been refused by mistake is checked again sooner: first after this, and then each time that it has been
+/// out twice as long.
 const SOON: Duration = Duration::from_secs(20);
+/// Where one was found to have been refused by mistake, so may be those that were refused later, or this much before.
+const EPISODE: Duration = Duration::from_secs(60);
 /// While there is no key left, none is left alone for longer: clients may be sent elsewhere until there is one.
 const NONE_LEFT: Duration = Duration::from_secs(45);
 
@@ -116,19 +118,30 @@ impl Intervals {
         }
     }
 
-    fn of_key(self, key: &Condemned, none_left: bool) -> Option<Duration> {
+    fn of_key(self, key: &Condemned, doubts: Doubts) -> Option<Duration> {
         if key.suspected {
             return Some(self.suspected);
         }
-        let sooner = if none_left {
+        let in_doubt = key.served_since_check
+            || !key.passed_check && doubts.since.is_some_and(|since| since.elapsed() >= key.out_for);
+        let sooner = if doubts.none_left {
             (key.out_for / 2).clamp(SOON, NONE_LEFT)
-        } else if key.has_served {
+        } else if in_doubt {
             SOON.max(key.out_for / 2)
         } else {
             Duration::MAX
         };
         self.condemned.map(|interval| interval.min(sooner))
     }
+}
+
+/// What makes it doubtful that keys are out by their own fault.
+#[derive(Clone, Copy, Default)]
+struct Doubts {
+    /// There is no key left.
+    none_left: bool,
+    /// Since when verdicts are to be doubted, as one was found to be wrong.
+    since: Option<Instant>,
 }
 
 /// Checks keys again, for as long as it runs.
@@ -159,12 +172,18 @@ impl Revalidation {
     /// Dropping it ends the check that runs; nobody is blamed.
     pub async fn run(&self) {
         tokio::task::spawn_local(Rc::clone(&self.client).sweep());
+        let mut doubts = Doubts::default();
         loop {
             let keys = &self.group.keys;
-            let (due, next) = due(keys.condemned(), self.intervals, keys.available() == 0);
+            doubts.none_left = keys.available() == 0;
+            let (due, next) = due(keys.condemned(), self.intervals, doubts);
             for key in &due {
                 let found = self.check(key).await;
                 self.checks.note(found);
+                if found == Found::Restored {
+                    keys.note_passed_check(key.index);
+                    doubts.since = doubts.since.or_else(|| Instant::now().checked_sub(key.out_for + EPISODE));
+                }
                 tokio::time::sleep(jittered(PAUSE)).await;
             }
             if due.is_empty() {
@@ -237,10 +256,10 @@ fn refused(lease: Lease<'_>, key: &Condemned, upstream: &Upstream, answer: &Refu
 
 /// The next keys to check, and, if there are none, how long until one is due. Suspects first; among them the upstreams
 /// in turn, since one good key ends an upstream's storm; and whoever was tried longest ago before others.
-fn due(mut condemned: Vec<Condemned>, intervals: Intervals, none_left: bool) -> (Vec<Condemned>, Duration) {
+fn due(mut condemned: Vec<Condemned>, intervals: Intervals, doubts: Doubts) -> (Vec<Condemned>, Duration) {
     let mut next = LOOK;
     condemned.retain(|key| {
-        let Some(interval) = intervals.of_key(key, none_left) else { return false };
+        let Some(interval) = intervals.of_key(key, doubts) else { return false };
         let left = interval.saturating_sub(key.tried_ago);
         next = next.min(left);
         left.is_zero()
@@ -278,8 +297,15 @@ mod tests {
 
     fn key(index: u32, suspected: bool, upstream: usize, tried: u64) -> Condemned {
         let tried_ago = Duration::from_secs(tried);
-        let (has_served, out_for) = (false, tried_ago);
-        Condemned { index, suspected, has_served, out_for, upstream: Some(upstream), tried_ago }
+        Condemned {
+            index,
+            suspected,
+            served_since_check: false,
+            passed_check: false,
+            out_for: tried_ago,
+            upstream: Some(upstream),
+            tried_ago,
+        }
     }
 
     #[test]
@@ -294,7 +320,7 @@ mod tests {
             key(6, false, 0, 3599),
         ];
         let indices = |interval| {
-            let (due, _) = due(condemned.clone(), Intervals::of(interval), false);
+            let (due, _) = due(condemned.clone(), Intervals::of(interval), Doubts::default());
             due.into_iter().map(|key| key.index).collect::<Vec<_>>()
         };
         assert_eq!(indices(Some(Duration::from_secs(3600))), [3, 4, 2, 1, 0]);
@@ -304,33 +330,35 @@ mod tests {
     #[test]
     fn nobody_is_due_before_the_interval_is_over_and_a_round_is_short() {
         let hour = Intervals::of(Some(Duration::from_secs(3600)));
-        let (none, next) = due(vec![key(0, false, 0, 3597), key(1, false, 0, 10)], hour, false);
+        let (none, next) = due(vec![key(0, false, 0, 3597), key(1, false, 0, 10)], hour, Doubts::default());
         assert!(none.is_empty());
         assert_eq!(next, Duration::from_secs(3));
         let many = (0..1000).map(|index| key(index, false, 0, 4000)).collect();
-        assert_eq!(due(many, hour, false).0.len(), ROUND);
+        assert_eq!(due(many, hour, Doubts::default()).0.len(), ROUND);
     }
 
-    #[test]
-    fn keys_that_have_served_are_checked_soon_and_so_is_every_key_where_none_is_left() {
+    #[tokio::test(start_paused = true)]
+    async fn keys_that_may_be_out_by_mistake_are_checked_soon_and_so_is_every_key_where_none_is_left() {
         let seconds = Duration::from_secs;
         let hour = Intervals::of(Some(seconds(3600)));
         let fresh = key(0, false, 0, 0);
-        let served = Condemned { has_served: true, ..fresh };
-        let wait = |key: Condemned, out_for, none_left| {
-            hour.of_key(&Condemned { out_for: seconds(out_for), ..key }, none_left)
+        let served = Condemned { served_since_check: true, passed_check: true, ..fresh };
+        let wait = |key: Condemned, out_for, doubts| {
+            let wait = hour.of_key(&Condemned { out_for: seconds(out_for), ..key }, doubts);
+            wait.map_or(0, |wait| wait.as_secs())
         };
-        assert_eq!(wait(fresh, 30, false), Some(seconds(3600)));
-        assert_eq!(
-            [10, 200, 9000].map(|out_for| wait(served, out_for, false)),
-            [20, 100, 3600].map(|s| Some(seconds(s)))
-        );
-        assert_eq!(
-            [10, 60, 9000].map(|out_for| wait(fresh, out_for, true)),
-            [20, 30, 45].map(|s| Some(seconds(s)))
-        );
+        let none = Doubts::default();
+        assert_eq!(wait(fresh, 30, none), 3600);
+        assert_eq!([10, 200, 9000].map(|out_for| wait(served, out_for, none)), [20, 100, 3600]);
+        let none_left = Doubts { none_left: true, ..none };
+        assert_eq!([10, 60, 9000].map(|out_for| wait(fresh, out_for, none_left)), [20, 30, 45]);
+        let mistakes = Doubts { since: Some(Instant::now()), ..none };
+        tokio::time::advance(seconds(100)).await;
+        assert_eq!([50, 101].map(|out_for| wait(fresh, out_for, mistakes)), [25, 3600]);
+        let came_back = Condemned { passed_check: true, ..fresh };
+        assert_eq!(wait(came_back, 50, mistakes), 3600, "a list that everybody may see proves nothing twice");
         let short = Intervals::of(Some(seconds(5)));
-        assert_eq!(short.of_key(&served, true), Some(seconds(5)));
-        assert_eq!(Intervals::of(None).of_key(&served, true), None, "never is never");
+        assert_eq!(short.of_key(&served, none_left), Some(seconds(5)));
+        assert_eq!(Intervals::of(None).of_key(&served, none_left), None, "never is never");
     }
 }
