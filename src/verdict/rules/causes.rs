@@ -235,6 +235,7 @@ pub(super) static ROWS: &[Row] = &[
             Says(&[
                 "overloaded",
                 "no capacity",
+                "no available capacity",
                 "out of capacity",
                 "over capacity",
                 "at capacity",
@@ -340,6 +341,8 @@ pub(super) static ROWS: &[Row] = &[
                 "per minute",
                 "per second",
                 "/ minute",
+                " rpm ",
+                " tpm ",
                 "concurren",
                 "每分钟",
                 "每秒",

@@ -96,6 +96,16 @@ const CLOSED: &[&str] = &[
 pub(super) static ROWS: &[Row] = &[
     // Wrong, revoked, expired, closed.
     row(
+        "cause.account_for_now",
+        SEEN,
+        KeyLimited,
+        &[
+            Status(&[403, 429]),
+            Then(ACCOUNT, CLOSED),
+            Says(&["temporar", "try again", "too many", "暂时", "稍后"]),
+        ],
+    ),
+    row(
         "cause.account",
         SEEN,
         KeyInvalid,

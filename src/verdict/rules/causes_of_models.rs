@@ -88,6 +88,27 @@ pub(super) static ROWS: &[Row] = &[
     )
     .denied(),
     row(
+        "cause.not_enabled",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 403]),
+            Then(
+                &["not enabled", "disabled", "not available", "not included"],
+                &[
+                    "for your",
+                    "for this account",
+                    "for this org",
+                    "for this workspace",
+                    "on your plan",
+                    "in your plan",
+                ],
+            ),
+            Silent(&["key"]),
+        ],
+    )
+    .of_model(),
+    row(
         "cause.access",
         SEEN,
         KeyExhausted,
