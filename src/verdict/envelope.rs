@@ -203,9 +203,9 @@ impl Envelope {
                 self.note_time(name, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
             }
             (
-                "error" | "errors" | "details" | "detail" | "message" | "metadata" | "availability"
-                | "violations" | "response" | "headers" | "choices" | "base_resp" | "header" | "raw"
-                | "status" | "fault" | "responsemetadata",
+                "error" | "errors" | "error_chain" | "details" | "detail" | "message" | "metadata"
+                | "availability" | "violations" | "response" | "headers" | "choices" | "base_resp" | "header"
+                | "raw" | "status" | "fault" | "responsemetadata",
                 Value::Object(_) | Value::Array(_),
             ) => self.visit(value, depth),
             // It may be the request's body as well.

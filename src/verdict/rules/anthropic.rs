@@ -28,7 +28,7 @@ pub(super) static ROWS: &[Row] = &[
         "anthropic.credit",
         ERRORS,
         KeyExhausted,
-        &[Says(&["credit balance is too low", "out of extra usage"])],
+        &[Says(&["credit balance is too low", "out of extra usage", "draw from your extra usage"])],
     ),
     row(
         "anthropic.usage_limit",

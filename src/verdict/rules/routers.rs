@@ -207,7 +207,7 @@ pub(super) static ROWS: &[Row] = &[
         "cloudflare.key",
         WORKERS_AI,
         KeyInvalid,
-        &[Has(Form::Unsuccessful), Code(&["9106", "9109", "10000"])],
+        &[Has(Form::Unsuccessful), Code(&["6111", "9106", "9109", "10000"])],
     ),
     row(
         "cloudflare.blocked",
