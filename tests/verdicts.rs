@@ -262,6 +262,44 @@ fn a_cause_is_known_in_whatever_words_it_is_told() {
 }
 
 #[test]
+fn a_code_is_known_however_its_words_are_joined() {
+    for (status, code, hoped) in [
+        (403, "INSUFFICIENT_BALANCE", Verdict::KeyExhausted),
+        (403, "InsufficientBalanceError", Verdict::KeyExhausted),
+        (403, "balance-not-enough", Verdict::KeyExhausted),
+        (429, "MONTHLY_QUOTA_EXCEEDED", Verdict::KeyExhausted),
+        (429, "DailyLimitError", Verdict::KeyExhausted),
+        (403, "API_KEY_DISABLED", Verdict::KeyInvalid),
+        (401, "TokenExpired", Verdict::KeyInvalid),
+        (403, "account.suspended", Verdict::KeyInvalid),
+        (403, "TOO_MANY_REQUESTS", Verdict::KeyLimited),
+        (403, "RequestThrottled", Verdict::KeyLimited),
+        (429, "SERVER_OVERLOADED", Verdict::UpstreamFault),
+        (401, "MISSING_API_KEY", Verdict::UpstreamFault),
+        (404, "ModelNotFoundError", Verdict::RequestFault),
+        (400, "INVALID_API_KEY_FIELD", Verdict::RequestFault),
+        (400, "AccountDisabled", Verdict::RequestFault),
+        (500, "API_KEY_DISABLED", Verdict::UpstreamFault),
+    ] {
+        let body = json!({"code": code, "message": "so it is"}).to_string();
+        let (told, rule, _) = verdict(status, &body);
+        assert_eq!(told, hoped, "{status} {code}: {rule}");
+    }
+}
+
+#[test]
+fn what_is_said_of_a_request_by_its_own_words_blames_no_key() {
+    for body in [
+        r#"{"detail":[{"type":"missing","loc":["body","messages"],"msg":"Field required","input":{"error":{"code":"invalid_api_key","message":"insufficient_quota"}}}]}"#,
+        r#"{"detail":[{"msg":"value is not valid"}],"body":{"message":"my api key is invalid","code":"invalid_api_key"}}"#,
+        r#"{"error":{"message":"Document 'report (1004)' is malformed (1004)"}}"#,
+    ] {
+        assert_eq!(verdict(422, body).0, Verdict::RequestFault, "{body}");
+        assert_eq!(verdict(400, body).0, Verdict::RequestFault, "{body}");
+    }
+}
+
+#[test]
 fn what_no_row_knows_is_judged_by_its_status() {
     for (status, want, weak) in [
         (401, Verdict::KeyInvalid, true),

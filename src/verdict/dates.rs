@@ -96,11 +96,13 @@ fn date_and_time(text: &str, in_china: bool) -> Option<(Timestamp, &str)> {
     Some((offset.to_timestamp(moment).ok()?, rest))
 }
 
-/// `2026-10-07`, `2026/10/07`, `2026年10月7日`.
+/// `2026-10-07`, `2026/10/07`, `2026-oct-07`, `2026年10月7日`.
 fn day(text: &str) -> Option<(civil::Date, &str)> {
     let (year, rest) = text.split_at_checked(4)?;
     let separator = rest.chars().next().filter(|separator| matches!(separator, '-' | '/' | '年'))?;
-    let (month, rest) = one_or_two_digits(rest.strip_prefix(separator)?)?;
+    let rest = rest.strip_prefix(separator)?;
+    let (month, rest) = one_or_two_digits(rest)
+        .or_else(|| Some((month_of(rest)?, rest.get(3..).filter(|rest| rest.starts_with(separator))?)))?;
     let (day, rest) = one_or_two_digits(rest.strip_prefix([separator, '月'])?)?;
     Some((civil::Date::new(year.parse().ok()?, month, day).ok()?, rest.strip_prefix('日').unwrap_or(rest)))
 }
@@ -110,13 +112,17 @@ const MONTHS: [&str; 12] =
 
 /// `oct 7, 2026`, `october 7th, 2026`.
 fn day_of_month(text: &str) -> Option<(civil::Date, &str)> {
-    let month = (1_i8..).zip(MONTHS).find_map(|(number, name)| text.starts_with(name).then_some(number))?;
+    let month = month_of(text)?;
     let (_, rest) = text.split_once([' ', '.'])?;
     let (day, rest) = one_or_two_digits(rest.trim_start())?;
     let rest = ["st", "nd", "rd", "th"].iter().find_map(|ordinal| rest.strip_prefix(ordinal)).unwrap_or(rest);
     let rest = rest.strip_prefix(',').unwrap_or(rest).strip_prefix(' ')?;
     let (year, rest) = rest.split_at_checked(4).filter(|(year, _)| year.starts_with("20"))?;
     Some((civil::Date::new(year.parse().ok()?, month, day).ok()?, rest))
+}
+
+fn month_of(text: &str) -> Option<i8> {
+    (1_i8..).zip(MONTHS).find_map(|(number, name)| text.starts_with(name).then_some(number))
 }
 
 fn one_or_two_digits(text: &str) -> Option<(i8, &str)> {
@@ -135,7 +141,11 @@ fn zone(text: &str) -> Option<(Offset, &str)> {
     let rest = text.strip_prefix(['+', '-'])?;
     let digits = rest.find(|c: char| !c.is_ascii_digit() && c != ':').unwrap_or(rest.len());
     let (digits, rest) = rest.split_at_checked(digits)?;
-    let (hours, minutes) = digits.split_once(':').unwrap_or((digits, "0"));
+    let (hours, minutes) = match digits.split_once(':') {
+        Some(parts) => parts,
+        None if digits.len() == 4 => digits.split_at_checked(2)?,
+        None => (digits, "0"),
+    };
     let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
     let seconds = hours.checked_mul(3600)?.checked_add(minutes.checked_mul(60)?)?;
     Some((Offset::from_seconds(sign * seconds).ok()?, rest))
@@ -165,6 +175,8 @@ mod tests {
             ("your quota resets on november 26th, 2026, 5:00 pm utc.", false, Some("2026-11-26T17:00:00Z")),
             ("available again after sept. 1 2026 at 12:30 am", false, Some("2026-09-01T00:30:00Z")),
             ("until dec 1, 2026 at 13:00 utc+8", false, Some("2026-12-01T05:00:00Z")),
+            ("it will reset at 2026-03-04 14:33:28 +0800 cst", false, Some("2026-03-04T06:33:28Z")),
+            ("access api after 2026-sep-24 12:05:00+0000 utc", false, Some("2026-09-24T12:05:00Z")),
             ("until may 2026", false, None),
             ("you may retry 2026 times after 5 decisions", false, None),
             ("until february 30, 2026", false, None),

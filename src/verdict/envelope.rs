@@ -195,17 +195,23 @@ impl Envelope {
             }
             (
                 "message" | "msg" | "detail" | "title" | "error" | "error_msg" | "error_message" | "errmsg"
-                | "err_msg" | "errormessage" | "status_msg" | "error_description" | "raw" | "description",
+                | "err_msg" | "errormessage" | "status_msg" | "error_description" | "raw" | "description"
+                | "faultstring",
                 Value::String(text),
             ) => self.say_or_unwrap(text),
             (_, Value::String(_) | Value::Number(_)) if is_time(name) => {
                 self.note_time(name, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
             }
             (
-                "error" | "errors" | "details" | "detail" | "message" | "metadata" | "availability"
-                | "violations" | "response" | "headers" | "choices" | "base_resp" | "header" | "raw",
+                "error" | "errors" | "error_chain" | "details" | "detail" | "message" | "metadata"
+                | "availability" | "violations" | "response" | "headers" | "choices" | "base_resp" | "header"
+                | "raw" | "status" | "fault" | "responsemetadata",
                 Value::Object(_) | Value::Array(_),
             ) => self.visit(value, depth),
+            // It may be the request's body as well.
+            ("body", Value::Object(fields)) if fields.get("error").is_some_and(Value::is_object) => {
+                fields.get("error").into_iter().for_each(|error| self.visit(error, depth));
+            }
             // What else may be in them is not the provider's word on what is wrong.
             ("data" | "extra" | "result" | "params", Value::Object(fields)) => self.note_times(fields),
             // Google's duration as an object.
@@ -266,6 +272,14 @@ impl Envelope {
         if !text.contains(char::is_whitespace) && text.is_ascii() {
             self.code(text);
         }
+        // "insufficient balance (1008)": MiniMax's codes, which mean something else elsewhere, on its Anthropic route.
+        if let Some((_, code)) = text.rsplit_once(" (")
+            && code
+                .strip_suffix(')')
+                .is_some_and(|code| code.len() == 4 && code.bytes().all(|byte| byte.is_ascii_digit()))
+        {
+            self.code(&format!("({code}"));
+        }
         // "[1113][Insufficient balance …]": Zhipu's codes on its Anthropic route.
         if let Some((code, _)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']'))
             && code.bytes().all(|byte| byte.is_ascii_digit())
@@ -313,7 +327,7 @@ fn is_zero(value: &Value) -> bool {
 fn is_time(name: &str) -> bool {
     let any = |words: &[&str]| words.iter().any(|word| name.contains(word));
     name.contains("retry") && any(&["after", "delay", "_in"])
-        || matches!(name, "wait_seconds" | "wait_time" | "next_available_at")
+        || matches!(name, "wait_seconds" | "wait_time" | "next_available_at" | "nextaccesstime")
         || !name.contains("ratelimit")
             && name.contains("reset")
             && any(&["at", "time", "after", "delay", "in", "second"])

@@ -124,7 +124,8 @@ pub(super) fn spent(headers: &HeaderMap, price: u32) -> impl Iterator<Item = Spe
         let bare = if name.starts_with('r') { "ratelimit-reset" } else { "x-ratelimit-reset" };
         let reset = text(&name.replace("remaining", "reset"))
             .or_else(|| text(&name.replace("remaining", "reset-after")))
-            .or_else(|| text(bare));
+            .or_else(|| text(bare))
+            .or_else(|| text("ratelimit-reset"));
         Some(Spent { reset, length: length(name) })
     })
 }

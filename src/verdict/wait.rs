@@ -178,12 +178,17 @@ fn unit_of(word: &str) -> Option<(f64, usize)> {
     let scale = match word {
         "us" | "µs" | "μs" => 0.000_001,
         "ms" | "millisecond" | "milliseconds" => 0.001,
-        "s" | "sec" | "secs" | "second" | "seconds" => 1.0,
-        "m" | "min" | "mins" | "minute" | "minutes" => 60.0,
-        "h" | "hr" | "hrs" | "hour" | "hours" => 3600.0,
+        "s" | "sec" | "secs" | "second" | "seconds" | "secondes" | "segundos" | "сек" | "секунд"
+        | "секунду" | "секунды" => 1.0,
+        "m" | "min" | "mins" | "minute" | "minutes" | "minutos" | "мин" | "минут" | "минуту" | "минуты" => {
+            60.0
+        }
+        "h" | "hr" | "hrs" | "hour" | "hours" | "heures" | "horas" | "час" | "часа" | "часов" => {
+            3600.0
+        }
         "d" | "day" | "days" => 86_400.0,
         _ => {
-            let chinese = [
+            let without_spaces = [
                 ("毫秒", 0.001),
                 ("秒", 1.0),
                 ("分钟", 60.0),
@@ -191,8 +196,12 @@ fn unit_of(word: &str) -> Option<(f64, usize)> {
                 ("小时", 3600.0),
                 ("个小时", 3600.0),
                 ("天", 86_400.0),
+                ("時間", 3600.0),
+                ("초", 1.0),
+                ("분", 60.0),
+                ("시간", 3600.0),
             ];
-            return chinese
+            return without_spaces
                 .iter()
                 .find(|(unit, _)| word.starts_with(unit))
                 .map(|(unit, scale)| (*scale, unit.len()));
@@ -231,6 +240,9 @@ fn spoken(words: &Words) -> Option<Duration> {
         "available in ",
         "cooldown: ",
         "timed out for ",
+        "через ",
+        "dentro de ",
+        "dans ",
         "等待时间",
         "请在",
         "请于",
@@ -256,7 +268,10 @@ fn bare_seconds(text: &str) -> Option<Duration> {
 
 /// "30秒后重试": the length stands before the word.
 fn spoken_after(text: &str) -> Option<Duration> {
-    let said = ["后重试", "后再试", "后恢复"].iter().filter_map(|word| text.find(word)).min()?;
+    let said = ["后重试", "后再试", "后恢复", "後に", "후에", "후 다시"]
+        .iter()
+        .filter_map(|word| text.find(word))
+        .min()?;
     let before = text.get(..said).filter(|before| !before.ends_with(|c: char| c.is_ascii_digit()))?;
     let starts = before.char_indices().rev().take(16).filter(|(_, letter)| letter.is_ascii_digit());
     // The longest of those that reach up to the word: "1分30秒", not "30秒".
@@ -371,6 +386,10 @@ mod tests {
             (r#"{"error":{"message":"please try again after 1 seconds"}}"#, Some((1_000, "message"))),
             (r#"{"error":{"message":"replenished in 01:02:03."}}"#, Some((3_723_000, "message"))),
             (r#"{"error":{"message":"请在5秒后重试"}}"#, Some((5_000, "message"))),
+            (r#"{"error":{"message":"Повторите попытку через 20 секунд."}}"#, Some((20_000, "message"))),
+            (r#"{"error":{"message":"20秒後に再試行してください"}}"#, Some((20_000, "message"))),
+            (r#"{"error":{"message":"30초 후에 다시 시도하세요"}}"#, Some((30_000, "message"))),
+            (r#"{"error":{"message":"Inténtelo dentro de 2 minutos"}}"#, Some((120_000, "message"))),
             (r#"{"error":{"message":"请 2 分钟后再试"}}"#, Some((120_000, "message"))),
             (r#"{"error":{"details":[{"retryDelay":"34.07s"}]}}"#, Some((34_070, "body field"))),
             (r#"{"error":{"retry_after_ms":1500}}"#, Some((1_500, "body field"))),

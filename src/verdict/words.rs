@@ -88,12 +88,13 @@ fn place((first, second): (u8, u8)) -> (usize, u64) {
     (pair / 64, 1 << (pair % 64))
 }
 
-/// Full-width digits as everybody else writes them.
+/// Full-width digits and typographers' apostrophes as everybody else writes them.
 fn narrow(letter: char) -> char {
     match letter {
         '０'..='９' => {
             char::from_u32(u32::from(letter) - u32::from('０') + u32::from('0')).unwrap_or(letter)
         }
+        '’' => '\'',
         letter => letter,
     }
 }
@@ -127,9 +128,12 @@ fn without_quotations(message: &str) -> String {
     kept
 }
 
+/// How much a relay says before the answer that it passes on.
+const LONGEST_LEAD: usize = 240;
+
 /// The answer that a relay or an SDK put into its own message, as JSON or as Python writes it.
 pub(super) fn wrapped(text: &str) -> Option<Value> {
-    let at = text.find(['{', '[']).filter(|at| *at <= 160)?;
+    let at = text.find(['{', '[']).filter(|at| *at <= LONGEST_LEAD)?;
     let (before, inner) = text.split_at_checked(at)?;
     let known = ["error code", "status code", "upstream", "exception", "provider", "bad response"];
     let said = before.trim().to_lowercase();

@@ -28,7 +28,7 @@ pub(super) static ROWS: &[Row] = &[
         "anthropic.credit",
         ERRORS,
         KeyExhausted,
-        &[Says(&["credit balance is too low", "out of extra usage"])],
+        &[Says(&["credit balance is too low", "out of extra usage", "draw from your extra usage"])],
     ),
     row(
         "anthropic.usage_limit",
@@ -58,6 +58,20 @@ pub(super) static ROWS: &[Row] = &[
         ],
     ),
     row("anthropic.other_use", ERRORS, KeyExhausted, &[Says(&["only authorized for use with claude code"])]),
+    // Said of good tokens while the service was down, and of organisations that may switch it on again.
+    row(
+        "anthropic.oauth_not_now",
+        "https://github.com/anthropics/claude-code/issues/6131",
+        KeyExhausted,
+        &[Status(&[401, 403]), Says(&["oauth authentication is currently not"])],
+    ),
+    row(
+        "anthropic.usage_credits",
+        "https://docs.claude.com/en/docs/claude-code/fast-mode",
+        KeyExhausted,
+        &[Status(&[400, 403, 429]), Says(&["usage credits are required", "requires usage credits"])],
+    )
+    .of_model(),
     row("anthropic.overloaded", ERRORS, UpstreamFault, &[Code(&["overloaded_error", "timeout_error"])]),
     row("anthropic.too_large", ERRORS, RequestFault, &[Code(&["request_too_large"])]),
     row(

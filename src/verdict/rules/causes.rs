@@ -9,32 +9,41 @@ use crate::verdict::Verdict::{KeyExhausted, KeyLimited, RequestFault, UpstreamFa
 
 const SEEN: &str = "what providers and relays say, see tests/corpus";
 const OPENAI: &str = "https://platform.openai.com/docs/guides/error-codes";
-
-const MODEL: &[&str] = &["model", "模型"];
-const NOT_FOR_YOU: &[&str] = &[
+const PLACE: &[&str] = &["region", "country", "territory", "location", "地区", "国家", "区域"];
+const NOT_SERVED: &[&str] = &[
+    "not supported",
     "not available",
-    "not enabled",
-    "restricted",
-    "requires a",
-    "not include",
+    "unsupported",
+    "prohibited",
     "not allowed",
-    "not permitted",
-    "not authorized",
-    "not authorised",
-    "access denied",
-    "access is denied",
-    "not have access",
-    "no access",
-    "无权",
-    "没有权限",
-    "无权限",
-    "未开通",
+    "restricted",
+    "blocked",
+    "不支持",
+    "暂不",
+    "不可用",
+    "无法使用",
 ];
-const OFF: &[&str] =
-    &["has been disabled", "is disabled", "has been deprecated", "has been retired", "停用", "禁用", "下线"];
-const PLACE: &[&str] = &["region", "country", "territory", "location"];
-const NOT_SERVED: &[&str] =
-    &["not supported", "not available", "unsupported", "prohibited", "not allowed", "restricted", "blocked"];
+const NOT_GIVEN: &[&str] = &[
+    "did not pass a",
+    "did not provide",
+    "didn't provide",
+    "failed to get the",
+    "failed to resolve",
+    "missing",
+    "must provide",
+    "must include",
+    "need to provide",
+    "please provide",
+];
+const CREDENTIAL: &[&str] = &[
+    "api key",
+    "api-key",
+    "apikey",
+    "authorization",
+    "authentication token",
+    "access token",
+    "bearer token",
+];
 const ADDRESS: &[&str] = &[" ip ", "ip address", "your ip", "referer", "referrer"];
 const BARRED: &[&str] = &[
     "not allowed",
@@ -64,6 +73,7 @@ pub(super) static ROWS: &[Row] = &[
                 "prompt is too long",
                 "input is too long",
                 "maximum prompt length",
+                "context size",
                 "上下文长度",
                 "最大长度",
             ]),
@@ -95,6 +105,18 @@ pub(super) static ROWS: &[Row] = &[
                 "内容审核",
                 "内容违规",
                 "违规内容",
+                "涉嫌违规",
+                "审核不通过",
+                "审核未通过",
+                "敏感信息",
+                "sensitive information",
+                "sensitive content",
+                "sensitive words",
+                "content blocked",
+                "content violates",
+                "input violates",
+                "prompt violates",
+                "message violates",
             ]),
             Silent(&[
                 "has been terminated",
@@ -130,7 +152,27 @@ pub(super) static ROWS: &[Row] = &[
                 "authorization header is required",
                 "-key header is required",
                 "缺少 authorization",
+                "authentication key is required",
+                "token is required",
+                "jwt is missing",
+                "missing authentication token",
+                "header not found",
+                "key not provided",
+                "key was not provided",
             ]),
+            Silent(&["scope", "permission", "valid"]),
+            NotOfRequest,
+        ],
+    )
+    .barred(),
+    row(
+        "cause.no_key_given",
+        SEEN,
+        UpstreamFault,
+        &[
+            Status(&[401, 403]),
+            Then(NOT_GIVEN, CREDENTIAL),
+            Silent(&["valid", "incorrect", "wrong", "expired", "bad or", "permission", "scope", "role"]),
         ],
     )
     .barred(),
@@ -161,12 +203,27 @@ pub(super) static ROWS: &[Row] = &[
     row("cause.place", SEEN, UpstreamFault, &[Status(&[401, 403, 451]), Then(PLACE, NOT_SERVED)]).barred(),
     row("cause.address", SEEN, KeyExhausted, &[Status(&[401, 403]), Then(ADDRESS, BARRED)]),
     row(
+        "cause.barred_address",
+        SEEN,
+        KeyExhausted,
+        &[Status(&[401, 403]), Then(BARRED, &["from ip", "from your ip", "from this ip"])],
+    ),
+    row(
         "cause.address_told",
         SEEN,
         KeyExhausted,
         &[
             Status(&[401, 403]),
-            Says(&["allowlist", "disallowed ip", "ip 白名单", "ip白名单", "的 ip 不在", "的ip不在"]),
+            Says(&[
+                "allowlist",
+                "disallowed ip",
+                "ip 白名单",
+                "ip白名单",
+                "的 ip 不在",
+                "的ip不在",
+                "网段",
+                "不在白名单",
+            ]),
         ],
     ),
     row(
@@ -178,9 +235,11 @@ pub(super) static ROWS: &[Row] = &[
             Says(&[
                 "overloaded",
                 "no capacity",
+                "no available capacity",
                 "out of capacity",
                 "over capacity",
                 "at capacity",
+                "full capacity",
                 "maximum capacity",
                 "capacity limit",
                 "capacity exceeded",
@@ -193,6 +252,11 @@ pub(super) static ROWS: &[Row] = &[
                 "heavy traffic",
                 "high load",
                 "experiencing high",
+                "high demand",
+                "high volume",
+                "系统资源",
+                "算力",
+                "资源紧张",
                 "负载过",
                 "负载较高",
                 "负载已饱和",
@@ -219,11 +283,20 @@ pub(super) static ROWS: &[Row] = &[
                 "service unavailable",
                 "service is unavailable",
                 "service is temporarily unavailable",
-                "is currently unavailable",
-                "is temporarily unavailable",
+                "currently unavailable",
+                "temporarily unavailable",
+                "worker timed out",
+                "backend timed out",
+                "upstream timed out",
                 "internal server error",
                 "right now",
                 "upstream request timed out",
+                "before the given deadline",
+                "deadline exceeded",
+                "out of memory",
+                "内部错误",
+                "系统错误",
+                "系统异常",
                 "status code 50",
                 "暂时不可用",
                 "上游服务异常",
@@ -268,6 +341,8 @@ pub(super) static ROWS: &[Row] = &[
                 "per minute",
                 "per second",
                 "/ minute",
+                " rpm ",
+                " tpm ",
                 "concurren",
                 "每分钟",
                 "每秒",
@@ -312,61 +387,4 @@ pub(super) static ROWS: &[Row] = &[
             NotOfRequest,
         ],
     ),
-    // The key is known and may not use the model.
-    row(
-        "cause.model_not_allowed",
-        SEEN,
-        KeyExhausted,
-        &[
-            Status(&[401, 403]),
-            Says(&[
-                "does not have access to",
-                "do not have access to",
-                "don't have access to",
-                "not have access to model",
-                "not allowed to sample",
-                "not allowed to access model",
-                "not allowed to use model",
-                "not allowed to use this model",
-                "not authorized to access this model",
-                "model access denied",
-                "access to model denied",
-                "not include model",
-                "on usage tier",
-                "upgrade your plan",
-                "无权使用",
-                "无权访问",
-                "没有权限使用",
-            ]),
-            Silent(&["balance", "余额"]),
-        ],
-    )
-    .denied(),
-    row(
-        "cause.model_restricted",
-        SEEN,
-        KeyExhausted,
-        &[Status(&[401, 403]), Then(MODEL, NOT_FOR_YOU), Silent(&["balance", "余额"])],
-    )
-    .denied(),
-    row("cause.model_off", SEEN, RequestFault, &[Status(&[400, 403, 404, 410]), Then(MODEL, OFF)]).denied(),
-    row(
-        "cause.model_not_found",
-        SEEN,
-        RequestFault,
-        &[
-            Status(&[404]),
-            Says(&["model"]),
-            Says(&[
-                "not found",
-                "not exist",
-                "unable to access",
-                "not have access",
-                "inaccessible",
-                "不存在",
-                "无权",
-            ]),
-        ],
-    )
-    .denied(),
 ];

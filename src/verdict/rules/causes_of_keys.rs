@@ -1,13 +1,10 @@
-//! Causes told in words alone, the second half: money, quotas, accounts and keys. See `causes.rs`.
+//! Causes told in words alone: accounts and keys that are closed or wrong, and what they may not do. See `causes.rs`.
 
 use super::Test::{NotOfRequest, Says, Silent, Status, Then};
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited};
 
 const SEEN: &str = "what providers and relays say, see tests/corpus";
-
-/// Statuses with which an answer speaks of the key, or an event that has none.
-const OF_KEY: &[u16] = &[400, 401, 402, 403, 412, 429, 0];
 const KEY: &[&str] =
     &["api key", "api-key", "api_key", "apikey", "api token", "access key", "secret key", "密钥", "令牌"];
 const IS_BAD: &[&str] = &[
@@ -93,190 +90,21 @@ const CLOSED: &[&str] = &[
     "停用",
     "冻结",
     "注销",
-];
-const MONEY: &[&str] = &["balance", "credit", "funds", "wallet", "余额", "积分", "点数"];
-const QUOTA: &[&str] = &["quota", "allowance", "配额", "额度", "调用次数"];
-const SPENT: &[&str] = &[
-    "insufficient",
-    "not enough",
-    "exhaust",
-    "deplet",
-    "used up",
-    "been used",
-    "is 0 ",
-    "is 0.",
-    "is zero",
-    "is $0",
-    "negative",
-    "expired",
-    "too low",
-    "run out",
-    "ran out",
-    "exceed",
-    "reached",
-    "不足",
-    "不够",
-    "用完",
-    "用尽",
-    "耗尽",
-    "到期",
-    "过期",
-    "超",
-];
-const NOT_ENOUGH: &[&str] = &[
-    "insufficient",
-    "not enough",
-    "not have enough",
-    "sufficient",
-    "out of",
-    "no remaining",
-    "no available",
-    "没有可用",
-    "用完",
-    "all of your",
-];
-const SUBSCRIPTION: &[&str] = &["trial", "subscription", "membership", "套餐", "免费试用", "会员"];
-const OVER: &[&str] = &[
-    "expired",
-    "ended",
-    "is over",
-    "cancelled",
-    "canceled",
-    "inactive",
-    "not active",
-    "is required",
-    "到期",
-    "过期",
-    "用完",
+    "限制使用",
 ];
 
 pub(super) static ROWS: &[Row] = &[
-    row("cause.credit_spent", SEEN, KeyExhausted, &[Status(OF_KEY), Then(MONEY, SPENT), NotOfRequest]),
-    row("cause.no_credit", SEEN, KeyExhausted, &[Status(OF_KEY), Then(NOT_ENOUGH, MONEY), NotOfRequest]),
-    row(
-        "cause.credit",
-        SEEN,
-        KeyExhausted,
-        &[
-            Status(OF_KEY),
-            Says(&[
-                "no credits",
-                "no credit left",
-                "no credit available",
-                "no remaining credit",
-                "any credits",
-                "in good standing",
-                "top up",
-                "recharge",
-                "欠费",
-                "充值",
-                "资源包",
-            ]),
-            NotOfRequest,
-        ],
-    ),
-    row(
-        "cause.billing",
-        SEEN,
-        KeyExhausted,
-        &[
-            Status(OF_KEY),
-            Says(&[
-                "check your billing",
-                "check your plan and billing",
-                "billing to be enabled",
-                "billing hard limit",
-                "billing is not active",
-                "payment required",
-                "payment method",
-                "payment failed",
-                "unpaid",
-                "past due",
-                "overdue",
-                "spend limit",
-                "spend cap",
-                "spending limit",
-                "spending cap",
-                "账单",
-                "逾期",
-            ]),
-            NotOfRequest,
-        ],
-    ),
-    row(
-        "cause.budget",
-        SEEN,
-        KeyExhausted,
-        &[
-            Status(&[401, 402, 403, 429, 0]),
-            Says(&["budget exceeded", "budget limit", "exceeded your budget"]),
-        ],
-    ),
-    row("cause.subscription", SEEN, KeyExhausted, &[Status(OF_KEY), Then(SUBSCRIPTION, OVER), NotOfRequest]),
-    row(
-        "cause.plan",
-        SEEN,
-        KeyExhausted,
-        &[
-            Status(OF_KEY),
-            Says(&[
-                "usage limit",
-                "usage cap",
-                "package has expired",
-                "plan has expired",
-                "requires a paid plan",
-                "套餐",
-            ]),
-            Silent(&["current free model"]),
-            NotOfRequest,
-        ],
-    ),
-    row("cause.free_model", SEEN, KeyExhausted, &[Status(&[403, 429]), Says(&["current free model"])])
-        .of_model(),
-    row("cause.quota_spent", SEEN, KeyExhausted, &[Status(&[401, 402, 403, 429, 0]), Then(QUOTA, SPENT)])
-        .brief(),
-    row(
-        "cause.quota",
-        SEEN,
-        KeyExhausted,
-        &[
-            Status(&[402, 403, 429, 0]),
-            Says(&[
-                "exceeded your current quota",
-                "exceeded current quota",
-                "exceeded your quota",
-                "exceeded your current token quota",
-                "used up your quota",
-                "insufficient quota",
-                "out of quota",
-                "per day",
-                "daily",
-                "requests today",
-                "24 hours",
-                "per month",
-                "monthly",
-                "weekly",
-                "hour limit",
-                "(tpd)",
-                "(rpd)",
-                "tpd limit",
-                "rpd limit",
-                "配额",
-                "额度",
-                "今日",
-                "今天",
-                "每日",
-                "当日",
-                "当天",
-                "日限额",
-                "每天",
-                "本月",
-                "每月",
-            ]),
-        ],
-    )
-    .brief(),
     // Wrong, revoked, expired, closed.
+    row(
+        "cause.account_for_now",
+        SEEN,
+        KeyLimited,
+        &[
+            Status(&[403, 429]),
+            Then(ACCOUNT, CLOSED),
+            Says(&["temporar", "try again", "too many", "暂时", "稍后"]),
+        ],
+    ),
     row(
         "cause.account",
         SEEN,
@@ -331,6 +159,16 @@ pub(super) static ROWS: &[Row] = &[
             NotOfRequest,
         ],
     ),
+    row(
+        "cause.this_key",
+        SEEN,
+        KeyInvalid,
+        &[
+            Status(&[401, 403]),
+            Then(&["this key", "your key", "the key", "该 key", "该key", "此 key", "此key"], IS_BAD),
+            Silent(&["permission", "scope", "model", "rate"]),
+        ],
+    ),
     row("cause.bad_key", SEEN, KeyInvalid, &[Status(&[400, 401, 403, 429, 0]), Then(BAD, KEY), NotOfRequest]),
     // Said of much else with 400: JSON has tokens too.
     row(
@@ -349,12 +187,32 @@ pub(super) static ROWS: &[Row] = &[
                 "token is expired",
                 "token expired",
                 "token has been revoked",
+                "token is no longer valid",
+                "key has expired",
+                "key has been disabled",
+                "key has been deleted",
+                "key has been deactivated",
+                "key has been blocked",
+                "key is invalid",
+                "key is expired",
+                "key not found",
+                "jwt is expired",
                 "invalid username or password",
                 "incorrect credentials",
                 "bad credentials",
             ]),
         ],
     ),
+    row(
+        "cause.scope",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 403]),
+            Says(&["missing permission", "missing scope", "required scope", "insufficient scope"]),
+        ],
+    )
+    .of_model(),
     row(
         "cause.permission",
         SEEN,

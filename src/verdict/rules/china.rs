@@ -15,6 +15,9 @@ const VOLCENGINE: &str = "https://www.volcengine.com/docs/82379/1299023";
 const MINIMAX: &str = "https://platform.minimax.io/docs/api-reference/errorcode";
 const BAIDU: &str = "https://cloud.baidu.com/doc/WENXINWORKSHOP/s/tlmyncueh";
 const TENCENT: &str = "https://cloud.tencent.com/document/product/1729/101846";
+const IFLYTEK: &str = "https://www.xfyun.cn/doc/spark/Web.html";
+const HUAWEI: &str =
+    "https://support.huaweicloud.com/intl/en-us/usermanual-maas-modelarts/maas-modelarts-0080.html";
 
 /// Zhipu's numbers stand in an `error` object; Mistral's, which are the same, do not.
 const NUMBERED: super::Test = Has(Form::ErrorObject);
@@ -57,6 +60,21 @@ pub(super) static ROWS: &[Row] = &[
     )
     .of_model(),
     row("dashscope.free_only", DASHSCOPE, KeyExhausted, &[CodeWith(&["freetieronly"])]).of_model(),
+    // What relays leave of it.
+    row(
+        "dashscope.free_told",
+        DASHSCOPE,
+        KeyExhausted,
+        &[Says(&["free tier of the model has been exhausted"])],
+    )
+    .of_model(),
+    row(
+        "dashscope.throttled_by_its_page",
+        DASHSCOPE,
+        KeyLimited,
+        &[Status(&[429, 0]), Says(&["error-code#token-limit"])],
+    )
+    .of_model(),
     row(
         "dashscope.throttled_in_openais_words",
         DASHSCOPE,
@@ -180,6 +198,7 @@ pub(super) static ROWS: &[Row] = &[
     )
     .of_model(),
     row("volcengine.key", VOLCENGINE, KeyInvalid, &[Status(&[401, 0]), Code(&["authenticationerror"])]),
+    row("volcengine.closed", VOLCENGINE, RequestFault, &[Code(&["invalidendpoint.closedendpoint"])]),
     row(
         "volcengine.model",
         VOLCENGINE,
@@ -187,6 +206,22 @@ pub(super) static ROWS: &[Row] = &[
         &[CodeWith(&["invalidendpointormodel", "modelnotopen"])],
     )
     .denied(),
+    row("volcengine.quota", VOLCENGINE, KeyExhausted, &[Code(&["accountquotaexceeded"])]).in_china(),
+    // MiniMax: its numbers at the end of messages, on its Anthropic route.
+    row(
+        "minimax.rate_told",
+        MINIMAX,
+        KeyLimited,
+        &[Status(&[429, 500, 0]), Code(&["(1002)", "(1039)", "(1041)"])],
+    )
+    .of_model(),
+    row(
+        "minimax.balance_told",
+        MINIMAX,
+        KeyExhausted,
+        &[Status(&[402, 403, 429, 500, 0]), Code(&["(1008)", "(2056)"])],
+    ),
+    row("minimax.key_told", MINIMAX, KeyInvalid, &[Status(&[401]), Code(&["(1004)", "(2049)"])]),
     // MiniMax: always 200, with `base_resp`.
     row("minimax.rate", MINIMAX, KeyLimited, &[Has(Form::BaseResp), Code(&["1002", "1039", "1041"])])
         .of_model(),
@@ -201,6 +236,19 @@ pub(super) static ROWS: &[Row] = &[
     ),
     // Baidu: always 200, with `error_code`.
     row("baidu.key", BAIDU, KeyInvalid, &[Has(Form::Flat), Code(&["110", "111"])]),
+    row(
+        "baidu.key_told",
+        BAIDU,
+        KeyInvalid,
+        &[Has(Form::Flat), Code(&["14"]), Says(&["iam certification failed"])],
+    ),
+    row(
+        "baidu.rate_told",
+        BAIDU,
+        KeyLimited,
+        &[Has(Form::Flat), Code(&["4"]), Says(&["request limit reached"])],
+    )
+    .of_model(),
     row("baidu.quota", BAIDU, KeyExhausted, &[Has(Form::Flat), Code(&["17", "19"])]),
     row("baidu.permission", BAIDU, KeyExhausted, &[Has(Form::Flat), Code(&["6"])]).of_model(),
     row(
@@ -212,6 +260,12 @@ pub(super) static ROWS: &[Row] = &[
     row("baidu.rate", BAIDU, KeyLimited, &[Has(Form::Flat), Code(&["18", "336501", "336502"])]).of_model(),
     row("baidu.busy", BAIDU, UpstreamFault, &[Has(Form::Flat), Code(&["336100", "336000"])]),
     row(
+        "baidu.request_other",
+        BAIDU,
+        RequestFault,
+        &[Status(&[0]), Has(Form::Flat), CodeWith(&["3361", "3362", "3363"])],
+    ),
+    row(
         "baidu.rate_of_model",
         "https://cloud.baidu.com/doc/qianfan-api/s/Fm2vrveyu",
         KeyLimited,
@@ -219,6 +273,9 @@ pub(super) static ROWS: &[Row] = &[
     )
     .of_model(),
     // Tencent.
+    row("tencent.permission", TENCENT, KeyExhausted, &[CodeWith(&["authfailure.unauthorizedoperation"])])
+        .of_model(),
+    row("tencent.address", TENCENT, KeyExhausted, &[Code(&["ipnotinwhitelist", "ipinblacklist"])]),
     row("tencent.key", TENCENT, KeyInvalid, &[CodeWith(&["authfailure."]), Silent(&["signature expired"])]),
     row(
         "tencent.unpaid",
@@ -230,5 +287,16 @@ pub(super) static ROWS: &[Row] = &[
             "resourceinsufficient.chargeresourceexhaust",
         ])],
     ),
-    row("tencent.rate", TENCENT, KeyLimited, &[Code(&["limitexceeded", "requestlimitexceeded"])]).of_model(),
+    row("tencent.rate", TENCENT, KeyLimited, &[CodeWith(&["requestlimitexceeded"])]).of_model(),
+    row("tencent.limit", TENCENT, KeyLimited, &[Code(&["limitexceeded"])]).of_model(),
+    // iFlytek.
+    row("iflytek.quota", IFLYTEK, KeyExhausted, &[Code(&["11200", "11201"])]),
+    row("iflytek.rate", IFLYTEK, KeyLimited, &[Code(&["11202", "11203"])]),
+    row("iflytek.content", IFLYTEK, RequestFault, &[Code(&["10013", "10014", "10019", "10907"])]),
+    // Huawei.
+    row("huawei.quota", HUAWEI, KeyExhausted, &[Code(&["modelarts.81005", "modelarts.81006"])]),
+    row("huawei.model", HUAWEI, KeyExhausted, &[Code(&["modelarts.81004"])]).denied(),
+    row("huawei.key", HUAWEI, KeyInvalid, &[Code(&["modelarts.81003"])]),
+    row("huawei.no_key_seen", HUAWEI, UpstreamFault, &[Code(&["modelarts.81002"])]).barred(),
+    row("huawei.content", HUAWEI, RequestFault, &[Code(&["modelarts.81011"])]),
 ];

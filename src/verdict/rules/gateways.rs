@@ -1,8 +1,8 @@
 //! What stands before a provider's API and speaks in its place: CDNs, proxies, firewalls. No key can be told from it.
 
-use super::Test::{Has, Header, Says, Status};
+use super::Test::{Code, CodeWith, Has, Header, Says, Status};
 use super::{Form, Row, row};
-use crate::verdict::Verdict::{RequestFault, UpstreamFault};
+use crate::verdict::Verdict::{KeyExhausted, RequestFault, UpstreamFault};
 
 const CLOUDFLARE: &str =
     "https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-1xxx-errors";
@@ -16,7 +16,7 @@ pub(super) static ROWS: &[Row] = &[
         UpstreamFault,
         &[Status(&[401, 403, 429]), Header("cf-mitigated")],
     ),
-    row("gateway.page", CLOUDFLARE, UpstreamFault, &[Status(&[403, 429]), Has(Form::Page)]),
+    row("gateway.page", CLOUDFLARE, UpstreamFault, &[Status(&[403, 429, 451]), Has(Form::Page)]),
     row("gateway.blocked", CLOUDFLARE, UpstreamFault, &[Status(&[403, 429]), Says(&["error code: 10"])]),
     row(
         "gateway.silent",
@@ -32,5 +32,25 @@ pub(super) static ROWS: &[Row] = &[
         ENVOY,
         UpstreamFault,
         &[Says(&["upstream connect error", "no healthy upstream", "rbac: access denied"])],
+    ),
+    row(
+        "gateway.no_key_seen",
+        "https://apim.docs.wso2.com/en/latest/troubleshooting/error-handling/",
+        UpstreamFault,
+        &[Status(&[401]), Code(&["900902", "steps.oauth.v2.failedtoresolveapikey"])],
+    )
+    .barred(),
+    row(
+        "gateway.quota",
+        "https://cloud.google.com/apigee/docs/api-platform/troubleshoot/runtime/runtime-errors",
+        KeyExhausted,
+        &[Status(&[429]), CodeWith(&["ratelimit.quotaviolation"])],
+    )
+    .brief(),
+    row(
+        "gateway.quota_of_plan",
+        "https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html",
+        KeyExhausted,
+        &[Status(&[429]), Code(&["limitexceededexception"])],
     ),
 ];

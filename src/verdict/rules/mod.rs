@@ -4,13 +4,17 @@
 //!
 //! The files are read in the order of [`TABLE`]. First what stands before a provider's API, then provider by provider
 //! what its own codes and words mean, then OpenAI's codes, which everybody borrowed, then causes that are told in
-//! words alone, and last the status where nothing else is known. A provider is added by adding rows and cases in
+//! words alone or in codes that nobody listed, and last the status where nothing else is known. A provider is added by adding rows and cases in
 //! `tests/corpus/`.
 
 mod anthropic;
 mod azure;
 mod causes;
+mod causes_abroad;
+mod causes_in_codes;
 mod causes_of_keys;
+mod causes_of_models;
+mod causes_of_money;
 mod china;
 mod gateways;
 mod google;
@@ -69,6 +73,8 @@ enum Test {
     Code(&'static [&'static str]),
     /// A code contains one of these: names of quotas are long.
     CodeWith(&'static [&'static str]),
+    /// A code contains one of these, however it joins its words: `INSUFFICIENT_BALANCE`, `InsufficientBalanceError`.
+    CodeLike(&'static [&'static str]),
     /// The message says one of these. See [`Answer::says`].
     Says(&'static [&'static str]),
     /// The message says one of the first of these, and soon after it, in the same sentence, one of the second.
@@ -109,6 +115,12 @@ const PARTS_OF_REQUEST: &[&str] = &[
     "thinking",
     "max_tokens",
     "messages",
+    "user message",
+    "content:",
+    "context",
+    "reasoning",
+    "document",
+    "attachment",
     "parse",
     "download",
     "image",
@@ -138,6 +150,10 @@ impl Answer<'_> {
             Test::Status(statuses) => statuses.contains(&self.status),
             Test::Code(words) => codes.iter().any(|code| words.contains(&code.as_str())),
             Test::CodeWith(parts) => codes.iter().any(|code| parts.iter().any(|part| code.contains(part))),
+            Test::CodeLike(parts) => codes.iter().any(|code| {
+                let joined: String = code.chars().filter(char::is_ascii_alphanumeric).collect();
+                parts.iter().any(|part| joined.contains(part))
+            }),
             Test::Says(words) => self.says(words),
             Test::Then(first, second) => self.status < 500 && self.envelope.words.follows(first, second),
             Test::NotOfRequest => {
@@ -192,7 +208,12 @@ static TABLE: &[&[Row]] = &[
     others::ROWS,
     openai::ROWS,
     causes::ROWS,
+    causes_of_models::ROWS,
+    causes_in_codes::ROWS,
+    causes_of_money::ROWS,
     causes_of_keys::ROWS,
+    causes_abroad::ROWS,
+    causes_in_codes::LIMITS,
     STATUSES,
 ];
 
@@ -286,7 +307,7 @@ mod tests {
             assert!(names.insert(row.id), "{} is there twice", row.id);
             assert!(!row.source.is_empty(), "{}", row.id);
             for test in row.tests {
-                if let Test::CodeWith(words) | Test::Says(words) = test {
+                if let Test::CodeWith(words) | Test::CodeLike(words) | Test::Says(words) = test {
                     assert!(
                         words.iter().all(|word| word.len() > 3),
                         "{}: too short to mean anything",
@@ -294,9 +315,11 @@ mod tests {
                     );
                 }
                 let words: &[&[&str]] = match test {
-                    Test::Code(words) | Test::CodeWith(words) | Test::Says(words) | Test::Silent(words) => {
-                        &[words]
-                    }
+                    Test::Code(words)
+                    | Test::CodeWith(words)
+                    | Test::CodeLike(words)
+                    | Test::Says(words)
+                    | Test::Silent(words) => &[words],
                     Test::Then(first, second) => &[first, second],
                     _ => &[],
                 };

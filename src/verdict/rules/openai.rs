@@ -145,6 +145,7 @@ pub(super) static ROWS: &[Row] = &[
             "account_suspended",
             "access_terminated",
             "organization_deactivated",
+            "deactivated_workspace",
             "organization_membership_required",
         ])],
     ),

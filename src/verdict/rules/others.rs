@@ -77,7 +77,12 @@ pub(super) static ROWS: &[Row] = &[
         &[Code(&["dynamic_request_limited", "dynamic_token_limited"])],
     )
     .of_model(),
-    row("together.credit", TOGETHER, KeyExhausted, &[Code(&["credit_limit"])]),
+    row(
+        "together.credit",
+        TOGETHER,
+        KeyExhausted,
+        &[Code(&["credit_limit"]), Silent(&["per minute", "rate limited"])],
+    ),
     row("together.context_length", TOGETHER, RequestFault, &[Status(&[403]), Says(&["context length"])]),
     row("together.model", TOGETHER, RequestFault, &[Status(&[400, 404]), Code(&["model_not_available"])])
         .denied(),
@@ -90,6 +95,8 @@ pub(super) static ROWS: &[Row] = &[
         &[Status(&[403]), Says(&["no permission for this resource"])],
     )
     .denied(),
+    // Too many at once, though it speaks of usage.
+    row("fireworks.rate", FIREWORKS, KeyLimited, &[Status(&[429]), Says(&["explore dedicated capacity"])]),
     // xAI tells with words; its codes are gRPC's.
     row("xai.blocked", XAI, KeyInvalid, &[Says(&["team is blocked", "api key is currently blocked"])]),
     row("xai.key", XAI, KeyInvalid, &[CodeWith(&["unauthenticated:"])]),
@@ -101,6 +108,7 @@ pub(super) static ROWS: &[Row] = &[
     )
     .denied(),
     row("xai.free_usage", XAI, KeyExhausted, &[Says(&["free usage quota"])]),
+    row("xai.free_usage_of_model", XAI, KeyExhausted, &[CodeWith(&["free-usage-exhausted"])]).of_model(),
     row(
         "xai.credits",
         XAI,
@@ -153,6 +161,26 @@ pub(super) static ROWS: &[Row] = &[
     )
     .denied(),
     row("aws.model", AWS, KeyExhausted, &[Code(&["accessdeniedexception"])]).denied(),
+    // Hugging Face's server of models, Databricks, Yandex.
+    row(
+        "tgi.generation",
+        "https://huggingface.github.io/text-generation-inference",
+        UpstreamFault,
+        &[Status(&[424]), Code(&["generation", "incomplete_generation"])],
+    ),
+    row(
+        "databricks.rate_of_nothing",
+        "https://docs.databricks.com/aws/en/machine-learning/model-serving/model-serving-limits",
+        KeyExhausted,
+        &[Status(&[403]), Says(&["rate limit set to 0"])],
+    )
+    .of_model(),
+    row(
+        "yandex.at_once",
+        "https://yandex.cloud/docs/foundation-models/concepts/limits",
+        KeyLimited,
+        &[Status(&[429]), Says(&["grpc quota limit exceed"])],
+    ),
     // Ollama, Hugging Face, and what others call a plan.
     row(
         "ollama.subscription",

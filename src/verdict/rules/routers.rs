@@ -103,6 +103,13 @@ pub(super) static ROWS: &[Row] = &[
             "no deployments available",
         ])],
     ),
+    // All the keys behind the relay are out: ours with it is none of them.
+    row(
+        "relay.cooldown",
+        "https://github.com/router-for-me/CLIProxyAPI",
+        UpstreamFault,
+        &[Status(&[429, 0]), Code(&["model_cooldown", "auth_unavailable"])],
+    ),
     row(
         "relay.quota",
         ONE_API,
@@ -141,7 +148,13 @@ pub(super) static ROWS: &[Row] = &[
         KeyExhausted,
         &[
             Status(&[401, 403]),
-            Says(&["令牌无权", "无权使用模型", "无权访问模型", "token has no access to model"]),
+            Says(&[
+                "令牌无权",
+                "无权使用模型",
+                "无权访问模型",
+                "无权使用指定的分组",
+                "token has no access to model",
+            ]),
         ],
     )
     .denied(),
@@ -194,7 +207,7 @@ pub(super) static ROWS: &[Row] = &[
         "cloudflare.key",
         WORKERS_AI,
         KeyInvalid,
-        &[Has(Form::Unsuccessful), Code(&["9106", "9109", "10000"])],
+        &[Has(Form::Unsuccessful), Code(&["6111", "9106", "9109", "10000"])],
     ),
     row(
         "cloudflare.blocked",

@@ -1,0 +1,201 @@
+//! Causes told in codes that nobody listed: a code is its provider's own word, and most are made of the same few.
+
+use super::Test::{CodeLike, NotOfRequest, Silent, Status};
+use super::{Row, row};
+use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
+
+const SEEN: &str = "the codes of providers and relays, see tests/corpus";
+
+pub(super) static ROWS: &[Row] = &[
+    row(
+        "code.no_key_seen",
+        SEEN,
+        UpstreamFault,
+        &[
+            Status(&[401, 403]),
+            CodeLike(&[
+                "apikeyrequired",
+                "apikeymissing",
+                "missingapikey",
+                "noapikey",
+                "missingauthorization",
+                "missingcredential",
+                "nocredential",
+            ]),
+        ],
+    )
+    .barred(),
+    row(
+        "code.balance",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[400, 401, 402, 403, 412, 429, 0]),
+            CodeLike(&[
+                "insufficientbalance",
+                "insufficientcredit",
+                "insufficientfund",
+                "insufficientquota",
+                "insufficientuserquota",
+                "notenoughbalance",
+                "notenoughcredit",
+                "notenoughquota",
+                "balanceinsufficient",
+                "balancenotenough",
+                "outofcredit",
+                "nocredit",
+                "creditsexhausted",
+                "creditexhausted",
+                "creditserror",
+                "paymentrequired",
+                "paymentmethodrequired",
+                "billingnotactive",
+                "billingrefused",
+                "accountoverdue",
+                "accountarrear",
+            ]),
+            NotOfRequest,
+        ],
+    ),
+    row(
+        "code.quota",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[400, 401, 402, 403, 412, 429, 0]),
+            CodeLike(&[
+                "quotaexceeded",
+                "quotaexhausted",
+                "quotareached",
+                "usagelimit",
+                "usagecap",
+                "planrequired",
+                "planlimit",
+                "upgraderequired",
+                "usageexceeded",
+                "usageexhausted",
+                "spendlimit",
+                "spendinglimit",
+                "budgetexceeded",
+                "budgetexhausted",
+                "budgetlimit",
+                "dailylimit",
+                "weeklylimit",
+                "monthlylimit",
+                "monthlyrequest",
+                "subscriptionexpired",
+                "subscriptionnotfound",
+                "subscriptionrequired",
+            ]),
+            Silent(&["per minute", "per second", "storage", "file"]),
+            NotOfRequest,
+        ],
+    )
+    .brief(),
+    row(
+        "code.account",
+        SEEN,
+        KeyInvalid,
+        &[
+            Status(&[401, 402, 403, 412, 429, 0]),
+            CodeLike(&[
+                "accountsuspended",
+                "accountdisabled",
+                "accountdeactivated",
+                "accountterminated",
+                "accountbanned",
+                "accountlocked",
+                "accountclosed",
+                "userbanned",
+                "userdisabled",
+                "usersuspended",
+                "organizationdisabled",
+                "organizationsuspended",
+                "deactivatedworkspace",
+                "workspacedeactivated",
+            ]),
+            Silent(&["payment", "billing", "balance", "overdue", "invoice", "unpaid", "余额", "欠费"]),
+        ],
+    ),
+    row(
+        "code.key",
+        SEEN,
+        KeyInvalid,
+        &[
+            Status(&[401, 403, 0]),
+            CodeLike(&[
+                "invalidapikey",
+                "apikeyinvalid",
+                "incorrectapikey",
+                "unknownapikey",
+                "apikeyexpired",
+                "expiredapikey",
+                "apikeyrevoked",
+                "revokedapikey",
+                "apikeydisabled",
+                "apikeydeleted",
+                "apikeynotfound",
+                "invalidaccesskey",
+                "invalidaccesstoken",
+                "invalidtoken",
+                "tokeninvalid",
+                "tokenexpired",
+                "expiredtoken",
+                "tokenrevoked",
+                "badcredentials",
+                "invalidcredential",
+                "authenticationfailed",
+            ]),
+            Silent(&["permission", "scope"]),
+        ],
+    ),
+    row(
+        "code.model_not_allowed",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 403]),
+            CodeLike(&[
+                "modelaccessdenied",
+                "modelnotallowed",
+                "modelforbidden",
+                "modelrestricted",
+                "modelnotavailable",
+                "modelnotsupported",
+                "modelnotfound",
+                "proonlymodel",
+            ]),
+        ],
+    )
+    .denied(),
+    row(
+        "code.model_not_found",
+        SEEN,
+        RequestFault,
+        &[Status(&[404]), CodeLike(&["modelnotfound", "modelnotexist", "unknownmodel"])],
+    )
+    .denied(),
+];
+
+/// Read last: words tell better for how long a limit is.
+pub(super) static LIMITS: &[Row] = &[
+    row(
+        "code.overloaded",
+        SEEN,
+        UpstreamFault,
+        &[
+            Status(&[400, 403, 429, 498, 0]),
+            CodeLike(&["overload", "serverbusy", "nocapacity", "capacityexceeded", "serviceunavailable"]),
+        ],
+    ),
+    row(
+        "code.rate",
+        SEEN,
+        KeyLimited,
+        &[
+            Status(&[400, 403, 0]),
+            CodeLike(&["ratelimit", "toomanyrequest", "throttl", "concurrencylimit", "requestlimit"]),
+            NotOfRequest,
+        ],
+    ),
+];

@@ -1,0 +1,154 @@
+//! Causes told in words alone: the key is known and may not use the model, or nobody may. See `causes.rs`.
+
+use super::Test::{Says, Silent, Status, Then};
+use super::{Row, row};
+use crate::verdict::Verdict::{KeyExhausted, RequestFault};
+
+const SEEN: &str = "what providers and relays say, see tests/corpus";
+const MODEL: &[&str] = &["model", "模型"];
+const NOT_FOR_YOU: &[&str] = &[
+    "not available",
+    "not enabled",
+    "restricted",
+    "requires a",
+    "not include",
+    "not allowed",
+    "not permitted",
+    "not authorized",
+    "not authorised",
+    "access denied",
+    "access is denied",
+    "not have access",
+    "no access",
+    "not supported",
+    "not found",
+    "not exist",
+    "only available",
+    "only for",
+    "仅对",
+    "仅限",
+    "未授权",
+    "无权",
+    "没有权限",
+    "无权限",
+    "未开通",
+];
+const OFF: &[&str] =
+    &["has been disabled", "is disabled", "has been deprecated", "has been retired", "停用", "禁用", "下线"];
+const NOT_YOURS: &[&str] = &[
+    "not include",
+    "not entitled",
+    "not authorized for",
+    "not authorised for",
+    "not allowed to",
+    "cannot access",
+    "can't access",
+    "未授权",
+    "未开通",
+    "无权",
+    "没有权限",
+];
+
+pub(super) static ROWS: &[Row] = &[
+    // The key is known and may not use the model.
+    row(
+        "cause.model_not_allowed",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 403]),
+            Says(&[
+                "does not have access to",
+                "do not have access to",
+                "don't have access to",
+                "not have access to model",
+                "not allowed to sample",
+                "not allowed to access model",
+                "not allowed to use model",
+                "not allowed to use this model",
+                "not authorized to access this model",
+                "model access denied",
+                "access to model denied",
+                "not include model",
+                "on usage tier",
+                "upgrade your plan",
+                "无权使用",
+                "无权访问",
+                "没有权限使用",
+            ]),
+            Silent(&["balance", "余额"]),
+        ],
+    )
+    .denied(),
+    row(
+        "cause.model_restricted",
+        SEEN,
+        KeyExhausted,
+        &[Status(&[401, 403]), Then(MODEL, NOT_FOR_YOU), Silent(&["balance", "余额"])],
+    )
+    .denied(),
+    row(
+        "cause.not_enabled",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 403]),
+            Then(
+                &["not enabled", "disabled", "not available", "not included"],
+                &[
+                    "for your",
+                    "for this account",
+                    "for this org",
+                    "for this workspace",
+                    "on your plan",
+                    "in your plan",
+                ],
+            ),
+            Silent(&["key"]),
+        ],
+    )
+    .of_model(),
+    row(
+        "cause.access",
+        SEEN,
+        KeyExhausted,
+        &[Status(&[401, 403]), Then(&["access to"], &["not enabled", "not granted", "not been granted"])],
+    )
+    .denied(),
+    row(
+        "cause.access_told",
+        SEEN,
+        KeyExhausted,
+        &[Status(&[401, 403]), Says(&["request access to", "apply for access", "申请开通"])],
+    )
+    .denied(),
+    row(
+        "cause.model_not_yours",
+        SEEN,
+        KeyExhausted,
+        &[Status(&[401, 403]), Then(NOT_YOURS, MODEL), Silent(&["balance", "余额"])],
+    )
+    .denied(),
+    row("cause.model_off", SEEN, RequestFault, &[Status(&[400, 403, 404, 410]), Then(MODEL, OFF)]).denied(),
+    row(
+        "cause.model_not_found",
+        SEEN,
+        RequestFault,
+        &[
+            Status(&[404]),
+            Says(&["model"]),
+            Says(&[
+                "not found",
+                "not exist",
+                "not be found",
+                "unknown model",
+                "unable to access",
+                "not have access",
+                "inaccessible",
+                "不存在",
+                "无权",
+            ]),
+        ],
+    )
+    .denied(),
+];
