@@ -174,7 +174,7 @@ impl<'pool> Lease<'pool> {
     /// that upstream's. `left` is about the model where `left_per_model`.
     pub fn succeed(self, model: Option<&str>, upstream: usize, left: Left, left_per_model: bool) -> bool {
         if let Some(model) = model {
-            self.pool.served.note(model, self.pool.since_began());
+            self.pool.served.note(model, self.index, self.pool.since_began());
         }
         let mut ended_storm = false;
         if self.pool.storms.any() {

@@ -115,11 +115,19 @@ impl Rotation {
     }
 
     /// Looks back from the turn that is next, over those who had theirs last, for a key that is available and suits, and
-    /// takes it out of turn.
-    pub(super) fn take_back(&self, base: Option<&Self>, suits: impl Fn(u32) -> bool) -> Option<Turn> {
+    /// takes it out of turn; but first at the one that is `likely` to suit.
+    pub(super) fn take_back(
+        &self,
+        base: Option<&Self>,
+        likely: Option<u32>,
+        suits: impl Fn(u32) -> bool,
+    ) -> Option<Turn> {
         let cursor = self.cursor();
         let behind = (0..cursor).rev().chain((cursor..self.len()).rev()).take(LOOK_BACK);
-        let index = behind
+        let likely = likely.map(|index| index as usize).filter(|index| *index < self.len());
+        let index = likely
+            .into_iter()
+            .chain(behind)
             .filter(|index| self.available.contains(*index))
             .filter_map(|index| u32::try_from(index).ok())
             .find(|index| suits(*index))?;

@@ -240,7 +240,8 @@ impl Proxy {
     }
 
     /// A key that this request has not tried, while there is one, and an upstream other than those that failed. Waits
-    /// for a key, if one is due in time. Where several keys have failed, the last attempt is for one that has served.
+    /// for a key, if one is due in time. Where several keys have failed, the last attempt is for one that has served, and
+    /// where one may not use the model, the next is.
     async fn lease(
         &self,
         request: &Try,
@@ -253,13 +254,18 @@ impl Proxy {
         let group = &self.common.group;
         let need = Need { not: &so_far.tried, model: request.model() };
         let keys_fail = so_far.tried.len() > 1 && so_far.failed_upstreams.is_empty();
-        let proven = if is_last && keys_fail { group.keys.lease_proven(need) } else { None };
+        let is_denied = so_far.refused.as_ref().is_some_and(|answer| answer.judgement.denied_model);
+        let proven = if is_denied || is_last && keys_fail { group.keys.lease_proven(need) } else { None };
         let lease = match proven.or_else(|| group.keys.lease(need)) {
             Some(lease) => lease,
             None => rare(self.lease_when_none_is_free(need, so_far)).await?,
         };
         // What may not be the key's fault is not to be learnt from the same key.
-        if so_far.weak.as_ref().is_some_and(|weak| weak.lease.index() == lease.index()) {
+        let may_learn = |weak: &Held<'_>| {
+            let elsewhere = weak.effect == Effect::Denied && group.upstreams.all().len() > 1;
+            elsewhere || weak.lease.index() != lease.index()
+        };
+        if !so_far.weak.as_ref().is_none_or(may_learn) {
             return None;
         }
         if lease.ends_lap() {
@@ -333,9 +339,13 @@ impl Proxy {
     /// if it was said there too; else it may have been about the upstream that said it.
     #[cold]
     fn settle(&self, mut weak: Held<'_>, upstream: &Upstream) {
-        if weak.upstream.index != upstream.index {
-            self.upstream_failed(weak.upstream);
-            weak.effect = Effect::Limited { wait: None };
+        match weak.effect {
+            _ if weak.upstream.index == upstream.index => {}
+            Effect::Denied => return,
+            _ => {
+                self.upstream_failed(weak.upstream);
+                weak.effect = Effect::Limited { wait: None };
+            }
         }
         weak.set_aside();
     }
@@ -399,7 +409,7 @@ impl Proxy {
         }
         match first {
             // The same on a second key: it was not the keys. Both leases are dropped, which blames nobody.
-            Some(first) if weak && first.status == verdict.status => {
+            Some(first) if weak && (first.status, first.effect) == (verdict.status, verdict.effect) => {
                 answer.judgement.verdict = Verdict::RequestFault;
                 so_far.refused = Some(answer);
                 return Follow::Pass;
@@ -417,7 +427,8 @@ impl Proxy {
     }
 
     /// The key may not use the model that was asked for. If another key served it of late, another key is asked, and
-    /// this one is not asked for it again for a while; else it is the request's own fault.
+    /// this one is not asked for it again for a while, unless only this upstream has no such model; else it is the
+    /// request's own fault.
     #[cold]
     fn denied<'a>(
         &self,
@@ -430,7 +441,7 @@ impl Proxy {
         answer.judgement.verdict = Verdict::RequestFault;
         let model = request.model().filter(|model| self.common.group.keys.has_served(model));
         let follow = if let Some(model) = model {
-            Held {
+            let verdict = Held {
                 status: answer.status(),
                 model: Some(model.into()),
                 cause: answer.cause(upstream),
@@ -438,8 +449,10 @@ impl Proxy {
                 lease,
                 effect: Effect::Denied,
                 too_few_tokens: None,
+            };
+            if let Some(first) = so_far.weak.replace(verdict) {
+                first.set_aside();
             }
-            .set_aside();
             Follow::NextKey
         } else {
             Follow::Pass

@@ -27,7 +27,8 @@ pub(super) struct SoFar<'a> {
     pub(super) refused: Option<Box<Refused>>,
     /// The last attempt's failure, if it brought no answer.
     pub(super) failure: Option<NoAnswer>,
-    /// A verdict that rests on a bare 401 or 403: not believed before a second key was asked (spec §6).
+    /// A verdict that rests on a bare 401 or 403, or that a key may not use the model: not believed before a second key was
+    /// asked (spec §6), at another upstream if there is one.
     pub(super) weak: Option<Held<'a>>,
 }
 

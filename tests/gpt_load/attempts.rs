@@ -7,13 +7,9 @@ use std::time::{Duration, Instant};
 use mock_provider::{Mock, Play, ResetAt, Says};
 use serde_json::{Value, json};
 
-use crate::support::{A, Ask, B, C, D, GptLoad, chat, chat_with, direct, eventually, provider};
+use crate::support::{A, Ask, B, C, D, GptLoad, asked, chat, chat_with, direct, eventually, provider};
 
 const CHAT: &str = "/v1/chat/completions";
-
-fn asked(mock: &Mock, keys: &[&str]) -> Vec<u64> {
-    keys.iter().map(|key| mock.key(key).asked).collect()
-}
 
 /// An address where nobody listens.
 fn nowhere() -> String {

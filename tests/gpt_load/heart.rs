@@ -1,21 +1,17 @@
-//! Spec §6: errors inside a 200, streams that break, limits and permissions per model, evidence across keys, storms.
+//! Spec §6: errors inside a 200, streams that break, limits per model, evidence across keys, storms.
 
 use std::time::{Duration, Instant};
 
-use mock_provider::{Mock, Play, Scripted, Step};
+use mock_provider::{Play, Scripted, Step};
 use serde_json::{Value, json};
 
-use crate::support::{A, Answer, Ask, B, C, D, GptLoad, chat_with, eventually, provider};
+use crate::support::{A, Answer, Ask, B, C, D, GptLoad, asked, chat_with, eventually, provider};
 
 const CHAT: &str = "/v1/chat/completions";
 const ANTHROPIC: &str = "/v1/messages";
 const RESPONSES: &str = "/v1/responses";
 const GEMINI: &str = "/v1beta/models/gemini-2.5-flash:generateContent";
 const GEMINI_STREAM: &str = "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse";
-
-fn asked(mock: &Mock, keys: &[&str]) -> Vec<u64> {
-    keys.iter().map(|key| mock.key(key).asked).collect()
-}
 
 /// A request in any dialect: with the credential where its provider wants it.
 fn asking(gpt_load: &GptLoad, path: &str, fields: Value) -> Ask {
@@ -25,10 +21,6 @@ fn asking(gpt_load: &GptLoad, path: &str, fields: Value) -> Ask {
 
 fn ask(gpt_load: &GptLoad, path: &str, fields: Value) -> Answer {
     asking(gpt_load, path, fields).send()
-}
-
-fn chat_for(gpt_load: &GptLoad, model: &str) -> Answer {
-    gpt_load.post(CHAT).json(&chat_with(json!({"model": model}))).send()
 }
 
 /// An answer that no rule knows.
@@ -329,63 +321,16 @@ fn a_limit_of_one_model_leaves_the_key_in_for_the_others() {
     mock.play(A, Play::first(1, Play::answer(429, &[("retry-after", "60")], limited), Play::Valid));
     let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
     for _ in 0..4 {
-        assert_eq!(chat_for(&gpt_load, "gpt-4o").status, 200);
+        assert_eq!(gpt_load.chat_for("gpt-4o").status, 200);
     }
     assert_eq!(asked(&mock, &[A, B]), [1, 4]);
     for _ in 0..4 {
-        assert_eq!(chat_for(&gpt_load, "gpt-4o-mini").status, 200);
+        assert_eq!(gpt_load.chat_for("gpt-4o-mini").status, 200);
     }
     assert_eq!(asked(&mock, &[A, B]), [3, 6]);
     let blacklist = gpt_load.blacklist();
     assert_eq!(blacklist.len(), 1);
     assert_eq!((&blacklist[0]["index"], &blacklist[0]["model"]), (&json!(0), &json!("gpt-4o")));
-    assert_eq!(gpt_load.healthy_keys(), 2);
-}
-
-#[test]
-fn a_key_that_may_not_use_a_model_is_passed_over_for_it_once_another_has_served_it() {
-    let mock = provider(&[(A, "model_denied gpt-4o"), (B, "valid")]);
-    let gpt_load = GptLoad::before(&mock, &[("START_INDEX", "1")], &[A, B]);
-    for _ in 0..5 {
-        assert_eq!(chat_for(&gpt_load, "gpt-4o").status, 200);
-    }
-    assert_eq!(asked(&mock, &[A, B]), [1, 5]);
-    let entry = &gpt_load.blacklist()[0];
-    assert_eq!(
-        (&entry["index"], &entry["model"], &entry["permanent"]),
-        (&json!(0), &json!("gpt-4o"), &json!(false))
-    );
-    for _ in 0..2 {
-        assert_eq!(chat_for(&gpt_load, "gpt-4o-mini").status, 200);
-    }
-    assert_eq!(asked(&mock, &[A, B]), [2, 6]);
-}
-
-#[test]
-fn a_model_that_no_key_ever_served_is_the_requests_fault_at_once() {
-    let mock = provider(&[(A, "model_denied gpt-9"), (B, "model_denied gpt-9")]);
-    let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
-    for requests in 1..4 {
-        assert_eq!(chat_for(&gpt_load, "gpt-9").refused(), (404, "model_not_found".to_owned()));
-        assert_eq!(mock.requests(), requests);
-    }
-    assert_eq!(gpt_load.blacklist(), Vec::<Value>::new());
-}
-
-#[test]
-fn where_every_key_is_denied_a_model_the_provider_says_so_itself() {
-    let mock = provider(&[(A, "valid"), (B, "valid")]);
-    let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
-    assert_eq!(chat_for(&gpt_load, "gpt-4o").status, 200);
-    for key in [A, B] {
-        mock.play(key, Play::ModelDenied(vec!["gpt-4o".into()]));
-    }
-    mock.reset();
-    for requests in [2, 3, 4] {
-        assert_eq!(chat_for(&gpt_load, "gpt-4o").refused(), (404, "model_not_found".to_owned()));
-        assert_eq!(mock.requests(), requests);
-    }
-    assert_eq!(chat_for(&gpt_load, "gpt-4o-mini").status, 200);
     assert_eq!(gpt_load.healthy_keys(), 2);
 }
 

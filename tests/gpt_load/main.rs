@@ -20,6 +20,7 @@ mod support;
 mod admin;
 mod attempts;
 mod cors_gzip;
+mod denied;
 mod forwarding;
 mod front;
 mod heart;

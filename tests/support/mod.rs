@@ -79,6 +79,11 @@ pub fn chat_with(fields: Value) -> Value {
     body
 }
 
+/// How many requests came with each of these keys.
+pub fn asked(mock: &Mock, keys: &[&str]) -> Vec<u64> {
+    keys.iter().map(|key| mock.key(key).asked).collect()
+}
+
 #[derive(Debug, Default)]
 struct Output {
     lines: Mutex<Vec<String>>,
@@ -326,6 +331,11 @@ impl GptLoad {
     /// A plain chat completion.
     pub fn chat(&self) -> Answer {
         self.post("/v1/chat/completions").json(&chat()).send()
+    }
+
+    /// The same for a model.
+    pub fn chat_for(&self, model: &str) -> Answer {
+        self.post("/v1/chat/completions").json(&chat_with(json!({"model": model}))).send()
     }
 
     /// Bytes on a socket.

@@ -1,0 +1,87 @@
+//! Spec §6, "denied models": a key that may not use a model is passed over for it, and blamed for nothing else.
+
+use mock_provider::Play;
+use serde_json::{Value, json};
+
+use crate::support::{A, B, C, GptLoad, asked, provider};
+
+#[test]
+fn a_key_that_may_not_use_a_model_is_passed_over_for_it_once_another_has_served_it() {
+    let mock = provider(&[(A, "model_denied gpt-4o"), (B, "valid")]);
+    let gpt_load = GptLoad::before(&mock, &[("START_INDEX", "1")], &[A, B]);
+    for _ in 0..5 {
+        assert_eq!(gpt_load.chat_for("gpt-4o").status, 200);
+    }
+    assert_eq!(asked(&mock, &[A, B]), [1, 5]);
+    let entry = &gpt_load.blacklist()[0];
+    assert_eq!(
+        (&entry["index"], &entry["model"], &entry["permanent"]),
+        (&json!(0), &json!("gpt-4o"), &json!(false))
+    );
+    for _ in 0..2 {
+        assert_eq!(gpt_load.chat_for("gpt-4o-mini").status, 200);
+    }
+    assert_eq!(asked(&mock, &[A, B]), [2, 6]);
+}
+
+#[test]
+fn the_one_key_that_may_use_a_model_is_found_at_once() {
+    let keys: Vec<String> = (0..40).map(|key| format!("sk-test-model-{key:016}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let plays: Vec<(&str, &str)> = keys
+        .iter()
+        .map(|key| (*key, if *key == keys[7] { "valid" } else { "model_denied gpt-4o" }))
+        .collect();
+    let mock = provider(&plays);
+    let gpt_load = GptLoad::before(&mock, &[("START_INDEX", "7")], &keys);
+    assert_eq!(gpt_load.chat_for("gpt-4o").status, 200);
+    for _ in 0..20 {
+        assert_eq!(gpt_load.chat_for("gpt-4o-mini").status, 200);
+        assert_eq!(gpt_load.chat_for("gpt-4o").status, 200);
+    }
+    assert!(mock.requests() <= 1 + 3 * 20, "{}", mock.requests());
+}
+
+#[test]
+fn a_model_that_one_upstream_does_not_have_is_denied_to_no_key() {
+    let keys = [A, B, C];
+    let other = provider(&keys.map(|key| (key, "valid")));
+    let without = provider(&keys.map(|key| (key, "model_denied gpt-4o")));
+    let both = format!("{},{}", other.url(), without.url());
+    for keys in [&keys[..], &keys[..1]] {
+        let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &both)], keys);
+        for _ in 0..12 {
+            assert_eq!(gpt_load.chat_for("gpt-4o").status, 200);
+        }
+        assert_eq!(gpt_load.blacklist(), Vec::<Value>::new());
+    }
+    assert!(without.requests() > 0);
+}
+
+#[test]
+fn a_model_that_no_key_ever_served_is_the_requests_fault_at_once() {
+    let mock = provider(&[(A, "model_denied gpt-9"), (B, "model_denied gpt-9")]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+    for requests in 1..4 {
+        assert_eq!(gpt_load.chat_for("gpt-9").refused(), (404, "model_not_found".to_owned()));
+        assert_eq!(mock.requests(), requests);
+    }
+    assert_eq!(gpt_load.blacklist(), Vec::<Value>::new());
+}
+
+#[test]
+fn where_every_key_is_denied_a_model_the_provider_says_so_itself() {
+    let mock = provider(&[(A, "valid"), (B, "valid")]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+    assert_eq!(gpt_load.chat_for("gpt-4o").status, 200);
+    for key in [A, B] {
+        mock.play(key, Play::ModelDenied(vec!["gpt-4o".into()]));
+    }
+    mock.reset();
+    for requests in [2, 3, 4] {
+        assert_eq!(gpt_load.chat_for("gpt-4o").refused(), (404, "model_not_found".to_owned()));
+        assert_eq!(mock.requests(), requests);
+    }
+    assert_eq!(gpt_load.chat_for("gpt-4o-mini").status, 200);
+    assert_eq!(gpt_load.healthy_keys(), 2);
+}
