@@ -305,6 +305,14 @@ impl Body {
         }
     }
 
+    /// When it has to have ended, if it has to.
+    pub fn deadline(&self) -> Option<Instant> {
+        match &self.0.payload {
+            Payload::Stream(stream) => stream.limits.deadline,
+            Payload::Whole(_) | Payload::Tunnel(_) => None,
+        }
+    }
+
     /// What the connection goes on as after a 101: the request ends with that.
     pub fn take_tunnel(&mut self) -> Option<Tunnel> {
         match std::mem::replace(&mut self.0.payload, Payload::Whole(Bytes::new())) {

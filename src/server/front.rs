@@ -143,6 +143,18 @@ impl Body {
         }
     }
 
+    /// When it has to have ended (`REQUEST_TIMEOUT`), if it has to.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match &self.content {
+            Content::Proxied(body) => body.deadline(),
+            Content::Compressed(body) => match body.inner() {
+                Content::Proxied(body) => body.deadline(),
+                Content::Own(_) | Content::Compressed(_) => None,
+            },
+            Content::Own(_) => None,
+        }
+    }
+
     /// What the connection goes on as after a 101.
     pub(super) fn take_tunnel(&mut self) -> Option<Tunnel> {
         match &mut self.content {
