@@ -138,8 +138,10 @@ impl Body {
 
     /// Only its head is asked for.
     pub(super) fn head_only(&mut self) {
-        if let Content::Proxied(body) = &mut self.content {
-            body.head_only();
+        match &mut self.content {
+            Content::Own(bytes) => bytes.clear(),
+            Content::Proxied(body) => body.head_only(),
+            Content::Compressed(_) => {}
         }
     }
 

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
+use http::{Method, Request};
 use http_body::{Frame, SizeHint};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -44,9 +44,16 @@ pub(super) async fn serve<F: Future + 'static>(
     let did = Rc::new(Cell::new(Did::Nothing));
     let streams = Streams { did: Rc::clone(&did), longest: times.write };
     let answers = service_fn(|request: Request<hyper::body::Incoming>| {
+        let is_head = request.method() == Method::HEAD;
         let answering = service.answer(request.map(Incoming::from), activity.begin());
         let did = Rc::clone(&did);
-        async { Ok::<_, Infallible>(answering.await.map(|body| Watched::new(body, did))) }
+        async move {
+            let mut response = answering.await;
+            if is_head {
+                response.body_mut().head_only();
+            }
+            Ok::<_, Infallible>(response.map(|body| Watched::new(body, did)))
+        }
     });
     let connection = http2::Builder::new(streams)
         .timer(TokioTimer::new())

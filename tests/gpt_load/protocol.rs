@@ -470,6 +470,23 @@ fn a_refused_head_is_counted_as_what_it_was() {
 }
 
 #[test]
+fn a_refused_head_ends_with_its_head_on_http_2_too() {
+    let peer = Peer::start(|wire| {
+        wire.request();
+    });
+    let env = [("AUTH_KEY", "token-of-clients"), ("MAX_RETRIES", "0")];
+    let gpt_load = GptLoad::before_peer(&peer, &env, &[A]);
+    let ask = |name, value: &str| gpt_load.ask("HEAD", "/v1/models").header(name, value).http2().send();
+    for (answer, status) in [
+        (ask("x", "y"), 401),
+        (ask("x", &"y".repeat(70_000)), 431),
+        (ask("authorization", "Bearer token-of-clients"), 502),
+    ] {
+        assert_eq!((answer.status.as_u16(), answer.broken, answer.text()), (status, false, String::new()));
+    }
+}
+
+#[test]
 fn who_leaves_behind_more_requests_than_are_read_ahead_is_noticed() {
     let peer = Peer::start(|wire| {
         wire.head();
