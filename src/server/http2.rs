@@ -19,7 +19,7 @@ use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 use super::drain::LATE_COMERS;
-use super::front::Body;
+use super::front::{Body, has_no_body};
 use super::head::HEAD_MAX;
 use super::service::Service;
 use crate::proxy::Broken;
@@ -49,7 +49,7 @@ pub(super) async fn serve<F: Future + 'static>(
         let did = Rc::clone(&did);
         async move {
             let mut response = answering.await;
-            if is_head {
+            if has_no_body(response.status(), is_head) {
                 response.body_mut().head_only();
             }
             Ok::<_, Infallible>(response.map(|body| Watched::new(body, did)))
