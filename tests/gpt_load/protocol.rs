@@ -51,6 +51,18 @@ fn answers_without_a_body_end_with_their_head_and_keep_both_connections() {
 }
 
 #[test]
+fn an_answer_without_a_body_whose_length_is_none_is_refused() {
+    for length in ["-3", "zz", "3, 4", "3\r\nContent-Length: 4", ""] {
+        for (method, status) in [("HEAD", "200 OK"), ("GET", "304 Not Modified"), ("GET", "200 OK")] {
+            let peer = Peer::answering(format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n"));
+            let gpt_load = GptLoad::before_peer(&peer, &[("MAX_RETRIES", "0")], &[A]);
+            let answer = gpt_load.ask(method, "/v1/models").send();
+            assert_eq!(answer.status, 502, "{method} {status} {length}");
+        }
+    }
+}
+
+#[test]
 fn interim_answers_of_an_upstream_come_before_the_answer_and_are_not_it() {
     let peer = Peer::answering(format!(
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n{OK}"
