@@ -1,11 +1,12 @@
 //! Spec §4, §8: upstreams that speak HTTP/2, frame by frame.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use crate::support::http2::{
-    DATA, END_HEADERS, END_STREAM, Frame, HEADERS, Http2Peer, RST_STREAM, WINDOW_UPDATE,
+    DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, Http2Peer, RST_STREAM, WINDOW_UPDATE,
 };
 use crate::support::{A, GptLoad, Raw, eventually, patience};
 
@@ -113,6 +114,45 @@ fn an_answer_without_a_body_whose_end_is_told_by_itself_is_a_success() {
         std::thread::sleep(Duration::from_millis(200));
         let is_reset = frames.try_iter().any(|frame| frame.kind == RST_STREAM);
         assert_eq!(is_reset, length == Some(b'5') && method == "GET", "{method}: only what h2 can't read");
+    }
+}
+
+#[test]
+fn what_an_upstream_refused_unseen_is_asked_again_whatever_it_does() {
+    const REFUSED: u32 = 7;
+    const INTERNAL: u32 = 2;
+    for (kind, last, reason, status) in [
+        (RST_STREAM, None, REFUSED, 200),
+        (RST_STREAM, None, INTERNAL, 502),
+        (GOAWAY, Some(0), 0, 200),
+        (GOAWAY, Some(1 << 30), 0, 502),
+    ] {
+        // On a new connection, and on one that has answered already.
+        for refused in [0, 1] {
+            let asked = AtomicUsize::new(0);
+            let (peer, _frames) = watched(&[], move |wire, frame| {
+                if !frame.ends_stream() {
+                    return;
+                }
+                if asked.fetch_add(1, Ordering::Relaxed) != refused {
+                    wire.answer(frame.stream, 2);
+                    wire.send(DATA, END_STREAM, frame.stream, b"ok");
+                    return;
+                }
+                let last = last.map_or(vec![], |last: u32| last.to_be_bytes().to_vec());
+                let stream = if kind == GOAWAY { 0 } else { frame.stream };
+                wire.send(kind, 0, stream, &[last, reason.to_be_bytes().to_vec()].concat());
+                if kind == GOAWAY {
+                    wire.close();
+                }
+            });
+            let gpt_load = peer.gpt_load(&[("MAX_RETRIES", "1")], &[A]);
+            for _ in 0..refused {
+                assert_eq!(gpt_load.post("/v1/files").body("{}").send().status, 200);
+            }
+            let answer = gpt_load.post("/v1/files").body("{}").send();
+            assert_eq!(answer.status, status, "{kind} {last:?} {reason} {refused}");
+        }
     }
 }
 
