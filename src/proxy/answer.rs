@@ -297,11 +297,19 @@ impl Body {
         body
     }
 
-    /// Only its head is asked for: what there would be to say of ours is not waited for.
+    /// The answer ends with its head: what there would be to say of ours is not waited for.
     pub fn head_only(&mut self) {
-        if let Payload::Whole(bytes) = &mut self.0.payload {
-            bytes.clear();
+        if !self.is_end() {
+            self.hear_the_end();
             self.finish();
+        }
+    }
+
+    /// When it has to have ended, if it has to.
+    pub fn deadline(&self) -> Option<Instant> {
+        match &self.0.payload {
+            Payload::Stream(stream) => stream.limits.deadline,
+            Payload::Whole(_) | Payload::Tunnel(_) => None,
         }
     }
 

@@ -1,36 +1,23 @@
 //! One client's connection from its first byte to its last: TLS, HTTP/1.1 or HTTP/2, and the requests on it.
 
-use std::convert::Infallible;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::Request;
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::drain::{Gate, LATE_COMERS};
-use super::head::HEAD_MAX;
 use super::http1::{End, Http1};
+use super::http2;
 use super::listen::Place;
 use super::service::{Answers, Service};
 use super::tls::Acceptor;
 use crate::proxy::Peer;
 use crate::rare::rare;
-use crate::upstream::client::LocalExecutor;
-use crate::wire::{Activity, ClientSocket, ClientTimes, Incoming, Socket, Timed};
+use crate::wire::{Activity, ClientSocket, ClientTimes, Socket, Timed};
 
-/// What waits on one HTTP/2 stream to be taken by its client.
-const SEND_BUFFER: usize = 64 * 1024;
-/// Requests at once on one HTTP/2 connection.
-const STREAMS: u32 = 250;
-/// What a client may send ahead on one HTTP/2 stream, and on all of a connection.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// How often the rest of a preface is looked for, 10 ms apart.
 const LOOKS: usize = 100;
 /// What HTTP/2 prior knowledge begins with, and no HTTP/1 request does.
@@ -63,7 +50,7 @@ pub(super) async fn serve<F: Future + 'static>(
     let activity = Activity::new(http2);
     let socket = Timed::new(socket, Rc::clone(&activity), times);
     if http2 {
-        rare(serve_http2(socket, times, service, &activity)).await;
+        rare(http2::serve(socket, times, service, &activity)).await;
     } else {
         serve_http1(socket, &service, &activity).await;
     }
@@ -93,38 +80,6 @@ async fn serve_http1<F: Future>(socket: Timed<Socket>, service: &Service<F>, act
     }
     // The upload to an upstream that takes no more may still hold it.
     http1.socket().close();
-}
-
-async fn serve_http2<F: Future + 'static>(
-    socket: Timed<Socket>,
-    times: ClientTimes,
-    service: Service<F>,
-    activity: &Rc<Activity>,
-) {
-    let answers = service_fn(|request: Request<hyper::body::Incoming>| {
-        let answering = service.answer(request.map(Incoming::from), activity.begin());
-        async { Ok::<_, Infallible>(answering.await) }
-    });
-    let connection = http2::Builder::new(LocalExecutor)
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER)
-        .max_header_list_size(u32::try_from(HEAD_MAX).unwrap_or(u32::MAX))
-        .keep_alive_interval(times.idle)
-        .serve_connection(TokioIo::new(socket), answers);
-    let mut connection = pin!(connection);
-    service
-        .gate
-        .pass(
-            &mut connection,
-            |connection, cx| connection.as_mut().poll(cx),
-            |connection| connection.as_mut().graceful_shutdown(),
-            // One that asks for nothing need not answer that it heard us either.
-            |_| activity.has_rested(LATE_COMERS),
-        )
-        .await;
 }
 
 /// Whether the client begins with HTTP/2's preface. Looks without taking, so that the socket stays what it is.

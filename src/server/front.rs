@@ -119,6 +119,13 @@ async fn caught<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
     .await
 }
 
+/// Whether an answer ends with its head, whatever that says of a length (RFC 9112 §6.3).
+pub(super) fn has_no_body(status: StatusCode, is_head: bool) -> bool {
+    is_head
+        || status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
 /// An answer's body, and the busyness of its connection.
 pub(super) struct Body {
     content: Content,
@@ -136,10 +143,24 @@ impl Body {
         Self { content, _running: running }
     }
 
-    /// Only its head is asked for.
+    /// Nothing of it is to be sent.
     pub(super) fn head_only(&mut self) {
-        if let Content::Proxied(body) = &mut self.content {
-            body.head_only();
+        match &mut self.content {
+            Content::Own(bytes) => bytes.clear(),
+            Content::Proxied(body) => body.head_only(),
+            Content::Compressed(_) => {}
+        }
+    }
+
+    /// When it has to have ended (`REQUEST_TIMEOUT`), if it has to.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match &self.content {
+            Content::Proxied(body) => body.deadline(),
+            Content::Compressed(body) => match body.inner() {
+                Content::Proxied(body) => body.deadline(),
+                Content::Own(_) | Content::Compressed(_) => None,
+            },
+            Content::Own(_) => None,
         }
     }
 

@@ -121,6 +121,11 @@ impl<B> Gzip<B> {
         Self { inner, encoder, stage: Stage::Body, holds: false, input: Bytes::new() }
     }
 
+    /// What is compressed.
+    pub fn inner(&self) -> &B {
+        &self.inner
+    }
+
     fn take_output(&mut self) -> Option<Bytes> {
         let output = std::mem::take(self.encoder.get_mut());
         (!output.is_empty()).then(|| Bytes::from(output))

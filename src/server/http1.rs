@@ -42,6 +42,8 @@ pub(super) struct Http1 {
     socket: ClientSocket,
     activity: Rc<Activity>,
     sending: Sending<Body>,
+    /// Whether the client has sent more requests ahead than are read: no further one is answered.
+    overran: bool,
     looking: Timer,
     look_at: Instant,
 }
@@ -74,6 +76,7 @@ impl Http1 {
             socket,
             activity,
             sending: Sending::default(),
+            overran: false,
             looking: Timer::default(),
             look_at: Instant::now(),
         }
@@ -117,7 +120,7 @@ impl Http1 {
             // What comes of a body behind its answer is no head.
             let uploading = self.inbound.has_rest().then(|| self.activity.begin());
             let Some(lasts) = self.send(response, framed).await else { return End::Gone };
-            if let Some((tunnel, running)) = tunnel {
+            if let Some((tunnel, running)) = tunnel.filter(|_| !self.overran) {
                 return End::Switched(tunnel, std::mem::take(&mut self.inbound.receiving().came), running);
             }
             if lasts && !self.inbound.has_rest() {
@@ -183,18 +186,22 @@ impl Http1 {
         if !receiving.is_over() {
             return Poll::Pending;
         }
-        // Further requests may come meanwhile; they are read ahead as far as one may be long.
-        while receiving.came.len() < HEAD_MAX {
+        loop {
+            // Further requests may come meanwhile; they are read ahead as far as one may be long. Left unread, what goes
+            // beyond that would keep the client's end from being seen.
+            let is_beyond = self.overran || receiving.came.len() >= HEAD_MAX;
             if ready!(receiving.poll_read(cx)).is_err() {
                 return Poll::Ready(());
             }
+            if is_beyond {
+                self.overran = true;
+                receiving.forget();
+            }
         }
-        drop(receiving);
-        self.poll_hung_up(cx)
     }
 
     /// Ready once the client has hung up with something behind it that nobody reads: a body that streams through to an
-    /// upstream that takes no more, or more requests than are read ahead. What is unread keeps the end from being seen.
+    /// upstream that takes no more. What is unread keeps the end from being seen.
     #[cold]
     fn poll_hung_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while !self.socket.has_hung_up() {
@@ -207,7 +214,7 @@ impl Http1 {
     /// Sends an answer. Returns whether the connection goes on after it; `None`: there is none any more.
     async fn send(&mut self, response: Response<Body>, framed: Framed) -> Option<bool> {
         let was_never_asked = self.inbound.tell_no_more();
-        let lasts = framed.lasts && !was_never_asked && self.has_taken_all();
+        let lasts = framed.lasts && !was_never_asked && !self.overran && self.has_taken_all();
         let (lasts, until_end) = answer::begin(&mut self.sending, response, framed, lasts);
         if self.activity.has_untold() {
             self.sending.send_first(self.activity.take_untold());
@@ -222,7 +229,7 @@ impl Http1 {
             return None;
         }
         match self.sending.take_fault(|_| true) {
-            None => Some(lasts),
+            None => Some(lasts && !self.overran),
             Some(fault) => {
                 if until_end && matches!(fault, Fault::Body(_)) {
                     // The end of the connection would be taken for that of the answer.

@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use listenfd::ListenFd;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
 /// Connections that the kernel holds for us while we are busy.
 const BACKLOG: i32 = 4096;
+/// After so long a silence the kernel asks whether the client is still there.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new().with_time(Duration::from_secs(60));
 /// How long the accept loop rests when the system is out of something.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 /// How long a handshake may still take once no new ones begin.
@@ -97,6 +99,7 @@ impl Listeners {
         }
         for socket in &sockets {
             socket.set_nonblocking(true).map_err(BindError::Inherited)?;
+            SockRef::from(socket).set_tcp_keepalive(&KEEPALIVE).map_err(BindError::Inherited)?;
         }
         Ok(Some(Self { sockets, address, sharing: Sharing::WithNobody }))
     }
@@ -151,6 +154,8 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
     socket.set_nonblocking(true)?;
+    // Those that are accepted have it from here.
+    socket.set_tcp_keepalive(&KEEPALIVE)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -304,6 +309,17 @@ mod tests {
         assert!(first.sockets.iter().all(|socket| socket.local_addr().unwrap().port() == port));
         let second = Listeners::bind("127.0.0.1", port, Sharing::WithNobody, 2).err().unwrap();
         assert!(matches!(second, BindError::Taken(_)), "{second}");
+    }
+
+    #[test]
+    fn a_client_that_is_silent_is_asked_whether_it_is_there() {
+        let listeners = Listeners::bind("127.0.0.1", 0, Sharing::WithNobody, 1).unwrap();
+        let _client = std::net::TcpStream::connect(listeners.address()).unwrap();
+        listeners.sockets[0].set_nonblocking(false).unwrap();
+        let (accepted, _) = listeners.sockets[0].accept().unwrap();
+        let accepted = SockRef::from(&accepted);
+        assert!(accepted.keepalive().unwrap());
+        assert_eq!(accepted.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod front;
 pub mod gzip;
 mod head;
 mod http1;
+mod http2;
 mod listen;
 mod service;
 pub mod tls;

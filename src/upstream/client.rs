@@ -3,6 +3,7 @@
 //! connection was reused and whether anything was sent.
 
 use std::cell::{Cell, RefCell};
+use std::error::Error as _;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -77,7 +78,7 @@ enum Sender<B> {
 pub struct SendError {
     /// The reason.
     pub fault: Fault,
-    /// Whether any of it can have reached the upstream.
+    /// Whether the upstream can have done anything about it.
     pub sent: bool,
 }
 
@@ -258,13 +259,24 @@ impl<B: Sendable> Connection<B> {
                 let timed_out = |_| SendError { fault: wire::Fault::TimedOut.into(), sent: true };
                 let answer = timeout_at(by, http2.try_send_request(request)).await.map_err(timed_out)?;
                 let answer = answer.map_err(|mut failed| {
-                    let sent = failed.take_message().is_none();
-                    SendError { fault: failed.into_error().into(), sent }
+                    let unsent = failed.take_message().is_some();
+                    let error = failed.into_error();
+                    SendError { sent: !unsent && !is_refusal(&error), fault: error.into() }
                 })?;
                 Ok(answer.map(|incoming| Answer(Carrier::Http2(incoming))))
             }
         }
     }
+}
+
+/// Whether an HTTP/2 upstream says that it did nothing about a request (RFC 9113 §8.7).
+#[cold]
+fn is_refusal(error: &hyper::Error) -> bool {
+    let error = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
+    // Of a GOAWAY only the streams hear that come behind the last one that it names.
+    error.is_some_and(|error| {
+        error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
+    })
 }
 
 /// The request as HTTP/2 has it: with its target in full instead of in `Host`.

@@ -173,6 +173,8 @@ impl<B: Sendable> Http1<B> {
         let has_none =
             self.has_no_body || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         self.receiving.expect(match head.framing {
+            // What has no body may tell its length all the same, and the client believes it.
+            Framing::Invalid(why) => return Err(Fault::Invalid(why)),
             _ if has_none => Remaining::Nothing,
             Framing::Length(0) => Remaining::Nothing,
             Framing::Length(length) => Remaining::Bytes(length),
@@ -181,7 +183,6 @@ impl<B: Sendable> Http1<B> {
                 self.lasts = false;
                 Remaining::UntilEnd
             }
-            Framing::Invalid(why) => return Err(Fault::Invalid(why)),
         });
         Ok(())
     }

@@ -1,10 +1,13 @@
 //! Spec §4, §8: upstreams that speak HTTP/2, frame by frame.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use crate::support::http2::{DATA, END_STREAM, Frame, HEADERS, Http2Peer, RST_STREAM, WINDOW_UPDATE};
+use crate::support::http2::{
+    DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, Http2Peer, RST_STREAM, WINDOW_UPDATE,
+};
 use crate::support::{A, GptLoad, Raw, eventually, patience};
 
 /// SETTINGS that grant no window for a request's body.
@@ -75,6 +78,80 @@ fn an_answer_whose_end_is_told_after_its_last_byte_is_a_success() {
         if later.is_none() {
             // The end that never comes is waited for no longer than a second.
             next(&frames, RST_STREAM);
+        }
+    }
+}
+
+#[test]
+fn an_answer_without_a_body_whose_end_is_told_by_itself_is_a_success() {
+    // By HPACK's static table; `content-length` is not kept.
+    let [ok, created, no_content, not_modified] =
+        [&[0x88][..], &[0x08, 3, b'2', b'0', b'1'], &[0x89], &[0x8b]];
+    for (method, status, length) in [
+        ("HEAD", ok, Some(b'5')),
+        ("POST", created, Some(b'0')),
+        ("DELETE", no_content, None),
+        ("GET", not_modified, None),
+        ("GET", not_modified, Some(b'5')),
+    ] {
+        let head = [status, &length.map_or(vec![], |length| vec![0x0f, 0x0d, 1, length])].concat();
+        let (peer, frames) = watched(&[], move |wire, frame| {
+            if frame.ends_stream() {
+                wire.send(HEADERS, END_HEADERS, frame.stream, &head);
+                std::thread::sleep(Duration::from_millis(100));
+                wire.send(DATA, END_STREAM, frame.stream, &[]);
+            }
+        });
+        let gpt_load = peer.gpt_load(&[], &[A]);
+        for http2 in [false, true] {
+            let ask = gpt_load.ask(method, "/v1/files");
+            let answer = if http2 { ask.http2() } else { ask }.send();
+            assert_eq!((answer.broken, answer.text()), (false, String::new()), "{method} {length:?} {http2}");
+        }
+        let counted = || gpt_load.told("/stats")["requests"].clone();
+        eventually("they are counted", || counted()["running"] == 0);
+        assert_eq!(counted()["success_count"], 2, "{method} {length:?}: {}", counted());
+        std::thread::sleep(Duration::from_millis(200));
+        let is_reset = frames.try_iter().any(|frame| frame.kind == RST_STREAM);
+        assert_eq!(is_reset, length == Some(b'5') && method == "GET", "{method}: only what h2 can't read");
+    }
+}
+
+#[test]
+fn what_an_upstream_refused_unseen_is_asked_again_whatever_it_does() {
+    const REFUSED: u32 = 7;
+    const INTERNAL: u32 = 2;
+    for (kind, last, reason, status) in [
+        (RST_STREAM, None, REFUSED, 200),
+        (RST_STREAM, None, INTERNAL, 502),
+        (GOAWAY, Some(0), 0, 200),
+        (GOAWAY, Some(1 << 30), 0, 502),
+    ] {
+        // On a new connection, and on one that has answered already.
+        for refused in [0, 1] {
+            let asked = AtomicUsize::new(0);
+            let (peer, _frames) = watched(&[], move |wire, frame| {
+                if !frame.ends_stream() {
+                    return;
+                }
+                if asked.fetch_add(1, Ordering::Relaxed) != refused {
+                    wire.answer(frame.stream, 2);
+                    wire.send(DATA, END_STREAM, frame.stream, b"ok");
+                    return;
+                }
+                let last = last.map_or(vec![], |last: u32| last.to_be_bytes().to_vec());
+                let stream = if kind == GOAWAY { 0 } else { frame.stream };
+                wire.send(kind, 0, stream, &[last, reason.to_be_bytes().to_vec()].concat());
+                if kind == GOAWAY {
+                    wire.close();
+                }
+            });
+            let gpt_load = peer.gpt_load(&[("MAX_RETRIES", "1")], &[A]);
+            for _ in 0..refused {
+                assert_eq!(gpt_load.post("/v1/files").body("{}").send().status, 200);
+            }
+            let answer = gpt_load.post("/v1/files").body("{}").send();
+            assert_eq!(answer.status, status, "{kind} {last:?} {reason} {refused}");
         }
     }
 }

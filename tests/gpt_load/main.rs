@@ -34,6 +34,7 @@ mod metrics;
 mod models;
 mod monitoring;
 mod outbound;
+mod pipelines;
 mod process;
 mod protocol;
 mod recovery;

@@ -51,6 +51,18 @@ fn answers_without_a_body_end_with_their_head_and_keep_both_connections() {
 }
 
 #[test]
+fn an_answer_without_a_body_whose_length_is_none_is_refused() {
+    for length in ["-3", "zz", "3, 4", "3\r\nContent-Length: 4", ""] {
+        for (method, status) in [("HEAD", "200 OK"), ("GET", "304 Not Modified"), ("GET", "200 OK")] {
+            let peer = Peer::answering(format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n"));
+            let gpt_load = GptLoad::before_peer(&peer, &[("MAX_RETRIES", "0")], &[A]);
+            let answer = gpt_load.ask(method, "/v1/models").send();
+            assert_eq!(answer.status, 502, "{method} {status} {length}");
+        }
+    }
+}
+
+#[test]
 fn interim_answers_of_an_upstream_come_before_the_answer_and_are_not_it() {
     let peer = Peer::answering(format!(
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n{OK}"
@@ -235,39 +247,6 @@ fn a_body_is_only_asked_for_if_it_is_wanted() {
 }
 
 #[test]
-fn pipelined_requests_are_answered_in_their_order() {
-    let peer = Peer::start(|wire| {
-        while let Some(head) = wire.request() {
-            let path = head.split(' ').nth(1).unwrap();
-            wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}", path.len()));
-        }
-    });
-    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
-    let ask = |path: &str, more: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n{more}\r\n");
-    let post = "POST /two HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12345";
-    let answer = gpt_load
-        .raw()
-        .send(ask("/one", "") + post + &ask("/three", "") + &ask("/four", "Connection: close\r\n"))
-        .rest();
-    let order: Vec<_> =
-        answer.split("\r\n\r\n").skip(1).map(|body| body.split("HTTP").next().unwrap()).collect();
-    assert_eq!(order, ["/one", "/two", "/three", "/four"]);
-}
-
-#[test]
-fn half_a_head_behind_another_request_is_not_waited_for_any_longer() {
-    let peer = Peer::answering(OK);
-    let gpt_load = GptLoad::before_peer(&peer, &[("SERVER_READ_TIMEOUT", "1")], &[A]);
-    let began = Instant::now();
-    let answer = gpt_load
-        .raw()
-        .send("GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\nGET /v1/models HTTP/1.1\r\nHost")
-        .rest();
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("okHTTP/1.1 408"), "{answer}");
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-}
-
-#[test]
 fn who_sends_on_after_a_refusal_hears_it_all_the_same() {
     let gpt_load = GptLoad::start(&[("AUTH_KEY", TOKEN)], &[A]);
     for body in [
@@ -346,25 +325,6 @@ fn a_head_in_pieces_is_a_head() {
         assert!(client.until("\r\n\r\nok").starts_with("HTTP/1.1 200"));
     }
     assert!(sent(&peer).matches("content-length: 2\r\n").count() == 2);
-}
-
-#[test]
-fn a_client_that_leaves_is_noticed_whatever_it_sent_behind_its_request() {
-    let peer = Peer::start(|wire| {
-        wire.request();
-        wire.is_ended();
-    });
-    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
-    let running = || gpt_load.told("/stats")["requests"]["running"].as_u64();
-    for behind in ["\n", "GET /another HTTP/1.1\r\nHost: x\r\n\r\nGET /half HT"] {
-        let mut client = gpt_load.raw();
-        client.send(format!(
-            "POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}{behind}"
-        ));
-        eventually("it runs", || running() == Some(1));
-        drop(client);
-        eventually("it ends", || running() == Some(0));
-    }
 }
 
 #[test]
@@ -470,24 +430,19 @@ fn a_refused_head_is_counted_as_what_it_was() {
 }
 
 #[test]
-fn who_leaves_behind_more_requests_than_are_read_ahead_is_noticed() {
+fn a_refused_head_ends_with_its_head_on_http_2_too() {
     let peer = Peer::start(|wire| {
-        wire.head();
-        wire.is_ended();
+        wire.request();
     });
-    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
-    let running = || gpt_load.told("/stats")["requests"]["running"].clone();
-    let ask = "GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n";
-    for is_reset in [true, false] {
-        let mut client = gpt_load.raw();
-        client.send(ask.repeat(100_000 / ask.len()));
-        eventually("it runs", || running() == 1);
-        if is_reset {
-            client.reset();
-        } else {
-            drop(client);
-        }
-        eventually("it is noticed", || running() == 0);
+    let env = [("AUTH_KEY", "token-of-clients"), ("MAX_RETRIES", "0")];
+    let gpt_load = GptLoad::before_peer(&peer, &env, &[A]);
+    let ask = |name, value: &str| gpt_load.ask("HEAD", "/v1/models").header(name, value).http2().send();
+    for (answer, status) in [
+        (ask("x", "y"), 401),
+        (ask("x", &"y".repeat(70_000)), 431),
+        (ask("authorization", "Bearer token-of-clients"), 502),
+    ] {
+        assert_eq!((answer.status.as_u16(), answer.broken, answer.text()), (status, false, String::new()));
     }
 }
 

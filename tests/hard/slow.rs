@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::outcome;
+use crate::support::http2::{END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame};
 use crate::support::{A, GptLoad, Peer, Raw, TOKEN, eventually, patience};
 
 fn livez(gpt_load: &GptLoad) -> Duration {
@@ -135,6 +136,44 @@ fn a_reader_that_stops_is_cut_after_the_write_timeout() {
     eventually("its place is free", || gpt_load.told("/stats")["requests"]["running"] == 0);
     assert_eq!(gpt_load.healthy_keys(), 1);
     outcome("a reader that stops", "cut after SERVER_WRITE_TIMEOUT, nobody blamed");
+}
+
+#[test]
+fn streams_whose_client_grants_no_window_are_cut_and_their_places_free() {
+    let peer = Peer::start(|wire| {
+        wire.request();
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n");
+        while wire.sends(&vec![b'x'; 64 << 10]) {}
+    });
+    // GET / of http://x in HPACK's static table, and `accept: text/event-stream`.
+    let get = [0x82, 0x86, 0x84, 0x41, 1, b'x'];
+    let get_events = [&get[..], &[0x0f, 4, 17], b"text/event-stream"].concat();
+    for (limit, ask) in [("SERVER_WRITE_TIMEOUT", &get_events[..]), ("REQUEST_TIMEOUT", &get)] {
+        let env = [("MAX_CONCURRENT_REQUESTS", "9"), (limit, "1")];
+        let gpt_load = GptLoad::before_peer(&peer, &env, &[A]);
+        let mut client = gpt_load.raw();
+        client.send(PREFACE).send(frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]));
+        let began = Instant::now();
+        let streams = [1, 3, 5, 7, 9, 11, 13, 15, 17];
+        for stream in streams {
+            client.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, ask));
+        }
+        eventually("all places are held", || gpt_load.told("/stats")["requests"]["running"] == 9);
+        assert_eq!(gpt_load.get("/v1/models").send().status, 429);
+        let mut cut =
+            streams.map(|_| client.frames_until(|frame| frame.kind == RST_STREAM).last().unwrap().stream);
+        cut.sort_unstable();
+        assert_eq!(cut, streams, "{limit}");
+        let took = began.elapsed();
+        assert!(took > Duration::from_millis(900) && took < Duration::from_secs(5), "{limit}: {took:?}");
+        eventually("their places are free", || gpt_load.told("/stats")["requests"]["running"] == 0);
+        assert_eq!(gpt_load.told("/stats")["requests"]["failures"]["client_gone"], 9);
+        assert_eq!(gpt_load.healthy_keys(), 1);
+    }
+    outcome(
+        "HTTP/2 streams that are granted no window",
+        "reset after SERVER_WRITE_TIMEOUT or REQUEST_TIMEOUT",
+    );
 }
 
 /// So many clients send this and stop; how much of its size is held then at most, in percent.

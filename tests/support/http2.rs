@@ -18,6 +18,7 @@ pub const HEADERS: u8 = 1;
 pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
 pub const PING: u8 = 6;
+pub const GOAWAY: u8 = 7;
 pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
 
@@ -154,6 +155,12 @@ impl Frames {
 
     pub fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
         let _ = self.0.write_all(&frame(kind, flags, stream, payload));
+        let _ = self.0.flush();
+    }
+
+    /// Says that nothing more is sent.
+    pub fn close(&mut self) {
+        self.0.conn.send_close_notify();
         let _ = self.0.flush();
     }
 

@@ -8,7 +8,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRAILER, TRANSFER_ENCODING}
 use http::{HeaderName, Response, StatusCode};
 use http_body::Body as _;
 
-use crate::server::front::Body;
+use crate::server::front::{Body, has_no_body};
 use crate::wire::{Asks, Length, Sending, number, spare, write_length, write_status};
 
 /// What a request says of its answer.
@@ -34,9 +34,7 @@ pub(super) fn begin(
     let (parts, mut body) = response.into_parts();
     let headers = &parts.headers;
     let is_switch = parts.status == StatusCode::SWITCHING_PROTOCOLS;
-    let has_no_body = framed.is_head
-        || parts.status.is_informational()
-        || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let has_no_body = has_no_body(parts.status, framed.is_head);
     // RFC 9110 §8.6: of the answers without a body, those that stand for one may tell its length.
     let may_tell_length = parts.status == StatusCode::NOT_MODIFIED
         || framed.is_head && !parts.status.is_informational() && parts.status != StatusCode::NO_CONTENT;
@@ -51,7 +49,7 @@ pub(super) fn begin(
         }
     };
     let trailer = framed.takes_trailers.then(|| headers.get_all(TRAILER)).into_iter().flatten();
-    if has_no_body {
+    if length == Length::Known(0) {
         body.head_only();
     }
     let out = sending.begin(length, trailer, Some(body).filter(|_| !has_no_body));
