@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, RETRY_AFTER};
 use http::response::Parts;
 use http::{Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
@@ -76,10 +76,8 @@ impl Refused {
         let mut refused = Box::new(Self { parts, first, rest: None, judgement });
         if ended || cut {
             if let Some(changed) = changed {
+                headers::of_plain_text(&mut refused.parts.headers, changed.len());
                 refused.first = changed.into();
-                if refused.parts.headers.contains_key(CONTENT_LENGTH) {
-                    refused.parts.headers.insert(CONTENT_LENGTH, refused.first.len().into());
-                }
             }
             return Ok(refused);
         }
@@ -97,6 +95,13 @@ impl Refused {
         let hidden = lease.redact(error);
         let error = hidden.as_deref().unwrap_or(error);
         let judgement = verdict::judge_in_stream(&parts.headers, error, SystemTime::now());
+        // Only a body that has come whole is looked into where it is encoded.
+        if let Cow::Owned(plain) = verdict::decoded(&parts.headers, &stream.first)
+            && let Some(hidden) = lease.redact(&plain)
+        {
+            headers::of_plain_text(&mut parts.headers, hidden.len());
+            stream.first = hidden.into();
+        }
         let mut mask = Box::new(Mask::new(lease.hider()));
         let mut first = mask.pass(std::mem::take(&mut stream.first));
         let ended = stream.is_end();

@@ -121,6 +121,74 @@ fn an_error_inside_an_encoded_200_is_healed_too() {
 }
 
 #[test]
+fn an_error_inside_a_200_is_healed_however_it_comes() {
+    let error = "{\"error\":{\"message\":\"Rate limit exceeded: free-models-per-min.\",\"code\":429}}";
+    for (kind, pieces) in [
+        // OpenRouter's signs of life.
+        ("application/json", &["\n         \n", "\n         \n", error][..]),
+        ("application/json", &["{\"", &error[2..]]),
+        ("application/json", &["{\n  ", &error[1..9], &error[9..]]),
+        ("text/plain; charset=utf-8", &[error]),
+        ("application/problem+json", &[error]),
+    ] {
+        let mock = provider(&[(B, "valid")]);
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\n\r\n");
+        let pauses = pieces.iter().flat_map(|piece| {
+            [Step::Write(piece.as_bytes().to_vec()), Step::Wait(Duration::from_millis(50))]
+        });
+        mock.play(
+            A,
+            Play::Raw([Step::Write(head.into())].into_iter().chain(pauses).chain([Step::Close]).collect()),
+        );
+        let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+        let answer = gpt_load.chat();
+        assert!(answer.text().contains("Hello"), "{kind} {pieces:?}: {}", answer.text());
+        assert_eq!(asked(&mock, &[A, B]), [1, 1], "{kind} {pieces:?}");
+        assert_eq!(gpt_load.blacklist().len(), 1, "{kind} {pieces:?}");
+    }
+}
+
+#[test]
+fn white_space_before_an_answer_is_held_for_five_seconds_at_most_and_text_not_at_all() {
+    let mock = provider(&[]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    for (kind, begins, held) in [
+        ("application/json", "\n   \n", true),
+        ("application/json", "{\"a\":1}\n", false),
+        ("text/plain", "Hi", false),
+    ] {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\n\r\n{begins}");
+        mock.play(A, Play::Raw(vec![Step::Write(head.into()), Step::Hang]));
+        let began = Instant::now();
+        let mut stream = gpt_load.post(CHAT).json(&chat_with(json!({}))).open();
+        assert_eq!(stream.next().unwrap().unwrap(), begins);
+        let took = began.elapsed();
+        let most = Duration::from_secs(if held { 8 } else { 3 });
+        assert!(took < most && held == (took > Duration::from_millis(4500)), "{kind} {begins:?}: {took:?}");
+    }
+}
+
+#[test]
+fn an_encoded_stream_that_breaks_is_cut_and_nothing_is_put_into_it() {
+    let mock = provider(&[]);
+    let encoded = b"\x1f\x8b\x08 no more than the beginning".to_vec();
+    let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunk = [format!("{:x}\r\n", encoded.len()).as_bytes(), &encoded, b"\r\n"].concat();
+    mock.play(
+        A,
+        Play::Raw(vec![
+            Step::Write(head.to_vec()),
+            Step::Write(chunk),
+            Step::Wait(Duration::from_millis(50)),
+            Step::Close,
+        ]),
+    );
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    let answer = ask(&gpt_load, ANTHROPIC, json!({"stream": true}));
+    assert!(answer.broken && answer.body == encoded, "{:?}", answer.body);
+}
+
+#[test]
 fn an_answer_that_is_no_error_is_not_taken_for_one() {
     let mock = provider(&[]);
     let body = json!({"id": "x", "error": null, "code": "print('error')", "choices": [{"message": {"content": "error"}}]});
