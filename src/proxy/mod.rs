@@ -208,13 +208,16 @@ impl Proxy {
                         }
                     }
                 }
-                Outcome::Answer(response) => match rare(Refused::read(response, &lease, limits)).await {
-                    Ok(answer) => {
-                        ending.refused(request, &lease, upstream, &answer);
-                        self.refused(lease, upstream, answer, request, &mut so_far)
+                Outcome::Answer(response) => {
+                    let is_last = is_last || self.common.group.keys.available() <= 1;
+                    match rare(Refused::read(response, &lease, limits, is_last)).await {
+                        Ok(answer) => {
+                            ending.refused(request, &lease, upstream, &answer);
+                            self.refused(lease, upstream, answer, request, &mut so_far)
+                        }
+                        Err(failed) => self.failed(request, &lease, upstream, failed, ending, &mut so_far)?,
                     }
-                    Err(failed) => self.failed(request, &lease, upstream, failed, ending, &mut so_far)?,
-                },
+                }
                 Outcome::Switched(parts, upgraded) => {
                     ending.succeeded(request, upstream, Kind::default());
                     self.succeed(lease, upstream, request, &parts.headers, &mut so_far);

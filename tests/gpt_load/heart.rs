@@ -169,6 +169,41 @@ fn white_space_before_an_answer_is_held_for_five_seconds_at_most_and_text_not_at
 }
 
 #[test]
+fn a_refusal_whose_body_stands_still_is_not_waited_for_where_another_key_is_next() {
+    let mock = provider(&[(D, "valid")]);
+    let head = "HTTP/1.1 429 X\r\ncontent-type: application/json\r\ncontent-length: 500\r\nretry-after: 7\r\n\r\n{\"err";
+    for key in [A, B] {
+        mock.play(key, Play::Raw(vec![Step::Write(head.into()), Step::Hang]));
+    }
+    // What comes, if late, is what it is judged by.
+    let slow =
+        json!({"error": {"message": "You exceeded your current quota.", "code": "insufficient_quota"}})
+            .to_string();
+    let head = format!("HTTP/1.1 429 X\r\ncontent-length: {}\r\nretry-after: 7\r\n\r\n", slow.len());
+    let (first, second) = slow.split_at(30);
+    let pause = || Step::Wait(Duration::from_millis(600));
+    mock.play(
+        C,
+        Play::Raw(vec![
+            Step::Write(head.into()),
+            pause(),
+            Step::Write(first.into()),
+            pause(),
+            Step::Write(second.into()),
+            Step::Close,
+        ]),
+    );
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B, C, D]);
+    let began = Instant::now();
+    assert!(gpt_load.chat().text().contains("Hello"));
+    let took = began.elapsed();
+    assert!(took > Duration::from_millis(1200) && took < Duration::from_millis(4800), "{took:?}");
+    let rules: Vec<Value> = gpt_load.blacklist().iter().map(|entry| entry["code"].clone()).collect();
+    assert_eq!(rules.len(), 3, "{rules:?}");
+    assert!(rules.contains(&json!("insufficient_quota")), "{:?}", gpt_load.blacklist());
+}
+
+#[test]
 fn an_encoded_stream_that_breaks_is_cut_and_nothing_is_put_into_it() {
     let mock = provider(&[]);
     let encoded = b"\x1f\x8b\x08 no more than the beginning".to_vec();
