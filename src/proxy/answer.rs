@@ -203,8 +203,9 @@ impl Stream {
         match frame {
             Some(Err(cause)) => {
                 self.dialect = None;
-                let mut told = BytesMut::new();
-                if !matches!(&self.tail, b"\n\n" | b"\r\n") {
+                let held = self.mask.as_mut().map_or_else(Bytes::new, |mask| mask.rest());
+                let mut told = BytesMut::from(&*held);
+                if !held.is_empty() || !matches!(&self.tail, b"\n\n" | b"\r\n") {
                     // The event that it broke off in ends here.
                     told.extend_from_slice(b"\n\n");
                 }

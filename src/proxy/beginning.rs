@@ -77,9 +77,11 @@ impl Kind {
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let kind = headers.get(CONTENT_TYPE).map_or(&[][..], |kind| kind.as_bytes());
         let is = |name: &[u8]| kind.get(..name.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(name));
+        let is_events = is(b"text/event-stream");
         Self {
-            is_events: is(b"text/event-stream"),
+            is_events,
             json: match () {
+                () if is_events => Json::No,
                 () if is(b"application/json") => Json::Yes,
                 () if kind.is_empty() || is(b"text/plain") || memmem::find(kind, b"json").is_some() => {
                     Json::Maybe

@@ -95,6 +95,23 @@ fn an_error_later_in_a_stream_is_passed_on_and_counted() {
 }
 
 #[test]
+fn an_error_later_in_a_stream_that_breaks_behind_it_is_passed_on_whole() {
+    let mock = provider(&[]);
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let (first, error) = ("data: {\"choices\":[]}\n\n", "data: {\"error\":{\"message\":\"No credits\"}}");
+    let chunk = |text: &str| Step::Write(format!("{:x}\r\n{text}\r\n", text.len()).into());
+    let pause = || Step::Wait(Duration::from_millis(50));
+    mock.play(
+        A,
+        Play::Raw(vec![Step::Write(head.into()), chunk(first), pause(), chunk(error), pause(), Step::Close]),
+    );
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    let answer = ask(&gpt_load, CHAT, json!({"stream": true}));
+    let told = format!("{first}{error}\n\ndata: {{\"error\":{{");
+    assert!(answer.broken && answer.text().starts_with(&told), "{}", answer.text());
+}
+
+#[test]
 fn an_error_inside_an_encoded_200_is_healed_too() {
     let envelope =
         json!({"error": {"code": "insufficient_quota", "message": "You exceeded your current quota."}});
