@@ -12,12 +12,14 @@ use http_body_util::BodyExt as _;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
 
+use super::beginning::Kind;
 use super::body::{Outgoing, Upload};
-use super::dialect::{Dialect, has_error_event};
+use super::dialect::Dialect;
 use super::ending::Ending;
 use super::headers;
-use super::mask::{Mask, hide_in_trailers, overwritten};
+use super::mask::{Mask, hide_in_trailers};
 use super::upgrade::{Tunnel, Upgraded};
+use super::watch::{Count, Watch};
 use crate::keys::{Hider, Lease};
 use crate::timer::Timer;
 use crate::upstream::client::{Answer, Fault};
@@ -67,10 +69,14 @@ pub(super) struct Stream {
     upload: Option<Upload>,
     /// In whose words a client is told that an event stream broke off.
     dialect: Option<Dialect>,
-    /// Whether errors are looked for among its events.
-    is_events: bool,
-    /// Hides keys in those, and in trailers.
+    /// Looks for errors in it, until one has come.
+    watch: Option<Watch>,
+    /// Whether it is known to have none.
+    pub(super) is_plain: bool,
+    /// Hides keys in what follows one, and in trailers.
     hider: Option<Hider>,
+    /// Whether what looks like an error is one to be counted.
+    count: Option<Box<Count>>,
     /// Whether one has come: passed on, and counted (spec §6).
     told_error: bool,
     /// The last two bytes that went out.
@@ -132,19 +138,24 @@ impl Stream {
             timer: Timer::default(),
             upload: None,
             dialect: None,
-            is_events: false,
+            watch: None,
+            is_plain: false,
             hider: None,
+            count: None,
             told_error: false,
             tail: *b"\n\n",
             cut: None,
         }
     }
 
-    /// It is an event stream: its client is told in its own dialect if it breaks off, and errors in it are looked after.
-    pub(super) fn speaks(&mut self, dialect: Dialect, hider: Hider) {
-        (self.is_events, self.hider) = (true, Some(hider));
+    /// Errors in it are looked after, and an event stream's client is told in its own dialect if it breaks off.
+    pub(super) fn is_watched(&mut self, kind: Kind, dialect: Dialect, lease: &Lease<'_>) {
+        self.watch = Watch::over(kind, dialect).filter(|_| self.mask.is_none());
+        if self.watch.is_some() && self.hider.is_none() {
+            self.hider = Some(lease.hider());
+        }
         // After the last byte of a known length there is no place for another word.
-        if self.incoming.size_hint().exact().is_none() {
+        if kind.is_events && kind.is_readable() && self.incoming.size_hint().exact().is_none() {
             self.dialect = Some(dialect);
         }
     }
@@ -169,14 +180,18 @@ impl Stream {
             return Poll::Pending;
         }
         let mut frame = std::task::ready!(self.poll_upstream(cx));
-        if let (Some(hider), Some(Ok(piece))) = (&self.hider, &mut frame) {
-            if let Some(trailers) = piece.trailers_mut() {
+        if let Some(Ok(piece)) = &mut frame {
+            if let Some(data) = piece.data_mut() {
+                if self.watch.as_mut().is_some_and(|watch| watch.finds_error(data)) {
+                    let data = std::mem::take(data);
+                    self.hide_from(data);
+                    return self.poll_frame(cx);
+                }
+                if self.count.as_mut().is_some_and(|count| count.has_error(data)) {
+                    (self.told_error, self.count) = (true, None);
+                }
+            } else if let (Some(hider), Some(trailers)) = (&self.hider, piece.trailers_mut()) {
                 hide_in_trailers(hider, trailers);
-            } else if let Some(data) = piece.data_mut().filter(|data| self.is_events && has_error_event(data))
-            {
-                self.told_error = true;
-                let quoted = hider.quoted(data);
-                *data = overwritten(std::mem::take(data), quoted);
             }
         }
         let Some(dialect) = self.dialect else {
@@ -188,8 +203,9 @@ impl Stream {
         match frame {
             Some(Err(cause)) => {
                 self.dialect = None;
-                let mut told = BytesMut::new();
-                if !matches!(&self.tail, b"\n\n" | b"\r\n") {
+                let held = self.mask.as_mut().map_or_else(Bytes::new, |mask| mask.rest());
+                let mut told = BytesMut::from(&*held);
+                if !held.is_empty() || !matches!(&self.tail, b"\n\n" | b"\r\n") {
                     // The event that it broke off in ends here.
                     told.extend_from_slice(b"\n\n");
                 }
@@ -205,6 +221,28 @@ impl Stream {
                 }
                 Poll::Ready(frame)
             }
+        }
+    }
+
+    /// Takes keys out of all of it.
+    #[cold]
+    pub(super) fn hides(&mut self, lease: &Lease<'_>) {
+        self.hider = Some(lease.hider());
+        let first = std::mem::take(&mut self.first);
+        self.hide_from(first);
+    }
+
+    /// What looks like an error has come with this piece: from here on keys are taken out.
+    #[cold]
+    fn hide_from(&mut self, piece: Bytes) {
+        self.count = self.watch.take().and_then(|watch| watch.count());
+        if let Some(hider) = self.hider.take() {
+            let mut mask = Box::new(Mask::new(hider));
+            self.first = mask.pass(piece);
+            if let Some(trailers) = &mut self.trailers {
+                mask.trailers(trailers);
+            }
+            self.mask = Some(mask);
         }
     }
 

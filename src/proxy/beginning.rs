@@ -17,6 +17,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::answer::Stream;
 use super::attempt::Try;
+use super::headers;
+use super::watch::has_error;
+use crate::keys::Lease;
 use crate::rare::rare;
 use crate::upstream::connect::chain;
 use crate::verdict::{First, FirstEvent, InBody, decoded};
@@ -28,6 +31,9 @@ const ENVELOPE_MAX: u64 = 16 * 1024;
 
 /// A longer encoded one is not decoded: that costs more than it finds.
 const ENCODED_MAX: u64 = 1024;
+
+/// A shorter beginning does not tell whether it is one.
+const TELLING: usize = 32;
 
 /// What stands near the beginning of every envelope of an error.
 const MARKS: [&[u8]; 5] = [b"rror", b"fail", b"\"success\"", b"\"code\"", b"\"detail\""];
@@ -53,24 +59,47 @@ pub(super) enum Beginning {
 pub(super) struct Kind {
     /// A stream of events.
     pub(super) is_events: bool,
-    is_json: bool,
+    json: Json,
     is_encoded: bool,
+}
+
+/// Whether an answer says that it is JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Json {
+    #[default]
+    No,
+    /// It is called otherwise, or nothing, as errors often are.
+    Maybe,
+    Yes,
 }
 
 impl Kind {
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let kind = headers.get(CONTENT_TYPE).map_or(&[][..], |kind| kind.as_bytes());
         let is = |name: &[u8]| kind.get(..name.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(name));
+        let is_events = is(b"text/event-stream");
         Self {
-            is_events: is(b"text/event-stream"),
-            is_json: is(b"application/json"),
-            is_encoded: headers.contains_key(CONTENT_ENCODING),
+            is_events,
+            json: match () {
+                () if is_events => Json::No,
+                () if is(b"application/json") => Json::Yes,
+                () if kind.is_empty() || is(b"text/plain") || memmem::find(kind, b"json").is_some() => {
+                    Json::Maybe
+                }
+                () => Json::No,
+            },
+            is_encoded: headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity"),
         }
+    }
+
+    /// Whether an error in it can be read as it passes.
+    pub(super) fn is_readable(self) -> bool {
+        !self.is_encoded && (self.is_events || self.json != Json::No)
     }
 
     /// Whether the tokens used can be read in it as it passes.
     pub(super) fn tells_usage(self) -> bool {
-        !self.is_encoded && (self.is_json || self.is_events)
+        !self.is_encoded && (self.is_events || self.json == Json::Yes)
     }
 }
 
@@ -79,7 +108,13 @@ impl Kind {
 ///
 /// # Cancel safety
 /// Dropping it loses what was read: only together with the stream.
-pub(super) async fn look(parts: &Parts, kind: Kind, stream: &mut Stream, request: &Try) -> Beginning {
+pub(super) async fn look(
+    parts: &mut Parts,
+    kind: Kind,
+    stream: &mut Stream,
+    request: &Try,
+    lease: &Lease<'_>,
+) -> Beginning {
     if parts.status != StatusCode::OK {
         return Beginning::Healthy;
     }
@@ -87,13 +122,13 @@ pub(super) async fn look(parts: &Parts, kind: Kind, stream: &mut Stream, request
         return if kind.is_events { without_event(request) } else { Beginning::Healthy };
     }
     if kind.is_encoded {
-        return rare(encoded(parts, kind, stream, request)).await;
+        return rare(encoded(parts, kind, stream, request, lease)).await;
     }
     if kind.is_events {
         return rare(first_event(stream, request)).await;
     }
     let may_be_envelope = request.harmless
-        && kind.is_json
+        && kind.json != Json::No
         && stream.incoming.size_hint().upper().is_none_or(|length| length <= ENVELOPE_MAX);
     if !may_be_envelope {
         return Beginning::Healthy;
@@ -116,24 +151,38 @@ pub(super) async fn look(parts: &Parts, kind: Kind, stream: &mut Stream, request
         Ok(Some(Err(error))) => return Beginning::Broken { timed_out: false, error: chain(&error) },
     }
     if !stream.incoming.is_end_stream() {
-        // What does not begin like an error's envelope goes on with the rest to come.
-        let begins = stream.first.get(..BEGINNING).unwrap_or(&stream.first);
-        if !MARKS.iter().any(|mark| memmem::find(begins, mark).is_some()) {
+        if !may_begin_envelope(&stream.first) {
             return Beginning::Healthy;
         }
         let by = by.unwrap_or_else(|| stream.limits.end().min(Instant::now() + HELD));
-        return rare(envelope(stream, by, request)).await;
+        return rare(envelope(stream, by, request, lease)).await;
     }
-    of_whole(&stream.first, request)
+    of_whole(stream, request, lease)
+}
+
+/// What does not begin like an error's envelope goes on with the rest to come. White space is none's beginning yet:
+/// OpenRouter sends that as a sign of life.
+fn may_begin_envelope(text: &[u8]) -> bool {
+    let text = text.trim_ascii_start();
+    let begins = text.get(..BEGINNING).unwrap_or(text);
+    let is_undecided = text.len() < TELLING && !text.contains(&b'}');
+    matches!(text.first(), None | Some(b'{' | b'['))
+        && (is_undecided || MARKS.iter().any(|mark| memmem::find(begins, mark).is_some()))
 }
 
 /// What a whole JSON body is.
-fn of_whole(body: &[u8], request: &Try) -> Beginning {
-    match InBody::of(body) {
-        InBody::Error => Beginning::Error(body.to_vec()),
-        InBody::Complaint if request.infers() => Beginning::Error(body.to_vec()),
-        InBody::Complaint | InBody::Answer => Beginning::Healthy,
+fn of_whole(stream: &mut Stream, request: &Try, lease: &Lease<'_>) -> Beginning {
+    let Some(found) = InBody::if_marked(&stream.first) else {
+        stream.is_plain = true;
+        return Beginning::Healthy;
+    };
+    match found {
+        InBody::Error => return Beginning::Error(stream.first.to_vec()),
+        InBody::Complaint if request.infers() => return Beginning::Error(stream.first.to_vec()),
+        InBody::Complaint => stream.hides(lease),
+        InBody::Answer => {}
     }
+    Beginning::Healthy
 }
 
 /// An event stream that has ended without an event: whoever asked a model for something has no answer, and nothing was
@@ -149,10 +198,16 @@ fn without_event(request: &Try) -> Beginning {
 
 /// An encoded answer is only looked into where it is short and has come whole: an error's envelope is, or a stream that
 /// is nothing but an error.
-async fn encoded(parts: &Parts, kind: Kind, stream: &mut Stream, request: &Try) -> Beginning {
+async fn encoded(
+    parts: &mut Parts,
+    kind: Kind,
+    stream: &mut Stream,
+    request: &Try,
+    lease: &Lease<'_>,
+) -> Beginning {
     let length = stream.incoming.size_hint().upper();
     let is_short = length.is_none_or(|length| length <= ENCODED_MAX);
-    if !is_short || !(kind.is_events || request.harmless && kind.is_json) {
+    if !is_short || !(kind.is_events || request.harmless && kind.json != Json::No) {
         return Beginning::Healthy;
     }
     let mut by = stream.limits.end().min(Instant::now() + HELD);
@@ -172,30 +227,47 @@ async fn encoded(parts: &Parts, kind: Kind, stream: &mut Stream, request: &Try) 
         return Beginning::Healthy;
     }
     let plain = decoded(&parts.headers, &stream.first).into_owned();
-    if kind.is_events {
+    let error = if kind.is_events {
         let mut scanner = FirstEvent::default();
-        return match scanner.feed(&plain) {
-            First::Error(error) => Beginning::Error(error),
-            First::Undecided => match scanner.finish() {
-                First::Error(error) => Beginning::Error(error),
-                First::Healthy | First::Undecided => Beginning::Healthy,
-            },
-            First::Healthy => Beginning::Healthy,
-        };
+        match scanner.feed(&plain) {
+            First::Undecided => scanner.finish(),
+            first => first,
+        }
+    } else {
+        match InBody::of(&plain) {
+            InBody::Error => First::Error(plain.clone()),
+            InBody::Complaint if request.infers() => First::Error(plain.clone()),
+            InBody::Complaint | InBody::Answer => First::Healthy,
+        }
+    };
+    if let First::Error(error) = error {
+        return Beginning::Error(error);
     }
-    of_whole(&plain, request)
+    // A later event, or a job's error.
+    if has_error(&plain)
+        && let Some(hidden) = lease.redact(&plain)
+    {
+        headers::of_plain_text(&mut parts.headers, hidden.len());
+        stream.first = hidden.into();
+    }
+    Beginning::Healthy
 }
 
-async fn envelope(stream: &mut Stream, by: Instant, request: &Try) -> Beginning {
+async fn envelope(stream: &mut Stream, by: Instant, request: &Try, lease: &Lease<'_>) -> Beginning {
     while stream.first.len() as u64 <= ENVELOPE_MAX && !stream.incoming.is_end_stream() {
         match timeout_at(by, stream.incoming.frame()).await {
-            Ok(Some(Ok(frame))) => stream.hold(frame),
+            Ok(Some(Ok(frame))) => {
+                stream.hold(frame);
+                if !may_begin_envelope(&stream.first) {
+                    return Beginning::Healthy;
+                }
+            }
             Ok(Some(Err(error))) => return Beginning::Broken { timed_out: false, error: chain(&error) },
             Ok(None) => break,
             Err(_elapsed) => return Beginning::Healthy,
         }
     }
-    of_whole(&stream.first, request)
+    of_whole(stream, request, lease)
 }
 
 async fn first_event(stream: &mut Stream, request: &Try) -> Beginning {

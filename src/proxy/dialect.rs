@@ -1,10 +1,7 @@
 //! The client's dialect, told by the path, and the event with which a stream ends that broke: one at which the
 //! official SDKs raise instead of returning half an answer.
 
-use std::sync::LazyLock;
-
 use bytes::Bytes;
-use memchr::memmem::Finder;
 use serde_json::json;
 
 /// The API that a client speaks.
@@ -65,24 +62,6 @@ impl Dialect {
     }
 }
 
-/// Whether a piece of a stream has an error's event in it, in whatever dialect. Nearly all pieces are known by one search
-/// for a word. An event that is cut in its first bytes is overlooked.
-pub(super) fn has_error_event(piece: &[u8]) -> bool {
-    static WORD: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("error"));
-    WORD.find(piece).is_some() && piece.split(|byte| *byte == b'\n').any(begins_error)
-}
-
-fn begins_error(line: &[u8]) -> bool {
-    if line.strip_prefix(b"event:").is_some_and(|name| name.trim_ascii() == b"error") {
-        return true;
-    }
-    let Some(data) = line.strip_prefix(b"data:") else { return false };
-    let data: Vec<u8> = data.iter().copied().filter(|byte| *byte != b' ').take(24).collect();
-    data.starts_with(b"{\"error\":{")
-        || data.starts_with(b"{\"error\":\"")
-        || data.starts_with(b"{\"type\":\"error\"")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,21 +92,6 @@ mod tests {
             let First::Error(data) = FirstEvent::default().feed(&event) else { panic!("{dialect:?}") };
             let data: serde_json::Value = serde_json::from_slice(&data).unwrap();
             assert_eq!(data.pointer("/error/message").unwrap(), "it broke:\n\"here\"", "{dialect:?}");
-        }
-    }
-
-    #[test]
-    fn an_error_event_is_known_among_others_and_by_its_beginning_alone() {
-        for dialect in [Dialect::Chat, Dialect::Responses, Dialect::Anthropic, Dialect::Gemini] {
-            let event = dialect.error_event("it broke");
-            assert!(has_error_event(&[b"data: {}\n\n", &event[..]].concat()), "{dialect:?}");
-        }
-        for piece in [
-            "data: {\"choices\":[{\"delta\":{\"content\":\"data: {\\\"error\\\":{}\"}}]}\n\n",
-            "data: {\"error\":null,\"choices\":[]}\n\n",
-            ": no error\n\nevent: errors\n",
-        ] {
-            assert!(!has_error_event(piece.as_bytes()), "{piece}");
         }
     }
 

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, FORWARDED, SEC_WEBSOCKET_PROTOCOL, TE, TRAILER, TRANSFER_ENCODING,
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, FORWARDED, SEC_WEBSOCKET_PROTOCOL, TE,
+    TRAILER, TRANSFER_ENCODING,
 };
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -206,6 +207,22 @@ pub(super) fn of_answer(headers: &mut HeaderMap) {
     }
     for name in HOP_BY_HOP {
         headers.remove(name);
+    }
+}
+
+/// An encoded body was exchanged for its plain text, of this length.
+#[cold]
+pub(super) fn of_plain_text(headers: &mut HeaderMap, length: usize) {
+    headers.remove(CONTENT_ENCODING);
+    if headers.contains_key(CONTENT_LENGTH) {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    if let Some((kind, charset)) = kind.and_then(|kind| kind.split_once(';'))
+        && charset.to_ascii_lowercase().contains("utf-16")
+        && let Ok(kind) = HeaderValue::from_str(kind)
+    {
+        headers.insert(CONTENT_TYPE, kind);
     }
 }
 

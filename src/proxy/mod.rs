@@ -17,6 +17,7 @@ pub mod revalidate;
 mod so_far;
 mod trace;
 mod upgrade;
+mod watch;
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -184,14 +185,14 @@ impl Proxy {
             let limit = self.common.times.response.min(head_by.saturating_duration_since(now));
             let follow = match request.send(&self.client, upstream, &lease, running, limit, head_by).await {
                 Outcome::Answer(response) if response.status().as_u16() < 400 => {
-                    let (parts, mut stream) = answer::begin(response, &lease, limits);
+                    let (mut parts, mut stream) = answer::begin(response, &lease, limits);
                     let kind = Kind::of(&parts.headers);
-                    match beginning::look(&parts, kind, &mut stream, request).await {
+                    match beginning::look(&mut parts, kind, &mut stream, request, &lease).await {
                         Beginning::Healthy => {
                             ending.succeeded(request, upstream, kind);
                             stream.goes_with(request.body.upload());
-                            if kind.is_events {
-                                stream.speaks(Dialect::of_path(request.path()), lease.hider());
+                            if kind.is_events || !stream.is_plain {
+                                stream.is_watched(kind, Dialect::of_path(request.path()), &lease);
                             }
                             self.succeed(lease, upstream, request, &parts.headers, &mut so_far);
                             return Ok((Response::from_parts(parts, Payload::Stream(stream)), End::Success));
@@ -207,13 +208,16 @@ impl Proxy {
                         }
                     }
                 }
-                Outcome::Answer(response) => match rare(Refused::read(response, &lease, limits)).await {
-                    Ok(answer) => {
-                        ending.refused(request, &lease, upstream, &answer);
-                        self.refused(lease, upstream, answer, request, &mut so_far)
+                Outcome::Answer(response) => {
+                    let is_last = is_last || self.common.group.keys.available() <= 1;
+                    match rare(Refused::read(response, &lease, limits, is_last)).await {
+                        Ok(answer) => {
+                            ending.refused(request, &lease, upstream, &answer);
+                            self.refused(lease, upstream, answer, request, &mut so_far)
+                        }
+                        Err(failed) => self.failed(request, &lease, upstream, failed, ending, &mut so_far)?,
                     }
-                    Err(failed) => self.failed(request, &lease, upstream, failed, ending, &mut so_far)?,
-                },
+                }
                 Outcome::Switched(parts, upgraded) => {
                     ending.succeeded(request, upstream, Kind::default());
                     self.succeed(lease, upstream, request, &parts.headers, &mut so_far);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, RETRY_AFTER};
 use http::response::Parts;
 use http::{Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
@@ -27,6 +27,8 @@ use crate::verdict::{self, Judgement, Verdict};
 const JUDGED: usize = 64 * 1024;
 /// How long it may take to arrive.
 const JUDGED_WITHIN: Duration = Duration::from_secs(5);
+/// How long it may stand still where its head says enough and another key is next.
+const STILL: Duration = Duration::from_millis(700);
 
 /// A refused attempt's answer, with what it says.
 pub(super) struct Refused {
@@ -39,7 +41,8 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    /// Reads an answer as far as it has to be judged, takes keys out of it, and judges it.
+    /// Reads an answer as far as it has to be judged, takes keys out of it, and judges it. `is_last`: no other key is
+    /// next, so that there is time to hear all of it.
     ///
     /// # Errors
     /// If the time of the whole request is over before that.
@@ -47,6 +50,7 @@ impl Refused {
         response: Response<Answer<Outgoing>>,
         lease: &Lease<'_>,
         limits: StreamLimits,
+        is_last: bool,
     ) -> Result<Box<Self>, NoAnswer> {
         let (mut parts, mut incoming) = response.into_parts();
         parts.version = Version::HTTP_11;
@@ -54,7 +58,8 @@ impl Refused {
         headers::redact_keys(&mut parts, |value| lease.redact(value));
         let now = Instant::now();
         let by = limits.deadline.map_or(now + JUDGED_WITHIN, |deadline| deadline.min(now + JUDGED_WITHIN));
-        let (first, ended) = read_first(&mut incoming, by).await;
+        let still = if !is_last && says_enough(&parts) { STILL } else { JUDGED_WITHIN };
+        let (first, ended) = read_first(&mut incoming, by, still).await;
         if !ended && limits.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             let error = "the answer's body did not come in time".to_owned();
             return Err(NoAnswer { timed_out: true, maybe_done: true, garbled: false, error });
@@ -76,10 +81,8 @@ impl Refused {
         let mut refused = Box::new(Self { parts, first, rest: None, judgement });
         if ended || cut {
             if let Some(changed) = changed {
+                headers::of_plain_text(&mut refused.parts.headers, changed.len());
                 refused.first = changed.into();
-                if refused.parts.headers.contains_key(CONTENT_LENGTH) {
-                    refused.parts.headers.insert(CONTENT_LENGTH, refused.first.len().into());
-                }
             }
             return Ok(refused);
         }
@@ -97,6 +100,13 @@ impl Refused {
         let hidden = lease.redact(error);
         let error = hidden.as_deref().unwrap_or(error);
         let judgement = verdict::judge_in_stream(&parts.headers, error, SystemTime::now());
+        // Only a body that has come whole is looked into where it is encoded.
+        if let Cow::Owned(plain) = verdict::decoded(&parts.headers, &stream.first)
+            && let Some(hidden) = lease.redact(&plain)
+        {
+            headers::of_plain_text(&mut parts.headers, hidden.len());
+            stream.first = hidden.into();
+        }
         let mut mask = Box::new(Mask::new(lease.hider()));
         let mut first = mask.pass(std::mem::take(&mut stream.first));
         let ended = stream.is_end();
@@ -180,11 +190,17 @@ impl Refused {
     }
 }
 
+/// Whether a body adds little to an answer's status and headers: a fault of the upstream's, or a limit with its end.
+fn says_enough(parts: &Parts) -> bool {
+    let answer = verdict::Answer { status: parts.status, headers: &parts.headers, body: &[] };
+    parts.status.is_server_error() || verdict::judge(&answer, SystemTime::now()).wait.is_some()
+}
+
 /// Up to [`JUDGED`] bytes of a body, and whether that was all of it.
-async fn read_first(incoming: &mut Answer<Outgoing>, by: Instant) -> (Bytes, bool) {
+async fn read_first(incoming: &mut Answer<Outgoing>, by: Instant, still: Duration) -> (Bytes, bool) {
     let mut first = BytesMut::new();
     while first.len() < JUDGED {
-        match timeout_at(by, incoming.frame()).await {
+        match timeout_at(by.min(Instant::now() + still), incoming.frame()).await {
             Ok(Some(Ok(frame))) => first.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
             // Broken off: what came of an error is judged and passed on as all there is.
             Ok(Some(Err(_)) | None) => return (first.freeze(), true),

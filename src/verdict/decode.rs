@@ -10,7 +10,7 @@ use http::header::CONTENT_ENCODING;
 /// What is judged (spec §6). A small body can decode to gigabytes.
 const LONGEST: u64 = 64 * 1024;
 
-/// The plain body of a maybe encoded one. What is broken, cut off or encoded in a way we don't know is given as far
+/// The plain body of a maybe encoded one, in UTF-8. What is broken, cut off or encoded in a way we don't know is given as far
 /// as it could be decoded.
 pub fn decoded<'a>(headers: &HeaderMap, body: &'a [u8]) -> Cow<'a, [u8]> {
     let mut plain = Cow::Borrowed(body);
@@ -36,7 +36,22 @@ pub fn decoded<'a>(headers: &HeaderMap, body: &'a [u8]) -> Cow<'a, [u8]> {
             _ => plain,
         };
     }
-    plain
+    utf16(&plain).map_or(plain, Cow::Owned)
+}
+
+/// A text in UTF-16, by its byte order mark or its first character, as UTF-8.
+fn utf16(body: &[u8]) -> Option<Vec<u8>> {
+    let unit: fn([u8; 2]) -> u16 = match body {
+        [0xff, 0xfe, ..] => u16::from_le_bytes,
+        [0xfe, 0xff, ..] => u16::from_be_bytes,
+        [first, 0, ..] if first.is_ascii_graphic() => u16::from_le_bytes,
+        [0, first, ..] if first.is_ascii_graphic() => u16::from_be_bytes,
+        _ => return None,
+    };
+    let units = body.chunks_exact(2).map(|pair| unit(pair.try_into().unwrap_or_default()));
+    let text: String =
+        char::decode_utf16(units).map(|read| read.unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
+    Some(text.trim_start_matches('\u{feff}').into())
 }
 
 /// Relays decode a body and leave the header as it was: JSON or a page is no coding's.
@@ -107,6 +122,21 @@ mod tests {
             assert_eq!(encoded(coding, TEXT), TEXT, "decoded on the way, but the header still says {coding}");
             encoded(coding, b"\xff\xfe not encoded at all");
         }
+    }
+
+    #[test]
+    fn utf_16_is_read_in_either_order_with_a_mark_or_without() {
+        let text = std::str::from_utf8(TEXT).unwrap();
+        let bytes = |order: fn(u16) -> [u8; 2], text: &str| -> Vec<u8> {
+            text.encode_utf16().flat_map(order).collect()
+        };
+        for order in [u16::to_le_bytes, u16::to_be_bytes] {
+            for marked in [text, &format!("\u{feff}{text}")] {
+                assert_eq!(encoded("identity", &bytes(order, marked)), TEXT);
+                assert_eq!(encoded("gzip", &gzip(&bytes(order, marked))), TEXT);
+            }
+        }
+        assert_eq!(encoded("identity", b"a"), b"a");
     }
 
     #[test]

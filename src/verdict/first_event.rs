@@ -254,15 +254,24 @@ pub enum InBody {
 impl InBody {
     /// Looks at a body, decoded.
     pub fn of(body: &[u8]) -> Self {
+        Self::if_marked(body).unwrap_or(Self::Answer)
+    }
+
+    /// The same; `None` for an answer without any of the words that errors have.
+    pub(crate) fn if_marked(body: &[u8]) -> Option<Self> {
         if body.len() > LONGEST_ENVELOPE {
-            return Self::Answer;
+            return Some(Self::Answer);
         }
         if is_lone_detail(body) {
-            return Self::Complaint;
+            return Some(Self::Complaint);
         }
         if MARKS.as_ref().is_some_and(|marks| marks.find(body).is_none()) {
-            return Self::Answer;
+            return None;
         }
+        Some(Self::of_marked(body))
+    }
+
+    fn of_marked(body: &[u8]) -> Self {
         if body.trim_ascii_start().starts_with(b"[") {
             let items = serde_json::from_slice::<Vec<Probe<'_>>>(body).unwrap_or_default();
             return items.first().map_or(Self::Answer, Probe::told);

@@ -87,6 +87,23 @@ fn an_error_later_in_a_stream_is_passed_on_and_counted() {
 }
 
 #[test]
+fn an_error_later_in_a_stream_that_breaks_behind_it_is_passed_on_whole() {
+    let mock = provider(&[]);
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let (first, error) = ("data: {\"choices\":[]}\n\n", "data: {\"error\":{\"message\":\"No credits\"}}");
+    let chunk = |text: &str| Step::Write(format!("{:x}\r\n{text}\r\n", text.len()).into());
+    let pause = || Step::Wait(Duration::from_millis(50));
+    mock.play(
+        A,
+        Play::Raw(vec![Step::Write(head.into()), chunk(first), pause(), chunk(error), pause(), Step::Close]),
+    );
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    let answer = ask(&gpt_load, CHAT, json!({"stream": true}));
+    let told = format!("{first}{error}\n\ndata: {{\"error\":{{");
+    assert!(answer.broken && answer.text().starts_with(&told), "{}", answer.text());
+}
+
+#[test]
 fn an_error_inside_an_encoded_200_is_healed_too() {
     let envelope =
         json!({"error": {"code": "insufficient_quota", "message": "You exceeded your current quota."}});
@@ -110,6 +127,109 @@ fn an_error_inside_an_encoded_200_is_healed_too() {
             assert_eq!(gpt_load.blacklist().len(), 1, "{kind} {encoding}");
         }
     }
+}
+
+#[test]
+fn an_error_inside_a_200_is_healed_however_it_comes() {
+    let error = "{\"error\":{\"message\":\"Rate limit exceeded: free-models-per-min.\",\"code\":429}}";
+    for (kind, pieces) in [
+        // OpenRouter's signs of life.
+        ("application/json", &["\n         \n", "\n         \n", error][..]),
+        ("application/json", &["{\"", &error[2..]]),
+        ("application/json", &["{\n  ", &error[1..9], &error[9..]]),
+        ("text/plain; charset=utf-8", &[error]),
+        ("application/problem+json", &[error]),
+    ] {
+        let mock = provider(&[(B, "valid")]);
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\n\r\n");
+        let pauses = pieces.iter().flat_map(|piece| {
+            [Step::Write(piece.as_bytes().to_vec()), Step::Wait(Duration::from_millis(50))]
+        });
+        mock.play(
+            A,
+            Play::Raw([Step::Write(head.into())].into_iter().chain(pauses).chain([Step::Close]).collect()),
+        );
+        let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+        let answer = gpt_load.chat();
+        assert!(answer.text().contains("Hello"), "{kind} {pieces:?}: {}", answer.text());
+        assert_eq!(asked(&mock, &[A, B]), [1, 1], "{kind} {pieces:?}");
+        assert_eq!(gpt_load.blacklist().len(), 1, "{kind} {pieces:?}");
+    }
+}
+
+#[test]
+fn white_space_before_an_answer_is_held_for_five_seconds_at_most_and_text_not_at_all() {
+    let mock = provider(&[]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    for (kind, begins, held) in [
+        ("application/json", "\n   \n", true),
+        ("application/json", "{\"a\":1}\n", false),
+        ("text/plain", "Hi", false),
+    ] {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\n\r\n{begins}");
+        mock.play(A, Play::Raw(vec![Step::Write(head.into()), Step::Hang]));
+        let began = Instant::now();
+        let mut stream = gpt_load.post(CHAT).json(&chat_with(json!({}))).open();
+        assert_eq!(stream.next().unwrap().unwrap(), begins);
+        let took = began.elapsed();
+        let most = Duration::from_secs(if held { 8 } else { 3 });
+        assert!(took < most && held == (took > Duration::from_millis(4500)), "{kind} {begins:?}: {took:?}");
+    }
+}
+
+#[test]
+fn a_refusal_whose_body_stands_still_is_not_waited_for_where_another_key_is_next() {
+    let mock = provider(&[(D, "valid")]);
+    let head = "HTTP/1.1 429 X\r\ncontent-type: application/json\r\ncontent-length: 500\r\nretry-after: 7\r\n\r\n{\"err";
+    for key in [A, B] {
+        mock.play(key, Play::Raw(vec![Step::Write(head.into()), Step::Hang]));
+    }
+    // What comes, if late, is what it is judged by.
+    let slow =
+        json!({"error": {"message": "You exceeded your current quota.", "code": "insufficient_quota"}})
+            .to_string();
+    let head = format!("HTTP/1.1 429 X\r\ncontent-length: {}\r\nretry-after: 7\r\n\r\n", slow.len());
+    let (first, second) = slow.split_at(30);
+    let pause = || Step::Wait(Duration::from_millis(600));
+    mock.play(
+        C,
+        Play::Raw(vec![
+            Step::Write(head.into()),
+            pause(),
+            Step::Write(first.into()),
+            pause(),
+            Step::Write(second.into()),
+            Step::Close,
+        ]),
+    );
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B, C, D]);
+    let began = Instant::now();
+    assert!(gpt_load.chat().text().contains("Hello"));
+    let took = began.elapsed();
+    assert!(took > Duration::from_millis(1200) && took < Duration::from_millis(4800), "{took:?}");
+    let rules: Vec<Value> = gpt_load.blacklist().iter().map(|entry| entry["code"].clone()).collect();
+    assert_eq!(rules.len(), 3, "{rules:?}");
+    assert!(rules.contains(&json!("insufficient_quota")), "{:?}", gpt_load.blacklist());
+}
+
+#[test]
+fn an_encoded_stream_that_breaks_is_cut_and_nothing_is_put_into_it() {
+    let mock = provider(&[]);
+    let encoded = b"\x1f\x8b\x08 no more than the beginning".to_vec();
+    let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunk = [format!("{:x}\r\n", encoded.len()).as_bytes(), &encoded, b"\r\n"].concat();
+    mock.play(
+        A,
+        Play::Raw(vec![
+            Step::Write(head.to_vec()),
+            Step::Write(chunk),
+            Step::Wait(Duration::from_millis(50)),
+            Step::Close,
+        ]),
+    );
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    let answer = ask(&gpt_load, ANTHROPIC, json!({"stream": true}));
+    assert!(answer.broken && answer.body == encoded, "{:?}", answer.body);
 }
 
 #[test]

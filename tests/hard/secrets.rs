@@ -1,14 +1,16 @@
 //! No key of the pool leaves except to its own upstream, whatever an upstream quotes. (The harness looks for keys and tokens
 //! in every answer that it reads and everything that a gpt-load ever wrote, in all tests.)
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use base64::Engine as _;
 use serde_json::json;
 
 use crate::outcome;
-use crate::support::{A, B, C, GptLoad, Launch, Peer, TOKEN, chat_with, eventually};
+use crate::support::{A, Answer, B, C, GptLoad, Launch, Peer, TOKEN, chat_with, eventually};
 
 /// An answer with these headers and this body.
 fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
@@ -22,6 +24,53 @@ fn gzipped(text: &str) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+/// An answer's body as whoever asked for it reads it.
+fn read(answer: &Answer) -> String {
+    let mut plain = answer.body.to_vec();
+    if answer.header("content-encoding") == Some("gzip") {
+        plain.clear();
+        flate2::read::GzDecoder::new(&*answer.body).read_to_end(&mut plain).unwrap();
+    }
+    plain.retain(|byte| *byte != 0);
+    String::from_utf8_lossy(&plain).into_owned()
+}
+
+/// Places in which a key is not seen by who only looks at an answer's first bytes.
+fn out_of_sight(error: &str, event: &str) -> Vec<(&'static str, Vec<u8>)> {
+    const JSON: &str = "Content-Type: application/json\r\n";
+    vec![
+        (
+            "in UTF-16",
+            answer(
+                "400 Bad Request",
+                "Content-Type: application/json; charset=utf-16\r\n",
+                &error.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>(),
+            ),
+        ),
+        (
+            "in a 200, compressed",
+            answer("200 OK", &format!("{JSON}Content-Encoding: gzip\r\n"), &gzipped(error)),
+        ),
+        ("in a 201", answer("201 Created", JSON, error.as_bytes())),
+        (
+            "in a long 200",
+            answer(
+                "200 OK",
+                JSON,
+                format!("{{\"error\":{{\"message\":\"{}{A}\"}}}}", "y".repeat(17_000)).as_bytes(),
+            ),
+        ),
+        (
+            "in a stream's later event, compressed",
+            answer(
+                "200 OK",
+                "Content-Type: text/event-stream\r\nContent-Encoding: gzip\r\n",
+                &gzipped(&format!("data: {{\"choices\":[]}}\n\n{event}")),
+            ),
+        ),
+    ]
+}
+
 #[test]
 fn a_key_that_an_upstream_quotes_is_hidden_be_it_the_leased_one_or_another() {
     const JSON: &str = "Content-Type: application/json\r\n";
@@ -30,7 +79,7 @@ fn a_key_that_an_upstream_quotes_is_hidden_be_it_the_leased_one_or_another() {
     let event = format!("data: {{\"error\":{{\"message\":\"{quotes}\",\"code\":\"invalid_api_key\"}}}}\n\n");
     let long = format!("{}{}", error("x"), " ".repeat(100_000));
     let far = format!("{}{}", "{\"a\":\"b\"},".repeat(8_000), error("x"));
-    let cases = [
+    let mut cases = vec![
         ("in a request's fault", answer("400 Bad Request", JSON, error("x").as_bytes())),
         ("in an upstream's fault", answer("500 Internal Server Error", JSON, error("x").as_bytes())),
         ("in a refusal of the key", answer("401 Unauthorized", JSON, error("invalid_api_key").as_bytes())),
@@ -80,6 +129,7 @@ fn a_key_that_an_upstream_quotes_is_hidden_be_it_the_leased_one_or_another() {
             answer("200 OK", "Content-Type: text/event-stream\r\n", event.as_bytes()),
         ),
     ];
+    cases.extend(out_of_sight(&error("rate_limit_exceeded"), &event));
     for (name, bytes) in &cases {
         let peer = Peer::answering(bytes.clone());
         let gpt_load = GptLoad::before_peer(
@@ -91,7 +141,7 @@ fn a_key_that_an_upstream_quotes_is_hidden_be_it_the_leased_one_or_another() {
             // `send` fails the test if a whole key is in the answer.
             let answer =
                 gpt_load.post("/v1/chat/completions").json(&chat_with(json!({"stream": stream}))).send();
-            let said = format!("{:?}{}", answer.headers, answer.text());
+            let said = format!("{:?}{}", answer.headers, read(&answer));
             for key in [A, B, C] {
                 assert!(!said.contains(&key[..key.len() - 2]), "{name}: {said}");
             }
@@ -109,6 +159,71 @@ fn a_key_that_an_upstream_quotes_is_hidden_be_it_the_leased_one_or_another() {
         "secrets: keys that an upstream quotes",
         format!("hidden in {} places, any key of the pool", cases.len()),
     );
+}
+
+#[test]
+fn an_error_later_in_an_answer_tells_no_key_in_whatever_pieces_it_comes() {
+    const EVENTS: &str = "text/event-stream";
+    let cases = [
+        (
+            "/v1/chat/completions",
+            EVENTS,
+            format!("data: {{\"error\":{{\"message\":\"provided: {A}, {B}\"}}}}\n\n"),
+        ),
+        ("/v1/messages", EVENTS, format!("event: error\ndata: {{\"message\":\"bad key {B}\"}}\n\n")),
+        (
+            "/v1/responses",
+            EVENTS,
+            format!(
+                "data: {{\"type\":\"response.failed\",\"response\":{{\"error\":{{\"message\":\"No: {A}\"}}}}}}\n\n"
+            ),
+        ),
+        (
+            "/v1beta/models/g:streamGenerateContent",
+            "application/json",
+            format!(",{{\"error\":{{\"code\":400,\"message\":\"not valid: {A}\"}}}}]"),
+        ),
+        (
+            "/v1/batches",
+            "application/json",
+            format!("\"errors\":{{\"data\":[{{\"message\":\"bad {A}\"}}]}}}}"),
+        ),
+    ];
+    let mut tried = 0_u64;
+    for (path, kind, error) in cases {
+        let before = if kind == EVENTS {
+            "data: {\"choices\":[]}\n\n"
+        } else {
+            "[{\"candidates\":[{\"text\":\"a\"}]}\n"
+        };
+        let cuts = error.len();
+        let (told, at) = (error.clone(), AtomicUsize::new(0));
+        let peer = Peer::start(move |wire| {
+            while wire.request().is_some() {
+                wire.send(format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n"
+                ));
+                let (first, second) = told.split_at(at.fetch_add(1, Ordering::Relaxed) % cuts);
+                for piece in [before, first, second].iter().filter(|piece| !piece.is_empty()) {
+                    wire.send(format!("{:x}\r\n{piece}\r\n", piece.len()));
+                    std::thread::sleep(Duration::from_millis(4));
+                }
+                wire.send("0\r\n\r\n");
+            }
+        });
+        let gpt_load = GptLoad::before_peer(&peer, &[], &[A, B]);
+        let stars = "*".repeat(A.len());
+        let want = format!("{before}{}", error.replace(A, &stars).replace(B, &stars));
+        for cut in 0..cuts {
+            let answer = gpt_load.post(path).json(&chat_with(json!({"stream": true}))).send();
+            assert_eq!((answer.text(), answer.broken), (want.clone(), false), "{path} cut at {cut}");
+        }
+        let counted = &gpt_load.told("/stats")["requests"]["failures"]["broken_answer"];
+        let is_told = path != "/v1/batches";
+        assert_eq!(counted.as_u64().unwrap_or_default(), if is_told { cuts as u64 } else { 0 }, "{path}");
+        tried += cuts as u64;
+    }
+    outcome("secrets: keys in an error later in an answer, cut anywhere", format!("hidden, {tried} cuts"));
 }
 
 #[test]

@@ -1,0 +1,260 @@
+//! Errors that come later in an answer, when part of it is with the client already: no key of the pool leaves in one
+//! (spec §5), and those in a stream are counted (§6).
+
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
+use super::beginning::Kind;
+use super::dialect::Dialect;
+
+/// How much of what went out is remembered: more than stands from the beginning of an event to the word that tells an error.
+const TAIL: usize = 32;
+/// How far behind a seam a word is looked for that it may have cut.
+const BEYOND: usize = 64;
+/// The beginning of a line by which an error is known.
+const LINE: usize = 64;
+
+/// Whatever is an error, in English, has this in a name or a type.
+static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("rror"));
+/// The Responses API's types have this.
+static FAILED: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("failed"));
+
+/// Looks for errors in an answer that passes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Watch {
+    dialect: Dialect,
+    is_events: bool,
+    /// The end of what went out.
+    tail: [u8; TAIL],
+}
+
+impl Watch {
+    /// `None`: it can't be read.
+    pub(super) fn over(kind: Kind, dialect: Dialect) -> Option<Self> {
+        kind.is_readable().then_some(Self { dialect, is_events: kind.is_events, tail: [b'\n'; TAIL] })
+    }
+
+    /// Whether anything in the next piece looks like an error. Nearly all pieces are known by one search for a word.
+    pub(super) fn finds_error(&mut self, piece: &[u8]) -> bool {
+        let found = ERROR.find(piece).is_some() && looks_like_error(piece, &ERROR)
+            || self.dialect == Dialect::Responses && looks_like_error(piece, &FAILED)
+            || self.tail.last() != Some(&b'\n') && self.finds_error_at_seam(piece);
+        if !found {
+            self.passed(piece);
+        }
+        found
+    }
+
+    #[cold]
+    fn finds_error_at_seam(&self, piece: &[u8]) -> bool {
+        let seam = [&self.tail, piece.get(..BEYOND).unwrap_or(piece)].concat();
+        has_error(&seam)
+    }
+
+    fn passed(&mut self, piece: &[u8]) {
+        if let Some(tail) = piece.last_chunk() {
+            self.tail = *tail;
+        } else {
+            self.passed_little(piece);
+        }
+    }
+
+    #[cold]
+    fn passed_little(&mut self, piece: &[u8]) {
+        self.tail.rotate_left(piece.len());
+        for (kept, byte) in self.tail.iter_mut().rev().zip(piece.iter().rev()) {
+            *kept = *byte;
+        }
+    }
+
+    /// What tells whether it is an event, from where the present line began; `None` where none are counted.
+    #[cold]
+    pub(super) fn count(&self) -> Option<Box<Count>> {
+        let is_array = !self.is_events && self.dialect == Dialect::Gemini;
+        let line = self.tail.rsplit(|byte| *byte == b'\n').next().unwrap_or_default().to_vec();
+        (self.is_events || is_array).then(|| Box::new(Count { line, is_array }))
+    }
+}
+
+/// Looks for an event that is an error, or an element of Gemini's array, line by line.
+#[derive(Debug)]
+pub(super) struct Count {
+    /// The beginning of the present line.
+    line: Vec<u8>,
+    is_array: bool,
+}
+
+impl Count {
+    /// Whether it ends with this piece.
+    #[cold]
+    pub(super) fn has_error(&mut self, piece: &[u8]) -> bool {
+        piece.split(|byte| *byte == b'\n').enumerate().any(|(at, part)| {
+            if at > 0 {
+                self.line.clear();
+            }
+            let room = LINE.saturating_sub(self.line.len());
+            self.line.extend_from_slice(part.get(..room).unwrap_or(part));
+            if self.is_array { begins_element(&self.line) } else { begins_event(&self.line) }
+        })
+    }
+}
+
+fn begins_event(line: &[u8]) -> bool {
+    if line.strip_prefix(b"event:").is_some_and(|name| name.trim_ascii() == b"error") {
+        return true;
+    }
+    let Some(data) = line.strip_prefix(b"data:") else { return false };
+    let data: Vec<u8> = data.iter().copied().filter(|byte| *byte != b' ').collect();
+    let is = |beginning: &&[u8]| data.starts_with(beginning);
+    [&b"{\"error\":{"[..], b"{\"error\":\"", b"{\"type\":\"error\"", b"{\"type\":\"response.failed\""]
+        .iter()
+        .any(is)
+}
+
+fn begins_element(line: &[u8]) -> bool {
+    let text: Vec<u8> = line.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let brackets = text.iter().take_while(|byte| b"[,{".contains(byte)).count();
+    text.get(brackets..).is_some_and(|name| name.starts_with(b"\"error\":{"))
+}
+
+/// Whether anything in a text looks like an error.
+#[cold]
+pub(super) fn has_error(text: &[u8]) -> bool {
+    looks_like_error(text, &ERROR) || looks_like_error(text, &FAILED)
+}
+
+/// Whether a text has a member that is named an error and says something, an event of that name or a thing of that type.
+/// What its end cuts off is taken for one: who is mistaken looks for keys where none are.
+#[cold]
+fn looks_like_error(text: &[u8], word: &Finder<'_>) -> bool {
+    word.find_iter(text).any(|at| {
+        let (before, after) = text.split_at_checked(at).unwrap_or_default();
+        let in_name = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_.-".contains(byte);
+        let begins = before.len() - before.iter().rev().take_while(in_name).count();
+        let before = before.get(..begins).unwrap_or_default();
+        let after = after.get(after.iter().take_while(in_name).count()..).unwrap_or_default();
+        match before.trim_ascii_end() {
+            // Text that quotes JSON has a backslash there.
+            [.., b'\\', b'"'] => false,
+            [before @ .., b'"'] => match after {
+                [] => true,
+                [b'"', after @ ..] => match after.trim_ascii_start() {
+                    [] => true,
+                    [b':', value @ ..] => says_something(value.trim_ascii_start()),
+                    _ => is_of_type(before),
+                },
+                _ => false,
+            },
+            before => before.ends_with(b"event:") && matches!(after, [] | [b'\n' | b'\r', ..]),
+        }
+    })
+}
+
+fn says_something(value: &[u8]) -> bool {
+    match value {
+        [b'"', b'"', ..] | [b'{', b'}', ..] | [b'[', b']', ..] => false,
+        [first, ..] => b"\"{[t-123456789".contains(first),
+        [] => true,
+    }
+}
+
+/// Whether a value behind this is the type of a thing.
+fn is_of_type(before: &[u8]) -> bool {
+    let name = before.trim_ascii_end().strip_suffix(b":").map(<[u8]>::trim_ascii_end).unwrap_or_default();
+    [&b"\"type\""[..], b"\"status\"", b"\"object\"", b"\"event\""].iter().any(|kind| name.ends_with(kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIALECTS: [Dialect; 4] = [Dialect::Chat, Dialect::Responses, Dialect::Anthropic, Dialect::Gemini];
+
+    fn watch(dialect: Dialect, is_events: bool) -> Watch {
+        Watch { dialect, is_events, tail: [b'\n'; TAIL] }
+    }
+
+    /// Whether an error is found, before `secret` is out, and counted, in these pieces.
+    fn seen(mut watch: Watch, pieces: [&str; 2]) -> (bool, bool) {
+        let mut count = None;
+        let (mut found, mut counted) = (false, false);
+        for piece in pieces.map(str::as_bytes) {
+            if !found && watch.finds_error(piece) {
+                (found, count) = (true, watch.count());
+            }
+            counted |= count.as_mut().is_some_and(|count| count.has_error(piece));
+            assert!(found || memchr::memmem::find(piece, b"secret").is_none(), "{pieces:?}");
+        }
+        (found, counted)
+    }
+
+    #[test]
+    fn an_error_is_found_and_counted_wherever_it_is_cut() {
+        for dialect in DIALECTS {
+            let event = dialect.error_event("it broke secretly");
+            let own = std::str::from_utf8(&event).unwrap();
+            let failed =
+                "data: {\"type\": \"response.failed\",\"response\":{\"error\":{\"message\":\"secret\"}}}\n\n";
+            let flat = "data: {\"type\":\"error\",\"message\":\"secret\"}\n\n";
+            let named = "event: error\ndata: {\"m\":\"secret\"}\n\n";
+            let others = [own, flat, named, failed];
+            // Only one API has such a type.
+            for text in others.get(..if dialect == Dialect::Responses { 4 } else { 3 }).unwrap() {
+                let text = format!("data: {{}}\n\n{text}");
+                for cut in 0..text.len() {
+                    let (first, second) = text.split_at(cut);
+                    assert_eq!(seen(watch(dialect, true), [first, second]), (true, true), "{first}|{second}");
+                }
+            }
+        }
+        for array in [
+            ",{\"error\":{\"message\":\"secret\"}}]",
+            "\n,\n{\n  \"error\": {\n    \"message\": \"secret\"\n  }\n}\n]",
+        ] {
+            let text = format!("[{{\"candidates\":[]}}\n{array}");
+            for cut in 0..text.len() {
+                let (first, second) = text.split_at(cut);
+                assert_eq!(
+                    seen(watch(Dialect::Gemini, false), [first, second]),
+                    (true, true),
+                    "{first}|{second}"
+                );
+                assert_eq!(
+                    seen(watch(Dialect::Chat, false), [first, second]),
+                    (true, false),
+                    "{first}|{second}"
+                );
+            }
+        }
+        let failed = "data: {\"type\":\"response.failed\",\"message\":\"secret\"}\n\n";
+        assert_eq!(seen(watch(Dialect::Responses, true), ["", failed]), (true, true));
+    }
+
+    #[test]
+    fn what_only_speaks_of_errors_is_none() {
+        for text in [
+            "data: {\"choices\":[{\"delta\":{\"content\":\"data: {\\\"error\\\":{}\"}}]}\n\n",
+            "data: {\"choices\":[{\"delta\":{\"content\":\"error\"}}]}\n\n",
+            "data: {\"choices\":[{\"delta\":{\"content\":\" an error\"}}]}\n\n",
+            "data: {\"error\":null,\"choices\":[]}\n\n",
+            "data: {\"error\": null, \"error_msg\": \"\", \"error_code\": 0, \"errors\": [], \"failed\": 0}\n\n",
+            "data: {\"type\":\"response.created\",\"response\":{\"status\":\"in_progress\",\"error\":null}}\n\n",
+            ": no error\n\nevent: no errors here\n",
+        ] {
+            for dialect in DIALECTS {
+                assert_eq!(seen(watch(dialect, true), [text, text]), (false, false), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_end_of_what_went_out_is_remembered() {
+        let mut watch = watch(Dialect::Chat, true);
+        let long = "x".repeat(TAIL + 6);
+        for (piece, end) in [("ab", "\nab"), ("", "ab"), (&long, "xxx"), ("cd", "xxcd")] {
+            watch.passed(piece.as_bytes());
+            assert!(watch.tail.ends_with(end.as_bytes()), "{piece:?}: {:?}", watch.tail);
+        }
+    }
+}
