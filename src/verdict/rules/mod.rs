@@ -18,12 +18,14 @@ mod causes_of_money;
 mod china;
 mod gateways;
 mod google;
+mod of_request;
 mod openai;
 mod others;
 mod routers;
 
 use http::HeaderMap;
 
+use self::of_request::OPENING;
 use super::envelope::{Envelope, Form};
 use super::{Scope, Verdict};
 
@@ -93,48 +95,6 @@ enum Test {
 
 /// An answer that came as an event within a stream that began well, and names no status.
 pub(super) const IN_STREAM: u16 = 0;
-/// How far into a message words count where the request is what it speaks of: what comes later may be the client's.
-const OPENING: usize = 160;
-
-/// What requests are made of: a 400 that names one of these is about it, whatever else it says.
-const PARTS_OF_REQUEST: &[&str] = &[
-    "must be",
-    "must not",
-    "should be",
-    "parameter",
-    "argument",
-    "field",
-    "schema",
-    "json",
-    "tool",
-    "function",
-    "mcp server",
-    "webhook",
-    "thread",
-    "prompt",
-    "thinking",
-    "max_tokens",
-    "messages",
-    "user message",
-    "content:",
-    "context",
-    "reasoning",
-    "document",
-    "attachment",
-    "parse",
-    "download",
-    "image",
-    "audio",
-    "video",
-    "frames",
-    "参数",
-    "工具",
-    "函数",
-    "消息",
-    "图片",
-    "音频",
-    "采样",
-];
 
 /// What rows are held against.
 struct Answer<'a> {
@@ -157,8 +117,7 @@ impl Answer<'_> {
             Test::Says(words) => self.says(words),
             Test::Then(first, second) => self.status < 500 && self.envelope.words.follows(first, second),
             Test::NotOfRequest => {
-                let begins = |word: &&str| self.envelope.words.find(word).is_some_and(|at| at < OPENING);
-                !self.speaks_of_request() || !PARTS_OF_REQUEST.iter().any(begins)
+                !self.speaks_of_request() || !of_request::names_a_part(&self.envelope.words)
             }
             Test::Silent(words) => !words.iter().any(|word| self.envelope.words.find(word).is_some()),
             Test::Has(form) => self.envelope.forms.contains(form),
@@ -185,17 +144,24 @@ impl Answer<'_> {
     }
 }
 
+impl Answer<'_> {
+    /// Whether a row holds and may speak: words of a message that finds fault with the request may be the client's.
+    fn is_judged_by(&self, row: &Row) -> bool {
+        row.tests.iter().all(|test| self.holds(test))
+            && !(row.verdict != Verdict::RequestFault
+                && self.speaks_of_request()
+                && row.rests_on_words()
+                && of_request::finds_fault(&self.envelope.words))
+    }
+}
+
 /// The row for an answer. The last rows know every status.
 pub(super) fn row_for(status: u16, headers: &HeaderMap, envelope: &Envelope) -> &'static Row {
     let answer = Answer { status, headers, envelope };
-    TABLE
-        .iter()
-        .flat_map(|rows| rows.iter())
-        .find(|row| row.tests.iter().all(|test| answer.holds(test)))
-        .unwrap_or(match status {
-            400..500 => &REQUEST,
-            _ => &UPSTREAM,
-        })
+    TABLE.iter().flat_map(|rows| rows.iter()).find(|row| answer.is_judged_by(row)).unwrap_or(match status {
+        400..500 => &REQUEST,
+        _ => &UPSTREAM,
+    })
 }
 
 static TABLE: &[&[Row]] = &[
@@ -252,6 +218,10 @@ const fn row(id: &'static str, source: &'static str, verdict: Verdict, tests: &'
 }
 
 impl Row {
+    fn rests_on_words(&self) -> bool {
+        self.tests.iter().any(|test| matches!(test, Test::Says(_) | Test::Then(..)))
+    }
+
     /// Kept per model.
     const fn of_model(mut self) -> Self {
         self.scope = Scope::KeyAndModel;
