@@ -45,6 +45,11 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Whether it is the key that is set aside.
+    const fn blames_the_key(self) -> bool {
+        matches!(self, Self::KeyInvalid | Self::KeyExhausted | Self::KeyLimited)
+    }
+
     /// The spec's word for it.
     pub fn name(self) -> &'static str {
         match self {

@@ -145,9 +145,11 @@ impl Answer<'_> {
 }
 
 impl Answer<'_> {
-    /// Whether a row holds and may speak: words of a message that finds fault with the request may be the client's.
+    /// Whether a row holds and may speak: words of a message that finds fault with the request may be the client's, and
+    /// a 5xx is about no key of ours unless a row knows a provider that says so with one.
     fn is_judged_by(&self, row: &Row) -> bool {
         row.tests.iter().all(|test| self.holds(test))
+            && (self.status < 500 || !row.verdict.blames_the_key() || row.names(self.status))
             && !(row.verdict != Verdict::RequestFault
                 && self.speaks_of_request()
                 && row.rests_on_words()
@@ -218,6 +220,10 @@ const fn row(id: &'static str, source: &'static str, verdict: Verdict, tests: &'
 }
 
 impl Row {
+    fn names(&self, status: u16) -> bool {
+        self.tests.iter().any(|test| matches!(test, Test::Status(statuses) if statuses.contains(&status)))
+    }
+
     fn rests_on_words(&self) -> bool {
         self.tests.iter().any(|test| matches!(test, Test::Says(_) | Test::Then(..)))
     }
