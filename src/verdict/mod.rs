@@ -163,7 +163,13 @@ pub fn judge_in_stream(headers: &HeaderMap, error: &[u8], now: SystemTime) -> Ju
 }
 
 fn judged(status: u16, headers: &HeaderMap, envelope: &Envelope, now: SystemTime) -> Judgement {
-    let row = rules::row_for(status, headers, envelope);
+    let mut row = rules::row_for(status, headers, envelope);
+    // For good is what nobody says the end of.
+    if row.verdict == Verdict::KeyInvalid
+        && (rules::is_temporary(envelope) || wait::ends_soon(status, headers, envelope, now))
+    {
+        row = &rules::FOR_NOW;
+    }
     let wait = match row.verdict {
         Verdict::KeyLimited | Verdict::KeyExhausted => wait::of(headers, envelope, row, now),
         _ => None,

@@ -19,6 +19,8 @@ pub(super) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 const SHORTEST: Duration = Duration::from_secs(1);
 /// A quota that is spent for long is not whole again within a minute: so short a time speaks of another limit.
 const SHORT: Duration = Duration::from_secs(60);
+/// Who will be let in again so soon is not barred.
+const MINUTES: Duration = Duration::from_secs(5 * 60);
 /// The header that says it, and what others call it.
 const RETRY_AFTERS: &[&str] = &["retry-after", "x-retry-after", "x-ratelimit-retry-after"];
 const MILLIS: &[&str] = &["retry-after-ms", "x-ms-retry-after-ms"];
@@ -55,6 +57,18 @@ pub(super) fn of(headers: &HeaderMap, envelope: &Envelope, row: &Row, now: Syste
         row.until.and_then(|rule| dates::next(rule, now)).map(|duration| Wait { duration, from: "calendar" });
     let told = [lengths, date, calendar].into_iter().flatten().max_by_key(|wait| wait.duration)?;
     Some(Wait { duration: told.duration.clamp(Duration::from_nanos(1), LONGEST), ..told })
+}
+
+/// Whether an answer names a moment when it is over: in words, or in a header that promises it within minutes.
+pub(super) fn ends_soon(status: u16, headers: &HeaderMap, envelope: &Envelope, now: SystemTime) -> bool {
+    let now = their_time(headers, now);
+    let text = envelope.words.text();
+    let date =
+        || dates::stated(text, false).and_then(|date| until(date, now)).is_some_and(|wait| !wait.is_zero());
+    let header = || RETRY_AFTERS.iter().filter_map(|name| retry_after(headers, name, now)).max();
+    spoken(&envelope.words).is_some()
+        || date()
+        || matches!(status, 403 | 429) && header().is_some_and(|wait| wait <= MINUTES)
 }
 
 /// The longest of the lengths of time that headers, fields and the message name.
@@ -240,6 +254,16 @@ fn spoken(words: &Words) -> Option<Duration> {
         "available in ",
         "cooldown: ",
         "timed out for ",
+        "banned for ",
+        "blocked for ",
+        "disabled for ",
+        "frozen for ",
+        "locked for ",
+        "restricted for ",
+        "suspended for ",
+        "lifted in ",
+        "restored in ",
+        "unlocked in ",
         "через ",
         "dentro de ",
         "dans ",

@@ -146,9 +146,11 @@ impl Answer<'_> {
 
 impl Answer<'_> {
     /// Whether a row holds and may speak: words of a message that finds fault with the request may be the client's, and
-    /// a 5xx is about no key of ours unless a row knows a provider that says so with one.
+    /// a 5xx is about no key of ours unless a row knows a provider that says so with one. A 429 is a limit, however
+    /// harsh its words.
     fn is_judged_by(&self, row: &Row) -> bool {
         row.tests.iter().all(|test| self.holds(test))
+            && !(self.status == 429 && row.verdict == Verdict::KeyInvalid && row.rests_on_words())
             && (self.status < 500 || !row.verdict.blames_the_key() || row.names(self.status))
             && !(row.verdict != Verdict::RequestFault
                 && self.speaks_of_request()
@@ -164,6 +166,27 @@ pub(super) fn row_for(status: u16, headers: &HeaderMap, envelope: &Envelope) -> 
         400..500 => &REQUEST,
         _ => &UPSTREAM,
     })
+}
+
+/// Whether an answer calls what it tells temporary.
+pub(super) fn is_temporary(envelope: &Envelope) -> bool {
+    let said = [
+        "temporarily",
+        "temporary ban",
+        "temporary block",
+        "temporary lock",
+        "temporary restrict",
+        "temporary suspen",
+        "временно",
+        "暂时",
+        "临时冻",
+        "临时封",
+        "临时禁",
+        "临时锁",
+        "临时限",
+        "被临时",
+    ];
+    said.iter().any(|word| envelope.words.find(word).is_some())
 }
 
 static TABLE: &[&[Row]] = &[
@@ -195,6 +218,9 @@ static STATUSES: &[Row] = &[
     row("status.408", SPEC, Verdict::UpstreamFault, &[Test::Status(&[408, 425])]),
     row("status.429", SPEC, Verdict::KeyLimited, &[Test::Status(&[429])]),
 ];
+/// What would be for good, if the answer did not say that it is not.
+pub(super) static FOR_NOW: Row =
+    row("cause.for_now", "its own words: temporary, or a time when it ends", Verdict::KeyLimited, &[]);
 static UPSTREAM: Row = row("status.5xx", SPEC, Verdict::UpstreamFault, &[]);
 static REQUEST: Row = row("status.4xx", SPEC, Verdict::RequestFault, &[]);
 
@@ -279,7 +305,7 @@ mod tests {
     #[test]
     fn every_row_has_a_name_of_its_own_a_source_and_words_in_lower_case() {
         let mut names = HashSet::new();
-        for row in TABLE.iter().flat_map(|rows| rows.iter()).chain([&UPSTREAM, &REQUEST]) {
+        for row in TABLE.iter().flat_map(|rows| rows.iter()).chain([&FOR_NOW, &UPSTREAM, &REQUEST]) {
             assert!(names.insert(row.id), "{} is there twice", row.id);
             assert!(!row.source.is_empty(), "{}", row.id);
             for test in row.tests {
