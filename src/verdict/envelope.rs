@@ -216,7 +216,10 @@ impl Envelope {
             ("data" | "extra" | "result" | "params", Value::Object(fields)) => self.note_times(fields),
             // Google's duration as an object.
             (_, Value::Object(fields)) if is_time(name) => {
-                let part = |name: &str| fields.get(name).and_then(Value::as_f64).unwrap_or_default();
+                // Protobuf writes numbers of 64 bits as strings.
+                let number =
+                    |value: &Value| value.as_str().map_or_else(|| value.as_f64(), |text| text.parse().ok());
+                let part = |name: &str| fields.get(name).and_then(number).unwrap_or_default();
                 self.note_time(name, (part("seconds") + part("nanos") / 1e9).to_string());
             }
             _ => {}

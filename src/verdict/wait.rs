@@ -24,10 +24,10 @@ const MINUTES: Duration = Duration::from_secs(5 * 60);
 /// The header that says it, and what others call it.
 const RETRY_AFTERS: &[&str] = &["retry-after", "x-retry-after", "x-ratelimit-retry-after"];
 const MILLIS: &[&str] = &["retry-after-ms", "x-ms-retry-after-ms"];
-/// A smaller number is a length of time in seconds, a larger one a date in seconds since 1970, still larger ones in
-/// milliseconds, microseconds or nanoseconds.
-const FIRST_DATE: f64 = 1e7;
-const FIRST_DATE_IN_MILLIS: f64 = 1e11;
+/// A smaller number is a length of time in seconds, a larger one a date (the first is in 2017) in seconds since 1970,
+/// still larger ones in milliseconds, microseconds or nanoseconds.
+const FIRST_DATE: f64 = 1.5e9;
+const LAST_DATE: f64 = 1e11;
 /// A `Date` further from our clock than this is not believed.
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -93,7 +93,9 @@ fn lengths(headers: &HeaderMap, envelope: &Envelope, now: SystemTime) -> Option<
 /// The longest wait that a header with this name tells: there may be several of it.
 fn retry_after(headers: &HeaderMap, name: &str, now: SystemTime) -> Option<Duration> {
     let told = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    told.filter_map(|text| field(name, text, now)).max()
+    // A date has a comma, too.
+    let of_list = |text: &str| text.split(',').filter_map(|item| field(name, item, now)).max();
+    told.filter_map(|text| field(name, text, now).or_else(|| of_list(text))).max()
 }
 
 /// The time by the provider's clock, for its dates; ours if it does not tell or can't be right.
@@ -106,14 +108,14 @@ pub(super) fn their_time(headers: &HeaderMap, now: SystemTime) -> SystemTime {
 
 /// A time that stands in a field of its own.
 fn field(name: &str, value: &str, now: SystemTime) -> Option<Duration> {
-    let in_millis = name.ends_with("ms") || name.contains("millis");
-    if in_millis && value.trim().parse::<f64>().is_err() {
-        return None;
-    }
-    match value.trim().parse::<f64>() {
-        Ok(number) if in_millis && number < FIRST_DATE_IN_MILLIS => seconds(number / 1000.0),
-        _ => moment_or_length(value.trim(), now),
-    }
+    let Ok(number) = value.trim().parse::<f64>() else { return moment_or_length(value, now) };
+    let unit = match () {
+        () if name.ends_with("ms") || name.contains("millis") => 0.001,
+        () if name.contains("minute") => 60.0,
+        () if name.contains("hour") => 3600.0,
+        () => 1.0,
+    };
+    if number * unit < FIRST_DATE { seconds(number * unit) } else { moment_or_length(value, now) }
 }
 
 /// `20`, `6m0s`, `1.5s`, a date of HTTP or RFC 3339, or seconds (or their thousandths, and so on) since 1970. Zero if it is past.
@@ -125,8 +127,7 @@ pub(super) fn moment_or_length(text: &str, now: SystemTime) -> Option<Duration> 
             return seconds(number);
         }
         let units = [1.0, 1e3, 1e6, 1e9];
-        let since_1970 =
-            units.into_iter().map(|unit| number / unit).find(|date| *date < FIRST_DATE_IN_MILLIS)?;
+        let since_1970 = units.into_iter().map(|unit| number / unit).find(|date| *date < LAST_DATE)?;
         return until(SystemTime::UNIX_EPOCH.checked_add(seconds(since_1970)?)?);
     }
     if let Ok(date) = text.parse::<Timestamp>() {
@@ -135,7 +136,7 @@ pub(super) fn moment_or_length(text: &str, now: SystemTime) -> Option<Duration> 
     if let Ok(date) = httpdate::parse_http_date(text) {
         return until(date);
     }
-    length(text)
+    length(&text.to_ascii_lowercase())
 }
 
 /// The time until a date, zero if it is past.
@@ -152,7 +153,7 @@ fn length(text: &str) -> Option<Duration> {
 
 /// The length of time at the beginning of a text, and what follows it.
 fn leading_length(text: &str) -> Option<(Duration, &str)> {
-    let mut rest = text.trim_start_matches([' ', ':', '：', '~', '≈', '约', '过']);
+    let mut rest = text.trim_start_matches([' ', ':', '：', '=', '~', '≈', '约', '过']);
     for word in ["about ", "approximately ", "another ", "at least ", "pt"] {
         rest = rest.strip_prefix(word).unwrap_or(rest);
     }
@@ -178,13 +179,44 @@ fn leading_length(text: &str) -> Option<(Duration, &str)> {
 /// The number at the beginning of a text, in digits or as one of China's.
 fn leading_number(text: &str) -> Option<(f64, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, rest) = text.split_at_checked(digits)?;
-    if let Ok(number) = number.parse() {
+    let (number, mut rest) = text.split_at_checked(digits)?;
+    if let Ok(mut number) = number.parse::<f64>() {
+        while let Some((thousands, after)) = thousands(rest) {
+            number = number * 1000.0 + thousands;
+            rest = after;
+        }
         return Some((number, rest));
     }
-    let numerals =
-        [("一", 1.0), ("两", 2.0), ("二", 2.0), ("三", 3.0), ("五", 5.0), ("十", 10.0), ("半", 0.5)];
-    numerals.iter().find_map(|(numeral, number)| Some((*number, text.strip_prefix(numeral)?)))
+    let words = [("an ", 1.0), ("one ", 1.0), ("two ", 2.0), ("three ", 3.0), ("five ", 5.0), ("ten ", 10.0)];
+    words
+        .iter()
+        .chain(&[("半", 0.5)])
+        .find_map(|(word, number)| Some((*number, text.strip_prefix(word)?)))
+        .or_else(|| chinese(text))
+}
+
+/// `,234`: what follows in "1,234".
+fn thousands(text: &str) -> Option<(f64, &str)> {
+    let (digits, rest) = text.strip_prefix(',')?.split_at_checked(3)?;
+    let is_whole =
+        digits.bytes().all(|c| c.is_ascii_digit()) && !rest.starts_with(|c: char| c.is_ascii_digit());
+    Some((digits.parse().ok().filter(|_| is_whole)?, rest))
+}
+
+/// `三`, `十`, `十五`, `三十`, `四十五`.
+fn chinese(text: &str) -> Option<(f64, &str)> {
+    let digit = |text: &str| {
+        let digits = ["一", "二", "三", "四", "五", "六", "七", "八", "九"];
+        let mut values = (1_u8..).zip(digits).chain([(2, "两")]);
+        let (value, digit) = values.find(|(_, digit)| text.starts_with(digit))?;
+        Some((f64::from(value), digit.len()))
+    };
+    let (first, length) = digit(text).unwrap_or((1.0, 0));
+    let Some(rest) = text.get(length..)?.strip_prefix('十') else {
+        return (length > 0).then_some((first, text.get(length..)?));
+    };
+    let (last, length) = digit(rest).unwrap_or((0.0, 0));
+    Some((first * 10.0 + last, rest.get(length..)?))
 }
 
 /// A unit in seconds, and how many bytes of the word it is.
@@ -204,6 +236,7 @@ fn unit_of(word: &str) -> Option<(f64, usize)> {
         _ => {
             let without_spaces = [
                 ("毫秒", 0.001),
+                ("秒钟", 1.0),
                 ("秒", 1.0),
                 ("分钟", 60.0),
                 ("分", 60.0),
@@ -245,6 +278,10 @@ fn spoken(words: &Words) -> Option<Duration> {
         "retry in ",
         "retry after ",
         "retrying in ",
+        "request in ",
+        "request after ",
+        "requests in ",
+        "requests after ",
         "wait for ",
         "wait ",
         "reset after ",
@@ -253,6 +290,8 @@ fn spoken(words: &Words) -> Option<Duration> {
         "replenished in ",
         "available in ",
         "cooldown: ",
+        "retry-after",
+        "retry_after",
         "timed out for ",
         "banned for ",
         "blocked for ",
@@ -268,6 +307,8 @@ fn spoken(words: &Words) -> Option<Duration> {
         "dentro de ",
         "dans ",
         "等待时间",
+        "冷却时间",
+        "稍等",
         "请在",
         "请于",
         "将在",
@@ -283,10 +324,14 @@ fn spoken(words: &Words) -> Option<Duration> {
     told.or_else(|| bare_seconds(text)).or_else(|| spoken_after(text))
 }
 
-/// "Retry after 30", "retry after 30 (seconds)": without a unit it is seconds.
+/// "Retry after 30", "Retry-After: 30", "retry_after=30", "retry after 30 (seconds)": without a unit it is seconds.
 fn bare_seconds(text: &str) -> Option<Duration> {
-    let (_, rest) = text.split_once("retry after ")?;
-    let (number, rest) = leading_number(rest)?;
+    let rests = ["retry after", "retry-after", "retry_after"].iter().filter_map(|word| text.split_once(word));
+    rests.filter_map(|(_, rest)| bare_number(rest.trim_start_matches([' ', ':', '=']))).max()
+}
+
+fn bare_number(text: &str) -> Option<Duration> {
+    let (number, rest) = leading_number(text)?;
     rest.trim_start().chars().next().is_none_or(|next| !next.is_alphanumeric()).then(|| seconds(number))?
 }
 
@@ -297,7 +342,8 @@ fn spoken_after(text: &str) -> Option<Duration> {
         .filter_map(|word| text.find(word))
         .min()?;
     let before = text.get(..said).filter(|before| !before.ends_with(|c: char| c.is_ascii_digit()))?;
-    let starts = before.char_indices().rev().take(16).filter(|(_, letter)| letter.is_ascii_digit());
+    let is_number = |letter: char| letter.is_ascii_digit() || "一二两三四五六七八九十半".contains(letter);
+    let starts = before.char_indices().rev().take(16).filter(|(_, letter)| is_number(*letter));
     // The longest of those that reach up to the word: "1分30秒", not "30秒".
     starts.filter_map(|(at, _)| length(before.get(at..)?)).max()
 }
@@ -358,6 +404,16 @@ mod tests {
             (&[("retry-after", "soon")], None),
             (&[("retry-after", "20"), ("retry-after-ms", "20500")], Some((20_500, "retry-after-ms"))),
             (&[("retry-after", "9999999")], Some((86_400_000, "retry-after"))),
+            (&[("retry-after", "10000000")], Some((86_400_000, "retry-after"))),
+            (&[("retry-after", "31536000")], Some((86_400_000, "retry-after"))),
+            (&[("retry-after", "31536000000")], Some((86_400_000, "retry-after"))),
+            (&[("retry-after", "1795496430")], Some((30_000, "retry-after"))),
+            (&[("retry-after-ms", "259200000000")], Some((86_400_000, "retry-after-ms"))),
+            (&[("retry-after-ms", "1795496430000")], Some((30_000, "retry-after-ms"))),
+            (&[("retry-after-ms", "1500ms")], Some((1_500, "retry-after-ms"))),
+            (&[("retry-after", "30, 60")], Some((60_000, "retry-after"))),
+            (&[("retry-after", "PT30S")], Some((30_000, "retry-after"))),
+            (&[("retry-after", "PT1M30S")], Some((90_000, "retry-after"))),
             (
                 &[("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "6m0s")],
                 Some((360_000, "reset header")),
@@ -417,6 +473,36 @@ mod tests {
             (r#"{"error":{"message":"请 2 分钟后再试"}}"#, Some((120_000, "message"))),
             (r#"{"error":{"details":[{"retryDelay":"34.07s"}]}}"#, Some((34_070, "body field"))),
             (r#"{"error":{"retry_after_ms":1500}}"#, Some((1_500, "body field"))),
+            (r#"{"error":{"retry_after_minutes":5}}"#, Some((300_000, "body field"))),
+            (
+                r#"{"error":{"details":[{"retryDelay":{"seconds":"34","nanos":500000000}}]}}"#,
+                Some((34_500, "body field")),
+            ),
+            (r#"{"error":{"message":"Rate limit; this preview model is available until 2026-12-31"}}"#, None),
+            (
+                r#"{"error":{"message":"Not available until 2026-11-24T05:30:00Z"}}"#,
+                Some((1_800_000, "date in the message")),
+            ),
+            (
+                r#"{"error":{"message":"Please try again at 2026-11-24T05:30:00Z"}}"#,
+                Some((1_800_000, "date in the message")),
+            ),
+            (
+                r#"{"error":{"message":"Please retry your request after 20 seconds."}}"#,
+                Some((20_000, "message")),
+            ),
+            (r#"{"error":{"message":"try again in 1,234 seconds"}}"#, Some((1_234_000, "message"))),
+            (r#"{"error":{"message":"try again in 1,200,000 ms"}}"#, Some((1_200_000, "message"))),
+            (r#"{"error":{"message":"try again in an hour"}}"#, Some((3_600_000, "message"))),
+            (r#"{"error":{"message":"try again in one minute"}}"#, Some((60_000, "message"))),
+            (r#"{"error":{"message":"limited, retry_after=17"}}"#, Some((17_000, "message"))),
+            (r#"{"error":{"message":"limited. Retry-After: 25"}}"#, Some((25_000, "message"))),
+            (r#"{"error":{"message":"请稍等 20 秒"}}"#, Some((20_000, "message"))),
+            (r#"{"error":{"message":"30 秒钟后重试"}}"#, Some((30_000, "message"))),
+            (r#"{"error":{"message":"请三十秒后重试"}}"#, Some((30_000, "message"))),
+            (r#"{"error":{"message":"四十五秒后重试"}}"#, Some((45_000, "message"))),
+            (r#"{"error":{"message":"请十秒后重试"}}"#, Some((10_000, "message"))),
+            (r#"{"error":{"message":"请求过快，冷却时间：25秒"}}"#, Some((25_000, "message"))),
             (r#"{"error":{"resets_in_seconds":15}}"#, Some((15_000, "body field"))),
             (r#"{"error":{"metadata":{"resets_at":"2026-11-24T05:00:10Z"}}}"#, Some((10_000, "body field"))),
             (
