@@ -197,7 +197,7 @@ impl Proxy {
                             return Ok((Response::from_parts(parts, Payload::Stream(stream)), End::Success));
                         }
                         Beginning::Error(error) => {
-                            let answer = Refused::within(parts, stream, &error, &lease);
+                            let answer = Refused::within(parts, stream, &error, &lease, request.model());
                             ending.refused(request, &lease, upstream, &answer);
                             self.refused(lease, upstream, answer, request, &mut so_far)
                         }
@@ -207,13 +207,15 @@ impl Proxy {
                         }
                     }
                 }
-                Outcome::Answer(response) => match rare(Refused::read(response, &lease, limits)).await {
-                    Ok(answer) => {
-                        ending.refused(request, &lease, upstream, &answer);
-                        self.refused(lease, upstream, answer, request, &mut so_far)
+                Outcome::Answer(response) => {
+                    match rare(Refused::read(response, &lease, request.model(), limits)).await {
+                        Ok(answer) => {
+                            ending.refused(request, &lease, upstream, &answer);
+                            self.refused(lease, upstream, answer, request, &mut so_far)
+                        }
+                        Err(failed) => self.failed(request, &lease, upstream, failed, ending, &mut so_far)?,
                     }
-                    Err(failed) => self.failed(request, &lease, upstream, failed, ending, &mut so_far)?,
-                },
+                }
                 Outcome::Switched(parts, upgraded) => {
                     ending.succeeded(request, upstream, Kind::default());
                     self.succeed(lease, upstream, request, &parts.headers, &mut so_far);

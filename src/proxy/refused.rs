@@ -46,6 +46,7 @@ impl Refused {
     pub(super) async fn read(
         response: Response<Answer<Outgoing>>,
         lease: &Lease<'_>,
+        model: Option<&str>,
         limits: StreamLimits,
     ) -> Result<Box<Self>, NoAnswer> {
         let (mut parts, mut incoming) = response.into_parts();
@@ -71,7 +72,7 @@ impl Refused {
         }
         // Judged without the keys: what it says is cut short, and half a key would not be found any more.
         let body = changed.as_deref().unwrap_or(&first);
-        let answer = verdict::Answer { status: parts.status, headers: &parts.headers, body };
+        let answer = verdict::Answer { status: parts.status, headers: &parts.headers, body, model };
         let judgement = verdict::judge(&answer, SystemTime::now());
         let mut refused = Box::new(Self { parts, first, rest: None, judgement });
         if ended || cut {
@@ -92,11 +93,17 @@ impl Refused {
     }
 
     /// An answer with a good status and an error in it.
-    pub(super) fn within(mut parts: Parts, mut stream: Stream, error: &[u8], lease: &Lease<'_>) -> Box<Self> {
+    pub(super) fn within(
+        mut parts: Parts,
+        mut stream: Stream,
+        error: &[u8],
+        lease: &Lease<'_>,
+        model: Option<&str>,
+    ) -> Box<Self> {
         headers::redact_keys(&mut parts, |value| lease.redact(value));
         let hidden = lease.redact(error);
         let error = hidden.as_deref().unwrap_or(error);
-        let judgement = verdict::judge_in_stream(&parts.headers, error, SystemTime::now());
+        let judgement = verdict::judge_in_stream(&parts.headers, error, model, SystemTime::now());
         let mut mask = Box::new(Mask::new(lease.hider()));
         let mut first = mask.pass(std::mem::take(&mut stream.first));
         let ended = stream.is_end();
