@@ -68,7 +68,7 @@ pub(super) fn ends_soon(status: u16, headers: &HeaderMap, envelope: &Envelope, n
     let header = || RETRY_AFTERS.iter().filter_map(|name| retry_after(headers, name, now)).max();
     spoken(&envelope.words).is_some()
         || date()
-        || matches!(status, 403 | 429) && header().is_some_and(|wait| wait <= MINUTES)
+        || matches!(status, 403 | 429) && header().is_some_and(|wait| !wait.is_zero() && wait <= MINUTES)
 }
 
 /// The longest of the lengths of time that headers, fields and the message name.
@@ -298,6 +298,7 @@ mod tests {
             (r#"{"error":{"message":"请三十秒后重试"}}"#, Some((30_000, "message"))),
             (r#"{"error":{"message":"四十五秒后重试"}}"#, Some((45_000, "message"))),
             (r#"{"error":{"message":"请十秒后重试"}}"#, Some((10_000, "message"))),
+            (r#"{"error":{"message":"账号已临时封禁10分钟"}}"#, Some((600_000, "message"))),
             (r#"{"error":{"message":"请求过快，冷却时间：25秒"}}"#, Some((25_000, "message"))),
             (r#"{"error":{"resets_in_seconds":15}}"#, Some((15_000, "body field"))),
             (r#"{"error":{"metadata":{"resets_at":"2026-11-24T05:00:10Z"}}}"#, Some((10_000, "body field"))),

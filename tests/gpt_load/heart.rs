@@ -373,6 +373,22 @@ fn a_model_that_no_key_ever_served_is_the_requests_fault_at_once() {
 }
 
 #[test]
+fn a_model_that_is_called_like_a_complaint_costs_no_key() {
+    let mock = provider(&[]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+    for says in ["is not a valid model ID", "is nothing that we know"] {
+        for model in ["my api key expired", "acme/account-suspended-lora", "insufficient-credit-scorer"] {
+            let refused = json!({"error": {"message": format!("{model} {says}"), "code": 400}});
+            for key in [A, B] {
+                mock.play(key, Play::answer(400, &[], refused.clone()));
+            }
+            assert_eq!(chat_for(&gpt_load, model).status, 400);
+        }
+    }
+    assert_eq!((mock.requests(), gpt_load.blacklist()), (6, Vec::<Value>::new()));
+}
+
+#[test]
 fn where_every_key_is_denied_a_model_the_provider_says_so_itself() {
     let mock = provider(&[(A, "valid"), (B, "valid")]);
     let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
