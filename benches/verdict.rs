@@ -24,7 +24,8 @@ fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
 
 fn judge(bencher: Bencher<'_, '_>, status: StatusCode, body: &[u8]) {
     let headers = headers(&[("content-type", "application/json"), ("retry-after", "20")]);
-    bencher.bench(|| verdict::judge(black_box(&Answer { status, headers: &headers, body }), NOW));
+    bencher
+        .bench(|| verdict::judge(black_box(&Answer { status, headers: &headers, body, model: None }), NOW));
 }
 
 /// An error of 1 KiB that a code decides.

@@ -91,7 +91,7 @@ impl Dump {
     }
 
     fn judged(&self, now: SystemTime) -> Judgement {
-        let answer = Answer { status: self.status, headers: &self.headers, body: &self.body };
+        let answer = Answer { status: self.status, headers: &self.headers, body: &self.body, model: None };
         if self.status != StatusCode::OK {
             return verdict::judge(&answer, now);
         }
@@ -105,10 +105,10 @@ impl Dump {
                 seen => seen,
             };
             if let First::Error(data) = seen {
-                return judge_in_stream(&self.headers, &data, now);
+                return judge_in_stream(&self.headers, &data, None, now);
             }
         } else if InBody::of(&body) != InBody::Answer {
-            return judge_in_stream(&self.headers, &body, now);
+            return judge_in_stream(&self.headers, &body, None, now);
         }
         verdict::judge(&answer, now)
     }

@@ -81,7 +81,10 @@ impl Case {
         let mut headers = headers(&self.headers);
         headers.extend(coding.map(|coding| (CONTENT_ENCODING, HeaderValue::from_static(coding))));
         let status = StatusCode::from_u16(self.status).unwrap();
-        judge(&Answer { status, headers: &headers, body }, moment(self.now.as_deref().unwrap_or(NOW)))
+        judge(
+            &Answer { status, headers: &headers, body, model: None },
+            moment(self.now.as_deref().unwrap_or(NOW)),
+        )
     }
 
     /// How it is judged otherwise than it should be.
@@ -108,15 +111,15 @@ impl Case {
         match self.transport {
             Transport::Http => Some(self.judged_as(body.as_bytes(), None)),
             Transport::Sse => match first_event(body.as_bytes(), body.len().max(1)) {
-                First::Error(data) => Some(judge_in_stream(&headers, &data, now)),
+                First::Error(data) => Some(judge_in_stream(&headers, &data, None, now)),
                 First::Healthy | First::Undecided => None,
             },
             Transport::Json200 => {
                 let plain = decoded(&headers, body.as_bytes());
                 (InBody::of(&plain) != InBody::Answer)
-                    .then(|| judge_in_stream(&headers, body.as_bytes(), now))
+                    .then(|| judge_in_stream(&headers, body.as_bytes(), None, now))
             }
-            Transport::Ws => Some(judge_in_stream(&headers, body.as_bytes(), now)),
+            Transport::Ws => Some(judge_in_stream(&headers, body.as_bytes(), None, now)),
         }
     }
 }
@@ -237,7 +240,7 @@ fn an_answer_means_the_same_however_it_comes() {
 
 fn verdict(status: u16, body: &str) -> (Verdict, &'static str, bool) {
     let status = StatusCode::from_u16(status).unwrap();
-    let answer = Answer { status, headers: &HeaderMap::new(), body: body.as_bytes() };
+    let answer = Answer { status, headers: &HeaderMap::new(), body: body.as_bytes(), model: None };
     let judgement = judge(&answer, SystemTime::now());
     (judgement.verdict, judgement.rule, judgement.weak)
 }
@@ -340,6 +343,24 @@ fn a_prompt_that_is_quoted_back_blames_no_key() {
     }
 }
 
+#[test]
+fn the_name_of_the_model_that_was_asked_for_blames_no_key() {
+    let name = "acme/api-key-expired-account-suspended-7b";
+    for (status, says) in [
+        (400, "acme/api-key-expired-account-suspended-7b can't be had here"),
+        (403, "No endpoint serves acme/api-key-expired-account-suspended-7b in this region of the cluster"),
+        (429, "acme/api-key-expired-account-suspended-7b has insufficient credit: too many requests"),
+    ] {
+        let body = json!({"error": {"message": says}}).to_string();
+        let status = StatusCode::from_u16(status).unwrap();
+        let answer = Answer { status, headers: &HeaderMap::new(), body: body.as_bytes(), model: Some(name) };
+        let judgement = judge(&answer, SystemTime::now());
+        assert_ne!(judgement.verdict, Verdict::KeyInvalid, "{says}: {}", judgement.rule);
+        let without = judge(&Answer { model: None, ..answer }, SystemTime::now());
+        assert!(status == 429 || without.verdict == Verdict::KeyInvalid, "{says}: {}", without.rule);
+    }
+}
+
 proptest! {
     #[test]
     fn there_is_always_a_judgement(
@@ -353,7 +374,7 @@ proptest! {
             headers.insert(RETRY_AFTER, retry);
         }
         let status = StatusCode::from_u16(status).unwrap();
-        let judgement = judge(&Answer { status, headers: &headers, body: &body }, SystemTime::now());
+        let judgement = judge(&Answer { status, headers: &headers, body: &body, model: None }, SystemTime::now());
         prop_assert_eq!(status.as_u16() < 400, judgement.verdict == Verdict::Success);
         prop_assert!(judgement.message.chars().count() <= 300 && !judgement.message.contains(char::is_control));
         prop_assert!(judgement.wait.is_none_or(|wait| wait.duration <= Duration::from_secs(86_400)));
@@ -460,7 +481,7 @@ proptest! {
     ) {
         prop_assert_eq!(first_event(stream.as_bytes(), piece), first_event(stream.as_bytes(), stream.len().max(1)));
         InBody::of(stream.as_bytes());
-        judge_in_stream(&HeaderMap::new(), stream.as_bytes(), SystemTime::now());
+        judge_in_stream(&HeaderMap::new(), stream.as_bytes(), None, SystemTime::now());
     }
 }
 

@@ -198,7 +198,7 @@ impl Proxy {
                             return Ok((Response::from_parts(parts, Payload::Stream(stream)), End::Success));
                         }
                         Beginning::Error(error) => {
-                            let answer = Refused::within(parts, stream, &error, &lease);
+                            let answer = Refused::within(parts, stream, &error, &lease, request.model());
                             ending.refused(request, &lease, upstream, &answer);
                             self.refused(lease, upstream, answer, request, &mut so_far)
                         }
@@ -210,7 +210,7 @@ impl Proxy {
                 }
                 Outcome::Answer(response) => {
                     let is_last = is_last || self.common.group.keys.available() <= 1;
-                    match rare(Refused::read(response, &lease, limits, is_last)).await {
+                    match rare(Refused::read(response, &lease, request.model(), limits, is_last)).await {
                         Ok(answer) => {
                             ending.refused(request, &lease, upstream, &answer);
                             self.refused(lease, upstream, answer, request, &mut so_far)

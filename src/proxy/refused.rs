@@ -49,6 +49,7 @@ impl Refused {
     pub(super) async fn read(
         response: Response<Answer<Outgoing>>,
         lease: &Lease<'_>,
+        model: Option<&str>,
         limits: StreamLimits,
         is_last: bool,
     ) -> Result<Box<Self>, NoAnswer> {
@@ -76,7 +77,7 @@ impl Refused {
         }
         // Judged without the keys: what it says is cut short, and half a key would not be found any more.
         let body = changed.as_deref().unwrap_or(&first);
-        let answer = verdict::Answer { status: parts.status, headers: &parts.headers, body };
+        let answer = verdict::Answer { status: parts.status, headers: &parts.headers, body, model };
         let judgement = verdict::judge(&answer, SystemTime::now());
         let mut refused = Box::new(Self { parts, first, rest: None, judgement });
         if ended || cut {
@@ -95,11 +96,17 @@ impl Refused {
     }
 
     /// An answer with a good status and an error in it.
-    pub(super) fn within(mut parts: Parts, mut stream: Stream, error: &[u8], lease: &Lease<'_>) -> Box<Self> {
+    pub(super) fn within(
+        mut parts: Parts,
+        mut stream: Stream,
+        error: &[u8],
+        lease: &Lease<'_>,
+        model: Option<&str>,
+    ) -> Box<Self> {
         headers::redact_keys(&mut parts, |value| lease.redact(value));
         let hidden = lease.redact(error);
         let error = hidden.as_deref().unwrap_or(error);
-        let judgement = verdict::judge_in_stream(&parts.headers, error, SystemTime::now());
+        let judgement = verdict::judge_in_stream(&parts.headers, error, model, SystemTime::now());
         // Only a body that has come whole is looked into where it is encoded.
         if let Cow::Owned(plain) = verdict::decoded(&parts.headers, &stream.first)
             && let Some(hidden) = lease.redact(&plain)
@@ -192,7 +199,7 @@ impl Refused {
 
 /// Whether a body adds little to an answer's status and headers: a fault of the upstream's, or a limit with its end.
 fn says_enough(parts: &Parts) -> bool {
-    let answer = verdict::Answer { status: parts.status, headers: &parts.headers, body: &[] };
+    let answer = verdict::Answer { status: parts.status, headers: &parts.headers, body: &[], model: None };
     parts.status.is_server_error() || verdict::judge(&answer, SystemTime::now()).wait.is_some()
 }
 

@@ -206,7 +206,7 @@ impl Revalidation {
             Outcome::Answer(response) if response.status().as_u16() < 400 => Found::Inconclusive,
             Outcome::Answer(response) => {
                 let limits = StreamLimits { silence: self.patience, deadline: Some(by) };
-                match Refused::read(response, &lease, limits, true).await {
+                match Refused::read(response, &lease, None, limits, true).await {
                     Ok(answer) => refused(lease, key, upstream, &answer),
                     Err(_late) => Found::Inconclusive,
                 }

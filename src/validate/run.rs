@@ -266,7 +266,7 @@ impl Shared {
             parts.headers.remove(CONTENT_ENCODING);
         }
         let status = error_status(&parts.headers, parts.status, &body);
-        let answer = verdict::Answer { status, headers: &parts.headers, body: &body };
+        let answer = verdict::Answer { status, headers: &parts.headers, body: &body, model: None };
         let judgement = verdict::judge(&answer, SystemTime::now());
         let finding = Finding::of(&judgement, parts.status.as_u16());
         if judgement.verdict == Verdict::Success && !parts.status.is_success() {

@@ -47,6 +47,9 @@ pub(super) fn stated(text: &str, in_china: bool) -> Option<Timestamp> {
         "regain",
         "until",
         "after",
+        "again at ",
+        "again on ",
+        "retry at ",
         "available",
         "refresh",
         "renew",
@@ -64,8 +67,15 @@ pub(super) fn stated(text: &str, in_china: bool) -> Option<Timestamp> {
         let rest = text.get(at..)?;
         let (date, rest) = date_and_time(rest, in_china)?;
         let start = (at.saturating_sub(60)..=at).find(|start| text.is_char_boundary(*start))?;
-        let said_before =
-            text.get(start..at).is_some_and(|said| before.iter().any(|word| said.contains(word)));
+        let said = text.get(start..at).unwrap_or_default();
+        // The day on which something ends is none to wait for.
+        let ends = ["available until ", "supported until ", "valid until "];
+        let not = ["not ", "un"];
+        let is_end = ends.iter().filter_map(|end| said.trim_end_matches("on ").strip_suffix(end));
+        if is_end.into_iter().any(|said| !not.iter().any(|not| said.ends_with(not))) {
+            return None;
+        }
+        let said_before = before.iter().any(|word| said.contains(word));
         let said_after = after.iter().any(|word| rest.trim_start().starts_with(word));
         (said_before || said_after).then_some(date)
     });

@@ -17,6 +17,8 @@ const LONGEST_LINE: usize = 300;
 const CODES_MAX: usize = 32;
 const LONGEST_CODE: usize = 128;
 const DEPTH_MAX: usize = 7;
+/// A model's name that is shorter may be a word of the message.
+const SHORTEST_NAME: usize = 8;
 /// How many answers are looked for in messages.
 const UNWRAPPED_MAX: u8 = 3;
 
@@ -65,8 +67,8 @@ pub(super) enum Form {
 }
 
 impl Envelope {
-    /// Reads a decoded body.
-    pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Self {
+    /// Reads a decoded body, which says what it says without the name of the model that was asked for.
+    pub(super) fn read(headers: &HeaderMap, body: &[u8], model: Option<&str>) -> Self {
         let mut envelope = Self::default();
         let text = String::from_utf8_lossy(body);
         let text = text.trim_start_matches('\u{feff}').trim();
@@ -83,7 +85,12 @@ impl Envelope {
         if let Some(kind) = headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok()) {
             envelope.code(kind.split(':').next().unwrap_or(kind));
         }
-        envelope.words = Words::of(&envelope.message);
+        let message = &envelope.message;
+        let named = model.filter(|model| model.len() >= SHORTEST_NAME && message.contains(model));
+        envelope.words = match named {
+            Some(model) => Words::of(&message.replace(model, " ")),
+            None => Words::of(message),
+        };
         envelope
     }
 
@@ -216,7 +223,10 @@ impl Envelope {
             ("data" | "extra" | "result" | "params", Value::Object(fields)) => self.note_times(fields),
             // Google's duration as an object.
             (_, Value::Object(fields)) if is_time(name) => {
-                let part = |name: &str| fields.get(name).and_then(Value::as_f64).unwrap_or_default();
+                // Protobuf writes numbers of 64 bits as strings.
+                let number =
+                    |value: &Value| value.as_str().map_or_else(|| value.as_f64(), |text| text.parse().ok());
+                let part = |name: &str| fields.get(name).and_then(number).unwrap_or_default();
                 self.note_time(name, (part("seconds") + part("nanos") / 1e9).to_string());
             }
             _ => {}

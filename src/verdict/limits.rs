@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName};
 
+use super::dates;
+use super::rules::Until;
 use super::wait::{self, Wait};
 
 /// What an answer's headers say of the answers to come.
@@ -68,12 +70,15 @@ pub(super) struct Spent<'a> {
     reset: Option<&'a str>,
     /// The window's length, where its name tells it.
     length: Option<Duration>,
+    /// The calendar's day or month that it is of, where its name tells it.
+    calendar: Option<Until>,
 }
 
 impl Spent<'_> {
     /// The time until it is whole again, zero if that is past.
     pub(super) fn wait(&self, now: SystemTime) -> Option<Duration> {
-        self.reset.and_then(|reset| wait::moment_or_length(reset, now)).or(self.length)
+        let told = self.reset.and_then(|reset| wait::moment_or_length(reset, now)).or(self.length);
+        told.or_else(|| dates::next(self.calendar?, now))
     }
 }
 
@@ -116,17 +121,21 @@ pub(super) fn spent(headers: &HeaderMap, price: u32) -> impl Iterator<Item = Spe
         if name == "ratelimit" {
             let spent =
                 policies(value).find(|policy| item(policy, &["remaining", "r"]).is_some_and(is_nothing))?;
-            return Some(Spent { reset: item(spent, &["reset", "t"]), length: None });
+            return Some(Spent { reset: item(spent, &["reset", "t"]), length: None, calendar: None });
         }
         if text(&name.replace("remaining", "limit")).is_some_and(|limit| limit.trim() == "0") {
             return None;
         }
-        let bare = if name.starts_with('r') { "ratelimit-reset" } else { "x-ratelimit-reset" };
+        let bare = match () {
+            () if name.contains("bysize") => "ratelimitbysize-reset",
+            () if name.starts_with('r') => "ratelimit-reset",
+            () => "x-ratelimit-reset",
+        };
         let reset = text(&name.replace("remaining", "reset"))
             .or_else(|| text(&name.replace("remaining", "reset-after")))
             .or_else(|| text(bare))
             .or_else(|| text("ratelimit-reset"));
-        Some(Spent { reset, length: length(name) })
+        Some(Spent { reset, length: length(name), calendar: calendar(name) })
     })
 }
 
@@ -148,7 +157,7 @@ pub(super) fn resets_without_remaining(headers: &HeaderMap) -> impl Iterator<Ite
 fn is_of_limit(name: &str) -> bool {
     match name.as_bytes().first() {
         Some(b'x') => {
-            name.starts_with("x-ratelimit-")
+            name.starts_with("x-ratelimit")
                 || name.starts_with("x-tokenlimit-")
                 || name.starts_with("x-rate-limit-")
         }
@@ -190,23 +199,29 @@ fn item<'a>(value: &'a str, names: &[&str]) -> Option<&'a str> {
 }
 
 fn is_of_tokens(name: &str) -> bool {
-    name.contains("token")
+    // Mistral's limits by size count tokens.
+    name.contains("token") || name.contains("bysize")
 }
 
 fn is_of_requests(name: &str) -> bool {
-    name.contains("req") || !name.contains("token") && !name.contains("remaining-")
+    name.contains("req") || !is_of_tokens(name) && !name.contains("remaining-")
 }
 
 /// Where only the account is limited, names say no more than the window.
 fn is_per_model(name: &HeaderName) -> bool {
     let name = name.as_str();
-    name.contains("requests") || name.contains("token") || name.contains("dynamic")
+    name.contains("requests") || is_of_tokens(name) || name.contains("dynamic")
 }
 
 fn length(name: &str) -> Option<Duration> {
     let windows = [("second", 1), ("minute", 60), ("hour", 3600)];
     let of_name = windows.iter().find(|(window, _)| name.ends_with(window));
     of_name.map(|(_, seconds)| Duration::from_secs(*seconds))
+}
+
+fn calendar(name: &str) -> Option<Until> {
+    let windows = [("day", Until::UtcMidnight), ("month", Until::NextMonth)];
+    windows.iter().find(|(window, _)| name.ends_with(window)).map(|(_, until)| *until)
 }
 
 #[cfg(test)]
@@ -259,6 +274,21 @@ mod tests {
                     ("x-ratelimit-reset-tokens-minute", "12.382"),
                 ],
                 Some((Some(12_382), None, true)),
+            ),
+            (
+                &[("x-ratelimitbysize-remaining-minute", "0"), ("x-ratelimitbysize-limit-minute", "500000")],
+                Some((Some(60_000), None, true)),
+            ),
+            (
+                &[("ratelimitbysize-remaining", "0"), ("ratelimitbysize-reset", "12")],
+                Some((Some(12_000), None, true)),
+            ),
+            // It is 5 o'clock.
+            (&[("x-ratelimit-remaining-tokens-day", "0")], Some((Some(19 * 3_600_000), None, true))),
+            (&[("x-ratelimitbysize-remaining-month", "0")], Some((Some(86_400_000), None, true))),
+            (
+                &[("x-ratelimit-remaining-requests-day", "0"), ("x-ratelimit-reset-requests-day", "12.5")],
+                Some((Some(12_500), Some(0), true)),
             ),
             (
                 &[("x-tokenlimit-remaining-dynamic", "0"), ("x-ratelimit-reset", "1")],

@@ -10,6 +10,7 @@ mod first_event;
 mod json;
 mod limits;
 mod rules;
+mod spoken;
 mod wait;
 mod words;
 
@@ -45,6 +46,11 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Whether it is the key that is set aside.
+    const fn blames_the_key(self) -> bool {
+        matches!(self, Self::KeyInvalid | Self::KeyExhausted | Self::KeyLimited)
+    }
+
     /// The spec's word for it.
     pub fn name(self) -> &'static str {
         match self {
@@ -92,6 +98,8 @@ pub struct Answer<'a> {
     pub headers: &'a HeaderMap,
     /// Its body as it was received: the first 64 KiB, maybe encoded, maybe cut off.
     pub body: &'a [u8],
+    /// The model that the request named: the client's own word, wherever it stands in a message.
+    pub model: Option<&'a str>,
 }
 
 /// A verdict and its reasons.
@@ -138,13 +146,14 @@ pub fn judge(answer: &Answer<'_>, now: SystemTime) -> Judgement {
         };
     }
     let body = decoded(answer.headers, answer.body);
-    judged(answer.status.as_u16(), answer.headers, &Envelope::read(answer.headers, &body), now)
+    let envelope = Envelope::read(answer.headers, &body, answer.model);
+    judged(answer.status.as_u16(), answer.headers, &envelope, now)
 }
 
 /// Judges an error that came within an answer with status 200: an event's data, or a body that is an error's
 /// envelope, decoded. As if it had been a status: the one that it names, or the one that its type stands for.
-pub fn judge_in_stream(headers: &HeaderMap, error: &[u8], now: SystemTime) -> Judgement {
-    let envelope = Envelope::read(headers, error);
+pub fn judge_in_stream(headers: &HeaderMap, error: &[u8], model: Option<&str>, now: SystemTime) -> Judgement {
+    let envelope = Envelope::read(headers, error, model);
     let has = |types: &[&str]| envelope.codes.iter().any(|code| types.contains(&code.as_str()));
     let status = envelope.status.unwrap_or(match () {
         () if has(&["invalid_request_error", "badrequesterror", "invalid_argument"]) => 400,
@@ -158,7 +167,13 @@ pub fn judge_in_stream(headers: &HeaderMap, error: &[u8], now: SystemTime) -> Ju
 }
 
 fn judged(status: u16, headers: &HeaderMap, envelope: &Envelope, now: SystemTime) -> Judgement {
-    let row = rules::row_for(status, headers, envelope);
+    let mut row = rules::row_for(status, headers, envelope);
+    // For good is what nobody says the end of.
+    if row.verdict == Verdict::KeyInvalid
+        && (rules::is_temporary(envelope) || wait::ends_soon(status, headers, envelope, now))
+    {
+        row = &rules::FOR_NOW;
+    }
     let wait = match row.verdict {
         Verdict::KeyLimited | Verdict::KeyExhausted => wait::of(headers, envelope, row, now),
         _ => None,

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::Verdict;
 use super::envelope::Envelope;
 use super::rules::Row;
-use super::words::Words;
+use super::spoken::{length, seconds, spoken};
 use super::{dates, limits};
 
 /// No answer makes anybody wait longer (spec §6).
@@ -19,13 +19,15 @@ pub(super) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 const SHORTEST: Duration = Duration::from_secs(1);
 /// A quota that is spent for long is not whole again within a minute: so short a time speaks of another limit.
 const SHORT: Duration = Duration::from_secs(60);
+/// Who will be let in again so soon is not barred.
+const MINUTES: Duration = Duration::from_secs(5 * 60);
 /// The header that says it, and what others call it.
 const RETRY_AFTERS: &[&str] = &["retry-after", "x-retry-after", "x-ratelimit-retry-after"];
 const MILLIS: &[&str] = &["retry-after-ms", "x-ms-retry-after-ms"];
-/// A smaller number is a length of time in seconds, a larger one a date in seconds since 1970, still larger ones in
-/// milliseconds, microseconds or nanoseconds.
-const FIRST_DATE: f64 = 1e7;
-const FIRST_DATE_IN_MILLIS: f64 = 1e11;
+/// A smaller number is a length of time in seconds, a larger one a date (the first is in 2017) in seconds since 1970,
+/// still larger ones in milliseconds, microseconds or nanoseconds.
+const FIRST_DATE: f64 = 1.5e9;
+const LAST_DATE: f64 = 1e11;
 /// A `Date` further from our clock than this is not believed.
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -57,6 +59,18 @@ pub(super) fn of(headers: &HeaderMap, envelope: &Envelope, row: &Row, now: Syste
     Some(Wait { duration: told.duration.clamp(Duration::from_nanos(1), LONGEST), ..told })
 }
 
+/// Whether an answer names a moment when it is over: in words, or in a header that promises it within minutes.
+pub(super) fn ends_soon(status: u16, headers: &HeaderMap, envelope: &Envelope, now: SystemTime) -> bool {
+    let now = their_time(headers, now);
+    let text = envelope.words.text();
+    let date =
+        || dates::stated(text, false).and_then(|date| until(date, now)).is_some_and(|wait| !wait.is_zero());
+    let header = || RETRY_AFTERS.iter().filter_map(|name| retry_after(headers, name, now)).max();
+    spoken(&envelope.words).is_some()
+        || date()
+        || matches!(status, 403 | 429) && header().is_some_and(|wait| !wait.is_zero() && wait <= MINUTES)
+}
+
 /// The longest of the lengths of time that headers, fields and the message name.
 fn lengths(headers: &HeaderMap, envelope: &Envelope, now: SystemTime) -> Option<Wait> {
     let told = [
@@ -79,7 +93,9 @@ fn lengths(headers: &HeaderMap, envelope: &Envelope, now: SystemTime) -> Option<
 /// The longest wait that a header with this name tells: there may be several of it.
 fn retry_after(headers: &HeaderMap, name: &str, now: SystemTime) -> Option<Duration> {
     let told = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    told.filter_map(|text| field(name, text, now)).max()
+    // A date has a comma, too.
+    let of_list = |text: &str| text.split(',').filter_map(|item| field(name, item, now)).max();
+    told.filter_map(|text| field(name, text, now).or_else(|| of_list(text))).max()
 }
 
 /// The time by the provider's clock, for its dates; ours if it does not tell or can't be right.
@@ -92,14 +108,14 @@ pub(super) fn their_time(headers: &HeaderMap, now: SystemTime) -> SystemTime {
 
 /// A time that stands in a field of its own.
 fn field(name: &str, value: &str, now: SystemTime) -> Option<Duration> {
-    let in_millis = name.ends_with("ms") || name.contains("millis");
-    if in_millis && value.trim().parse::<f64>().is_err() {
-        return None;
-    }
-    match value.trim().parse::<f64>() {
-        Ok(number) if in_millis && number < FIRST_DATE_IN_MILLIS => seconds(number / 1000.0),
-        _ => moment_or_length(value.trim(), now),
-    }
+    let Ok(number) = value.trim().parse::<f64>() else { return moment_or_length(value, now) };
+    let unit = match () {
+        () if name.ends_with("ms") || name.contains("millis") => 0.001,
+        () if name.contains("minute") => 60.0,
+        () if name.contains("hour") => 3600.0,
+        () => 1.0,
+    };
+    if number * unit < FIRST_DATE { seconds(number * unit) } else { moment_or_length(value, now) }
 }
 
 /// `20`, `6m0s`, `1.5s`, a date of HTTP or RFC 3339, or seconds (or their thousandths, and so on) since 1970. Zero if it is past.
@@ -111,8 +127,7 @@ pub(super) fn moment_or_length(text: &str, now: SystemTime) -> Option<Duration> 
             return seconds(number);
         }
         let units = [1.0, 1e3, 1e6, 1e9];
-        let since_1970 =
-            units.into_iter().map(|unit| number / unit).find(|date| *date < FIRST_DATE_IN_MILLIS)?;
+        let since_1970 = units.into_iter().map(|unit| number / unit).find(|date| *date < LAST_DATE)?;
         return until(SystemTime::UNIX_EPOCH.checked_add(seconds(since_1970)?)?);
     }
     if let Ok(date) = text.parse::<Timestamp>() {
@@ -121,161 +136,13 @@ pub(super) fn moment_or_length(text: &str, now: SystemTime) -> Option<Duration> 
     if let Ok(date) = httpdate::parse_http_date(text) {
         return until(date);
     }
-    length(text)
+    length(&text.to_ascii_lowercase())
 }
 
 /// The time until a date, zero if it is past.
 fn until(date: Timestamp, now: SystemTime) -> Option<Duration> {
     let since_1970 = Duration::from_millis(u64::try_from(date.as_millisecond()).ok()?);
     Some(SystemTime::UNIX_EPOCH.checked_add(since_1970)?.duration_since(now).unwrap_or_default())
-}
-
-/// `1h2m3.5s`, `250ms`, `2 minutes`: all of it has to be one length of time.
-fn length(text: &str) -> Option<Duration> {
-    let (wait, rest) = leading_length(text)?;
-    rest.trim().is_empty().then_some(wait)
-}
-
-/// The length of time at the beginning of a text, and what follows it.
-fn leading_length(text: &str) -> Option<(Duration, &str)> {
-    let mut rest = text.trim_start_matches([' ', ':', '：', '~', '≈', '约', '过']);
-    for word in ["about ", "approximately ", "another ", "at least ", "pt"] {
-        rest = rest.strip_prefix(word).unwrap_or(rest);
-    }
-    if let Some(clock) = clock(rest) {
-        return Some(clock);
-    }
-    let mut total = None;
-    loop {
-        let more = rest.strip_prefix("and ").or_else(|| rest.strip_prefix(", ")).filter(|_| total.is_some());
-        let Some((number, after)) = leading_number(more.unwrap_or(rest)) else { break };
-        let unit = after.trim_start();
-        let letters = unit.find(|c: char| !c.is_alphabetic()).unwrap_or(unit.len());
-        let (name, after) = unit.split_at_checked(letters)?;
-        let Some(scale) = unit_of(name) else { break };
-        let more = seconds(number * scale.0)?;
-        total = Some(total.unwrap_or(Duration::ZERO).saturating_add(more));
-        // In "5秒后重试" the unit's word runs on into the next.
-        rest = unit.get(scale.1..).filter(|_| scale.1 < letters).unwrap_or(after).trim_start();
-    }
-    total.map(|total| (total, rest))
-}
-
-/// The number at the beginning of a text, in digits or as one of China's.
-fn leading_number(text: &str) -> Option<(f64, &str)> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, rest) = text.split_at_checked(digits)?;
-    if let Ok(number) = number.parse() {
-        return Some((number, rest));
-    }
-    let numerals =
-        [("一", 1.0), ("两", 2.0), ("二", 2.0), ("三", 3.0), ("五", 5.0), ("十", 10.0), ("半", 0.5)];
-    numerals.iter().find_map(|(numeral, number)| Some((*number, text.strip_prefix(numeral)?)))
-}
-
-/// A unit in seconds, and how many bytes of the word it is.
-fn unit_of(word: &str) -> Option<(f64, usize)> {
-    let scale = match word {
-        "us" | "µs" | "μs" => 0.000_001,
-        "ms" | "millisecond" | "milliseconds" => 0.001,
-        "s" | "sec" | "secs" | "second" | "seconds" | "secondes" | "segundos" | "сек" | "секунд"
-        | "секунду" | "секунды" => 1.0,
-        "m" | "min" | "mins" | "minute" | "minutes" | "minutos" | "мин" | "минут" | "минуту" | "минуты" => {
-            60.0
-        }
-        "h" | "hr" | "hrs" | "hour" | "hours" | "heures" | "horas" | "час" | "часа" | "часов" => {
-            3600.0
-        }
-        "d" | "day" | "days" => 86_400.0,
-        _ => {
-            let without_spaces = [
-                ("毫秒", 0.001),
-                ("秒", 1.0),
-                ("分钟", 60.0),
-                ("分", 60.0),
-                ("小时", 3600.0),
-                ("个小时", 3600.0),
-                ("天", 86_400.0),
-                ("時間", 3600.0),
-                ("초", 1.0),
-                ("분", 60.0),
-                ("시간", 3600.0),
-            ];
-            return without_spaces
-                .iter()
-                .find(|(unit, _)| word.starts_with(unit))
-                .map(|(unit, scale)| (*scale, unit.len()));
-        }
-    };
-    Some((scale, word.len()))
-}
-
-/// `12.01:02:03`: days, hours, minutes, seconds, as Azure API Management writes it.
-fn clock(text: &str) -> Option<(Duration, &str)> {
-    let end = text.find(|c: char| !matches!(c, '0'..='9' | ':' | '.')).unwrap_or(text.len());
-    let (clock, rest) = text.split_at_checked(end)?;
-    let (front, seconds_part) = clock.trim_end_matches('.').rsplit_once(':')?;
-    let (hours, minutes) = front.split_once(':')?;
-    let (days, hours) = hours.split_once('.').unwrap_or(("0", hours));
-    let number = |text: &str| text.parse::<f64>().ok();
-    let total =
-        ((number(days)? * 24.0 + number(hours)?) * 60.0 + number(minutes)?) * 60.0 + number(seconds_part)?;
-    Some((seconds(total)?, rest))
-}
-
-/// "Please try again in 1m2.5s", "retry after 20 seconds", "请在 5 秒后重试".
-fn spoken(words: &Words) -> Option<Duration> {
-    let phrases = [
-        "again in ",
-        "again after ",
-        "retry in ",
-        "retry after ",
-        "retrying in ",
-        "wait for ",
-        "wait ",
-        "reset after ",
-        "reset in ",
-        "resets in ",
-        "replenished in ",
-        "available in ",
-        "cooldown: ",
-        "timed out for ",
-        "через ",
-        "dentro de ",
-        "dans ",
-        "等待时间",
-        "请在",
-        "请于",
-        "将在",
-        "等待",
-        "请",
-    ];
-    let text = words.text();
-    let there = phrases.into_iter().filter(|phrase| words.find(phrase).is_some());
-    let after = |phrase: &'static str| {
-        text.match_indices(phrase).filter_map(move |(at, _)| text.get(at + phrase.len()..)).take(16)
-    };
-    let told = there.flat_map(after).filter_map(|rest| leading_length(rest).map(|(wait, _)| wait)).max();
-    told.or_else(|| bare_seconds(text)).or_else(|| spoken_after(text))
-}
-
-/// "Retry after 30", "retry after 30 (seconds)": without a unit it is seconds.
-fn bare_seconds(text: &str) -> Option<Duration> {
-    let (_, rest) = text.split_once("retry after ")?;
-    let (number, rest) = leading_number(rest)?;
-    rest.trim_start().chars().next().is_none_or(|next| !next.is_alphanumeric()).then(|| seconds(number))?
-}
-
-/// "30秒后重试": the length stands before the word.
-fn spoken_after(text: &str) -> Option<Duration> {
-    let said = ["后重试", "后再试", "后恢复", "後に", "후에", "후 다시"]
-        .iter()
-        .filter_map(|word| text.find(word))
-        .min()?;
-    let before = text.get(..said).filter(|before| !before.ends_with(|c: char| c.is_ascii_digit()))?;
-    let starts = before.char_indices().rev().take(16).filter(|(_, letter)| letter.is_ascii_digit());
-    // The longest of those that reach up to the word: "1分30秒", not "30秒".
-    starts.filter_map(|(at, _)| length(before.get(at..)?)).max()
 }
 
 /// "Resets at 1795496400": seconds since 1970.
@@ -286,11 +153,6 @@ fn stated_epoch(text: &str, now: SystemTime) -> Option<Duration> {
     let dates =
         numbers.filter(|digits| digits.len() >= 10).filter_map(|digits| moment_or_length(digits, now));
     dates.max()
-}
-
-/// Less than nothing, or no number, is no length of time.
-fn seconds(number: f64) -> Option<Duration> {
-    Duration::try_from_secs_f64(number).ok()
 }
 
 #[cfg(test)]
@@ -315,8 +177,12 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
             .collect();
-        let answer =
-            Answer { status: StatusCode::TOO_MANY_REQUESTS, headers: &headers, body: body.as_bytes() };
+        let answer = Answer {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            headers: &headers,
+            body: body.as_bytes(),
+            model: None,
+        };
         judge(&answer, now()).wait.map(|wait| (wait.duration.as_millis(), wait.from))
     }
 
@@ -334,6 +200,16 @@ mod tests {
             (&[("retry-after", "soon")], None),
             (&[("retry-after", "20"), ("retry-after-ms", "20500")], Some((20_500, "retry-after-ms"))),
             (&[("retry-after", "9999999")], Some((86_400_000, "retry-after"))),
+            (&[("retry-after", "10000000")], Some((86_400_000, "retry-after"))),
+            (&[("retry-after", "31536000")], Some((86_400_000, "retry-after"))),
+            (&[("retry-after", "31536000000")], Some((86_400_000, "retry-after"))),
+            (&[("retry-after", "1795496430")], Some((30_000, "retry-after"))),
+            (&[("retry-after-ms", "259200000000")], Some((86_400_000, "retry-after-ms"))),
+            (&[("retry-after-ms", "1795496430000")], Some((30_000, "retry-after-ms"))),
+            (&[("retry-after-ms", "1500ms")], Some((1_500, "retry-after-ms"))),
+            (&[("retry-after", "30, 60")], Some((60_000, "retry-after"))),
+            (&[("retry-after", "PT30S")], Some((30_000, "retry-after"))),
+            (&[("retry-after", "PT1M30S")], Some((90_000, "retry-after"))),
             (
                 &[("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "6m0s")],
                 Some((360_000, "reset header")),
@@ -393,6 +269,37 @@ mod tests {
             (r#"{"error":{"message":"请 2 分钟后再试"}}"#, Some((120_000, "message"))),
             (r#"{"error":{"details":[{"retryDelay":"34.07s"}]}}"#, Some((34_070, "body field"))),
             (r#"{"error":{"retry_after_ms":1500}}"#, Some((1_500, "body field"))),
+            (r#"{"error":{"retry_after_minutes":5}}"#, Some((300_000, "body field"))),
+            (
+                r#"{"error":{"details":[{"retryDelay":{"seconds":"34","nanos":500000000}}]}}"#,
+                Some((34_500, "body field")),
+            ),
+            (r#"{"error":{"message":"Rate limit; this preview model is available until 2026-12-31"}}"#, None),
+            (
+                r#"{"error":{"message":"Not available until 2026-11-24T05:30:00Z"}}"#,
+                Some((1_800_000, "date in the message")),
+            ),
+            (
+                r#"{"error":{"message":"Please try again at 2026-11-24T05:30:00Z"}}"#,
+                Some((1_800_000, "date in the message")),
+            ),
+            (
+                r#"{"error":{"message":"Please retry your request after 20 seconds."}}"#,
+                Some((20_000, "message")),
+            ),
+            (r#"{"error":{"message":"try again in 1,234 seconds"}}"#, Some((1_234_000, "message"))),
+            (r#"{"error":{"message":"try again in 1,200,000 ms"}}"#, Some((1_200_000, "message"))),
+            (r#"{"error":{"message":"try again in an hour"}}"#, Some((3_600_000, "message"))),
+            (r#"{"error":{"message":"try again in one minute"}}"#, Some((60_000, "message"))),
+            (r#"{"error":{"message":"limited, retry_after=17"}}"#, Some((17_000, "message"))),
+            (r#"{"error":{"message":"limited. Retry-After: 25"}}"#, Some((25_000, "message"))),
+            (r#"{"error":{"message":"请稍等 20 秒"}}"#, Some((20_000, "message"))),
+            (r#"{"error":{"message":"30 秒钟后重试"}}"#, Some((30_000, "message"))),
+            (r#"{"error":{"message":"请三十秒后重试"}}"#, Some((30_000, "message"))),
+            (r#"{"error":{"message":"四十五秒后重试"}}"#, Some((45_000, "message"))),
+            (r#"{"error":{"message":"请十秒后重试"}}"#, Some((10_000, "message"))),
+            (r#"{"error":{"message":"账号已临时封禁10分钟"}}"#, Some((600_000, "message"))),
+            (r#"{"error":{"message":"请求过快，冷却时间：25秒"}}"#, Some((25_000, "message"))),
             (r#"{"error":{"resets_in_seconds":15}}"#, Some((15_000, "body field"))),
             (r#"{"error":{"metadata":{"resets_at":"2026-11-24T05:00:10Z"}}}"#, Some((10_000, "body field"))),
             (
@@ -461,7 +368,7 @@ mod tests {
                 let body = format!("try again in {value}, resets {value}");
                 let now = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(since_1970)).unwrap_or_else(now);
                 let answer =
-                    Answer { status: StatusCode::TOO_MANY_REQUESTS, headers: &headers, body: body.as_bytes() };
+                    Answer { status: StatusCode::TOO_MANY_REQUESTS, headers: &headers, body: body.as_bytes(), model: None };
                 if let Some(wait) = judge(&answer, now).wait {
                     prop_assert!(wait.duration <= LONGEST && !wait.duration.is_zero());
                 }

@@ -78,6 +78,17 @@ impl Words {
     }
 }
 
+impl Words {
+    /// Whether one of the second words stands right behind one of the first.
+    pub(super) fn adjoin(&self, first: &[&str], second: &[&str]) -> bool {
+        let there = first.iter().filter(|word| self.find(word).is_some());
+        there.flat_map(|word| self.text.match_indices(word)).any(|(at, word)| {
+            let rest = self.text.get(at + word.len()..).unwrap_or_default();
+            second.iter().any(|word| rest.starts_with(word))
+        })
+    }
+}
+
 /// The pairs of neighbouring bytes.
 fn pairs(text: &str) -> impl Iterator<Item = (usize, u64)> {
     text.bytes().zip(text.bytes().skip(1)).map(place)

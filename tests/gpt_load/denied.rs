@@ -85,3 +85,19 @@ fn where_every_key_is_denied_a_model_the_provider_says_so_itself() {
     assert_eq!(gpt_load.chat_for("gpt-4o-mini").status, 200);
     assert_eq!(gpt_load.healthy_keys(), 2);
 }
+
+#[test]
+fn a_model_that_is_called_like_a_complaint_costs_no_key() {
+    let mock = provider(&[]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+    for says in ["is not a valid model ID", "is nothing that we know"] {
+        for model in ["my api key expired", "acme/account-suspended-lora", "insufficient-credit-scorer"] {
+            let refused = json!({"error": {"message": format!("{model} {says}"), "code": 400}});
+            for key in [A, B] {
+                mock.play(key, Play::answer(400, &[], refused.clone()));
+            }
+            assert_eq!(gpt_load.chat_for(model).status, 400);
+        }
+    }
+    assert_eq!((mock.requests(), gpt_load.blacklist()), (6, Vec::<Value>::new()));
+}

@@ -110,7 +110,7 @@ pub(super) static ROWS: &[Row] = &[
         SEEN,
         KeyInvalid,
         &[
-            Status(&[400, 401, 403, 412, 429]),
+            Status(&[400, 401, 403, 412]),
             Then(ACCOUNT, CLOSED),
             Silent(&["ip address has been", "your ip"]),
             NotOfRequest,
@@ -121,7 +121,7 @@ pub(super) static ROWS: &[Row] = &[
         SEEN,
         KeyInvalid,
         &[
-            Status(&[400, 401, 403, 412, 429]),
+            Status(&[400, 401, 403, 412]),
             Says(&["account banned", "account locked", "封禁", "封号"]),
             NotOfRequest,
         ],
@@ -131,7 +131,7 @@ pub(super) static ROWS: &[Row] = &[
         SEEN,
         KeyInvalid,
         &[
-            Status(&[400, 401, 403, 429, 0]),
+            Status(&[400, 401, 403, 0]),
             Says(&[
                 "key has been revoked",
                 "not a valid api key",
@@ -152,12 +152,7 @@ pub(super) static ROWS: &[Row] = &[
         "cause.key_is_bad",
         SEEN,
         KeyInvalid,
-        &[
-            Status(&[400, 401, 403, 429, 0]),
-            Then(KEY, IS_BAD),
-            Silent(&["permission", "scope"]),
-            NotOfRequest,
-        ],
+        &[Status(&[400, 401, 403, 0]), Then(KEY, IS_BAD), Silent(&["permission", "scope"]), NotOfRequest],
     ),
     row(
         "cause.this_key",
@@ -169,7 +164,7 @@ pub(super) static ROWS: &[Row] = &[
             Silent(&["permission", "scope", "model", "rate"]),
         ],
     ),
-    row("cause.bad_key", SEEN, KeyInvalid, &[Status(&[400, 401, 403, 429, 0]), Then(BAD, KEY), NotOfRequest]),
+    row("cause.bad_key", SEEN, KeyInvalid, &[Status(&[400, 401, 403, 0]), Then(BAD, KEY), NotOfRequest]),
     // Said of much else with 400: JSON has tokens too.
     row(
         "cause.token",

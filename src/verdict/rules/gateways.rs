@@ -1,6 +1,6 @@
 //! What stands before a provider's API and speaks in its place: CDNs, proxies, firewalls. No key can be told from it.
 
-use super::Test::{Code, CodeWith, Has, Header, Says, Status};
+use super::Test::{Code, CodeWith, Has, Header, Says, Silent, Status, Then};
 use super::{Form, Row, row};
 use crate::verdict::Verdict::{KeyExhausted, RequestFault, UpstreamFault};
 
@@ -8,6 +8,39 @@ const CLOUDFLARE: &str =
     "https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-1xxx-errors";
 const ENVOY: &str =
     "https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/response_code_details";
+
+const UNCHECKED: &str = "a check that fails says nothing of the key, see tests/corpus";
+const CHECK: &[&str] = &[
+    "authenticat",
+    "authorization",
+    "verify",
+    "verification",
+    "validat",
+    "身份验证",
+    "鉴权",
+    "认证",
+    "校验",
+    "验证",
+];
+const FAILS: &[&str] = &[
+    "service unavailable",
+    "service is unavailable",
+    "service is down",
+    "backend unavailable",
+    "temporarily unavailable",
+    "timeout",
+    "timed out",
+    "server busy",
+    "server is busy",
+    "internal error",
+    "at this time",
+    "服务内部错误",
+    "服务错误",
+    "服务异常",
+    "服务暂时",
+    "服务不可用",
+    "服务超时",
+];
 
 pub(super) static ROWS: &[Row] = &[
     row(
@@ -23,6 +56,30 @@ pub(super) static ROWS: &[Row] = &[
         "what refuses without a word is no API",
         UpstreamFault,
         &[Status(&[403]), Has(Form::Nothing)],
+    ),
+    // Whoever checks keys could not, and says so with the codes of keys that are wrong.
+    row("gateway.keys_unchecked", UNCHECKED, UpstreamFault, &[Status(&[401, 403]), Then(CHECK, FAILS)]),
+    row(
+        "gateway.keys_unchecked_told",
+        UNCHECKED,
+        UpstreamFault,
+        &[
+            Status(&[401]),
+            Says(&[
+                "internal server error",
+                "internal error",
+                "server error",
+                "service unavailable",
+                "service is temporarily unavailable",
+                "server busy",
+                "under maintenance",
+                "system maintenance",
+                "服务内部错误",
+                "内部错误",
+                "系统维护",
+            ]),
+            Silent(&["model"]),
+        ],
     ),
     row("gateway.proxy_authentication", "RFC 9110 §15.5.8", UpstreamFault, &[Status(&[407])]),
     row("gateway.not_implemented", "RFC 9110 §15.6.2", RequestFault, &[Status(&[501])]),

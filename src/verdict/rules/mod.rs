@@ -18,12 +18,14 @@ mod causes_of_money;
 mod china;
 mod gateways;
 mod google;
+mod of_request;
 mod openai;
 mod others;
 mod routers;
 
 use http::HeaderMap;
 
+use self::of_request::OPENING;
 use super::envelope::{Envelope, Form};
 use super::{Scope, Verdict};
 
@@ -93,48 +95,6 @@ enum Test {
 
 /// An answer that came as an event within a stream that began well, and names no status.
 pub(super) const IN_STREAM: u16 = 0;
-/// How far into a message words count where the request is what it speaks of: what comes later may be the client's.
-const OPENING: usize = 160;
-
-/// What requests are made of: a 400 that names one of these is about it, whatever else it says.
-const PARTS_OF_REQUEST: &[&str] = &[
-    "must be",
-    "must not",
-    "should be",
-    "parameter",
-    "argument",
-    "field",
-    "schema",
-    "json",
-    "tool",
-    "function",
-    "mcp server",
-    "webhook",
-    "thread",
-    "prompt",
-    "thinking",
-    "max_tokens",
-    "messages",
-    "user message",
-    "content:",
-    "context",
-    "reasoning",
-    "document",
-    "attachment",
-    "parse",
-    "download",
-    "image",
-    "audio",
-    "video",
-    "frames",
-    "参数",
-    "工具",
-    "函数",
-    "消息",
-    "图片",
-    "音频",
-    "采样",
-];
 
 /// What rows are held against.
 struct Answer<'a> {
@@ -157,8 +117,7 @@ impl Answer<'_> {
             Test::Says(words) => self.says(words),
             Test::Then(first, second) => self.status < 500 && self.envelope.words.follows(first, second),
             Test::NotOfRequest => {
-                let begins = |word: &&str| self.envelope.words.find(word).is_some_and(|at| at < OPENING);
-                !self.speaks_of_request() || !PARTS_OF_REQUEST.iter().any(begins)
+                !self.speaks_of_request() || !of_request::names_a_part(&self.envelope.words)
             }
             Test::Silent(words) => !words.iter().any(|word| self.envelope.words.find(word).is_some()),
             Test::Has(form) => self.envelope.forms.contains(form),
@@ -185,17 +144,49 @@ impl Answer<'_> {
     }
 }
 
+impl Answer<'_> {
+    /// Whether a row holds and may speak: words of a message that finds fault with the request may be the client's, and
+    /// a 5xx is about no key of ours unless a row knows a provider that says so with one. A 429 is a limit, however
+    /// harsh its words.
+    fn is_judged_by(&self, row: &Row) -> bool {
+        row.tests.iter().all(|test| self.holds(test))
+            && !(self.status == 429 && row.verdict == Verdict::KeyInvalid && row.rests_on_words())
+            && (self.status < 500 || !row.verdict.blames_the_key() || row.names(self.status))
+            && !(row.verdict != Verdict::RequestFault
+                && self.speaks_of_request()
+                && row.rests_on_words()
+                && of_request::finds_fault(&self.envelope.words))
+    }
+}
+
 /// The row for an answer. The last rows know every status.
 pub(super) fn row_for(status: u16, headers: &HeaderMap, envelope: &Envelope) -> &'static Row {
     let answer = Answer { status, headers, envelope };
-    TABLE
-        .iter()
-        .flat_map(|rows| rows.iter())
-        .find(|row| row.tests.iter().all(|test| answer.holds(test)))
-        .unwrap_or(match status {
-            400..500 => &REQUEST,
-            _ => &UPSTREAM,
-        })
+    TABLE.iter().flat_map(|rows| rows.iter()).find(|row| answer.is_judged_by(row)).unwrap_or(match status {
+        400..500 => &REQUEST,
+        _ => &UPSTREAM,
+    })
+}
+
+/// Whether an answer calls what it tells temporary.
+pub(super) fn is_temporary(envelope: &Envelope) -> bool {
+    let said = [
+        "temporarily",
+        "temporary ban",
+        "temporary block",
+        "temporary lock",
+        "temporary restrict",
+        "temporary suspen",
+        "временно",
+        "暂时",
+        "临时冻",
+        "临时封",
+        "临时禁",
+        "临时锁",
+        "临时限",
+        "被临时",
+    ];
+    said.iter().any(|word| envelope.words.find(word).is_some())
 }
 
 static TABLE: &[&[Row]] = &[
@@ -227,6 +218,9 @@ static STATUSES: &[Row] = &[
     row("status.408", SPEC, Verdict::UpstreamFault, &[Test::Status(&[408, 425])]),
     row("status.429", SPEC, Verdict::KeyLimited, &[Test::Status(&[429])]),
 ];
+/// What would be for good, if the answer did not say that it is not.
+pub(super) static FOR_NOW: Row =
+    row("cause.for_now", "its own words: temporary, or a time when it ends", Verdict::KeyLimited, &[]);
 static UPSTREAM: Row = row("status.5xx", SPEC, Verdict::UpstreamFault, &[]);
 static REQUEST: Row = row("status.4xx", SPEC, Verdict::RequestFault, &[]);
 
@@ -252,6 +246,14 @@ const fn row(id: &'static str, source: &'static str, verdict: Verdict, tests: &'
 }
 
 impl Row {
+    fn names(&self, status: u16) -> bool {
+        self.tests.iter().any(|test| matches!(test, Test::Status(statuses) if statuses.contains(&status)))
+    }
+
+    fn rests_on_words(&self) -> bool {
+        self.tests.iter().any(|test| matches!(test, Test::Says(_) | Test::Then(..)))
+    }
+
     /// Kept per model.
     const fn of_model(mut self) -> Self {
         self.scope = Scope::KeyAndModel;
@@ -303,7 +305,7 @@ mod tests {
     #[test]
     fn every_row_has_a_name_of_its_own_a_source_and_words_in_lower_case() {
         let mut names = HashSet::new();
-        for row in TABLE.iter().flat_map(|rows| rows.iter()).chain([&UPSTREAM, &REQUEST]) {
+        for row in TABLE.iter().flat_map(|rows| rows.iter()).chain([&FOR_NOW, &UPSTREAM, &REQUEST]) {
             assert!(names.insert(row.id), "{} is there twice", row.id);
             assert!(!row.source.is_empty(), "{}", row.id);
             for test in row.tests {

@@ -26,5 +26,5 @@ pub(super) fn check(input: &[u8]) {
         assert_eq!(first(stream, usize::from(*piece).max(1)), whole);
     }
     InBody::of(stream);
-    judge_in_stream(&HeaderMap::new(), stream, SystemTime::UNIX_EPOCH);
+    judge_in_stream(&HeaderMap::new(), stream, None, SystemTime::UNIX_EPOCH);
 }

@@ -14,7 +14,8 @@ pub(super) fn check(input: &[u8]) {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
     }
     let status = StatusCode::from_u16(status).unwrap();
-    let judgement = verdict::judge(&Answer { status, headers: &headers, body }, SystemTime::UNIX_EPOCH);
+    let judgement =
+        verdict::judge(&Answer { status, headers: &headers, body, model: None }, SystemTime::UNIX_EPOCH);
     assert_ne!(judgement.verdict, Verdict::Success);
     assert!(judgement.message.chars().count() <= 300 && !judgement.message.contains(char::is_control));
 }

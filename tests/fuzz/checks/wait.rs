@@ -26,7 +26,7 @@ pub(super) fn check(input: &[u8]) {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_496_400);
     let day = Duration::from_secs(24 * 60 * 60);
     let body = lines.next().unwrap_or_default();
-    let answer = Answer { status: StatusCode::TOO_MANY_REQUESTS, headers: &headers, body };
+    let answer = Answer { status: StatusCode::TOO_MANY_REQUESTS, headers: &headers, body, model: None };
     let waits = [
         verdict::judge(&answer, now).wait,
         verdict::ahead(&headers, 0, || now).and_then(|ahead| ahead.spent),

@@ -1,0 +1,144 @@
+//! What a refusal may say of the request itself. Whatever else stands in such a message may be the client's own text.
+
+use crate::verdict::words::Words;
+
+/// How far into a message words count where the request is what it speaks of: what comes later may be the client's.
+pub(super) const OPENING: usize = 160;
+
+/// What requests are made of: a 400 that names one of these is about it, whatever else it says.
+const PARTS: &[&str] = &[
+    "must be",
+    "must not",
+    "should be",
+    "parameter",
+    "argument",
+    "field",
+    "schema",
+    "json",
+    "tool",
+    "function",
+    "mcp server",
+    "webhook",
+    "thread",
+    "prompt",
+    "thinking",
+    "max_tokens",
+    "messages",
+    "user message",
+    "content:",
+    "context",
+    "reasoning",
+    "document",
+    "attachment",
+    "parse",
+    "download",
+    "image",
+    "audio",
+    "video",
+    "frames",
+    "参数",
+    "工具",
+    "函数",
+    "消息",
+    "图片",
+    "音频",
+    "采样",
+];
+/// Said of one of `NOUNS` right before it.
+const WRONG: &[&str] = &[
+    "unknown ",
+    "invalid ",
+    "unsupported ",
+    "unrecognized ",
+    "unrecognised ",
+    "unexpected ",
+    "illegal ",
+    "bad ",
+    "no such ",
+    "not a valid ",
+    "not a known ",
+    "not a supported ",
+    "not valid ",
+    "无效的",
+    "未知的",
+    "未知",
+    "不支持的",
+    "非法的",
+];
+const NOUNS: &[&str] = &[
+    "model",
+    "voice",
+    "value",
+    "param",
+    "content",
+    "message",
+    "field",
+    "argument",
+    "property",
+    "input",
+    "prompt",
+    "tool",
+    "function",
+    "language",
+    "format",
+    "schema",
+    "json",
+    "body",
+    "role",
+    "type",
+    "size",
+    "image",
+    "audio",
+    "file",
+    "url",
+    "response_format",
+    "模型",
+    "音色",
+    "参数",
+    "取值",
+];
+/// What names come after: "model x does not exist".
+const NAMED: &[&str] = &["model ", "voice ", "value ", "parameter ", "tool ", "模型", "音色", "参数"];
+const NOT_THERE: &[&str] = &[
+    "does not exist",
+    "doesn't exist",
+    "not found",
+    "not supported",
+    "unsupported",
+    "is not valid",
+    "is invalid",
+    "is unknown",
+    "is not a ",
+    "不存在",
+    "不支持",
+    "未找到",
+    "无效",
+];
+/// Where in the request something stands: "messages.1.content: …".
+const PLACES: &[&str] = &[
+    "messages.",
+    "messages[",
+    "input.",
+    "input[",
+    "contents.",
+    "contents[",
+    "content.",
+    "content[",
+    "tools.",
+    "tools[",
+    "system.",
+    "system[",
+];
+
+/// Whether a message begins by naming a part of the request.
+pub(super) fn names_a_part(words: &Words) -> bool {
+    PARTS.iter().any(|part| words.find(part).is_some_and(|at| at < OPENING))
+}
+
+/// Whether a message says that a part of the request is unknown, wrong or not there, or names its place. A client may
+/// give a model any name, as long as it likes, so that it does not matter how late that is said.
+pub(super) fn finds_fault(words: &Words) -> bool {
+    words.adjoin(WRONG, NOUNS)
+        || words.follows(NAMED, NOT_THERE)
+        || PLACES.iter().any(|place| words.find(place).is_some_and(|at| at < OPENING))
+}

@@ -1,0 +1,218 @@
+//! Lengths of time as people and programs write them, and where in a message they stand.
+
+use std::time::Duration;
+
+use super::words::Words;
+
+/// `1h2m3.5s`, `250ms`, `2 minutes`: all of it has to be one length of time.
+pub(super) fn length(text: &str) -> Option<Duration> {
+    let (wait, rest) = leading_length(text)?;
+    rest.trim().is_empty().then_some(wait)
+}
+
+/// The length of time at the beginning of a text, and what follows it.
+fn leading_length(text: &str) -> Option<(Duration, &str)> {
+    let mut rest = text.trim_start_matches([' ', ':', '：', '=', '~', '≈', '约', '过']);
+    for word in ["about ", "approximately ", "another ", "at least ", "pt"] {
+        rest = rest.strip_prefix(word).unwrap_or(rest);
+    }
+    if let Some(clock) = clock(rest) {
+        return Some(clock);
+    }
+    let mut total = None;
+    loop {
+        let more = rest.strip_prefix("and ").or_else(|| rest.strip_prefix(", ")).filter(|_| total.is_some());
+        let Some((number, after)) = leading_number(more.unwrap_or(rest)) else { break };
+        let unit = after.trim_start();
+        let letters = unit.find(|c: char| !c.is_alphabetic()).unwrap_or(unit.len());
+        let (name, after) = unit.split_at_checked(letters)?;
+        let Some(scale) = unit_of(name) else { break };
+        let more = seconds(number * scale.0)?;
+        total = Some(total.unwrap_or(Duration::ZERO).saturating_add(more));
+        // In "5秒后重试" the unit's word runs on into the next.
+        rest = unit.get(scale.1..).filter(|_| scale.1 < letters).unwrap_or(after).trim_start();
+    }
+    total.map(|total| (total, rest))
+}
+
+/// The number at the beginning of a text, in digits or as one of China's.
+fn leading_number(text: &str) -> Option<(f64, &str)> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, mut rest) = text.split_at_checked(digits)?;
+    if let Ok(mut number) = number.parse::<f64>() {
+        while let Some((thousands, after)) = thousands(rest) {
+            number = number * 1000.0 + thousands;
+            rest = after;
+        }
+        return Some((number, rest));
+    }
+    let words = [("an ", 1.0), ("one ", 1.0), ("two ", 2.0), ("three ", 3.0), ("five ", 5.0), ("ten ", 10.0)];
+    words
+        .iter()
+        .chain(&[("半", 0.5)])
+        .find_map(|(word, number)| Some((*number, text.strip_prefix(word)?)))
+        .or_else(|| chinese(text))
+}
+
+/// `,234`: what follows in "1,234".
+fn thousands(text: &str) -> Option<(f64, &str)> {
+    let (digits, rest) = text.strip_prefix(',')?.split_at_checked(3)?;
+    let is_whole =
+        digits.bytes().all(|c| c.is_ascii_digit()) && !rest.starts_with(|c: char| c.is_ascii_digit());
+    Some((digits.parse().ok().filter(|_| is_whole)?, rest))
+}
+
+/// `三`, `十`, `十五`, `三十`, `四十五`.
+fn chinese(text: &str) -> Option<(f64, &str)> {
+    let digit = |text: &str| {
+        let digits = ["一", "二", "三", "四", "五", "六", "七", "八", "九"];
+        let mut values = (1_u8..).zip(digits).chain([(2, "两")]);
+        let (value, digit) = values.find(|(_, digit)| text.starts_with(digit))?;
+        Some((f64::from(value), digit.len()))
+    };
+    let (first, length) = digit(text).unwrap_or((1.0, 0));
+    let Some(rest) = text.get(length..)?.strip_prefix('十') else {
+        return (length > 0).then_some((first, text.get(length..)?));
+    };
+    let (last, length) = digit(rest).unwrap_or((0.0, 0));
+    Some((first * 10.0 + last, rest.get(length..)?))
+}
+
+/// A unit in seconds, and how many bytes of the word it is.
+fn unit_of(word: &str) -> Option<(f64, usize)> {
+    let scale = match word {
+        "us" | "µs" | "μs" => 0.000_001,
+        "ms" | "millisecond" | "milliseconds" => 0.001,
+        "s" | "sec" | "secs" | "second" | "seconds" | "secondes" | "segundos" | "сек" | "секунд"
+        | "секунду" | "секунды" => 1.0,
+        "m" | "min" | "mins" | "minute" | "minutes" | "minutos" | "мин" | "минут" | "минуту" | "минуты" => {
+            60.0
+        }
+        "h" | "hr" | "hrs" | "hour" | "hours" | "heures" | "horas" | "час" | "часа" | "часов" => {
+            3600.0
+        }
+        "d" | "day" | "days" => 86_400.0,
+        _ => {
+            let without_spaces = [
+                ("毫秒", 0.001),
+                ("秒钟", 1.0),
+                ("秒", 1.0),
+                ("分钟", 60.0),
+                ("分", 60.0),
+                ("小时", 3600.0),
+                ("个小时", 3600.0),
+                ("天", 86_400.0),
+                ("時間", 3600.0),
+                ("초", 1.0),
+                ("분", 60.0),
+                ("시간", 3600.0),
+            ];
+            return without_spaces
+                .iter()
+                .find(|(unit, _)| word.starts_with(unit))
+                .map(|(unit, scale)| (*scale, unit.len()));
+        }
+    };
+    Some((scale, word.len()))
+}
+
+/// `12.01:02:03`: days, hours, minutes, seconds, as Azure API Management writes it.
+fn clock(text: &str) -> Option<(Duration, &str)> {
+    let end = text.find(|c: char| !matches!(c, '0'..='9' | ':' | '.')).unwrap_or(text.len());
+    let (clock, rest) = text.split_at_checked(end)?;
+    let (front, seconds_part) = clock.trim_end_matches('.').rsplit_once(':')?;
+    let (hours, minutes) = front.split_once(':')?;
+    let (days, hours) = hours.split_once('.').unwrap_or(("0", hours));
+    let number = |text: &str| text.parse::<f64>().ok();
+    let total =
+        ((number(days)? * 24.0 + number(hours)?) * 60.0 + number(minutes)?) * 60.0 + number(seconds_part)?;
+    Some((seconds(total)?, rest))
+}
+
+/// What a length of time is told after.
+const PHRASES: &[&str] = &[
+    "again in ",
+    "again after ",
+    "retry in ",
+    "retry after ",
+    "retrying in ",
+    "request in ",
+    "request after ",
+    "requests in ",
+    "requests after ",
+    "wait for ",
+    "wait ",
+    "reset after ",
+    "reset in ",
+    "resets in ",
+    "replenished in ",
+    "available in ",
+    "cooldown: ",
+    "retry-after",
+    "retry_after",
+    "timed out for ",
+    "banned for ",
+    "blocked for ",
+    "disabled for ",
+    "frozen for ",
+    "locked for ",
+    "restricted for ",
+    "suspended for ",
+    "lifted in ",
+    "restored in ",
+    "unlocked in ",
+    "через ",
+    "dentro de ",
+    "dans ",
+    "等待时间",
+    "冷却时间",
+    "稍等",
+    "封禁",
+    "冻结",
+    "锁定",
+    "请在",
+    "请于",
+    "将在",
+    "等待",
+    "请",
+];
+
+/// "Please try again in 1m2.5s", "retry after 20 seconds", "请在 5 秒后重试".
+pub(super) fn spoken(words: &Words) -> Option<Duration> {
+    let text = words.text();
+    let there = PHRASES.iter().copied().filter(|phrase| words.find(phrase).is_some());
+    let after = |phrase: &'static str| {
+        text.match_indices(phrase).filter_map(move |(at, _)| text.get(at + phrase.len()..)).take(16)
+    };
+    let told = there.flat_map(after).filter_map(|rest| leading_length(rest).map(|(wait, _)| wait)).max();
+    told.or_else(|| bare_seconds(text)).or_else(|| spoken_after(text))
+}
+
+/// "Retry after 30", "Retry-After: 30", "retry_after=30", "retry after 30 (seconds)": without a unit it is seconds.
+fn bare_seconds(text: &str) -> Option<Duration> {
+    let rests = ["retry after", "retry-after", "retry_after"].iter().filter_map(|word| text.split_once(word));
+    rests.filter_map(|(_, rest)| bare_number(rest.trim_start_matches([' ', ':', '=']))).max()
+}
+
+fn bare_number(text: &str) -> Option<Duration> {
+    let (number, rest) = leading_number(text)?;
+    rest.trim_start().chars().next().is_none_or(|next| !next.is_alphanumeric()).then(|| seconds(number))?
+}
+
+/// "30秒后重试": the length stands before the word.
+fn spoken_after(text: &str) -> Option<Duration> {
+    let said = ["后重试", "后再试", "后恢复", "後に", "후에", "후 다시"]
+        .iter()
+        .filter_map(|word| text.find(word))
+        .min()?;
+    let before = text.get(..said).filter(|before| !before.ends_with(|c: char| c.is_ascii_digit()))?;
+    let is_number = |letter: char| letter.is_ascii_digit() || "一二两三四五六七八九十半".contains(letter);
+    let starts = before.char_indices().rev().take(16).filter(|(_, letter)| is_number(*letter));
+    // The longest of those that reach up to the word: "1分30秒", not "30秒".
+    starts.filter_map(|(at, _)| length(before.get(at..)?)).max()
+}
+
+/// Less than nothing, or no number, is no length of time.
+pub(super) fn seconds(number: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(number).ok()
+}
