@@ -404,6 +404,10 @@ impl GptLoad {
     pub fn signal(&self, name: &str) {
         let command = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success());
+        if name == "STOP" {
+            let state = format!("/proc/{}/stat", self.child.id());
+            eventually("gpt-load stands still", || fs::read_to_string(&state).unwrap().contains(") T "));
+        }
     }
 
     /// Waits for its end and tells its exit status.
