@@ -99,11 +99,16 @@ impl Generation {
     }
 
     /// The roster for a model, if keys stand apart for it.
+    #[inline]
     pub(super) fn model(&self, model: Option<&str>) -> Option<Arc<Roster>> {
         let model = model?;
         if !self.any_models.load(Ordering::Acquire) {
             return None;
         }
+        self.one_of_models(model)
+    }
+
+    fn one_of_models(&self, model: &str) -> Option<Arc<Roster>> {
         self.models.load().get(model).map(Arc::clone)
     }
 

@@ -351,6 +351,15 @@ impl<'pool> Lease<'pool> {
         }
     }
 
+    fn give_back(&self) {
+        let base = &self.generation.base;
+        if let Some(roster) = &self.model {
+            roster.give_back(self.index, self.entry, Some(base));
+        }
+        base.give_back(self.index, self.base_entry(), None);
+        self.generation.spread(self.index);
+    }
+
     /// Where the key stands today; `None` if it is gone, or a reset has drawn a line.
     fn here(&self) -> Option<Here<'_>> {
         if self.pool.number.load(Ordering::Acquire) == self.generation.number {
@@ -368,21 +377,17 @@ impl<'pool> Lease<'pool> {
 }
 
 impl Drop for Lease<'_> {
+    #[inline]
     fn drop(&mut self) {
-        if self.entry == Entry::Free && self.of_base == Entry::Free {
-            return;
+        if self.entry != Entry::Free || self.of_base != Entry::Free {
+            self.give_back();
         }
-        let base = &self.generation.base;
-        if let Some(roster) = &self.model {
-            roster.give_back(self.index, self.entry, Some(base));
-        }
-        base.give_back(self.index, self.base_entry(), None);
-        self.generation.spread(self.index);
     }
 }
 
 impl Here<'_> {
     /// Settles a success. Returns what the key was out for, if it is back with this.
+    #[inline]
     fn succeed(&self, pool: &KeyPool, model: Option<&Roster>, entry: Entry) -> Option<Effect> {
         let base = model.map(|_| &self.generation.base);
         let roster = model.unwrap_or(&self.generation.base);
@@ -390,6 +395,16 @@ impl Here<'_> {
         if roster.rotation.standing(self.index) == Standing::FRESH {
             return None;
         }
+        self.recover(pool, roster, base, entry)
+    }
+
+    fn recover(
+        &self,
+        pool: &KeyPool,
+        roster: &Roster,
+        base: Option<&Roster>,
+        entry: Entry,
+    ) -> Option<Effect> {
         let (before, after) = roster.change(self.index, base, |standing| {
             standing.after(Effect::Success, &pool.policy.cooldown, Millis(0), 0.0, entry == Entry::Probe)
         });

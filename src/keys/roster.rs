@@ -180,6 +180,7 @@ impl Roster {
     }
 
     /// A model's turn is one of the key's as such too; it is given back if that has no room for it.
+    #[inline]
     fn enter_base(&self, turn: Turn, base: Option<&Self>) -> Option<Entry> {
         let Some(base) = base else { return Some(Entry::Free) };
         let entry = base.rotation.ration(turn.index).enter();

@@ -163,9 +163,16 @@ impl Rotation {
     }
 
     fn search(cursor: usize, not: &[u32], next: impl Fn(usize) -> Option<usize>) -> Option<usize> {
-        let meets = |index: &usize| !not.iter().any(|tried| *tried as usize == *index);
-        let walk = |from: usize| std::iter::successors(next(from), |found| next(found + 1));
-        walk(cursor).find(meets).or_else(|| walk(0).take_while(|index| *index < cursor).find(meets))
+        let (mut from, mut went_round) = (cursor, false);
+        loop {
+            match next(from) {
+                Some(found) if went_round && found >= cursor => return None,
+                Some(found) if not.iter().all(|tried| *tried as usize != found) => return Some(found),
+                Some(found) => from = found + 1,
+                None if went_round => return None,
+                None => (from, went_round) = (0, true),
+            }
+        }
     }
 
     /// Changes a key's standing; `change` may run several times. Returns the standing before and after.
