@@ -23,6 +23,7 @@ mod clients;
 mod curable;
 mod keys;
 mod possible;
+mod pulse;
 mod report;
 mod words;
 
@@ -36,6 +37,7 @@ use tempfile::TempDir;
 
 use self::clients::{Demand, Kind, MEAN_TOKENS};
 use self::keys::{Key, capacity, keys};
+use self::pulse::Pulse;
 use self::report::Row;
 
 /// Shares of what the healthy keys allow, in percent.
@@ -72,8 +74,10 @@ fn measure(percent: u32) -> Row {
         seed: u64::from(percent),
     };
     let began = Instant::now();
+    let pulse = Pulse::start(began);
     let mut at_from = Vec::new();
     let done = clients::run(gpt_load.address, &demand, (began, from), || at_from = asked(&mock, &keys));
+    let stalls = pulse.stop();
     let at_end = asked(&mock, &keys);
     let words = words::of_live_keys(&mock, &keys, began);
     report::print_tiers(&keys, &at_from, &at_end);
@@ -82,7 +86,7 @@ fn measure(percent: u32) -> Row {
     let possible = possible::served(&keys, asked(), MAX_KEY_WAIT, |_| MEAN_TOKENS);
     let knowing_costs = possible::served(&keys, asked(), MAX_KEY_WAIT, f64::from);
     Row::new(percent, &keys, (&at_from, &at_end), &done, [&possible, &knowing_costs], from)
-        .judged(&words, &done, from)
+        .judged(&words, &done, from, &stalls)
 }
 
 /// What each key has answered by now, by status.

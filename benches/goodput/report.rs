@@ -10,8 +10,9 @@ use super::Kind;
 use super::clients::{DEAREST, Done, WORK};
 use super::curable::{Reading, Word, is_curable};
 use super::keys::Key;
+use super::pulse::{Stall, within};
 
-/// A key that became healthy less than this before a refusal came too late for it: a key is taken up 20 ms after the
+/// A key that became healthy less than this before a refusal came too late for it: a key is taken up 10 ms after the
 /// moment that its provider named, as far as that can be told (`NETWORK` in `src/proxy/mod.rs`), and timers, wake-ups and
 /// two sockets take a few more.
 const GRAIN: Duration = Duration::from_millis(25);
@@ -91,13 +92,33 @@ impl Row {
     }
 
     /// Counts the errors that a healthy key could have cured: the provider's own 5xx, and refusals while there was one.
-    pub(super) fn judged(mut self, words: &[Vec<Word>], done: &[Done], from: Duration) -> Self {
-        self.curable = READINGS.map(|reading| {
-            let refused = done.iter().filter(|done| done.at >= from && done.kind == Kind::Limited);
-            let keys = || words.iter().map(Vec::as_slice);
-            let curable = refused.filter(|done| is_curable(keys(), done.end, GRAIN, done.tokens, reading));
-            self.failed + curable.count()
+    /// Tells of the first of them what the machine did then.
+    pub(super) fn judged(
+        mut self,
+        words: &[Vec<Word>],
+        done: &[Done],
+        from: Duration,
+        stalls: &[Stall],
+    ) -> Self {
+        let refused = || done.iter().filter(|done| done.at >= from && done.kind == Kind::Limited);
+        let keys = || words.iter().map(Vec::as_slice);
+        let curable = READINGS.map(|reading| {
+            refused()
+                .filter(|done| is_curable(keys(), done.end, GRAIN, done.tokens, reading))
+                .map(|done| done.end)
+                .collect::<Vec<_>>()
         });
+        for end in curable[0].iter().take(100) {
+            let stood = within(stalls, end.saturating_sub(GRAIN * 3), *end);
+            println!(
+                "curable at {end:.3?}: within {:?} before, the machine stood still for {stood:.1?}",
+                GRAIN * 3
+            );
+        }
+        let all = within(stalls, from, Duration::MAX);
+        let longest = stalls.iter().map(|(_, late)| *late).max().unwrap_or_default();
+        println!("the machine stood still for {all:.1?} in all, {longest:.1?} at most");
+        self.curable = curable.map(|curable| self.failed + curable.len());
         self
     }
 
@@ -225,10 +246,11 @@ key is healthy if it is none of the 40 dead ones and would take one more request
   back is tried by one request only.
 - Of a key that was never asked nothing bad is known: it is healthy.
 
-25 ms are what a healthy key needs to reach whoever waits: gpt-load takes the moment that is named for up to 20 ms later
+25 ms are what a healthy key needs to reach whoever waits: gpt-load takes the moment that is named for up to 10 ms later
 than it could be, since a network may delay the next request less than it did the last (`NETWORK` in `src/proxy/mod.rs`),
-and the milliseconds of timers and two sockets come on top. The bench prints how late keys were taken up. A machine that
-stops for longer, since others want it too, may leave curable ones.
+and the milliseconds of timers, two sockets and a machine whose two cores also run the clients and the provider come on
+top. The bench prints how late keys were taken up, and for how long the machine stood still meanwhile. One that does so for
+longer, since others want it too, may leave curable ones.
 `tests/goodput.rs` has histories made by hand in which the judgement finds curable refusals, and some in which it must not.
 
 **What is left short of the scheduler.** OpenAI tells when a bucket is *full* again, not when it holds one request; a full

@@ -41,7 +41,12 @@ pub(super) struct Try {
     has_key: bool,
     /// How long the client waits for an answer, where it says so (`x-stainless-read-timeout`).
     pub(super) client_waits: Option<Duration>,
+    /// When the connection of the last attempt was there that needed a new one.
+    connected_at: Option<Instant>,
 }
+
+/// A longer body may still be on its way when its head has arrived: it does not fit what a network takes at once.
+const AT_ONCE: usize = 64 << 10;
 
 /// Whose connection a request came on, put into its extensions where its address may go upstream (`TRUST_FORWARDED`).
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +107,19 @@ impl Try {
             (None, None) => target.query().and_then(model_in_query),
         };
         head.extensions.clear();
-        Self { target, head, place, body, harmless, streaming, upgrade, model, has_key: false, client_waits }
+        Self {
+            target,
+            head,
+            place,
+            body,
+            harmless,
+            streaming,
+            upgrade,
+            model,
+            has_key: false,
+            client_waits,
+            connected_at: None,
+        }
     }
 
     /// The model that is asked for, if any is named.
@@ -118,6 +135,12 @@ impl Try {
     /// The path that was asked for.
     pub(super) fn path(&self) -> &str {
         self.target.path()
+    }
+
+    /// When an attempt that began at `tried_at` sent it, if it went out at once.
+    pub(super) fn sent_at(&self, tried_at: Instant) -> Option<Instant> {
+        let at_once = self.body.is_replayable() && self.body.bytes().len() <= AT_ONCE;
+        at_once.then(|| self.connected_at.map_or(tried_at, |at| at.max(tried_at)))
     }
 
     /// Whether it asks a model for something: what comes back with a good status has that in it, or is no answer.
@@ -159,6 +182,9 @@ impl Try {
                 }
             };
             let reused = connection.reused;
+            if !reused {
+                self.connected_at = Some(Instant::now());
+            }
             let version = self.head.version;
             let mut inform = |head| inform(head, version, lease, running);
             match connection.send(client, &upstream.url, &self.head, body, head_by, &mut inform).await {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mock_provider::{Mock, Play, Rate};
 use serde_json::{Value, json};
 
-use crate::support::{A, Ask, B, GptLoad, chat_with, eventually, provider};
+use crate::support::{A, Ask, B, GptLoad, Peer, chat_with, eventually, provider};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -177,6 +177,29 @@ fn limits_that_are_told_ahead_are_not_run_into() {
         // None, but for answers that overtake each other where the machine is busy.
         let refused = refused_with_429(&mock, &[A, B]);
         assert!(refused <= 3, "{dialect}: {refused} of 32");
+    }
+}
+
+/// A limit counts from when the request came, but a long one comes late.
+#[test]
+fn a_reset_is_nearer_by_what_a_short_request_took_and_not_by_a_long_ones_upload() {
+    let spent = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-ratelimit-remaining-requests: 0\r\n\
+                 x-ratelimit-reset-requests: 600s\r\ncontent-length: 2\r\n\r\n{}";
+    let peer = Peer::start(move |wire| {
+        loop {
+            std::thread::sleep(Duration::from_millis(1500));
+            if wire.request().is_none() {
+                return;
+            }
+            wire.send(spent.as_bytes());
+        }
+    });
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A, B]);
+    for (padding, nearer) in [(0, 1.4..4.0), (1 << 20, 0.0..0.1)] {
+        let fields = json!({"model": "gpt-4o", "user": "x".repeat(padding)});
+        assert_eq!(asking(&gpt_load, fields).send().status, 200);
+        let wait = gpt_load.blacklist().last().unwrap()["wait_s"].as_f64().unwrap();
+        assert!(nearer.contains(&(600.0 - wait)), "{padding}: {wait}");
     }
 }
 
