@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use gpt_load::keys::{Cause, CooldownPolicy, Effect, Failure, KeyPool, Left, Need, PoolPolicy, file};
+use gpt_load::keys::{CooldownPolicy, Effect, Failure, KeyPool, Left, Need, PoolPolicy, file};
 
 /// Leases in one sample: one alone is too short for the clock.
 const BATCH: usize = 64;
@@ -35,14 +35,7 @@ fn pool(keys: usize, blacklisted_percent: usize) -> KeyPool {
         let lease = pool.lease(Need::default()).unwrap();
         if key * 37 % 100 < blacklisted_percent && key + 1 < keys {
             let effect = Effect::Limited { wait: Some(Duration::from_secs(3600)) };
-            lease.fail(Failure {
-                effect,
-                model: None,
-                upstream: 0,
-                too_few_tokens: None,
-                by_check: false,
-                cause: Cause::default(),
-            });
+            lease.fail(effect.into());
         }
     }
     pool
@@ -95,14 +88,7 @@ fn set_aside_and_back(bencher: Bencher<'_, '_>, keys: usize) {
         let lease = pool.lease(Need::default()).unwrap();
         let index = lease.index();
         let effect = Effect::Limited { wait: Some(Duration::from_secs(3600)) };
-        lease.fail(Failure {
-            effect,
-            model: None,
-            upstream: 0,
-            too_few_tokens: None,
-            by_check: false,
-            cause: Cause::default(),
-        });
+        lease.fail(effect.into());
         pool.restore(index);
     });
 }
@@ -114,14 +100,7 @@ fn for_a_model(bencher: Bencher<'_, '_>, keys: usize) {
     let need = Need { not: &[], model: Some("gpt-5") };
     for _ in 0..keys / 2 {
         let effect = Effect::Limited { wait: Some(Duration::from_secs(3600)) };
-        let failure = Failure {
-            effect,
-            model: need.model,
-            upstream: 0,
-            too_few_tokens: None,
-            by_check: false,
-            cause: Cause::default(),
-        };
+        let failure = Failure { model: need.model, ..effect.into() };
         pool.lease(need).unwrap().fail(failure);
     }
     bencher.bench(|| pool.lease(black_box(need)).unwrap().succeed(need.model, 0, Left::Unknown, false));

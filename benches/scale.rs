@@ -15,9 +15,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use gpt_load::keys::{
-    Cause, CooldownPolicy, Effect, Failure, KeyPool, Lease, Left, Need, PoolPolicy, clock, file,
-};
+use gpt_load::keys::{CooldownPolicy, Effect, Failure, KeyPool, Lease, Left, Need, PoolPolicy, clock, file};
 
 const KEYS: usize = 1_000_000;
 /// Timed together: one lease alone is too short for the clock. More than these are not held at once, since a thread reads
@@ -63,14 +61,7 @@ fn text() -> Vec<u8> {
 
 fn failure() -> Failure<'static> {
     let effect = Effect::Limited { wait: Some(Duration::from_secs(3600)) };
-    Failure {
-        effect,
-        model: None,
-        upstream: 0,
-        too_few_tokens: None,
-        by_check: false,
-        cause: Cause::default(),
-    }
+    effect.into()
 }
 
 /// A pool in which so many keys are available, as far from each other as they can be.

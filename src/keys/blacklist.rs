@@ -1,7 +1,6 @@
 //! The keys that are out: which, why and until when, who is told of it, and how somebody else than a request sets a
 //! key aside or brings it back.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -45,6 +44,7 @@ impl Blacklisted {
 
 /// A key that is out until it is found to be good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that are independent of each other")]
 pub struct Condemned {
     /// Its place in the file.
     pub index: u32,
@@ -54,6 +54,8 @@ pub struct Condemned {
     pub served_since_check: bool,
     /// It has passed a check before.
     pub passed_check: bool,
+    /// It was checked since it is out.
+    pub checked: bool,
     /// How long it has been out.
     pub out_for: Duration,
     /// How long ago it was last tried.
@@ -147,6 +149,7 @@ impl KeyPool {
             effect: told.effect,
             since: told.blacklist_at,
             tried: self.now(),
+            checked: false,
             cause: told.cause.clone(),
         };
         if told.model.is_none() {
@@ -202,25 +205,19 @@ impl KeyPool {
             };
             let tried_ago = Duration::from_millis(now.0.saturating_sub(story.tried.0));
             let tally = generation.tally(*index)?;
-            let passed_at = tally.passed_at.load(Ordering::Relaxed);
+            let (passed_check, served_since_check) = tally.passed_and_served_since();
             Some(Condemned {
                 index: *index,
                 suspected,
-                served_since_check: tally.mark() != passed_at,
-                passed_check: passed_at != 0,
+                served_since_check,
+                passed_check,
+                checked: story.checked,
                 out_for: story.since.elapsed().unwrap_or_default(),
                 tried_ago,
                 upstream: story.cause.upstream,
             })
         });
         condemned.collect()
-    }
-
-    /// A key has passed a check.
-    pub fn note_passed_check(&self, index: u32) {
-        if let Some(tally) = self.generation.load().tally(index) {
-            tally.passed_at.store(tally.mark(), Ordering::Relaxed);
-        }
     }
 
     /// Whether there is a change that nobody has taken.

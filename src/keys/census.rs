@@ -334,7 +334,7 @@ fn millis(time: SystemTime) -> u64 {
 #[allow(clippy::unwrap_used, clippy::format_collect, reason = "tests")]
 mod tests {
     use super::super::file;
-    use super::super::{CooldownPolicy, Failure, Left, Need, PoolPolicy};
+    use super::super::{CooldownPolicy, Failure, Left, Need, PoolPolicy, Settled};
     use super::*;
 
     fn pool(keys: usize) -> KeyPool {
@@ -352,7 +352,7 @@ mod tests {
         let lease = pool.lease(Need::default()).unwrap();
         let index = lease.index();
         let cause = Cause { rule: rule.into(), error: "You said \"No\"".into(), ..Cause::default() };
-        lease.fail(Failure { effect, model, upstream: 0, too_few_tokens: None, by_check: false, cause });
+        lease.fail(Failure { model, cause, ..effect.into() });
         index
     }
 
@@ -423,7 +423,7 @@ mod tests {
         let under_way = pool.lease(Need::default()).unwrap();
         pool.set_aside_by_operator(0, None);
         assert!(pool.last_resort(Need::default()).is_none());
-        assert!(under_way.fail(limited()).is_none());
+        assert_eq!(under_way.fail(limited()), Settled::Noted);
         assert_eq!(counted(&pool), (0, 1, 2));
         assert_eq!(pool.restore_all(), 3);
         assert_eq!(counted(&pool), (3, 0, 0));
@@ -435,8 +435,8 @@ mod tests {
         let pool = pool(4);
         pool.set_aside_by_operator(3, None);
         for _ in 0..3 {
-            let revoked = Failure { effect: Effect::Invalid, ..limited() };
-            assert!(pool.lease(Need::default()).unwrap().fail(revoked).is_some());
+            let settled = pool.lease(Need::default()).unwrap().fail(Effect::Invalid.into());
+            assert_eq!(settled, Settled::Out(Effect::Invalid));
         }
         pool.probe_key(1).unwrap().succeed(None, 0, Left::Unknown, false);
         assert_eq!(counted(&pool), (3, 0, 1));
@@ -444,13 +444,6 @@ mod tests {
 
     fn limited() -> Failure<'static> {
         let effect = Effect::Limited { wait: Some(Duration::from_secs(5)) };
-        Failure {
-            effect,
-            model: None,
-            upstream: 0,
-            too_few_tokens: None,
-            by_check: false,
-            cause: Cause::default(),
-        }
+        effect.into()
     }
 }

@@ -42,8 +42,8 @@ pub(super) struct Tally {
     pub(super) served: AtomicU64,
     /// Requests that failed for its sake.
     pub(super) failed: AtomicU32,
-    /// How many of those that it served it had served when it last passed a check, in the low bits; 0: it never did.
-    pub(super) passed_at: AtomicU32,
+    /// One more than it had served when it last passed a check, in the low bits; 0: it never did.
+    passed_at: AtomicU32,
 }
 
 impl Tally {
@@ -53,9 +53,19 @@ impl Tally {
         Self { served, failed: copy(&self.failed), passed_at: copy(&self.passed_at) }
     }
 
-    /// The low bits of how many it served.
-    #[expect(clippy::cast_possible_truncation, reason = "they tell whether it has served since")]
-    pub(super) fn mark(&self) -> u32 {
+    /// It passed a check.
+    pub(super) fn note_passed_check(&self) {
+        self.passed_at.store(self.mark().saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// Whether it ever passed a check, and whether it has served since.
+    pub(super) fn passed_and_served_since(&self) -> (bool, bool) {
+        let passed_at = self.passed_at.load(Ordering::Relaxed);
+        (passed_at > 0, self.mark() != passed_at.saturating_sub(1))
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "low bits tell whether it has served since")]
+    fn mark(&self) -> u32 {
         self.served.load(Ordering::Relaxed) as u32
     }
 }
@@ -119,10 +129,16 @@ impl Generation {
         self.any_models.store(any, Ordering::SeqCst);
     }
 
-    /// The keys that are set aside for good, but for an operator's.
-    pub(super) fn given_up(&self) -> Vec<u32> {
+    /// The keys that are set aside for good, or for long since the provider does not say until when; but for an operator's. A
+    /// check does not tell whether there is credit.
+    pub(super) fn given_up(&self, by_a_check: bool) -> Vec<u32> {
         let stories = self.base.stories();
-        let is_given_up = |story: &Story| story.effect == Effect::Invalid && !story.is_operators();
+        let is_given_up = |story: &Story| match story.effect {
+            _ if story.is_operators() => false,
+            Effect::Invalid => true,
+            Effect::Exhausted { .. } => !by_a_check && story.cause.wait.is_none(),
+            _ => false,
+        };
         stories.iter().filter(|(_, story)| is_given_up(story)).map(|(index, _)| *index).collect()
     }
 

@@ -14,7 +14,7 @@ use super::roster::{Cause, Roster, Story};
 use super::rotation::Turn;
 use super::secret::preview;
 use super::state::{Effect, Millis, Place, Standing};
-use super::storm::Finding;
+use super::storm::{Accuser, Finding};
 
 /// The right to use one key for one attempt. It ends in a verdict; dropped without one (the client went away, or
 /// the failure was not the key's) it blames nobody.
@@ -59,8 +59,36 @@ pub struct Failure<'a> {
     pub too_few_tokens: Option<u32>,
     /// A check of ours found it out, no client's request.
     pub by_check: bool,
+    /// There is another upstream, and it is not ejected.
+    pub is_one_of_several: bool,
     /// For people.
     pub cause: Cause,
+}
+
+impl From<Effect> for Failure<'_> {
+    /// All else is unknown.
+    fn from(effect: Effect) -> Self {
+        Self {
+            effect,
+            model: None,
+            upstream: 0,
+            too_few_tokens: None,
+            by_check: false,
+            is_one_of_several: false,
+            cause: Cause::default(),
+        }
+    }
+}
+
+/// What a failure came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// Nothing that anybody has to hear of.
+    Noted,
+    /// The key left the rotation with this.
+    Out(Effect),
+    /// It is the upstream's fault, and others may serve the key.
+    OfUpstream,
 }
 
 /// Hides keys in what an upstream goes on to say after the lease has ended.
@@ -176,22 +204,9 @@ impl<'pool> Lease<'pool> {
         if let Some(model) = model {
             self.pool.served.note(model, self.index, self.pool.since_began());
         }
-        let mut ended_storm = false;
-        if self.pool.storms.any() {
-            let suspects = self.pool.storms.served(upstream);
-            ended_storm = !suspects.is_empty();
-            self.release(&suspects, Effect::Suspected);
-        }
-        let Some(here) = self.here() else { return ended_storm };
+        let Some((here, ended_storm)) = self.work(upstream, false) else { return false };
         if let Some(tally) = here.generation.tally(here.index) {
             tally.served.fetch_add(1, Ordering::Relaxed);
-        }
-        let was_out_for = here.succeed(self.pool, None, self.base_entry());
-        if was_out_for == Some(Effect::Invalid) && here.generation.base.rotation.available() <= 1 {
-            // All were given up, and one of them works: the word on the others is worth no more.
-            let given_up = here.generation.given_up();
-            ended_storm |= !given_up.is_empty();
-            self.release(&given_up, Effect::Invalid);
         }
         if let Some(roster) = &here.model {
             here.succeed(self.pool, Some(roster), self.entry);
@@ -206,6 +221,36 @@ impl<'pool> Lease<'pool> {
             self.note_left(&here, model.filter(|_| left_per_model), upstream, left);
         }
         ended_storm
+    }
+
+    /// The key passed a free check at `upstream`. Returns whether it ended an outage of that upstream's.
+    pub fn pass_check(self, upstream: usize) -> bool {
+        let Some((here, ended_storm)) = self.work(upstream, true) else { return false };
+        if let Some(tally) = here.generation.tally(here.index) {
+            tally.note_passed_check();
+        }
+        ended_storm
+    }
+
+    /// Settles what an upstream's good answer means for the keys as such; `None` if this one is none of them any more.
+    #[inline]
+    fn work(&self, upstream: usize, only_a_check: bool) -> Option<(Here<'_>, bool)> {
+        let mut ended_storm = false;
+        if self.pool.storms.any() {
+            let suspects = self.pool.storms.served(upstream, only_a_check);
+            ended_storm = !suspects.is_empty();
+            self.release(&suspects, |story| story.effect == Effect::Suspected);
+        }
+        let here = self.here()?;
+        let was_out_for = here.succeed(self.pool, None, self.base_entry());
+        let was_given_up = matches!(was_out_for, Some(Effect::Invalid | Effect::Exhausted { .. }));
+        if was_given_up && here.generation.base.rotation.available() <= 1 {
+            // All were given up, and one of them works: the word on the others is worth no more.
+            let given_up = here.generation.given_up(only_a_check);
+            ended_storm |= !given_up.is_empty();
+            self.release(&given_up, |_| true);
+        }
+        Some((here, ended_storm))
     }
 
     /// How the lease came to its key in a roster that may be newer than it is.
@@ -296,31 +341,42 @@ impl<'pool> Lease<'pool> {
         [Some((base, None, self.base_entry())), of_model].into_iter().flatten()
     }
 
-    /// The key failed. Returns what it came to, if it left the rotation with this.
-    pub fn fail(self, failure: Failure<'_>) -> Option<Effect> {
-        let here = self.here()?;
+    /// The key failed. Returns what it came to.
+    pub fn fail(self, failure: Failure<'_>) -> Settled {
+        let Some(here) = self.here() else { return Settled::Noted };
         if let Some(tally) = here.generation.tally(here.index) {
             tally.failed.fetch_add(1, Ordering::Relaxed);
         }
-        let Failure { mut effect, model, upstream, too_few_tokens, by_check, cause } = failure;
+        let Failure { mut effect, model, upstream, too_few_tokens, by_check, is_one_of_several, cause } =
+            failure;
         // Keys that take turns also run out of a model's quota together.
         if model.is_none() && matches!(effect, Effect::Invalid | Effect::Exhausted { .. }) {
+            let by = Accuser { upstream, by_check, is_one_of_several };
             let pool = here.generation.base.rotation.len();
-            match self.pool.storms.told(upstream, here.index, by_check, pool, self.pool.now()) {
-                Finding::Believed => {}
-                Finding::Suspected => effect = Effect::Suspected,
-                Finding::Begins(others) => {
-                    tracing::error!(
-                        upstream,
-                        keys = others.len() + 1,
-                        "most of the pool was refused within seconds: taken for the upstream's outage, \
-                         the keys are held as suspects until one works again"
-                    );
-                    effect = Effect::Suspected;
+            let finding = self.pool.storms.told(here.index, by, pool, self.pool.now());
+            if finding != Finding::Believed {
+                effect = Effect::Suspected;
+            }
+            if let Finding::Begins(others) = finding {
+                tracing::error!(
+                    upstream,
+                    keys = others.len() + 1,
+                    "most of the pool was refused at once, or by one upstream of several: taken for the upstream's outage, \
+                     its verdicts are held as suspicions until it has served again"
+                );
+                if is_one_of_several {
+                    let is_hard = |story: &Story| {
+                        matches!(story.effect, Effect::Invalid | Effect::Exhausted { .. } | Effect::Suspected)
+                    };
+                    self.release(&others, is_hard);
+                } else {
                     for index in others {
                         here.suspect(self.pool, index);
                     }
                 }
+            }
+            if effect == Effect::Suspected && is_one_of_several {
+                return Settled::OfUpstream;
             }
         }
         let probe = self.entry == Entry::Probe || self.of_base == Entry::Probe;
@@ -329,18 +385,19 @@ impl<'pool> Lease<'pool> {
             let of_model = here.generation.model(model);
             of_model.as_deref().unwrap_or(&here.generation.base).price.learn(tokens.saturating_add(1));
         }
-        is_out.then_some(effect)
+        if is_out { Settled::Out(effect) } else { Settled::Noted }
     }
 
-    /// Lets keys that are out for `effect` back into rotation, each for one request at first.
-    fn release(&self, keys: &[u32], effect: Effect) {
+    /// Lets keys that are out for such a reason back into rotation, each for one request at first.
+    #[cold]
+    fn release(&self, keys: &[u32], reason: impl Fn(&Story) -> bool) {
         if keys.is_empty() {
             return;
         }
         let generation = self.pool.generation.load_full();
         for index in keys.iter().copied() {
             let base = &generation.base;
-            if base.story(index).is_none_or(|story| story.effect != effect) {
+            if !base.story(index).is_some_and(|story| reason(&story) && !story.is_operators()) {
                 continue;
             }
             base.stories().remove(&index);
@@ -447,7 +504,7 @@ impl Here<'_> {
             Some(story) if !before.is_available() => story.since,
             _ => SystemTime::now(),
         };
-        stories.insert(self.index, Arc::new(Story { effect, since, tried: now, cause }));
+        stories.insert(self.index, Arc::new(Story { effect, since, tried: now, checked: false, cause }));
         drop(stories);
         if before.place != after.place {
             pool.schedule(&self.generation, roster, self.index, after);

@@ -24,7 +24,7 @@ pub use blacklist::{Blacklisted, Changed, Condemned};
 pub use census::{Counts, KeyState, KeyView, Query, Sort, Wanted};
 pub use clock::Due;
 pub use generation::{Replaced, States};
-pub use lease::{Failure, Hider, Lease, Left};
+pub use lease::{Failure, Hider, Lease, Left, Settled};
 pub use pool::{KeyPool, Need, PoolPolicy};
 pub(crate) use quoted::Marks;
 pub use roster::{BY_OPERATOR, Cause};

@@ -252,7 +252,7 @@ impl KeyPool {
             return None;
         }
         if let Some(story) = generation.base.stories().get_mut(&index) {
-            *story = Arc::new(Story { tried: self.now(), ..(**story).clone() });
+            *story = Arc::new(Story { tried: self.now(), checked: true, ..(**story).clone() });
         }
         Some(self.probe(generation, None, index))
     }

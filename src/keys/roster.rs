@@ -42,6 +42,8 @@ pub(super) struct Story {
     pub(super) since: SystemTime,
     /// When it was last tried.
     pub(super) tried: Millis,
+    /// Whether that was by a check.
+    pub(super) checked: bool,
     pub(super) cause: Cause,
 }
 

@@ -1,6 +1,7 @@
 //! Recognises that upstreams, not the keys, are at fault: more than half of a pool of at least five keys is told "for
-//! good" or "for long" within ten seconds (spec §6). Until an upstream that told so has served a request again, its verdicts
-//! are held as suspicions; and after that, those against the same keys until a free check confirms them.
+//! good" or "for long" within ten seconds (spec §6), or in whatever time if the upstreams that told so served nothing in
+//! between; or one upstream refuses key after key while others serve. Until such an upstream has served a request again, its
+//! verdicts are held as suspicions; and after that, those against the same keys until a free check confirms them.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,12 +10,15 @@ use std::time::SystemTime;
 
 use super::state::Millis;
 
-/// Smaller pools tell nothing.
+/// Smaller pools tell nothing, where there is one upstream.
 const SMALLEST_POOL: usize = 5;
 /// Within so many milliseconds.
 const WINDOW: u64 = 10_000;
 /// Verdicts that are remembered: as many as half of the largest pool that can be told so fast.
 const REMEMBERED: usize = 1 << 16;
+/// As many keys as one upstream may refuse in a row while others serve as many requests, or a bit more than half of a
+/// small pool.
+const REFUSED_IN_A_ROW: usize = 8;
 
 /// As many live requests as a suspect may fail after its storm, where checks find out nothing or are in error.
 const BELIEVED_AFTER: u8 = 3;
@@ -22,16 +26,26 @@ const BELIEVED_AFTER: u8 = 3;
 /// The storms over all upstreams of a pool.
 #[derive(Default)]
 pub(super) struct Storms {
-    /// How many are on: all that a success has to look at.
+    /// How many upstreams have one, or have refused keys since they last served: all that a success has to look at.
     on: AtomicUsize,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Who was told of late, and by which upstream.
-    told: VecDeque<(Millis, u32, usize)>,
+    told: VecDeque<Told>,
     by_upstream: Vec<Upstream>,
+}
+
+/// A hard verdict of late.
+struct Told {
+    at: Millis,
+    index: u32,
+    upstream: usize,
+    /// The upstream has served nothing since.
+    in_a_row: bool,
+    /// The key was under suspicion before: refused again after a storm, it may well be guilty.
+    again: bool,
 }
 
 #[derive(Default)]
@@ -40,6 +54,21 @@ struct Upstream {
     since: Option<SystemTime>,
     /// Keys that are or were under suspicion, and how many live requests each has failed since its storm was over.
     suspects: HashMap<u32, u8>,
+    /// A check was refused in this storm: so one that passes tells of its end. Lists that everybody may see tell nothing.
+    refuses_checks: bool,
+    /// Hard verdicts since it last served, and what the others have served meanwhile.
+    in_a_row: usize,
+    others_served: usize,
+}
+
+/// Who tells a key that it is no good for long.
+#[derive(Clone, Copy)]
+pub(super) struct Accuser {
+    pub(super) upstream: usize,
+    /// In answer to a free check of ours, not to a client's request.
+    pub(super) by_check: bool,
+    /// There is another upstream, and it is not ejected.
+    pub(super) is_one_of_several: bool,
 }
 
 /// What a hard verdict turns out to be.
@@ -53,81 +82,77 @@ pub(super) enum Finding {
     Begins(Vec<u32>),
 }
 
+impl Upstream {
+    fn is_on(&self) -> bool {
+        self.since.is_some() || self.in_a_row > 0
+    }
+}
+
 impl Storms {
-    /// A key is told, for good or for long, by an upstream: in answer to a free check of ours, or to a client's request.
-    pub(super) fn told(
-        &self,
-        upstream: usize,
-        index: u32,
-        by_check: bool,
-        pool: usize,
-        now: Millis,
-    ) -> Finding {
-        let mut state = self.state();
-        let here = state.upstream(upstream);
-        if here.since.is_some() {
-            here.suspects.entry(index).or_default();
-            return Finding::Suspected;
-        }
-        if let Some(failed) = here.suspects.get_mut(&index) {
+    /// A key is told, for good or for long, in a pool of so many.
+    pub(super) fn told(&self, index: u32, by: Accuser, pool: usize, now: Millis) -> Finding {
+        self.change(by.upstream, |state| {
+            let here = state.upstream(by.upstream);
+            if here.since.is_some() {
+                here.suspects.entry(index).or_default();
+                here.refuses_checks |= by.by_check;
+                return Finding::Suspected;
+            }
+            here.in_a_row += 1;
+            let again = here.suspects.contains_key(&index);
+            let is_old = |told: &Told| told.at.0 + WINDOW < now.0 && !told.in_a_row;
+            while state.told.front().is_some_and(is_old) || state.told.len() >= REMEMBERED {
+                state.told.pop_front();
+            }
+            state.told.push_back(Told { at: now, index, upstream: by.upstream, in_a_row: true, again });
+            if let Some(others) = state.begins(index, by, pool, now) {
+                return Finding::Begins(others);
+            }
+            let here = state.upstream(by.upstream);
+            let Some(failed) = here.suspects.get_mut(&index) else { return Finding::Believed };
             *failed += 1;
-            if !by_check && *failed < BELIEVED_AFTER {
+            if !by.by_check && *failed < BELIEVED_AFTER {
                 return Finding::Suspected;
             }
             here.suspects.remove(&index);
-            return Finding::Believed;
-        }
-        let State { told, .. } = &mut *state;
-        while told.front().is_some_and(|(at, ..)| at.0 + WINDOW < now.0) || told.len() >= REMEMBERED {
-            told.pop_front();
-        }
-        told.push_back((now, index, upstream));
-        if pool < SMALLEST_POOL || told.len() * 2 <= pool {
-            return Finding::Believed;
-        }
-        let mut others: HashSet<u32> = told.iter().map(|(_, index, _)| *index).collect();
-        if others.len() * 2 <= pool {
-            return Finding::Believed;
-        }
-        others.remove(&index);
-        for (_, index, upstream) in std::mem::take(told) {
-            self.suspect(&mut state, upstream, index, SystemTime::now());
-        }
-        Finding::Begins(others.into_iter().collect())
+            Finding::Believed
+        })
     }
 
     /// A key is under suspicion since before a restart or a reload.
     pub(super) fn resume(&self, upstream: usize, index: u32, since: SystemTime) {
-        self.suspect(&mut self.state(), upstream, index, since);
+        self.change(upstream, |state| state.suspect(upstream, index, since));
     }
 
-    fn suspect(&self, state: &mut State, upstream: usize, index: u32, since: SystemTime) {
-        let here = state.upstream(upstream);
-        if here.since.is_none() {
-            self.on.fetch_add(1, Ordering::SeqCst);
-        }
-        here.since = Some(here.since.map_or(since, |earlier| earlier.min(since)));
-        here.suspects.insert(index, 0);
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether any storm is on.
+    /// Whether there is anything that a success may end.
     pub(super) fn any(&self) -> bool {
         self.on.load(Ordering::Relaxed) > 0
     }
 
-    /// An upstream served a request: its storm, if one was on, is over. Gives back the suspects.
-    pub(super) fn served(&self, upstream: usize) -> Vec<u32> {
-        let mut state = self.state();
-        let here = state.upstream(upstream);
-        if here.since.take().is_none() {
-            return Vec::new();
-        }
-        self.on.fetch_sub(1, Ordering::SeqCst);
-        here.suspects.keys().copied().collect()
+    /// An upstream served a request, or only passed a check: its storm, if one was on, is over. Gives back the suspects.
+    #[cold]
+    pub(super) fn served(&self, upstream: usize, only_a_check: bool) -> Vec<u32> {
+        self.change(upstream, |state| {
+            for (index, other) in state.by_upstream.iter_mut().enumerate() {
+                let counts = index != upstream && other.in_a_row > 0 && !only_a_check;
+                other.others_served += usize::from(counts);
+            }
+            let here = state.upstream(upstream);
+            if only_a_check && !here.refuses_checks {
+                return Vec::new();
+            }
+            let was_on = here.since.take().is_some();
+            let suspects = if was_on { here.suspects.keys().copied().collect() } else { Vec::new() };
+            let row = std::mem::take(&mut here.in_a_row);
+            (here.others_served, here.refuses_checks) = (0, false);
+            if row > 0 {
+                state.told.retain_mut(|told| {
+                    told.in_a_row &= told.upstream != upstream;
+                    told.in_a_row || !told.again
+                });
+            }
+            suspects
+        })
     }
 
     /// The upstreams whose storm is on, since when, and how many keys are under suspicion.
@@ -138,12 +163,62 @@ impl Storms {
 
     /// All is forgotten: the keys were replaced.
     pub(super) fn clear(&self) {
-        *self.state() = State::default();
+        let mut state = self.state();
+        *state = State::default();
         self.on.store(0, Ordering::SeqCst);
+    }
+
+    fn change<T>(&self, upstream: usize, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state();
+        state.upstream(upstream);
+        let done = change(&mut state);
+        // Under the lock, so that the counts come in the order of the changes.
+        self.on.store(state.by_upstream.iter().filter(|here| here.is_on()).count(), Ordering::SeqCst);
+        done
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
+    /// Whether a storm begins with the latest verdict; then the other keys that it has swept away.
+    fn begins(&mut self, index: u32, by: Accuser, pool: usize, now: Millis) -> Option<Vec<u32>> {
+        let is_most = |keys: usize| pool >= SMALLEST_POOL && keys * 2 > pool;
+        let here = self.upstream(by.upstream);
+        let enough = REFUSED_IN_A_ROW.min(pool / 2 + 1).max(2);
+        let is_alone = by.is_one_of_several && here.in_a_row >= enough && here.others_served >= enough;
+        if !is_alone && !is_most(self.told.len()) {
+            return None;
+        }
+        let is_of_storm = |told: &&Told| {
+            let is_of_all = told.in_a_row || !told.again && told.at.0 + WINDOW >= now.0;
+            if is_alone { told.upstream == by.upstream && told.in_a_row } else { is_of_all }
+        };
+        let mut swept: HashSet<u32> = self.told.iter().filter(is_of_storm).map(|told| told.index).collect();
+        if !is_alone && !is_most(swept.len()) {
+            return None;
+        }
+        let is_swept = |told: &Told| swept.contains(&told.index);
+        let (of_storm, rest) = std::mem::take(&mut self.told).into_iter().partition(is_swept);
+        self.told = rest;
+        for Told { upstream, index, .. } in of_storm {
+            self.suspect(upstream, index, SystemTime::now());
+        }
+        swept.remove(&index);
+        Some(swept.into_iter().collect())
+    }
+
+    fn suspect(&mut self, upstream: usize, index: u32, since: SystemTime) {
+        let here = self.upstream(upstream);
+        if here.since.is_none() {
+            (here.in_a_row, here.others_served, here.refuses_checks) = (0, 0, false);
+        }
+        here.since = Some(here.since.map_or(since, |earlier| earlier.min(since)));
+        here.suspects.insert(index, 0);
+    }
+
     #[expect(clippy::indexing_slicing, reason = "there is one by then")]
     fn upstream(&mut self, upstream: usize) -> &mut Upstream {
         if self.by_upstream.len() <= upstream {
@@ -159,8 +234,19 @@ mod tests {
 
     const POOL: usize = 10;
 
+    fn by(upstream: usize) -> Accuser {
+        Accuser { upstream, by_check: false, is_one_of_several: false }
+    }
+
     fn told(storms: &Storms, upstream: usize, index: u32, at: u64) -> Finding {
-        storms.told(upstream, index, false, POOL, Millis(at))
+        storms.told(index, by(upstream), POOL, Millis(at))
+    }
+
+    /// The keys that it has swept away, if that was its beginning.
+    fn swept(finding: Finding) -> Option<Vec<u32>> {
+        let Finding::Begins(mut others) = finding else { return None };
+        others.sort_unstable();
+        Some(others)
     }
 
     #[test]
@@ -168,26 +254,72 @@ mod tests {
         let storms = Storms::default();
         for index in 0..5 {
             assert_eq!(told(&storms, 0, index, 1000), Finding::Believed);
+            storms.served(0, false);
         }
-        let Finding::Begins(mut others) = told(&storms, 0, 5, 9000) else { panic!("no storm") };
-        others.sort_unstable();
-        assert_eq!(others, [0, 1, 2, 3, 4]);
+        assert_eq!(swept(told(&storms, 0, 5, 9000)), Some(vec![0, 1, 2, 3, 4]));
         assert!(storms.any());
         assert_eq!(told(&storms, 0, 6, 60_000), Finding::Suspected);
         assert_eq!(storms.list().len(), 1);
-        assert_eq!(storms.served(0).len(), 7);
-        assert!(!storms.any() && storms.served(0).is_empty());
+        assert_eq!(storms.served(0, false).len(), 7);
+        assert!(!storms.any() && storms.served(0, false).is_empty());
+    }
+
+    #[test]
+    fn a_slow_one_is_known_by_that_nothing_was_served_meanwhile() {
+        let storms = Storms::default();
+        for index in 0..5 {
+            assert_eq!(told(&storms, 0, index, u64::from(index) * 60_000), Finding::Believed);
+        }
+        assert_eq!(swept(told(&storms, 0, 5, 500_000)), Some(vec![0, 1, 2, 3, 4]));
+        let storms = Storms::default();
+        for index in 0..10 {
+            assert_eq!(told(&storms, 0, index, u64::from(index) * 3000), Finding::Believed);
+            storms.served(0, false);
+        }
+        let storms = Storms::default();
+        for index in 0..4 {
+            assert_eq!(storms.told(index, by(1), 4, Millis(0)), Finding::Believed, "a small pool");
+        }
     }
 
     #[test]
     fn a_suspect_is_believed_guilty_after_a_check_or_three_live_requests_more() {
         let storms = Storms::default();
         (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
-        assert_eq!(storms.told(0, 1, true, POOL, Millis(1)), Finding::Suspected, "the storm is on");
-        storms.served(0);
-        assert_eq!(storms.told(0, 1, true, POOL, Millis(1)), Finding::Believed);
+        let check = Accuser { by_check: true, ..by(0) };
+        assert_eq!(storms.told(1, check, POOL, Millis(1)), Finding::Suspected, "the storm is on");
+        storms.served(0, false);
+        assert_eq!(storms.told(1, check, POOL, Millis(1)), Finding::Believed);
         let live = [(); 3].map(|()| told(&storms, 0, 2, 1));
         assert_eq!(live, [Finding::Suspected, Finding::Suspected, Finding::Believed]);
+    }
+
+    #[test]
+    fn a_second_storm_is_known_too_but_not_by_the_guilty_of_the_first() {
+        let storms = Storms::default();
+        (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
+        storms.served(0, false);
+        for round in 0..3 {
+            for index in 0..6 {
+                let finding = told(&storms, 0, index, 1);
+                assert_eq!(finding, if round < 2 { Finding::Suspected } else { Finding::Believed });
+                storms.served(0, false);
+            }
+        }
+        (0..6).for_each(|index| drop(told(&storms, 0, index, 20_000)));
+        assert!(storms.list().len() == 1, "another one");
+        storms.served(0, false);
+        (0..5).for_each(|index| drop(told(&storms, 0, index, 90_000)));
+        assert!(matches!(told(&storms, 0, 5, 90_000), Finding::Begins(_)), "and the next");
+    }
+
+    #[test]
+    fn a_check_ends_a_storm_only_where_others_were_refused_in_it() {
+        let storms = Storms::default();
+        (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
+        assert!(storms.served(0, true).is_empty() && storms.list().len() == 1, "its list is for everybody");
+        storms.told(1, Accuser { by_check: true, ..by(0) }, POOL, Millis(1));
+        assert_eq!(storms.served(0, true).len(), 6);
     }
 
     #[test]
@@ -196,19 +328,23 @@ mod tests {
         let told: Vec<Finding> = (0..6).map(|index| told(&storms, index as usize % 2, index, 0)).collect();
         assert!(matches!(told.last(), Some(Finding::Begins(others)) if others.len() == 5), "{told:?}");
         assert_eq!(storms.list().len(), 2);
-        assert_eq!(storms.served(1).len(), 3);
+        assert_eq!(storms.served(1, false).len(), 3);
         assert!(storms.any(), "the other one's");
     }
 
     #[test]
-    fn slow_losses_and_small_pools_are_none() {
-        let storms = Storms::default();
-        for index in 0..10 {
-            assert_eq!(told(&storms, 0, index, u64::from(index) * 3000), Finding::Believed);
-        }
-        let storms = Storms::default();
-        for index in 0..4 {
-            assert_eq!(storms.told(1, index, false, 4, Millis(0)), Finding::Believed);
+    fn one_of_several_that_refuses_key_after_key_while_others_serve_has_one_in_any_pool() {
+        for (pool, enough) in [(3, 2), (1000, 8)] {
+            let storms = Storms::default();
+            let one = Accuser { is_one_of_several: true, ..by(0) };
+            for index in 0..enough {
+                assert_eq!(storms.told(index, one, pool, Millis(0)), Finding::Believed);
+            }
+            (0..8).for_each(|_| drop(storms.served(1, false)));
+            let finding = storms.told(enough, by(0), pool, Millis(0));
+            assert_eq!(finding, Finding::Believed, "the others are out themselves");
+            let others = (0..=enough).collect();
+            assert_eq!(swept(storms.told(enough + 1, one, pool, Millis(0))), Some(others), "{pool}");
         }
     }
 }

@@ -275,10 +275,9 @@ impl Proxy {
         if lease.ends_lap() {
             group.upstreams.end_lap(group.keys.available());
         }
-        let upstream = match &so_far.weak {
+        let upstream = match so_far.doubted {
             None => group.upstreams.pick(&so_far.failed_upstreams),
-            // It may have been the upstream.
-            Some(weak) => group.upstreams.pick(&[&*so_far.failed_upstreams, &[weak.upstream.index]].concat()),
+            Some(doubted) => group.upstreams.pick(&[&*so_far.failed_upstreams, &[doubted]].concat()),
         };
         Some((lease, upstream?))
     }
@@ -352,7 +351,17 @@ impl Proxy {
                 weak.effect = Effect::Limited { wait: None };
             }
         }
-        weak.set_aside();
+        weak.set_aside(&self.common.group.upstreams);
+    }
+
+    /// Sets a key aside, or finds that its upstream is to blame.
+    fn blame(&self, verdict: Held<'_>) {
+        let upstream = verdict.upstream;
+        if verdict.set_aside(&self.common.group.upstreams) {
+            self.upstream_failed(upstream);
+        } else {
+            self.upstream_answered(upstream);
+        }
     }
 
     fn upstream_answered(&self, upstream: &Upstream) {
@@ -404,28 +413,25 @@ impl Proxy {
             lease,
             effect,
         };
+        so_far.doubted =
+            (!matches!(effect, Effect::Limited { .. }) || judgement.weak).then_some(upstream.index);
         let weak = judgement.weak;
-        let first = so_far.weak.take();
-        if let Some(first) = &first {
-            self.upstream_answered(first.upstream);
-        }
-        if !weak || first.is_some() {
-            self.upstream_answered(upstream);
-        }
-        match first {
+        match so_far.weak.take() {
             // The same on a second key: it was not the keys. Both leases are dropped, which blames nobody.
             Some(first) if weak && (first.status, first.effect) == (verdict.status, verdict.effect) => {
+                self.upstream_answered(first.upstream);
+                self.upstream_answered(upstream);
                 answer.judgement.verdict = Verdict::RequestFault;
                 so_far.refused = Some(answer);
                 return Follow::Pass;
             }
-            Some(first) => first.set_aside(),
+            Some(first) => self.blame(first),
             None => {}
         }
         if weak {
             so_far.weak = Some(verdict);
         } else {
-            verdict.set_aside();
+            self.blame(verdict);
         }
         so_far.refused = Some(answer);
         Follow::NextKey
@@ -455,8 +461,9 @@ impl Proxy {
                 effect: Effect::Denied,
                 too_few_tokens: None,
             };
+            so_far.doubted = Some(upstream.index);
             if let Some(first) = so_far.weak.replace(verdict) {
-                first.set_aside();
+                first.set_aside(&self.common.group.upstreams);
             }
             Follow::NextKey
         } else {

@@ -22,7 +22,7 @@ use super::credentials::Place;
 use super::provider;
 use super::refused::Refused;
 use crate::group::Group;
-use crate::keys::{BY_OPERATOR, Blacklisted, Condemned, Effect, Failure, Lease, Left};
+use crate::keys::{BY_OPERATOR, Blacklisted, Condemned, Effect, Failure, Lease};
 use crate::upstream::client::Client;
 use crate::upstream::connect::Connector;
 use crate::upstream::{BaseUrl, Upstream};
@@ -36,11 +36,11 @@ const ROUND: usize = 12;
 const LOOK: Duration = Duration::from_secs(5);
 /// The longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// A suspect is checked again so long after it was tried, so that the pool is back within a minute of the provider's
-/// recovery.
+/// A suspect is checked again so long after it was tried, and later each time that it has been out twice as long, but so
+/// that the pool is back within a minute of the provider's recovery.
 const SUSPECTS: Duration = Duration::from_secs(10);
-/// A key that may have been refused by mistake is checked again sooner: first after this, and then each time that it has been
-/// out twice as long.
+/// Each verdict for good is checked first after this. One that may have been a mistake is again each time that the key has
+/// been out twice as long.
 const SOON: Duration = Duration::from_secs(20);
 /// Where one was found to have been refused by mistake, so may be those that were refused later, or this much before.
 const EPISODE: Duration = Duration::from_secs(60);
@@ -120,7 +120,7 @@ impl Intervals {
 
     fn of_key(self, key: &Condemned, doubts: Doubts) -> Option<Duration> {
         if key.suspected {
-            return Some(self.suspected);
+            return Some((key.out_for / 2).clamp(self.suspected, NONE_LEFT.max(self.suspected)));
         }
         let in_doubt = key.served_since_check
             || !key.passed_check && doubts.since.is_some_and(|since| since.elapsed() >= key.out_for);
@@ -128,6 +128,8 @@ impl Intervals {
             (key.out_for / 2).clamp(SOON, NONE_LEFT)
         } else if in_doubt {
             SOON.max(key.out_for / 2)
+        } else if !(key.checked || key.passed_check) {
+            SOON
         } else {
             Duration::MAX
         };
@@ -181,7 +183,6 @@ impl Revalidation {
                 let found = self.check(key).await;
                 self.checks.note(found);
                 if found == Found::Restored {
-                    keys.note_passed_check(key.index);
                     doubts.since = doubts.since.or_else(|| Instant::now().checked_sub(key.out_for + EPISODE));
                 }
                 tokio::time::sleep(jittered(PAUSE)).await;
@@ -207,7 +208,7 @@ impl Revalidation {
             Outcome::Answer(response) => {
                 let limits = StreamLimits { silence: self.patience, deadline: Some(by) };
                 match Refused::read(response, &lease, None, limits, true).await {
-                    Ok(answer) => refused(lease, key, upstream, &answer),
+                    Ok(answer) => refused(lease, key, (upstream, upstreams.has_others(upstream)), &answer),
                     Err(_late) => Found::Inconclusive,
                 }
             }
@@ -222,7 +223,7 @@ impl Revalidation {
 /// Settles the lease of a key that works.
 fn restore(lease: Lease<'_>, upstream: &Upstream) -> Found {
     let (key_index, key_preview) = (lease.index(), lease.preview());
-    let ended_storm = lease.succeed(None, upstream.index, Left::Unknown, false);
+    let ended_storm = lease.pass_check(upstream.index);
     tracing::info!(key_index, key_preview, upstream = %upstream.url, "key restored: it passed a revalidation");
     if ended_storm {
         tracing::info!(upstream = %upstream.url, "the upstream works again: its suspects are back");
@@ -231,7 +232,12 @@ fn restore(lease: Lease<'_>, upstream: &Upstream) -> Found {
 }
 
 /// Settles the lease of a key that was refused again.
-fn refused(lease: Lease<'_>, key: &Condemned, upstream: &Upstream, answer: &Refused) -> Found {
+fn refused(
+    lease: Lease<'_>,
+    key: &Condemned,
+    (upstream, is_one_of_several): (&Upstream, bool),
+    answer: &Refused,
+) -> Found {
     let judgement = &answer.judgement;
     let wait = judgement.wait.as_ref().map(|wait| wait.duration);
     let effect = match judgement.verdict {
@@ -249,6 +255,7 @@ fn refused(lease: Lease<'_>, key: &Condemned, upstream: &Upstream, answer: &Refu
         upstream: upstream.index,
         too_few_tokens: None,
         by_check: true,
+        is_one_of_several,
         cause,
     });
     Found::Confirmed
@@ -302,6 +309,7 @@ mod tests {
             suspected,
             served_since_check: false,
             passed_check: false,
+            checked: true,
             out_for: tried_ago,
             upstream: Some(upstream),
             tried_ago,
@@ -349,6 +357,13 @@ mod tests {
         };
         let none = Doubts::default();
         assert_eq!(wait(fresh, 30, none), 3600);
+        let unchecked = Condemned { checked: false, ..fresh };
+        assert_eq!(
+            [unchecked, Condemned { passed_check: true, ..unchecked }].map(|key| wait(key, 30, none)),
+            [20, 3600]
+        );
+        let suspect = Condemned { suspected: true, ..fresh };
+        assert_eq!([5, 60, 900].map(|out_for| wait(suspect, out_for, none)), [10, 30, 45]);
         assert_eq!([10, 200, 9000].map(|out_for| wait(served, out_for, none)), [20, 100, 3600]);
         let none_left = Doubts { none_left: true, ..none };
         assert_eq!([10, 60, 9000].map(|out_for| wait(fresh, out_for, none_left)), [20, 30, 45]);

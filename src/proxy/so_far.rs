@@ -8,10 +8,10 @@ use super::answer::StreamLimits;
 use super::attempt::{NoAnswer, Try};
 use super::refused::Refused;
 use super::{Answered, Common, Times};
-use crate::keys::{Cause, Effect, Failure, Lease};
+use crate::keys::{Cause, Effect, Failure, Lease, Settled};
 use crate::refusal::{Refusal, Retry};
 use crate::telemetry::counters::End;
-use crate::upstream::Upstream;
+use crate::upstream::{Upstream, Upstreams};
 
 /// How far a request has come.
 pub(super) struct SoFar<'a> {
@@ -20,6 +20,8 @@ pub(super) struct SoFar<'a> {
     pub(super) tried_at: Instant,
     pub(super) tried: Vec<u32>,
     pub(super) failed_upstreams: Vec<usize>,
+    /// The upstream that refused the last key: it may be to blame, so the next attempt goes to another if there is one.
+    pub(super) doubted: Option<usize>,
     pub(super) limits: StreamLimits,
     /// When the client gives up.
     pub(super) client_gives_up: Option<Instant>,
@@ -40,6 +42,7 @@ impl SoFar<'_> {
             tried_at: now,
             tried: Vec::new(),
             failed_upstreams: Vec::new(),
+            doubted: None,
             limits: StreamLimits {
                 silence: times.silence,
                 deadline: (!request.streaming).then(|| now + times.request),
@@ -72,7 +75,7 @@ impl SoFar<'_> {
     pub(super) fn answer(self, request: &Try, common: &Common) -> Answered {
         let SoFar { refused, failure, weak, .. } = self;
         if let Some(weak) = weak {
-            weak.set_aside();
+            weak.set_aside(&common.group.upstreams);
         }
         let wait = common.group.keys.earliest_return(request.model());
         let streaming = request.streaming;
@@ -123,9 +126,10 @@ pub(super) struct Held<'a> {
 }
 
 impl Held<'_> {
-    /// Sets the key aside.
-    pub(super) fn set_aside(self) {
+    /// Sets the key aside, unless that is found to be its upstream's fault: returns whether it is.
+    pub(super) fn set_aside(self, upstreams: &Upstreams) -> bool {
         let Self { lease, effect, model, cause, too_few_tokens, upstream, .. } = self;
+        let is_one_of_several = upstreams.has_others(upstream);
         let upstream = upstream.index;
         let (key_index, key_preview) = (lease.index(), lease.preview());
         let failure = Failure {
@@ -134,9 +138,11 @@ impl Held<'_> {
             upstream,
             too_few_tokens,
             by_check: false,
+            is_one_of_several,
             cause: cause.clone(),
         };
-        if let Some(effect) = lease.fail(failure) {
+        let settled = lease.fail(failure);
+        if let Settled::Out(effect) = settled {
             tracing::warn!(
                 key_index,
                 key_preview,
@@ -151,5 +157,6 @@ impl Held<'_> {
                 "key blacklisted"
             );
         }
+        settled == Settled::OfUpstream
     }
 }

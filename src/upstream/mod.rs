@@ -156,6 +156,12 @@ impl Upstreams {
         upstream.health.succeed()
     }
 
+    /// Whether there is another one that is not ejected.
+    pub fn has_others(&self, upstream: &Upstream) -> bool {
+        let is_other = |other: &&Upstream| other.index != upstream.index;
+        self.list.iter().filter(is_other).any(|other| other.health.until().is_zero())
+    }
+
     /// An upstream failed. Returns for how long that ejected it; a single one never is.
     pub fn fail(&self, upstream: &Upstream) -> Option<Duration> {
         upstream.faults.fetch_add(1, Ordering::Relaxed);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use mock_provider::{Play, Scripted, Step};
 use serde_json::{Value, json};
 
-use crate::support::{A, Answer, Ask, B, C, D, GptLoad, asked, chat_with, eventually, provider};
+use crate::support::{A, Answer, Ask, B, C, D, GptLoad, asked, chat_with, provider};
 
 const CHAT: &str = "/v1/chat/completions";
 const ANTHROPIC: &str = "/v1/messages";
@@ -509,46 +509,4 @@ fn a_bare_401_of_the_only_key_is_believed() {
     assert_eq!(gpt_load.chat().refused(), (503, "keys_rejected".to_owned()));
     assert_eq!(mock.requests(), 1);
     assert_eq!(gpt_load.blacklist()[0]["permanent"], true);
-}
-
-#[test]
-fn a_storm_of_refusals_is_the_upstreams_and_heals_by_itself() {
-    let keys: Vec<String> = (0..8).map(|key| format!("sk-test-storm-{key:016}")).collect();
-    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    let plays: Vec<(&str, &str)> = keys.iter().map(|key| (*key, "valid")).collect();
-    let mock = provider(&plays);
-    let gpt_load = GptLoad::before(&mock, &[], &keys);
-    assert_eq!(gpt_load.chat().status, 200);
-    mock.phase(Some(Play::Revoked));
-    eventually("every key is out", || {
-        gpt_load.chat();
-        gpt_load.healthy_keys() == 0
-    });
-    let storms = gpt_load.told("/stats")["keys"]["storms"].clone();
-    assert_eq!((storms.as_array().map(Vec::len), &storms[0]["suspects"]), (Some(1), &json!(8)));
-    gpt_load.said("taken for the upstream's outage");
-    assert!(
-        gpt_load.blacklist().iter().all(|entry| entry["permanent"] == false),
-        "{:?}",
-        gpt_load.blacklist()
-    );
-    mock.phase(None);
-    eventually("a key is tried and serves", || gpt_load.chat().status == 200);
-    assert_eq!(gpt_load.healthy_keys(), 8);
-    assert_eq!(gpt_load.told("/stats")["keys"]["storms"], json!([]));
-    assert_eq!(gpt_load.blacklist(), Vec::<Value>::new());
-}
-
-#[test]
-fn a_few_bad_keys_are_no_storm() {
-    let mock = provider(&[(A, "revoked"), (B, "out_of_quota"), (C, "valid"), (D, "valid")]);
-    let fifth = "sk-test-eeeeeeeeeeee-0005";
-    mock.play(fifth, Play::Valid);
-    let gpt_load = GptLoad::before(&mock, &[], &[A, B, C, D, fifth]);
-    for _ in 0..6 {
-        assert_eq!(gpt_load.chat().status, 200);
-    }
-    assert_eq!(gpt_load.told("/stats")["keys"]["storms"], json!([]));
-    assert_eq!(gpt_load.blacklist()[0]["permanent"], true);
-    assert_eq!(mock.key(A).asked + mock.key(B).asked, 2);
 }

@@ -38,6 +38,7 @@ mod pipelines;
 mod process;
 mod protocol;
 mod recovery;
+mod storms;
 mod upgrades;
 mod uploads;
 mod validate_keys;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::keys::generation::MODELS_MAX;
-use crate::keys::{Blacklisted, Cause, Effect, Failure, Left, Replaced, States, clock, file};
+use crate::keys::{Blacklisted, Cause, Effect, Failure, Left, Replaced, Settled, States, clock, file};
 
 fn pool(keys: &[&str]) -> (KeyPool, mpsc::UnboundedReceiver<Due>) {
     let cooldown =
@@ -17,7 +17,7 @@ fn table(keys: &[&str]) -> KeyTable {
 
 fn failure(effect: Effect) -> Failure<'static> {
     let cause = Cause { rule: "status.429".into(), error: "slow down".into(), ..Cause::default() };
-    Failure { effect, model: None, upstream: 0, too_few_tokens: None, by_check: false, cause }
+    Failure { cause, ..effect.into() }
 }
 
 fn for_model(model: &str, effect: Effect) -> Failure<'_> {
@@ -41,7 +41,10 @@ const LIMITED: Effect = Effect::Limited { wait: None };
 #[test]
 fn a_revoked_key_is_never_leased_again() {
     let (pool, _due) = pool(&["a", "b"]);
-    assert!(pool.lease(Need::default()).unwrap().fail(failure(Effect::Invalid)).is_some());
+    assert_eq!(
+        pool.lease(Need::default()).unwrap().fail(failure(Effect::Invalid)),
+        Settled::Out(Effect::Invalid)
+    );
     for _ in 0..5 {
         assert_eq!(leased(&pool).unwrap(), "b");
     }
@@ -122,8 +125,8 @@ fn a_lease_from_before_a_reload_is_settled_where_its_key_stands_now() {
     let on_a = pool.lease(Need::default()).unwrap();
     let on_b = pool.lease(Need::default()).unwrap();
     pool.replace(table(&["x", "a"]), States::Keep);
-    assert!(on_a.fail(failure(Effect::Invalid)).is_some());
-    assert!(on_b.fail(failure(Effect::Invalid)).is_none(), "a removed key leaves no ghost");
+    assert_eq!(on_a.fail(failure(Effect::Invalid)), Settled::Out(Effect::Invalid));
+    assert_eq!(on_b.fail(failure(Effect::Invalid)), Settled::Noted, "a removed key leaves no ghost");
     assert_eq!(pool.blacklisted().iter().map(|entry| entry.index).collect::<Vec<_>>(), [1]);
 }
 
@@ -133,7 +136,7 @@ fn a_reset_clears_every_state_and_late_verdicts_do_not_bring_it_back() {
     pool.lease(Need::default()).unwrap().fail(failure(Effect::Invalid));
     let late = pool.lease(Need::default()).unwrap();
     pool.replace(table(&["a", "b"]), States::Clear);
-    assert!(late.fail(failure(Effect::Invalid)).is_none());
+    assert_eq!(late.fail(failure(Effect::Invalid)), Settled::Noted);
     assert_eq!(pool.available(), 2);
 }
 
@@ -166,7 +169,7 @@ async fn a_cooldown_that_was_prolonged_ends_at_the_later_time_also_after_a_reloa
         let first = pool.lease(Need::default()).unwrap();
         let second = pool.lease(Need { not: &[1], model: None }).unwrap();
         first.fail(failure(told(5)));
-        assert!(second.fail(failure(told(60))).is_none());
+        assert_eq!(second.fail(failure(told(60))), Settled::Noted);
         pool.replace(table(&["b", "a"]), States::Keep);
         tokio::time::sleep(Duration::from_secs(59)).await;
         assert_eq!(pool.available(), 1);
@@ -179,7 +182,9 @@ async fn a_cooldown_that_was_prolonged_ends_at_the_later_time_also_after_a_reloa
 #[test]
 fn a_key_that_is_limited_for_a_model_serves_the_others() {
     let (pool, _due) = pool(&["a", "b"]);
-    assert!(lease_for(&pool, "big").unwrap().fail(for_model("big", told(60))).is_some());
+    let limited = told(60);
+    let settled = lease_for(&pool, "big").unwrap().fail(for_model("big", limited));
+    assert_eq!(settled, Settled::Out(limited));
     for _ in 0..3 {
         assert_eq!(lease_for(&pool, "big").unwrap().expose(), "b");
     }
@@ -436,7 +441,7 @@ async fn a_storm_is_held_as_suspicion_until_a_key_works() {
         // Told so again, it is held until a check confirms it.
         let again = pool.lease(Need::default()).unwrap();
         let index = again.index();
-        assert_eq!(again.fail(failure(Effect::Invalid)), Some(Effect::Suspected));
+        assert_eq!(again.fail(failure(Effect::Invalid)), Settled::Out(Effect::Suspected));
         let check = pool.probe_key(index).unwrap();
         check.fail(Failure { by_check: true, ..failure(Effect::Invalid) });
         assert!(pool.blacklisted().iter().all(|key| key.permanent && key.index == index));

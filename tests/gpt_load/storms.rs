@@ -1,0 +1,212 @@
+//! Spec §6, §7: outages in which a provider refuses good keys. They are known, held as suspicions and heal by themselves; and
+//! no key that is really revoked hides behind them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use mock_provider::{Mock, Options, Play};
+use serde_json::{Value, json};
+
+use crate::support::{A, B, C, D, GptLoad, Peer, eventually, provider};
+
+#[test]
+fn a_storm_of_refusals_is_the_upstreams_and_heals_by_itself() {
+    let keys: Vec<String> = (0..8).map(|key| format!("sk-test-storm-{key:016}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let plays: Vec<(&str, &str)> = keys.iter().map(|key| (*key, "valid")).collect();
+    let mock = provider(&plays);
+    let gpt_load = GptLoad::before(&mock, &[], &keys);
+    assert_eq!(gpt_load.chat().status, 200);
+    mock.phase(Some(Play::Revoked));
+    eventually("every key is out", || {
+        gpt_load.chat();
+        gpt_load.healthy_keys() == 0
+    });
+    let storms = gpt_load.told("/stats")["keys"]["storms"].clone();
+    assert_eq!((storms.as_array().map(Vec::len), &storms[0]["suspects"]), (Some(1), &json!(8)));
+    gpt_load.said("taken for the upstream's outage");
+    assert!(
+        gpt_load.blacklist().iter().all(|entry| entry["permanent"] == false),
+        "{:?}",
+        gpt_load.blacklist()
+    );
+    mock.phase(None);
+    eventually("a key is tried and serves", || gpt_load.chat().status == 200);
+    assert_eq!(gpt_load.healthy_keys(), 8);
+    assert_eq!(gpt_load.told("/stats")["keys"]["storms"], json!([]));
+    assert_eq!(gpt_load.blacklist(), Vec::<Value>::new());
+}
+
+#[test]
+fn a_few_bad_keys_are_no_storm() {
+    let mock = provider(&[(A, "revoked"), (B, "out_of_quota"), (C, "valid"), (D, "valid")]);
+    let fifth = "sk-test-eeeeeeeeeeee-0005";
+    mock.play(fifth, Play::Valid);
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B, C, D, fifth]);
+    for _ in 0..6 {
+        assert_eq!(gpt_load.chat().status, 200);
+    }
+    assert_eq!(gpt_load.told("/stats")["keys"]["storms"], json!([]));
+    assert_eq!(gpt_load.blacklist()[0]["permanent"], true);
+    assert_eq!(mock.key(A).asked + mock.key(B).asked, 2);
+}
+
+#[test]
+fn after_a_storm_the_pool_is_back_without_any_traffic() {
+    let keys = numbered(10);
+    let mock = all_valid(&keys);
+    // The keys would stay out for an hour by themselves, and nothing else is checked.
+    let env = [("KEY_COOLDOWN", "3600"), ("KEY_REVALIDATE_INTERVAL", "0"), ("MAX_KEY_WAIT", "0")];
+    let gpt_load = GptLoad::before(&mock, &env, &texts(&keys));
+    mock.phase(Some(Play::Revoked));
+    eventually("all are out", || {
+        gpt_load.chat();
+        gpt_load.healthy_keys() == 0
+    });
+    assert_eq!(gpt_load.told("/stats")["keys"]["storms"][0]["suspects"], 10);
+    eventually("a check during the outage", || revalidation(&gpt_load)["confirmed"].as_u64() > Some(0));
+    assert_eq!(gpt_load.healthy_keys(), 0);
+    mock.phase(None);
+    let recovered = Instant::now();
+    let minute = Duration::from_secs(60);
+    while gpt_load.healthy_keys() < 10 && recovered.elapsed() < minute {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(gpt_load.healthy_keys(), 10, "within {:?}", recovered.elapsed());
+    println!("the pool was back after {:?}", recovered.elapsed());
+    assert_eq!(gpt_load.chat().status, 200);
+    assert!(gpt_load.told("/stats")["keys"]["storms"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn a_pool_too_small_for_a_storm_that_lost_every_key_gets_all_back_with_the_first_that_works() {
+    let keys = numbered(4);
+    let mock = all_valid(&keys);
+    let env = [("KEY_REVALIDATE_INTERVAL", "0"), ("MAX_KEY_WAIT", "0")];
+    let gpt_load = GptLoad::before(&mock, &env, &texts(&keys));
+    mock.phase(Some(Play::Revoked));
+    gpt_load.chat();
+    assert_eq!(gpt_load.blacklist().iter().filter(|key| key["permanent"] == true).count(), 4);
+    // One of them is really revoked: it is found out again, and its clients don't notice.
+    mock.play(&keys[2], Play::Revoked);
+    mock.phase(None);
+    eventually("one a second is tried", || gpt_load.chat().status == 200);
+    for _ in 0..8 {
+        assert_eq!(gpt_load.chat().status, 200);
+    }
+    assert_eq!(out(&gpt_load), BTreeSet::from([2]));
+}
+
+#[test]
+fn a_second_storm_is_known_as_the_first_was() {
+    let keys = numbered(8);
+    let mock = all_valid(&keys);
+    let gpt_load = GptLoad::before(&mock, &[], &texts(&keys));
+    for _ in 0..3 {
+        assert_eq!(gpt_load.chat().status, 200);
+        mock.phase(Some(Play::Revoked));
+        eventually("every key is out", || {
+            gpt_load.chat();
+            gpt_load.healthy_keys() == 0
+        });
+        assert_eq!(gpt_load.told("/stats")["keys"]["storms"][0]["suspects"], 8);
+        assert!(gpt_load.blacklist().iter().all(|entry| entry["permanent"] == false));
+        mock.phase(None);
+        eventually("a key is tried and serves", || gpt_load.chat().status == 200);
+        assert_eq!(gpt_load.healthy_keys(), 8);
+    }
+}
+
+/// A list of models tells nothing of credit, and some are shown to everybody.
+#[test]
+fn a_storm_is_not_over_because_a_list_of_models_is_shown() {
+    let refusals = [
+        (429, json!({"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}})),
+        (401, json!({"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}})),
+    ];
+    for (status, refusal) in refusals {
+        let is_out = Arc::new(AtomicBool::new(true));
+        let peer = Peer::start({
+            let is_out = Arc::clone(&is_out);
+            let answer = move |status: u16, body: &Value| {
+                let body = body.to_string();
+                let length = body.len();
+                format!(
+                    "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+                )
+            };
+            move |wire| {
+                while let Some(head) = wire.request() {
+                    let is_refused = is_out.load(Relaxed) && head.starts_with("POST");
+                    let good = json!({"object": "list", "data": [], "choices": []});
+                    let answer = if is_refused { answer(status, &refusal) } else { answer(200, &good) };
+                    wire.send(answer.as_bytes());
+                }
+            }
+        });
+        let keys = numbered(8);
+        let env = [("KEY_COOLDOWN", "600"), ("MAX_KEY_WAIT", "0")];
+        let gpt_load = GptLoad::before_peer(&peer, &env, &texts(&keys));
+        eventually("keys have passed checks and been refused again", || {
+            gpt_load.chat();
+            revalidation(&gpt_load)["restored"].as_u64() >= Some(3)
+        });
+        let stats = gpt_load.told("/stats");
+        assert_eq!(stats["keys"]["storms"][0]["suspects"], 8, "{status}: {stats}");
+        assert!(gpt_load.blacklist().iter().all(|entry| entry["permanent"] == false), "{status}");
+        is_out.store(false, Relaxed);
+        eventually("one serves", || gpt_load.chat().status == 200);
+        assert_eq!(out(&gpt_load), BTreeSet::new(), "{status}");
+    }
+}
+
+#[test]
+fn an_upstream_that_refuses_all_keys_while_another_serves_them_costs_no_client_anything() {
+    for (count, outages) in [(3, 1), (6, 2), (30, 1)] {
+        let keys = numbered(count);
+        let (broken, well) = (all_valid(&keys), all_valid(&keys));
+        let both = format!("{},{}", broken.url(), well.url());
+        let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &both)], &texts(&keys));
+        for (number, outage) in [Play::Revoked, Play::OutOfQuota].into_iter().take(outages).enumerate() {
+            if number > 0 {
+                broken.phase(None);
+                eventually("it is asked again, and its storm is over", || {
+                    assert_eq!(gpt_load.chat().status, 200);
+                    gpt_load.told("/stats")["keys"]["storms"] == json!([])
+                });
+            }
+            broken.phase(Some(outage));
+            for _ in 0..80 {
+                assert_eq!(gpt_load.chat().status, 200, "{count}");
+            }
+            assert_eq!(out(&gpt_load), BTreeSet::new(), "{count}");
+            let stats = gpt_load.told("/stats");
+            assert_eq!(stats["upstreams"][0]["ejections"], number + 1, "{count}: {stats}");
+            assert_eq!(stats["keys"]["storms"][0]["upstream"], broken.url(), "{count}");
+        }
+    }
+}
+
+fn numbered(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("sk-test-numbered-{n:08}-key")).collect()
+}
+
+fn texts(keys: &[String]) -> Vec<&str> {
+    keys.iter().map(String::as_str).collect()
+}
+
+fn all_valid(keys: &[String]) -> Mock {
+    let keys = keys.iter().map(|key| (key.clone(), Play::Valid)).collect();
+    Mock::start(Options { keys, ..Options::default() })
+}
+
+fn out(gpt_load: &GptLoad) -> BTreeSet<u64> {
+    gpt_load.blacklist().iter().map(|entry| entry["index"].as_u64().unwrap()).collect()
+}
+
+fn revalidation(gpt_load: &GptLoad) -> Value {
+    gpt_load.told("/stats")["revalidation"].clone()
+}
