@@ -193,7 +193,18 @@ const WAYS: [Way; 14] = [
         &[],
     ),
     ("cut off", |body| body.get(..body.len() - 1).unwrap().into(), None, &[]),
-    ("cut off sooner", |body| body.get(..body.len() - 2).unwrap().into(), None, &[]),
+    (
+        "cut off sooner",
+        |body| body.get(..body.len() - 2).unwrap().into(),
+        None,
+        // The number at their ends may go on.
+        &[
+            "varied-rate-body-retryAfter",
+            "varied-rate-body-ms",
+            "varied-rate-json-list",
+            "varied-wait-epoch-ms",
+        ],
+    ),
     ("a byte order mark", |body| format!("\u{feff}{body}").into(), None, &[]),
     ("something behind it", |body| format!("{body}\r\n0\r\n").into(), None, &[]),
     (
@@ -205,7 +216,12 @@ const WAYS: [Way; 14] = [
         },
         None,
         // Its message is an answer, which it is no longer.
-        &["gemini-429-nested-json-message"],
+        &[
+            "gemini-429-nested-json-message",
+            "gemini-400-expired-in-a-message",
+            "gemini-403-suspended-in-a-message",
+            "cloudcode-403-not-used",
+        ],
     ),
     ("in a list", |body| format!("[{body}]").into(), None, &[]),
     (
@@ -500,4 +516,63 @@ fn what_fuzzing_found_holds() {
             check(&input);
         }
     }
+}
+
+#[test]
+fn a_cause_is_read_wherever_it_stands() {
+    for (status, body, hoped) in [
+        (
+            403,
+            "<?xml version=\"1.0\"?><e:Error xmlns:e=\"x\"><e:Code>Key.Inactive</e:Code><e:Message>The access key is disabled</e:Message></e:Error>",
+            Verdict::KeyInvalid,
+        ),
+        (
+            403,
+            "<?xml version=\"1.0\"?><!DOCTYPE html><html><title>api key disabled</title></html>",
+            Verdict::UpstreamFault,
+        ),
+        (403, "<message>", Verdict::UpstreamFault),
+        (400, r#"{"err":{"msg":"The API key is not recognised"}}"#, Verdict::KeyInvalid),
+        (400, r#"{"status_code":2,"status_message":"Insufficient balance"}"#, Verdict::KeyExhausted),
+        (403, r#"{"error":{"status":"DENIED","reason":"API key was deleted"}}"#, Verdict::KeyInvalid),
+        (
+            403,
+            r#"{"errors":[{"detail":"<!DOCTYPE html><title>Just a moment...</title>"}]}"#,
+            Verdict::UpstreamFault,
+        ),
+    ] {
+        let (told, rule, _) = verdict(status, body);
+        assert_eq!(told, hoped, "{status} {body}: {rule}");
+    }
+}
+
+/// The client's own text stands in what is wrong with the request: without quotation marks, too.
+#[test]
+fn what_blames_a_key_blames_none_where_a_request_repeats_it() {
+    #[derive(serde::Deserialize)]
+    struct Wording {
+        says: String,
+    }
+    let wordings: Vec<Wording> = serde_json::from_str(include_str!("corpus/wordings.json")).unwrap();
+    let frames: [fn(&str) -> String; 6] = [
+        |says| format!("Invalid value for messages[0].content: '{says}'"),
+        |says| format!("messages.3.content.0.text: {says} is not allowed here"),
+        |says| format!("Could not parse the JSON of your request: {says}"),
+        |says| format!("Unable to download the image: the server of it answered \"{says}\""),
+        |says| format!("Invalid model: {says}"),
+        |says| format!("参数 content 无效：{says}"),
+    ];
+    let mut wrong = Vec::new();
+    for Wording { says } in &wordings {
+        for frame in frames {
+            let says = frame(says);
+            for status in [400, 404, 413, 422] {
+                let (told, rule, _) = verdict(status, &json!({"error": {"message": says}}).to_string());
+                if told != Verdict::RequestFault {
+                    wrong.push(format!("{status} {says}: {} by {rule}", told.name()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of them:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -154,8 +154,11 @@ impl Envelope {
             self.forms.push(Form::Nothing);
             return;
         }
-        let beginning: String = text.chars().take(512).collect::<String>().to_ascii_lowercase();
-        if beginning.starts_with('<') || beginning.contains("<html") {
+        let is_page = is_page(text);
+        if text.starts_with('<') && !is_page && self.read_xml(text) {
+            return;
+        }
+        if is_page || text.starts_with('<') {
             self.forms.push(Form::Page);
         }
         if text.starts_with(['{', '[']) {
@@ -167,6 +170,23 @@ impl Envelope {
         if self.message.is_empty() {
             self.say_or_unwrap(text);
         }
+    }
+
+    /// XML: AWS's, Alibaba's and WSO2's errors. Whether it says anything.
+    fn read_xml(&mut self, text: &str) -> bool {
+        let mut rest = text;
+        while let Some((name, after)) = rest.split_once('<').and_then(|(_, tag)| tag.split_once('>')) {
+            rest = after;
+            let name = name.split_whitespace().next().unwrap_or_default();
+            let value = after.split('<').next().unwrap_or_default().trim();
+            match name.rsplit(':').next().unwrap_or_default().to_ascii_lowercase().as_str() {
+                _ if value.is_empty() => {}
+                "code" | "errorcode" | "faultcode" | "type" | "reason" => self.code(value),
+                "message" | "errormessage" | "faultstring" | "description" | "detail" => self.say(value),
+                _ => {}
+            }
+        }
+        !self.message.is_empty()
     }
 
     fn visit(&mut self, value: &Value, depth: usize) {
@@ -194,16 +214,21 @@ impl Envelope {
             (
                 "code" | "type" | "reason" | "status" | "error_type" | "error_code" | "errorcode" | "errcode"
                 | "err_code" | "quotaid" | "limit_source" | "status_code" | "statuscode" | "http_status"
-                | "finish_reason" | "__type",
+                | "finish_reason" | "__type" | "errortype" | "err_type",
                 Value::String(_) | Value::Number(_),
             ) => {
                 let code = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 self.code(&code);
+                // A reason may be told in a sentence.
+                if name == "reason" && code.contains(' ') {
+                    self.say(&code);
+                }
             }
             (
                 "message" | "msg" | "detail" | "title" | "error" | "error_msg" | "error_message" | "errmsg"
                 | "err_msg" | "errormessage" | "status_msg" | "error_description" | "raw" | "description"
-                | "faultstring",
+                | "faultstring" | "err" | "errormsg" | "error_text" | "status_message" | "statusmessage"
+                | "msgdetail" | "detailmessage" | "detail_message" | "displaymessage" | "localizedmessage",
                 Value::String(text),
             ) => self.say_or_unwrap(text),
             (_, Value::String(_) | Value::Number(_)) if is_time(name) => {
@@ -212,7 +237,8 @@ impl Envelope {
             (
                 "error" | "errors" | "error_chain" | "details" | "detail" | "message" | "metadata"
                 | "availability" | "violations" | "response" | "headers" | "choices" | "base_resp" | "header"
-                | "raw" | "status" | "fault" | "responsemetadata",
+                | "raw" | "status" | "fault" | "responsemetadata" | "err" | "errorinfo" | "error_info"
+                | "errordetail" | "error_detail" | "errordetails" | "error_details" | "exception" | "problem",
                 Value::Object(_) | Value::Array(_),
             ) => self.visit(value, depth),
             // It may be the request's body as well.
@@ -279,6 +305,9 @@ impl Envelope {
             self.forms.clear();
             return self.read_json(&inner);
         }
+        if is_page(text) {
+            self.forms.push(Form::Page);
+        }
         if !text.contains(char::is_whitespace) && text.is_ascii() {
             self.code(text);
         }
@@ -309,6 +338,12 @@ impl Envelope {
     }
 }
 
+/// A page for browsers, or a text with one.
+fn is_page(text: &str) -> bool {
+    let beginning: String = text.chars().take(512).collect::<String>().to_ascii_lowercase();
+    ["<html", "<!doctype html"].iter().any(|mark| beginning.contains(mark))
+}
+
 /// What stands before the first data of an event stream: nothing, or the event's name.
 fn is_before_data(text: &str) -> bool {
     text.is_empty() || text.starts_with("event:") && text.len() < 64 && text.ends_with('\n')
@@ -337,7 +372,20 @@ fn is_zero(value: &Value) -> bool {
 fn is_time(name: &str) -> bool {
     let any = |words: &[&str]| words.iter().any(|word| name.contains(word));
     name.contains("retry") && any(&["after", "delay", "_in"])
-        || matches!(name, "wait_seconds" | "wait_time" | "next_available_at" | "nextaccesstime")
+        || matches!(
+            name,
+            "wait_seconds"
+                | "wait_time"
+                | "wait_ms"
+                | "retry_at"
+                | "retryat"
+                | "available_at"
+                | "blocked_until"
+                | "cooldown_until"
+                | "cooldown_seconds"
+                | "next_available_at"
+                | "nextaccesstime"
+        )
         || !name.contains("ratelimit")
             && name.contains("reset")
             && any(&["at", "time", "after", "delay", "in", "second"])

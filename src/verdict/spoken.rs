@@ -46,7 +46,21 @@ fn leading_number(text: &str) -> Option<(f64, &str)> {
         }
         return Some((number, rest));
     }
-    let words = [("an ", 1.0), ("one ", 1.0), ("two ", 2.0), ("three ", 3.0), ("five ", 5.0), ("ten ", 10.0)];
+    let words = [
+        ("an ", 1.0),
+        ("one ", 1.0),
+        ("two ", 2.0),
+        ("three ", 3.0),
+        ("four ", 4.0),
+        ("five ", 5.0),
+        ("six ", 6.0),
+        ("ten ", 10.0),
+        ("fifteen ", 15.0),
+        ("twenty ", 20.0),
+        ("thirty ", 30.0),
+        ("sixty ", 60.0),
+        ("half an ", 0.5),
+    ];
     words
         .iter()
         .chain(&[("半", 0.5)])
@@ -83,15 +97,16 @@ fn unit_of(word: &str) -> Option<(f64, usize)> {
     let scale = match word {
         "us" | "µs" | "μs" => 0.000_001,
         "ms" | "millisecond" | "milliseconds" => 0.001,
-        "s" | "sec" | "secs" | "second" | "seconds" | "secondes" | "segundos" | "сек" | "секунд"
-        | "секунду" | "секунды" => 1.0,
-        "m" | "min" | "mins" | "minute" | "minutes" | "minutos" | "мин" | "минут" | "минуту" | "минуты" => {
-            60.0
+        "s" | "sec" | "secs" | "second" | "seconds" | "seconde" | "secondes" | "segundo" | "segundos"
+        | "secondi" | "sekunde" | "sekunden" | "сек" | "секунд" | "секунду" | "секунды" => {
+            1.0
         }
-        "h" | "hr" | "hrs" | "hour" | "hours" | "heures" | "horas" | "час" | "часа" | "часов" => {
-            3600.0
-        }
-        "d" | "day" | "days" => 86_400.0,
+        "m" | "min" | "mins" | "minute" | "minutes" | "minuto" | "minutos" | "minuti" | "minuten" | "мин"
+        | "минут" | "минуту" | "минуты" => 60.0,
+        "h" | "hr" | "hrs" | "hour" | "hours" | "heure" | "heures" | "hora" | "horas" | "stunde"
+        | "stunden" | "час" | "часа" | "часов" => 3600.0,
+        "d" | "day" | "days" | "jour" | "jours" | "día" | "días" | "dia" | "dias" | "tag" | "tage"
+        | "tagen" | "день" | "дня" | "дней" => 86_400.0,
         _ => {
             let without_spaces = [
                 ("毫秒", 0.001),
@@ -138,7 +153,8 @@ const PHRASES: &[&str] = &[
     "retrying in ",
     "request in ",
     "request after ",
-    "requests in ",
+    "more requests in ",
+    "new requests in ",
     "requests after ",
     "wait for ",
     "wait ",
@@ -147,7 +163,19 @@ const PHRASES: &[&str] = &[
     "resets in ",
     "replenished in ",
     "available in ",
+    "back in ",
+    "refreshes in ",
+    "renews in ",
+    "allowed in ",
+    "try after ",
+    "waiting ",
+    "back off for ",
+    "slow down for ",
+    "pause for ",
     "cooldown: ",
+    "cooldown of ",
+    "cooling down for ",
+    "wait time: ",
     "retry-after",
     "retry_after",
     "timed out for ",
@@ -162,8 +190,17 @@ const PHRASES: &[&str] = &[
     "restored in ",
     "unlocked in ",
     "через ",
+    "подождите ",
     "dentro de ",
+    "nuevo en ",
+    "novamente em ",
+    "aguarde ",
+    "espere ",
     "dans ",
+    "es in ",
+    "erneut in ",
+    "warten sie ",
+    "riprova tra ",
     "等待时间",
     "冷却时间",
     "稍等",
@@ -201,10 +238,25 @@ fn bare_number(text: &str) -> Option<Duration> {
 
 /// "30秒后重试": the length stands before the word.
 fn spoken_after(text: &str) -> Option<Duration> {
-    let said = ["后重试", "后再试", "后恢复", "後に", "후에", "후 다시"]
-        .iter()
-        .filter_map(|word| text.find(word))
-        .min()?;
+    let said = [
+        "后重试",
+        "后再试",
+        "再试",
+        "后恢复",
+        "后重新",
+        "后再次",
+        "后可",
+        "后继续",
+        "后解除",
+        "後に",
+        "後、",
+        "お待ち",
+        "후에",
+        "후 다시",
+        " remaining",
+        " left",
+    ];
+    let said = said.iter().filter_map(|word| text.find(word)).min()?;
     let before = text.get(..said).filter(|before| !before.ends_with(|c: char| c.is_ascii_digit()))?;
     let is_number = |letter: char| letter.is_ascii_digit() || "一二两三四五六七八九十半".contains(letter);
     let starts = before.char_indices().rev().take(16).filter(|(_, letter)| is_number(*letter));

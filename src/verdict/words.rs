@@ -146,7 +146,16 @@ const LONGEST_LEAD: usize = 240;
 pub(super) fn wrapped(text: &str) -> Option<Value> {
     let at = text.find(['{', '[']).filter(|at| *at <= LONGEST_LEAD)?;
     let (before, inner) = text.split_at_checked(at)?;
-    let known = ["error code", "status code", "upstream", "exception", "provider", "bad response"];
+    let known = [
+        "error code",
+        "status code",
+        "upstream",
+        "exception",
+        "provider",
+        "bad response",
+        "上游",
+        "错误详情",
+    ];
     let said = before.trim().to_lowercase();
     let is_of_request = ["invalid", "parsing", "tool"].iter().any(|word| said.contains(word));
     if !said.is_empty() && (is_of_request || !known.iter().any(|word| said.contains(word))) {

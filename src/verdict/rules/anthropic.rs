@@ -81,8 +81,13 @@ pub(super) static ROWS: &[Row] = &[
         &[Status(&[404, 0]), Code(&["not_found_error"]), Says(&["model: "])],
     )
     .denied(),
-    row("anthropic.permission", ERRORS, KeyExhausted, &[Status(&[403]), Code(&["permission_error"])])
-        .denied(),
+    row(
+        "anthropic.permission",
+        ERRORS,
+        KeyExhausted,
+        &[Status(&[403]), Code(&["permission_error"]), Silent(&["suspended", "locked"])],
+    )
+    .denied(),
     row(
         "anthropic.rate_of_model",
         LIMITS,

@@ -18,6 +18,12 @@ pub(super) static ROWS: &[Row] = &[
     )
     .barred(),
     row("azure.key_login_disabled", ACCESS, KeyInvalid, &[Code(&["authenticationtypedisabled"])]),
+    row(
+        "azure.key_login_told",
+        ACCESS,
+        KeyInvalid,
+        &[Status(&[403]), Says(&["authentication is turned off", "authentication is disabled"])],
+    ),
     row("azure.subscription_key", APIM, KeyInvalid, &[Status(&[401]), Says(&["invalid subscription key"])]),
     row("azure.no_key_seen", APIM, UpstreamFault, &[Status(&[401]), Says(&["missing subscription key"])])
         .barred(),

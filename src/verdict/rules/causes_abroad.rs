@@ -1,8 +1,8 @@
 //! The same causes in the languages of providers and relays that answer in neither English nor Chinese.
 
-use super::Test::{Says, Status, Then};
+use super::Test::{NotOfRequest, Says, Status, Then};
 use super::{Row, row};
-use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited};
+use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, UpstreamFault};
 
 const SEEN: &str = "relays that answer in their own languages, see tests/corpus";
 
@@ -56,10 +56,89 @@ const IS_BAD: &[&str] = &[
     "abgelaufen",
     "유효하지",
     "만료",
+    "révoqu",
+    "revocad",
+    "widerrufen",
+    "gesperrt",
+    "gelöscht",
+    "supprim",
+    "eliminad",
+    "удален",
+    "удалён",
+    "заблокирован",
+    "просрочен",
+    "削除",
+    "失効",
+    "존재하지",
+    "삭제",
+];
+const HERE: &[&str] = &[
+    "in ihrer region",
+    "in ihrem land",
+    "в вашем регионе",
+    "в вашей стране",
+    "en su país",
+    "en tu país",
+    "en su región",
+    "dans votre pays",
+    "dans votre région",
+    "no seu país",
+    "お住まいの国",
+    "お住まいの地域",
+    "この地域",
+    "귀하의 국가",
+    "해당 지역",
+];
+const NOT_SERVED: &[&str] = &[
+    "nicht verfügbar",
+    "недоступ",
+    "не доступ",
+    "не поддержива",
+    "no está disponible",
+    "no disponible",
+    "pas disponible",
+    "não está disponível",
+    "利用できません",
+    "ご利用いただけません",
+    "지원되지",
+    "제공되지",
 ];
 const BAD: &[&str] = &["недействительн", "неверный", "неправильный", "ungültiger", "無効な"];
 
 pub(super) static ROWS: &[Row] = &[
+    row(
+        "abroad.region",
+        SEEN,
+        UpstreamFault,
+        &[Status(&[400, 401, 403, 451]), Then(HERE, NOT_SERVED), NotOfRequest],
+    )
+    .barred(),
+    row(
+        "abroad.not_here",
+        SEEN,
+        UpstreamFault,
+        &[Status(&[400, 401, 403, 451]), Then(NOT_SERVED, HERE), NotOfRequest],
+    )
+    .barred(),
+    row(
+        "abroad.busy",
+        SEEN,
+        UpstreamFault,
+        &[
+            Status(&[400, 403, 429, 0]),
+            Says(&[
+                "混み合って",
+                "混雑して",
+                "過負荷",
+                "перегружен",
+                "überlastet",
+                "sobrecargad",
+                "surchargé",
+                "과부하",
+            ]),
+            NotOfRequest,
+        ],
+    ),
     row(
         "abroad.rate",
         SEEN,

@@ -26,6 +26,24 @@ pub(super) static ROWS: &[Row] = &[
     )
     .barred(),
     row(
+        "code.region",
+        SEEN,
+        UpstreamFault,
+        &[
+            Status(&[400, 401, 403, 451, 0]),
+            CodeLike(&[
+                "unsupportedcountry",
+                "unsupportedregion",
+                "countrynotsupported",
+                "regionnotsupported",
+                "regionrestricted",
+                "regionblocked",
+                "georestricted",
+            ]),
+        ],
+    )
+    .barred(),
+    row(
         "code.balance",
         SEEN,
         KeyExhausted,

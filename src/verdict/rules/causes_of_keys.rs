@@ -5,8 +5,18 @@ use super::{Row, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited};
 
 const SEEN: &str = "what providers and relays say, see tests/corpus";
-const KEY: &[&str] =
-    &["api key", "api-key", "api_key", "apikey", "api token", "access key", "secret key", "密钥", "令牌"];
+const KEY: &[&str] = &[
+    "api key",
+    "api-key",
+    "api_key",
+    "apikey",
+    "api token",
+    "access key",
+    "secret key",
+    "subscription key",
+    "密钥",
+    "令牌",
+];
 const IS_BAD: &[&str] = &[
     "invalid",
     "not valid",
@@ -24,12 +34,23 @@ const IS_BAD: &[&str] = &[
     "not exist",
     "unknown",
     "unrecognized",
+    "unrecognised",
     "not recognized",
+    "not recognised",
     "malformed",
     "blocked",
     "suspended",
     "rotated",
     "banned",
+    "leaked",
+    "compromised",
+    "exposed",
+    "cancelled",
+    "canceled",
+    "not match",
+    "n't match",
+    "in a public ",
+    "no longer",
     "无效",
     "失效",
     "错误",
@@ -40,10 +61,15 @@ const IS_BAD: &[&str] = &[
     "不合法",
     "禁用",
     "停用",
+    "重置",
+    "作废",
+    "吊销",
+    "撤销",
 ];
 const BAD: &[&str] = &[
     "no such",
     "unrecognized",
+    "unrecognised",
     "malformed",
     "unknown",
     "invalid",
@@ -89,6 +115,7 @@ const CLOSED: &[&str] = &[
     "禁用",
     "停用",
     "冻结",
+    "锁定",
     "注销",
     "限制使用",
 ];
@@ -155,6 +182,56 @@ pub(super) static ROWS: &[Row] = &[
         &[Status(&[400, 401, 403, 0]), Then(KEY, IS_BAD), Silent(&["permission", "scope"]), NotOfRequest],
     ),
     row(
+        "cause.bearer_is_bad",
+        SEEN,
+        KeyInvalid,
+        &[
+            Status(&[400, 401, 403, 0]),
+            Then(&["bearer token", "authorization token", "auth token"], IS_BAD),
+            Silent(&["permission", "scope"]),
+            NotOfRequest,
+        ],
+    ),
+    row(
+        "cause.credential_is_bad",
+        SEEN,
+        KeyInvalid,
+        &[
+            Status(&[401, 403]),
+            Then(&["credential", "access token", "secret "], IS_BAD),
+            Silent(&["permission", "scope"]),
+        ],
+    ),
+    row(
+        "cause.terms",
+        SEEN,
+        KeyInvalid,
+        &[
+            Status(&[401, 403]),
+            Says(&[
+                "violation of terms of service",
+                "violation of our terms",
+                "violating our terms",
+                "violates our terms of service",
+                "disabled in this account",
+                "disabled for this account for",
+            ]),
+            Silent(&["prompt", "your request", "content", "input", "output"]),
+        ],
+    ),
+    row(
+        "cause.account_gone",
+        SEEN,
+        KeyInvalid,
+        &[
+            Status(&[401, 403]),
+            Then(
+                ACCOUNT,
+                &["been deleted", "been closed", "no longer exists", "does not exist", "不存在", "已删除"],
+            ),
+        ],
+    ),
+    row(
         "cause.this_key",
         SEEN,
         KeyInvalid,
@@ -173,6 +250,10 @@ pub(super) static ROWS: &[Row] = &[
         &[
             Status(&[401, 403]),
             Says(&[
+                "invalid key",
+                "bad key",
+                "wrong key",
+                "unknown key",
                 "invalid token",
                 "invalid access token",
                 "invalid bearer",
@@ -209,10 +290,34 @@ pub(super) static ROWS: &[Row] = &[
     )
     .of_model(),
     row(
+        "cause.no_scope",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 403]),
+            Then(
+                &["lacks", "lacking", "missing", "without", "not have", "not granted", "requires"],
+                &["scope"],
+            ),
+        ],
+    )
+    .of_model(),
+    row(
         "cause.permission",
         SEEN,
         KeyExhausted,
-        &[Status(&[403]), Says(&["permission", "not authorized to", "权限", "not entitled"])],
+        &[
+            Status(&[403]),
+            Says(&[
+                "permission",
+                "not authorized to",
+                "not authorized for",
+                "not permitted to",
+                "not allowed to",
+                "权限",
+                "not entitled",
+            ]),
+        ],
     )
     .of_model(),
     row(

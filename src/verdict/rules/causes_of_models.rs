@@ -11,6 +11,9 @@ const NOT_FOR_YOU: &[&str] = &[
     "not enabled",
     "restricted",
     "requires a",
+    "requires enterprise",
+    "needs a",
+    "needs enterprise",
     "not include",
     "not allowed",
     "not permitted",
@@ -33,10 +36,27 @@ const NOT_FOR_YOU: &[&str] = &[
     "无权限",
     "未开通",
 ];
+const HIGHER_TIER: &[&str] = &[
+    "requires usage tier",
+    "requires tier",
+    "requires a paid",
+    "requires a subscription",
+    "requires a pro",
+    "requires a plus",
+    "requires a premium",
+    "requires a higher",
+    "not included in your",
+    "not available on your",
+    "not available in your plan",
+    "not part of your",
+];
 const OFF: &[&str] =
     &["has been disabled", "is disabled", "has been deprecated", "has been retired", "停用", "禁用", "下线"];
 const NOT_YOURS: &[&str] = &[
     "not include",
+    "no permission",
+    "not have permission",
+    "lacks permission",
     "not entitled",
     "not authorized for",
     "not authorised for",
@@ -109,6 +129,34 @@ pub(super) static ROWS: &[Row] = &[
     )
     .of_model(),
     row(
+        "cause.other_models_only",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 403]),
+            Then(
+                &["only be used with", "only be used for", "only access", "restricted to", "limited to"],
+                MODEL,
+            ),
+        ],
+    )
+    .denied(),
+    row(
+        "cause.not_in_plan",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 402, 403]),
+            Then(
+                &["not part of", "not included in", "not available on", "not available in", "not covered by"],
+                &["plan", "subscription", "tier"],
+            ),
+        ],
+    )
+    .denied(),
+    row("cause.tier_as_bad_request", SEEN, RequestFault, &[Status(&[400, 404]), Then(MODEL, HIGHER_TIER)])
+        .denied(),
+    row(
         "cause.access",
         SEEN,
         KeyExhausted,
@@ -119,7 +167,18 @@ pub(super) static ROWS: &[Row] = &[
         "cause.access_told",
         SEEN,
         KeyExhausted,
-        &[Status(&[401, 403]), Says(&["request access to", "apply for access", "申请开通"])],
+        &[
+            Status(&[401, 403]),
+            Says(&[
+                "request access to",
+                "apply for access",
+                "been granted access",
+                "private beta",
+                "limited preview",
+                "waitlist",
+                "申请开通",
+            ]),
+        ],
     )
     .denied(),
     row(

@@ -21,8 +21,12 @@ const QUOTA: &[&str] = &[
     "included usage",
     "free tokens",
     "free requests",
+    "allotment",
     "plan limit",
 ];
+const PERIOD: &[&str] =
+    &["monthly", "daily", "weekly", "per day", "per month", "this month", "for today", "per week"];
+const FREE: &[&str] = &["free credit", "free tier", "free plan", "free usage", "free quota"];
 const BUDGET: &[&str] = &["budget", "预算"];
 const ALL_OF: &[&str] = &[
     "exceeded",
@@ -35,6 +39,8 @@ const ALL_OF: &[&str] = &[
     "no remaining",
     "no more",
     "consumed all",
+    "have hit",
+    "maxed out",
 ];
 const STOPPED: &[&str] = &["resource", "service", "instance", "资源", "服务", "实例"];
 const FROZEN: &[&str] = &["frozen", "isolated", "in arrears", "冻结", "隔离"];
@@ -54,6 +60,9 @@ const SPENT: &[&str] = &[
     "too low",
     "below the",
     "lower than",
+    "not suffice",
+    "not cover",
+    "not sufficient",
     "run out",
     "ran out",
     "exceed",
@@ -90,6 +99,11 @@ const OVER: &[&str] = &[
     "inactive",
     "not active",
     "is required",
+    "frozen",
+    "suspended",
+    "paused",
+    "lapsed",
+    "past due",
     "到期",
     "过期",
     "用完",
@@ -115,7 +129,16 @@ pub(super) static ROWS: &[Row] = &[
                 "have enough credit",
                 "enough credits",
                 "card on file",
+                "card was declined",
+                "charge your",
                 "add funds",
+                "add credits",
+                "buy credits",
+                "purchase credits",
+                "add money",
+                "outstanding balance",
+                "in arrears",
+                "in debt",
                 "no money",
                 "negative balance",
                 "add a payment",
@@ -157,6 +180,71 @@ pub(super) static ROWS: &[Row] = &[
         ],
     ),
     row(
+        "cause.usage_paused",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(OF_KEY),
+            Then(
+                &["usage", "api access"],
+                &["is paused", "been paused", "is suspended", "been suspended", "is blocked", "been blocked"],
+            ),
+            NotOfRequest,
+        ],
+    ),
+    row(
+        "cause.amount",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 402, 403]),
+            Then(&["$", "usd ", "€", "¥"], &["account", "wallet", "balance", "deposit"]),
+        ],
+    ),
+    row(
+        "cause.billing_cycle",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 402, 403, 429]),
+            Says(&["billing cycle", "billing period", "billing date", "next renewal", "until renewal"]),
+        ],
+    ),
+    row(
+        "cause.none_left",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 402, 403, 429, 0]),
+            Then(
+                &[
+                    "no messages",
+                    "no requests",
+                    "no calls",
+                    "no generations",
+                    "no tokens",
+                    "no points",
+                    "no credits",
+                ],
+                &["left", "remaining"],
+            ),
+        ],
+    )
+    .brief(),
+    row(
+        "cause.all_used",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 402, 403, 429, 0]),
+            Then(
+                &["used all", "used up", "spent all", "run out of", "ran out of", "no more"],
+                &["points", "requests", "messages", "tokens", "calls", "generations"],
+            ),
+        ],
+    )
+    .brief(),
+    row(
         "cause.budget",
         SEEN,
         KeyExhausted,
@@ -171,6 +259,17 @@ pub(super) static ROWS: &[Row] = &[
         KeyExhausted,
         &[Status(&[400, 401, 402, 403, 412, 429, 0]), Then(BUDGET, SPENT), Silent(&["token"]), NotOfRequest],
     ),
+    row(
+        "cause.spent_budget_as_bad_request",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[400]),
+            Then(&["exceeded", "exhausted", "reached", "is over"], BUDGET),
+            Silent(&["token"]),
+            NotOfRequest,
+        ],
+    ),
     row("cause.spent_budget", SEEN, KeyExhausted, &[Status(&[401, 402, 403, 429, 0]), Then(ALL_OF, BUDGET)]),
     row("cause.frozen", SEEN, KeyExhausted, &[Status(&[401, 402, 403, 429, 0]), Then(STOPPED, FROZEN)]),
     row(
@@ -184,7 +283,7 @@ pub(super) static ROWS: &[Row] = &[
                 "no valid subscription",
                 "no active plan",
                 "no subscription",
-                "not subscribed to",
+                "not subscribed",
                 "without a subscription",
                 "not licensed",
                 "no license",
@@ -192,7 +291,12 @@ pub(super) static ROWS: &[Row] = &[
             NotOfRequest,
         ],
     ),
-    row("cause.subscription", SEEN, KeyExhausted, &[Status(OF_KEY), Then(SUBSCRIPTION, OVER), NotOfRequest]),
+    row(
+        "cause.subscription",
+        SEEN,
+        KeyExhausted,
+        &[Status(OF_KEY), Then(SUBSCRIPTION, OVER), Silent(&["subscription key"]), NotOfRequest],
+    ),
     row(
         "cause.plan",
         SEEN,
@@ -213,6 +317,62 @@ pub(super) static ROWS: &[Row] = &[
     ),
     row("cause.free_model", SEEN, KeyExhausted, &[Status(&[403, 429]), Says(&["current free model"])])
         .of_model(),
+    row(
+        "cause.free_restricted",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 402, 403, 429]),
+            Then(
+                FREE,
+                &["restricted", "no longer", "not available", "unavailable", "disabled", "discontinued"],
+            ),
+        ],
+    ),
+    row(
+        "cause.total_spent",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[402, 403, 429, 0]),
+            Then(&["total"], &["limit reached", "limit exceeded", "limit has been"]),
+            Silent(&["token", "context", "per minute", "per second", "qps", "concurren"]),
+        ],
+    ),
+    row(
+        "cause.period_as_bad_request",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[400]),
+            Then(&["exceeded", "exhausted", "reached", "used up"], PERIOD),
+            Silent(&["file", "upload", "storage"]),
+            NotOfRequest,
+        ],
+    )
+    .brief(),
+    row(
+        "cause.quota_as_bad_request",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[400]),
+            Then(QUOTA, SPENT),
+            Silent(&[
+                "storage",
+                "file",
+                "upload",
+                "per request",
+                "per minute",
+                "per second",
+                "模型",
+                "输入",
+                "上下文",
+            ]),
+            NotOfRequest,
+        ],
+    )
+    .brief(),
     row("cause.quota_spent", SEEN, KeyExhausted, &[Status(&[401, 402, 403, 429, 0]), Then(QUOTA, SPENT)])
         .brief(),
     row("cause.spent_quota", SEEN, KeyExhausted, &[Status(&[401, 402, 403, 429, 0]), Then(ALL_OF, QUOTA)])
@@ -246,6 +406,9 @@ pub(super) static ROWS: &[Row] = &[
                 "monthly",
                 "weekly",
                 "for today",
+                "today's quota",
+                "today's limit",
+                "today's allowance",
                 "for the day",
                 "this week",
                 "this month",

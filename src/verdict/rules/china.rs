@@ -167,7 +167,10 @@ pub(super) static ROWS: &[Row] = &[
         "kimi.cycle",
         KIMI,
         KeyExhausted,
-        &[Code(&["permission_denied_error"]), Says(&["usage limit", "billing cycle"])],
+        &[
+            Code(&["permission_denied_error", "access_terminated_error"]),
+            Says(&["usage limit", "billing cycle", "your quota"]),
+        ],
     ),
     row("moonshot.permission", MOONSHOT, KeyExhausted, &[Status(&[403]), Code(&["permission_denied_error"])])
         .of_model(),
@@ -235,30 +238,31 @@ pub(super) static ROWS: &[Row] = &[
         &[Has(Form::BaseResp), Code(&["1026", "1027", "1042", "2013"])],
     ),
     // Baidu: always 200, with `error_code`.
-    row("baidu.key", BAIDU, KeyInvalid, &[Has(Form::Flat), Code(&["110", "111"])]),
+    row("baidu.key", BAIDU, KeyInvalid, &[Status(&[0]), Has(Form::Flat), Code(&["110", "111"])]),
     row(
         "baidu.key_told",
         BAIDU,
         KeyInvalid,
-        &[Has(Form::Flat), Code(&["14"]), Says(&["iam certification failed"])],
+        &[Status(&[0]), Has(Form::Flat), Code(&["14"]), Says(&["iam certification failed"])],
     ),
     row(
         "baidu.rate_told",
         BAIDU,
         KeyLimited,
-        &[Has(Form::Flat), Code(&["4"]), Says(&["request limit reached"])],
+        &[Status(&[0]), Has(Form::Flat), Code(&["4"]), Says(&["request limit reached"])],
     )
     .of_model(),
-    row("baidu.quota", BAIDU, KeyExhausted, &[Has(Form::Flat), Code(&["17", "19"])]),
-    row("baidu.permission", BAIDU, KeyExhausted, &[Has(Form::Flat), Code(&["6"])]).of_model(),
+    row("baidu.quota", BAIDU, KeyExhausted, &[Status(&[0]), Has(Form::Flat), Code(&["17", "19"])]),
+    row("baidu.permission", BAIDU, KeyExhausted, &[Status(&[0]), Has(Form::Flat), Code(&["6"])]).of_model(),
     row(
         "baidu.request",
         BAIDU,
         RequestFault,
-        &[Has(Form::Flat), Code(&["100", "336001", "336002", "336003", "336006", "336007"])],
+        &[Status(&[0]), Has(Form::Flat), Code(&["100", "336001", "336002", "336003", "336006", "336007"])],
     ),
-    row("baidu.rate", BAIDU, KeyLimited, &[Has(Form::Flat), Code(&["18", "336501", "336502"])]).of_model(),
-    row("baidu.busy", BAIDU, UpstreamFault, &[Has(Form::Flat), Code(&["336100", "336000"])]),
+    row("baidu.rate", BAIDU, KeyLimited, &[Status(&[0]), Has(Form::Flat), Code(&["18", "336501", "336502"])])
+        .of_model(),
+    row("baidu.busy", BAIDU, UpstreamFault, &[Status(&[0]), Has(Form::Flat), Code(&["336100", "336000"])]),
     row(
         "baidu.request_other",
         BAIDU,
@@ -296,7 +300,8 @@ pub(super) static ROWS: &[Row] = &[
     // Huawei.
     row("huawei.quota", HUAWEI, KeyExhausted, &[Code(&["modelarts.81005", "modelarts.81006"])]),
     row("huawei.model", HUAWEI, KeyExhausted, &[Code(&["modelarts.81004"])]).denied(),
-    row("huawei.key", HUAWEI, KeyInvalid, &[Code(&["modelarts.81003"])]),
+    row("huawei.key", HUAWEI, KeyInvalid, &[Code(&["modelarts.81003", "modelarts.4905"])]),
+    row("huawei.rate", HUAWEI, KeyLimited, &[Code(&["modelarts.4206"])]).of_model(),
     row("huawei.no_key_seen", HUAWEI, UpstreamFault, &[Code(&["modelarts.81002"])]).barred(),
     row("huawei.content", HUAWEI, RequestFault, &[Code(&["modelarts.81011"])]),
 ];

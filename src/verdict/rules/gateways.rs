@@ -40,6 +40,11 @@ const FAILS: &[&str] = &[
     "服务暂时",
     "服务不可用",
     "服务超时",
+    "unreachable",
+    "unavailable",
+    "database",
+    "connection",
+    "数据库",
 ];
 
 pub(super) static ROWS: &[Row] = &[
@@ -57,8 +62,40 @@ pub(super) static ROWS: &[Row] = &[
         UpstreamFault,
         &[Status(&[403]), Has(Form::Nothing)],
     ),
+    row(
+        "gateway.firewall",
+        "what firewalls say, see tests/corpus",
+        UpstreamFault,
+        &[
+            Status(&[403]),
+            Says(&["firewall", "captcha", "bot detection", " waf ", "cloudflare", "akamai", "are you human"]),
+            Silent(&["key", "account"]),
+        ],
+    ),
     // Whoever checks keys could not, and says so with the codes of keys that are wrong.
     row("gateway.keys_unchecked", UNCHECKED, UpstreamFault, &[Status(&[401, 403]), Then(CHECK, FAILS)]),
+    row(
+        "gateway.check_timed_out",
+        "https://github.com/jina-ai/reader/issues/1214",
+        UpstreamFault,
+        &[
+            Status(&[401, 403]),
+            Says(&[
+                "failed to authenticate",
+                "authentication failed",
+                "failed to verify",
+                "failed to validate",
+            ]),
+            Says(&[
+                "timeout of",
+                "timed out",
+                "econnrefused",
+                "econnreset",
+                "socket hang up",
+                "fetch failed",
+            ]),
+        ],
+    ),
     row(
         "gateway.keys_unchecked_told",
         UNCHECKED,

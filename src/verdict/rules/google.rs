@@ -80,7 +80,15 @@ pub(super) static ROWS: &[Row] = &[
         "google.key_restricted_told",
         REASONS,
         KeyExhausted,
-        &[Status(&[403]), Says(&["has not been used in project", "requests from referer", "are blocked"])],
+        &[
+            Status(&[403]),
+            Says(&[
+                "has not been used in project",
+                "has not been enabled in project",
+                "requests from referer",
+                "are blocked",
+            ]),
+        ],
     ),
     // The file belongs to another key.
     row(
@@ -120,7 +128,7 @@ pub(super) static ROWS: &[Row] = &[
         "google.per_day_told",
         VERTEX,
         KeyExhausted,
-        &[Code(&["resource_exhausted"]), Says(&["per_day", "per day"])],
+        &[Code(&["resource_exhausted"]), Says(&["per_day", "per day", "daily quota", "daily limit"])],
     )
     .of_model()
     .until(Until::PacificMidnight),

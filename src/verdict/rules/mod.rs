@@ -15,6 +15,8 @@ mod causes_in_codes;
 mod causes_of_keys;
 mod causes_of_models;
 mod causes_of_money;
+mod causes_of_requests;
+mod causes_of_way;
 mod china;
 mod gateways;
 mod google;
@@ -145,12 +147,35 @@ impl Answer<'_> {
 }
 
 impl Answer<'_> {
+    /// Whether it says that money or quota is what lacks: with that a key is not lost, whatever code stands beside it.
+    fn tells_of_money(&self) -> bool {
+        let said = [
+            "usage limit",
+            "spend limit",
+            "spending limit",
+            "quota exceeded",
+            "quota exhausted",
+            "out of credit",
+            "insufficient credit",
+            "insufficient balance",
+            "insufficient funds",
+            "insufficient quota",
+            "unpaid",
+            "overdue",
+            "payment failed",
+            "余额不足",
+            "欠费",
+        ];
+        matches!(self.status, 401..=403) && said.iter().any(|word| self.envelope.words.find(word).is_some())
+    }
+
     /// Whether a row holds and may speak: words of a message that finds fault with the request may be the client's, and
     /// a 5xx is about no key of ours unless a row knows a provider that says so with one. A 429 is a limit, however
     /// harsh its words.
     fn is_judged_by(&self, row: &Row) -> bool {
         row.tests.iter().all(|test| self.holds(test))
             && !(self.status == 429 && row.verdict == Verdict::KeyInvalid && row.rests_on_words())
+            && !(row.verdict == Verdict::KeyInvalid && self.tells_of_money())
             && (self.status < 500 || !row.verdict.blames_the_key() || row.names(self.status))
             && !(row.verdict != Verdict::RequestFault
                 && self.speaks_of_request()
@@ -198,6 +223,8 @@ static TABLE: &[&[Row]] = &[
     china::ROWS,
     others::ROWS,
     openai::ROWS,
+    causes_of_requests::ROWS,
+    causes_of_way::ROWS,
     causes::ROWS,
     causes_of_models::ROWS,
     causes_in_codes::ROWS,
@@ -213,6 +240,7 @@ const SPEC: &str = "the status alone, where nothing else is known";
 /// What no row knows (spec §6).
 static STATUSES: &[Row] = &[
     row("status.401", SPEC, Verdict::KeyInvalid, &[Test::Status(&[401])]).weak(),
+    row("status.401_of_money", SPEC, Verdict::KeyExhausted, &[Test::Status(&[401])]),
     row("status.402", SPEC, Verdict::KeyExhausted, &[Test::Status(&[402])]),
     row("status.403", SPEC, Verdict::KeyLimited, &[Test::Status(&[403])]).weak(),
     row("status.408", SPEC, Verdict::UpstreamFault, &[Test::Status(&[408, 425])]),

@@ -170,6 +170,41 @@ pub(super) static ROWS: &[Row] = &[
         &[Status(&[400, 401, 403, 0]), Code(&["authentication_error"])],
     ),
     // Limits.
+    row(
+        "openai.spending_as_rate",
+        LIMITS,
+        KeyExhausted,
+        &[
+            Code(&["rate_limit_exceeded", "rate_limit_error"]),
+            Says(&[
+                "spend cap",
+                "spend limit",
+                "spending cap",
+                "spending limit",
+                "monthly",
+                "per month",
+                "weekly",
+                "daily rate limit",
+                "daily limit",
+            ]),
+            Silent(&["per min", "per second", "concurren"]),
+        ],
+    )
+    .brief(),
+    // A limit with a status of the upstream's: the code says so, and nothing says that all are meant.
+    row(
+        "openai.rate_as_unavailable",
+        LIMITS,
+        KeyLimited,
+        &[
+            Status(&[503, 529]),
+            Code(&["rate_limit_exceeded", "rate_limit_error", "too_many_requests", "slow_down", "slowdown"]),
+            Silent(&[
+                "provider", "upstream", "capacity", "overload", "channel", "busy", "traffic", "server",
+                "demand", "渠道", "上游", "负载", "繁忙",
+            ]),
+        ],
+    ),
     row("openai.rate", LIMITS, KeyLimited, &[Code(&["rate_limit_exceeded", "slow_down"])]).of_model(),
     row(
         "openai.rate_of_key",

@@ -50,7 +50,7 @@ pub(super) static ROWS: &[Row] = &[
         "cohere.trial_of_month",
         COHERE,
         KeyExhausted,
-        &[Says(&["trial key"]), Says(&["/ month", "per month"])],
+        &[Says(&["trial key"]), Says(&["/ month", "per month", "this month", "monthly"])],
     )
     .until(Until::NextMonth),
     row("cohere.trial", COHERE, KeyLimited, &[Status(&[429]), Says(&["trial key"])]),
@@ -133,6 +133,13 @@ pub(super) static ROWS: &[Row] = &[
     row("aws.per_day", AWS, KeyExhausted, &[Says(&["too many tokens per day", "too many requests per day"])])
         .of_model()
         .until(Until::UtcMidnight),
+    row("aws.capacity", AWS, UpstreamFault, &[Code(&["insufficient_model_capacity"])]),
+    row(
+        "aws.per_month",
+        "https://github.com/aws/aws-toolkit-jetbrains/issues/5059",
+        KeyExhausted,
+        &[Code(&["throttlingexception"]), Says(&["this month", "per month", "monthly"])],
+    ),
     row("aws.throttled", AWS, KeyLimited, &[Code(&["throttlingexception"])]).of_model(),
     row("aws.quota", AWS, KeyExhausted, &[Code(&["servicequotaexceededexception"])]).of_model(),
     row(
@@ -199,6 +206,6 @@ pub(super) static ROWS: &[Row] = &[
         "perplexity.model",
         "https://docs.perplexity.ai/guides/api-error-handling",
         RequestFault,
-        &[Code(&["invalid_model"])],
+        &[Status(&[400, 404, 422, 0]), Code(&["invalid_model"])],
     ),
 ];

@@ -1,7 +1,7 @@
 //! Routers and relays: OpenRouter, one-api and new-api, LiteLLM, Vercel, Cloudflare's AI gateway. Between us and the
 //! provider stands somebody who has keys and limits too.
 
-use super::Test::{Code, CodeWith, Has, Says, Status};
+use super::Test::{Code, CodeWith, Has, NotOfRequest, Says, Status};
 use super::{Form, Row, Until, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
 
@@ -100,8 +100,15 @@ pub(super) static ROWS: &[Row] = &[
             "渠道已被禁用",
             "渠道已禁用",
             "上游负载",
+            "分组负载",
             "no deployments available",
         ])],
+    ),
+    row(
+        "relay.channel_off",
+        "https://docs.aihubmix.com/cn/FAQs/HTTP-Codes",
+        UpstreamFault,
+        &[Status(&[401, 403, 429]), Says(&["channel has been disabled", "channel is disabled"])],
     ),
     // All the keys behind the relay are out: ours with it is none of them.
     row(
@@ -126,14 +133,17 @@ pub(super) static ROWS: &[Row] = &[
         "relay.quota_told",
         ONE_API,
         KeyExhausted,
-        &[Says(&[
-            "quota is not enough",
-            "令牌额度",
-            "用户额度",
-            "额度已用尽",
-            "额度不足",
-            "quota has been used up",
-        ])],
+        &[
+            Says(&[
+                "quota is not enough",
+                "令牌额度",
+                "用户额度",
+                "额度已用尽",
+                "额度不足",
+                "quota has been used up",
+            ]),
+            NotOfRequest,
+        ],
     ),
     row(
         "relay.no_token_seen",
