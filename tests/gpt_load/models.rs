@@ -1,5 +1,7 @@
 //! Spec §6, "per model": wherever a request names its model, a limit of that model's sets the key aside for it alone.
 
+use std::collections::HashSet;
+
 use serde_json::json;
 
 use crate::support::{A, Ask, GptLoad, Peer};
@@ -99,6 +101,23 @@ fn a_models_name_is_read_as_it_is_meant_however_it_is_escaped() {
 #[test]
 fn a_form_names_its_model_behind_its_file_too() {
     each_stands_apart(&[("limited", |g, m| form(g, &[&"a file ".repeat(50_000), m]))]);
+}
+
+#[test]
+fn a_key_is_no_models_name_however_it_is_escaped() {
+    let peer = limits_one_model();
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
+    let (in_json, in_path) = (A.replace('-', r"\u002d"), A.replace('-', "%2d"));
+    for ask in [
+        gpt_load.post("/v1/chat/completions").body(format!(r#"{{"model":"{in_json}","messages":[]}}"#)),
+        gpt_load.post(&format!("/openai/deployments/{in_path}/chat/completions")).json(&json!({})),
+        gpt_load.post("/v1/chat/completions").json(&json!({"model": "a-models"})),
+    ] {
+        assert_eq!(ask.send().status, 200);
+    }
+    let metrics = gpt_load.get("/metrics").send().text();
+    let named = metrics.split("gen_ai_request_model=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    assert_eq!(named.collect::<HashSet<_>>(), HashSet::from(["a-models"]));
 }
 
 #[test]
