@@ -130,9 +130,9 @@ impl KeyPool {
         Some(Lease::new(self, generation, model, turn, of_base))
     }
 
-    /// Leases, out of turn, a key that has served before, this model if there is one, else the latest that had its turn: for
-    /// a request that has one attempt left, or was told that a key may not use its model. In a pool of which few may, no
-    /// attempt must be spent on a key that nothing is known of.
+    /// Leases, out of turn, a key that has served before: this model, if one that did is free, else the latest that had its
+    /// turn. For a request that has one attempt left, or was told that a key may not use its model: in a pool of which few
+    /// may, no attempt must be spent on a key that nothing is known of.
     pub fn lease_proven(&self, need: Need<'_>) -> Option<Lease<'_>> {
         let generation = self.generation.load();
         let model = generation.model(need.model);
@@ -147,7 +147,7 @@ impl KeyPool {
             generation.tally(index).is_some_and(|tally| tally.served.load(Ordering::Relaxed) > 0)
                 && !need.not.contains(&index)
         };
-        let likely = need.model.and_then(|model| self.served.by(model, self.began.elapsed()));
+        let likely = need.model.into_iter().flat_map(|model| self.served.by(model, self.began.elapsed()));
         let (turn, of_base) = roster.take_back(base, likely, has_served)?;
         Some(Lease::new(self, generation, model, turn, of_base))
     }
@@ -312,7 +312,7 @@ impl KeyPool {
 
     /// Whether some key has served this model of late.
     pub fn has_served(&self, model: &str) -> bool {
-        self.served.by(model, self.began.elapsed()).is_some()
+        self.served.by(model, self.began.elapsed()).next().is_some()
     }
 
     /// How long until a key is available for a model: zero if one is, `None` if no cooldown is running.

@@ -174,7 +174,7 @@ impl Roster {
     pub(super) fn take_back(
         &self,
         base: Option<&Self>,
-        likely: Option<u32>,
+        likely: impl Iterator<Item = u32>,
         suits: impl Fn(u32) -> bool,
     ) -> Option<(Turn, Entry)> {
         let turn = self.rotation.take_back(base.map(|base| &base.rotation), likely, suits)?;

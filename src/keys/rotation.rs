@@ -115,23 +115,20 @@ impl Rotation {
     }
 
     /// Looks back from the turn that is next, over those who had theirs last, for a key that is available and suits, and
-    /// takes it out of turn; but first at the one that is `likely` to suit.
+    /// takes it out of turn; but first at those that are `likely` to suit.
     pub(super) fn take_back(
         &self,
         base: Option<&Self>,
-        likely: Option<u32>,
+        likely: impl Iterator<Item = u32>,
         suits: impl Fn(u32) -> bool,
     ) -> Option<Turn> {
         let cursor = self.cursor();
         let behind = (0..cursor).rev().chain((cursor..self.len()).rev()).take(LOOK_BACK);
-        let likely = likely.map(|index| index as usize).filter(|index| *index < self.len());
-        let index = likely
-            .into_iter()
-            .chain(behind)
-            .filter(|index| self.available.contains(*index))
-            .filter_map(|index| u32::try_from(index).ok())
-            .find(|index| suits(*index))?;
-        Some(Turn { index, ends_lap: false, entry: self.enter(index, base)? })
+        likely
+            .filter(|index| (*index as usize) < self.len())
+            .chain(behind.filter_map(|index| u32::try_from(index).ok()))
+            .filter(|index| self.available.contains(*index as usize) && suits(*index))
+            .find_map(|index| Some(Turn { index, ends_lap: false, entry: self.enter(index, base)? }))
     }
 
     /// Enters a key that was found available. `None`: others have filled its ration since.

@@ -1,54 +1,133 @@
-//! Which models the pool has served of late, and with which key, so that "this key may not use that model" can be told from a model that
-//! does not exist. A fixed table of hashes: two models in one place forget each other, which costs a client the
-//! provider's own 404.
+//! Which models the pool has served of late, and with which keys, so that "this key may not use that model" can be told from
+//! a model that does not exist, and be followed by a key that may. A fixed table of hashes: of the models that share a
+//! set, the one that was served longest ago is forgotten, which costs a client the provider's own 404.
+//!
+//! All of it is a hint, so nothing orders its words among themselves: of two workers that write at once one may be
+//! forgotten until its next success, and a key be taken to have served what took the place of its model.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::array;
+use std::cmp::Reverse;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-const SLOTS: usize = 512;
-/// The low bits of a slot hold the minute.
+const SETS: usize = 256;
+/// Models in a set.
+const WAYS: usize = 4;
+/// Keys that are remembered for a model.
+const KEYS: usize = 4;
+/// The low bits of a word hold a minute.
 const MINUTE: u64 = (1 << 24) - 1;
 /// How long a model counts as served.
 const REMEMBERED: u64 = 24 * 60;
 
-/// By the hash of the model: the rest of the hash and when it was served last, and a key that served it then.
-pub(super) struct Served([(AtomicU64, AtomicU32); SLOTS]);
+/// The sets, by the low bits of a model's hash.
+pub(super) struct Served([[Model; WAYS]; SETS]);
+
+/// A model that was served.
+#[derive(Default)]
+struct Model {
+    /// The high bits of its hash, and the last minute in which all places below were written; 0: no model.
+    hash: AtomicU64,
+    /// Keys that served it, each above the last minute in which it is known to have; 0: none.
+    keys: [AtomicU64; KEYS],
+}
 
 impl Default for Served {
     fn default() -> Self {
-        Self([const { (AtomicU64::new(0), AtomicU32::new(0)) }; SLOTS])
+        Self(array::from_fn(|_| array::from_fn(|_| Model::default())))
     }
 }
 
 impl Served {
     /// This key served this model, so long after the beginning.
+    #[expect(clippy::indexing_slicing, reason = "the remainder is below the length")]
     pub(super) fn note(&self, model: &str, key: u32, now: Duration) {
-        let ((slot, by), hash) = self.slot(model);
-        let word = hash | minute(now);
-        // Written once a minute: the line stays shared between workers.
-        if slot.load(Ordering::Relaxed) != word {
-            by.store(key, Ordering::Relaxed);
-            slot.store(word, Ordering::Relaxed);
+        let (set, hash) = self.set(model);
+        let minute = minute(now);
+        for known in set {
+            let word = known.hash.load(Ordering::Relaxed);
+            if word & !MINUTE == hash {
+                // Little is written, and only once a minute: the line stays shared between workers.
+                let is_full = word == hash | minute;
+                if !is_full && known.keys[key as usize % KEYS].load(Ordering::Relaxed) != served(key, minute)
+                {
+                    known.note(word, key, minute);
+                }
+                return;
+            }
         }
+        replace_oldest(set, hash, key, minute);
     }
 
-    /// A key that served this model of late, if one did.
-    pub(super) fn by(&self, model: &str, now: Duration) -> Option<u32> {
-        let ((slot, by), hash) = self.slot(model);
-        let word = slot.load(Ordering::Relaxed);
-        let is_known = word & !MINUTE == hash && minute(now).saturating_sub(word & MINUTE) <= REMEMBERED;
-        is_known.then(|| by.load(Ordering::Relaxed))
+    /// The keys that served this model of late, the latest first.
+    pub(super) fn by(&self, model: &str, now: Duration) -> impl Iterator<Item = u32> + use<> {
+        let (set, hash) = self.set(model);
+        let known = set.iter().find(|known| known.hash.load(Ordering::Relaxed) & !MINUTE == hash);
+        let mut keys = known.map_or([0; KEYS], Model::words);
+        keys.sort_unstable_by_key(|word| Reverse(word & MINUTE));
+        let now = minute(now);
+        let of_late = move |word: &u64| *word != 0 && now.saturating_sub(word & MINUTE) <= REMEMBERED;
+        keys.into_iter().filter(of_late).filter_map(|word| u32::try_from(key_of(word)).ok())
     }
 
     #[expect(clippy::indexing_slicing, reason = "the remainder is below the length")]
-    fn slot(&self, model: &str) -> (&(AtomicU64, AtomicU32), u64) {
+    fn set(&self, model: &str) -> (&[Model; WAYS], u64) {
         // FNV-1a: short, and good enough for a table that may forget.
         let hash = model.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
         });
-        let place = usize::try_from(hash & MINUTE).unwrap_or_default() % SLOTS;
+        let place = usize::try_from(hash & MINUTE).unwrap_or_default() % SETS;
         (&self.0[place], hash & !MINUTE)
     }
+}
+
+impl Model {
+    fn words(&self) -> [u64; KEYS] {
+        array::from_fn(|at| self.keys.get(at).map_or(0, |word| word.load(Ordering::Relaxed)))
+    }
+
+    /// Puts a key where it is already, else where none was noted for longest; where it is looked for first, if that is open.
+    #[cold]
+    fn note(&self, known_as: u64, key: u32, minute: u64) {
+        let words = || self.words().into_iter().enumerate();
+        let is_own = |(_, word): &(usize, u64)| *word != 0 && key_of(*word) == u64::from(key);
+        // The latest: if a race put it into two places, the other is to be taken by somebody else.
+        let own = words().filter(is_own).max_by_key(|(_, word)| word & MINUTE);
+        let oldest = || words().min_by_key(|(at, word)| (word & MINUTE, *at != key as usize % KEYS));
+        let chosen = own.or_else(oldest).filter(|(_, word)| word & MINUTE < minute);
+        let Some((at, _)) = chosen else { return };
+        if let Some(place) = self.keys.get(at) {
+            place.store(served(key, minute), Ordering::Relaxed);
+        }
+        if self.words().iter().all(|word| word & MINUTE == minute) {
+            // Not if another model is here by now.
+            let full = known_as & !MINUTE | minute;
+            let _ = self.hash.compare_exchange(known_as, full, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    fn last_served(&self) -> u64 {
+        self.words().iter().map(|word| word & MINUTE).max().unwrap_or(0)
+    }
+}
+
+/// Lets a model take the place of the one that was served longest ago, or of none.
+#[cold]
+fn replace_oldest(set: &[Model; WAYS], hash: u64, key: u32, minute: u64) {
+    let Some(oldest) = set.iter().min_by_key(|known| known.last_served()) else { return };
+    let before = oldest.hash.load(Ordering::Relaxed);
+    if oldest.hash.compare_exchange(before, hash, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        oldest.keys.iter().for_each(|place| place.store(0, Ordering::Relaxed));
+        oldest.note(hash, key, minute);
+    }
+}
+
+fn served(key: u32, minute: u64) -> u64 {
+    u64::from(key) << MINUTE.count_ones() | minute
+}
+
+fn key_of(word: u64) -> u64 {
+    word >> MINUTE.count_ones()
 }
 
 /// Minutes since the beginning, from 1: 0 is "never".
@@ -60,14 +139,96 @@ fn minute(now: Duration) -> u64 {
 mod tests {
     use super::*;
 
+    fn at(minutes: u64) -> Duration {
+        Duration::from_secs(minutes * 60)
+    }
+
+    fn by(served: &Served, model: &str, now: Duration) -> Vec<u32> {
+        served.by(model, now).collect()
+    }
+
+    /// The same, in no order.
+    fn any_of(served: &Served, model: &str, now: Duration) -> Vec<u32> {
+        let mut keys = by(served, model, now);
+        keys.sort_unstable();
+        keys
+    }
+
     #[test]
     fn a_model_is_known_for_a_day() {
         let served = Served::default();
-        let at = |hours: u64| Duration::from_secs(hours * 3600);
-        assert_eq!(served.by("gpt-5", at(0)), None);
-        served.note("gpt-5", 7, at(1));
-        assert_eq!(served.by("gpt-5", at(24)), Some(7));
-        assert_eq!(served.by("gpt-5-mini", at(1)), None);
-        assert_eq!(served.by("gpt-5", at(26)), None);
+        assert!(by(&served, "gpt-5", at(0)).is_empty());
+        served.note("gpt-5", 7, at(60));
+        assert_eq!(by(&served, "gpt-5", at(60 * 24)), [7]);
+        assert!(by(&served, "gpt-5-mini", at(60)).is_empty());
+        assert!(by(&served, "gpt-5", at(60 * 26)).is_empty());
+    }
+
+    #[test]
+    fn several_keys_are_remembered_and_the_latest_come_first() {
+        let served = Served::default();
+        for key in [4, 8, 12, 4, 8] {
+            served.note("gpt-5", key, at(1));
+        }
+        assert_eq!(any_of(&served, "gpt-5", at(1)), [4, 8, 12]);
+        for key in [u32::MAX, 5, 6] {
+            served.note("gpt-5", key, at(1));
+        }
+        assert_eq!(any_of(&served, "gpt-5", at(1)), [4, 8, 12, u32::MAX], "as many as there is room for");
+        served.note("gpt-5", 8, at(2));
+        served.note("gpt-5", 9, at(3));
+        assert_eq!(by(&served, "gpt-5", at(3))[..2], [9, 8]);
+        assert_eq!(by(&served, "gpt-5", at(3)).len(), KEYS);
+    }
+
+    #[test]
+    fn a_key_that_serves_stays_and_what_served_longest_ago_goes() {
+        let served = Served::default();
+        for minute in 0..10 {
+            for key in [3, 40 + u32::try_from(minute).unwrap()] {
+                served.note("gpt-5", key, at(minute));
+            }
+        }
+        assert_eq!(any_of(&served, "gpt-5", at(10)), [3, 47, 48, 49]);
+    }
+
+    #[test]
+    fn models_that_share_a_set_do_not_forget_each_other() {
+        let served = Served::default();
+        let set = |model: &str| std::ptr::from_ref(served.set(model).0);
+        assert_eq!(set("gpt-5"), set("gpt-4o-mini-tts"));
+        let alike = (0..).map(|n| format!("model-{n}")).filter(|model| set(model) == set("gpt-5"));
+        let models: Vec<String> = alike.take(WAYS + 1).collect();
+        for (minute, model) in (0..).zip(&models) {
+            served.note(model, 1, at(minute));
+            // The second is in use all the time.
+            served.note(&models[1], 2, at(minute));
+        }
+        let known: Vec<bool> = models.iter().map(|model| !by(&served, model, at(9)).is_empty()).collect();
+        assert_eq!(known, [false, true, true, true, true]);
+    }
+
+    /// What is lost when workers write at once is there with the next success.
+    #[test]
+    fn a_race_leaves_nothing_that_keeps_a_model_or_a_key_from_being_noted() {
+        let served = Served::default();
+        let models: Vec<String> = (0..2000).map(|n| format!("model-{n}")).collect();
+        for minute in 0..20 {
+            std::thread::scope(|scope| {
+                for key in [0, 4, 8, 9] {
+                    let (served, models) = (&served, &models);
+                    scope.spawn(move || {
+                        for model in models {
+                            served.note(model, key, at(minute));
+                            served.note("gpt-5", key, at(minute));
+                        }
+                    });
+                }
+            });
+            for key in [0, 4, 8, 9] {
+                served.note("gpt-5", key, at(minute));
+            }
+            assert_eq!(any_of(&served, "gpt-5", at(minute)), [0, 4, 8, 9]);
+        }
     }
 }

@@ -1,33 +1,37 @@
 //! What a request's body asks for, as far as it concerns us: a stream, and which model. One pass over the JSON's top
 //! level; what lies deeper is stepped over.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
+use super::form;
 use crate::upstream::percent_decode;
 
-/// A longer name is no model's.
-const LONGEST_MODEL: usize = 256;
-/// How far into a form the model's field is looked for.
-const FORM_HEAD: usize = 64 * 1024;
+/// A longer name is no model's: ARNs and Google's names of resources, the longest that there are, have a few hundred bytes. It
+/// bounds what is kept for each model that is told apart.
+const LONGEST_MODEL: usize = 1024;
+/// An ASCII character, written as `\u0061`, in bytes.
+const LONGEST_ESCAPE: usize = 6;
 
 /// What a body asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct Asked<'a> {
     /// `"stream": true` at the top level.
     pub(super) stream: bool,
-    /// Where the model's name stands.
-    pub(super) model: Option<Range<usize>>,
+    /// The model's name, as it is meant.
+    pub(super) model: Option<Cow<'a, str>>,
 }
 
-impl Asked {
+impl<'a> Asked<'a> {
     /// Reads a body that is JSON or a form; anything else asks for nothing.
-    pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Self {
+    pub(super) fn read(headers: &HeaderMap, body: &'a [u8]) -> Self {
         let kind = headers.get(CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
         if kind.get(..9).is_some_and(|kind| kind.eq_ignore_ascii_case(b"multipart")) {
-            return Self { stream: false, model: model_in_form(body) };
+            let model = form::field(kind, body, "model").and_then(unescaped);
+            return Self { stream: false, model: model.map(Cow::from) };
         }
         let mut asked = Self::default();
         // What does not end as an object is not JSON, and asks for nothing.
@@ -37,7 +41,7 @@ impl Asked {
 
 /// The model in a path: Gemini's `/models/NAME:verb` and `/tunedModels/NAME:verb`, Azure's `/deployments/NAME/`, AWS's
 /// `/model/NAME/verb`, Cloudflare's `/ai/run/NAME`.
-pub(super) fn model_in_path(path: &str) -> Option<Range<usize>> {
+pub(super) fn model_in_path(path: &str) -> Option<Box<str>> {
     let (mut google, mut other) = (None, None);
     for slash in memchr::memchr_iter(b'/', path.as_bytes()) {
         let rest = path.get(slash + 1..)?;
@@ -47,31 +51,35 @@ pub(super) fn model_in_path(path: &str) -> Option<Range<usize>> {
         google = behind(&["models/", "tunedModels/"]).or(google);
         other = other.or_else(|| behind(&["deployments/", "model/"]));
         if let Some(at) = behind(&["ai/run/"]) {
-            return (at < path.len() && path.len() - at <= LONGEST_MODEL).then_some(at..path.len());
+            return percent_decoded(path.get(at..)?);
         }
     }
     let (at, end) = google.map(|at| (at, b':')).or(other.map(|at| (at, b'/')))?;
     let length = memchr::memchr(end, path.get(at..)?.as_bytes())?;
-    (1..=LONGEST_MODEL).contains(&length).then_some(at..at + length)
+    percent_decoded(path.get(at..at + length)?)
 }
 
 /// The model in a query, as OpenAI's Realtime API has it.
 pub(super) fn model_in_query(query: &str) -> Option<Box<str>> {
-    let name = query.split('&').find_map(|parameter| parameter.strip_prefix("model="))?;
-    let name = String::from_utf8(percent_decode(name).into_owned()).ok()?;
-    ((1..=LONGEST_MODEL).contains(&name.len()) && !name.contains(char::is_control)).then(|| name.into())
+    percent_decoded(query.split('&').find_map(|parameter| parameter.strip_prefix("model="))?)
 }
 
-fn model_in_form(body: &[u8]) -> Option<Range<usize>> {
-    let head = body.get(..FORM_HEAD).unwrap_or(body);
-    let field = memchr::memmem::find(head, b"name=\"model\"")?;
-    let at = field + memchr::memmem::find(head.get(field..)?, b"\r\n\r\n")? + 4;
-    let length = memchr::memchr(b'\r', head.get(at..)?)?;
-    (1..=LONGEST_MODEL).contains(&length).then_some(at..at + length)
+fn percent_decoded(text: &str) -> Option<Box<str>> {
+    match percent_decode(text) {
+        Cow::Borrowed(_) => (1..=LONGEST_MODEL).contains(&text.len()).then(|| text.into()),
+        Cow::Owned(decoded) => unescaped(&decoded).map(Box::from),
+    }
+}
+
+/// What may be a name when no escapes are left: it is told on pages and in logs.
+#[cold]
+fn unescaped(name: &[u8]) -> Option<&str> {
+    let name = str::from_utf8(name).ok()?;
+    ((1..=LONGEST_MODEL).contains(&name.len()) && !name.contains(char::is_control)).then_some(name)
 }
 
 /// Reads a JSON object's fields. The last one of a name counts, as with every JSON parser. `None`: it is none.
-fn top_level(json: &[u8], asked: &mut Asked) -> Option<()> {
+fn top_level<'a>(json: &'a [u8], asked: &mut Asked<'a>) -> Option<()> {
     let mut at = skip_space(json, 0);
     if json.get(at) != Some(&b'{') {
         return None;
@@ -102,10 +110,23 @@ fn top_level(json: &[u8], asked: &mut Asked) -> Option<()> {
     }
 }
 
-fn model(json: &[u8], at: usize) -> Option<Range<usize>> {
+fn model(json: &[u8], at: usize) -> Option<Cow<'_, str>> {
     let text = string(json, at)?;
     let name = json.get(text.clone())?;
-    ((1..=LONGEST_MODEL).contains(&name.len()) && !name.contains(&b'\\')).then_some(text)
+    if name.contains(&b'\\') {
+        return of_escaped_json(json.get(at..=text.end)?);
+    }
+    let name = (1..=LONGEST_MODEL).contains(&name.len()).then_some(name)?;
+    str::from_utf8(name).ok().map(Cow::from)
+}
+
+/// The name in a JSON string with escapes: PHP writes every slash as `\/`, others all that is not ASCII as `\u…`.
+#[cold]
+fn of_escaped_json(json: &[u8]) -> Option<Cow<'static, str>> {
+    let json = (json.len() <= LONGEST_MODEL * LONGEST_ESCAPE + 2).then_some(json)?;
+    let name: String = serde_json::from_slice(json).ok()?;
+    unescaped(name.as_bytes())?;
+    Some(name.into())
 }
 
 fn skip_space(json: &[u8], at: usize) -> usize {
@@ -165,7 +186,7 @@ mod tests {
     fn asked(kind: &'static str, body: &str) -> (bool, Option<String>) {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
         let asked = Asked::read(&headers, body.as_bytes());
-        (asked.stream, asked.model.map(|range| body[range].to_owned()))
+        (asked.stream, asked.model.map(Cow::into_owned))
     }
 
     #[test]
@@ -177,7 +198,7 @@ mod tests {
                 true,
                 Some("m"),
             ),
-            (r#"{"tools":{"model":"x"},"model" : "gpt-5\u0020"}"#, false, None),
+            (r#"{"tools":{"model":"x"},"model" : "gpt-5"}"#, false, Some("gpt-5")),
             (r#"{"a":[[{}],"]"],"model":"gpt-5"}"#, false, Some("gpt-5")),
             (r#"{"model":"a","model":"b"}"#, false, Some("b")),
             (r#"{"model":5,"n":1}"#, false, None),
@@ -198,10 +219,36 @@ mod tests {
     }
 
     #[test]
+    fn a_name_means_the_same_however_it_is_escaped() {
+        let long = "m".repeat(LONGEST_MODEL);
+        let escaped = r"\u006d".repeat(LONGEST_MODEL);
+        for (json, model) in [
+            (r"openai\/gpt-oss-120b", Some("openai/gpt-oss-120b")),
+            (r"\u006dodel-\u6a21\u578b", Some("model-模型")),
+            (r"m\ud83d\ude00", Some("m😀")),
+            (r#"m\"q\\x"#, Some(r#"m"q\x"#)),
+            (r"m\ud83d", None),
+            (r"m\ude00\ud83d", None),
+            (r"m\u12", None),
+            (r"m\x41", None),
+            (r"m\n\u0000", None),
+            (&long, Some(&long)),
+            (&escaped, Some(&long)),
+            (&format!("{long}m"), None),
+            (&format!("{escaped}m"), None),
+        ] {
+            let body = format!(r#"{{"model":"{json}","n":1}}"#);
+            assert_eq!(asked("application/json", &body), (false, model.map(str::to_owned)), "{body}");
+        }
+    }
+
+    #[test]
     fn a_form_names_its_model_in_a_field() {
-        let form = "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--b--\r\n";
-        assert_eq!(asked("multipart/form-data; boundary=b", form), (false, Some("whisper-1".into())));
-        assert_eq!(asked("multipart/form-data; boundary=b", "--b--"), (false, None));
+        for (name, want) in [("whisper-1", Some("whisper-1")), (r"a\/b", Some(r"a\/b")), ("a\tb", None)] {
+            let form =
+                format!("--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n{name}\r\n--b--\r\n");
+            assert_eq!(asked("multipart/form-data; boundary=b", &form), (false, want.map(str::to_owned)));
+        }
     }
 
     #[test]
@@ -214,10 +261,14 @@ mod tests {
             ("/openai/deployments//x", None),
             ("/model/anthropic.claude-v2:1/invoke", Some("anthropic.claude-v2:1")),
             ("/client/v4/accounts/1/ai/run/@cf/meta/llama-3-8b", Some("@cf/meta/llama-3-8b")),
+            ("/model/anthropic.claude-v2%3A1/invoke", Some("anthropic.claude-v2:1")),
+            ("/accounts/1/ai/run/%40cf/meta/llama-3-8b", Some("@cf/meta/llama-3-8b")),
+            ("/model/a%0Ab/invoke", None),
+            ("/accounts/1/ai/run/", None),
             ("/v1beta/tunedModels/mine-1:streamGenerateContent", Some("mine-1")),
             ("/v1/projects/p/locations/l/publishers/anthropic/models/claude-x:rawPredict", Some("claude-x")),
         ] {
-            assert_eq!(model_in_path(path).map(|range| &path[range]), want, "{path}");
+            assert_eq!(model_in_path(path).as_deref(), want, "{path}");
         }
     }
 
@@ -238,7 +289,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_agrees_with_a_parser(
-            model in "[a-z0-9./-]{1,20}", stream in any::<bool>(), text in "\\PC{0,40}", spaces in " {0,3}",
+            model in "\\PC{1,20}", stream in any::<bool>(), text in "\\PC{0,40}", spaces in " {0,3}",
         ) {
             let body = format!(
                 "{spaces}{{\"messages\":{},\"stream\":{spaces}{stream}{spaces},\"model\":{}}}",

@@ -99,13 +99,9 @@ impl Try {
             upgrade.announce(headers);
         }
         let place = place.filter(|place| upgrade.is_some() || *place != Place::Subprotocol);
-        let model = match (asked.model, model_in_path(target.path())) {
-            (_, Some(range)) => target.path().get(range).map(Box::from),
-            (Some(range), None) => {
-                body.bytes().get(range).and_then(|name| str::from_utf8(name).ok()).map(Box::from)
-            }
-            (None, None) => target.query().and_then(model_in_query),
-        };
+        let model = model_in_path(target.path())
+            .or_else(|| asked.model.map(Box::from))
+            .or_else(|| target.query().and_then(model_in_query));
         head.extensions.clear();
         Self {
             target,

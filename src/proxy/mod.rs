@@ -9,6 +9,7 @@ mod body;
 pub mod credentials;
 mod dialect;
 mod ending;
+mod form;
 mod headers;
 mod mask;
 pub(crate) mod provider;

@@ -43,6 +43,26 @@ fn the_one_key_that_may_use_a_model_is_found_at_once() {
 }
 
 #[test]
+fn where_the_key_that_served_a_model_last_is_limited_another_that_may_use_it_serves() {
+    let keys: Vec<String> = (0..40).map(|key| format!("sk-test-model-{key:016}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let mock = provider(&keys.iter().map(|key| (*key, "valid")).collect::<Vec<_>>());
+    let gpt_load = GptLoad::before(&mock, &[], &keys);
+    for model in [["gpt-5"; 3].as_slice(), &["gpt-4o-mini-tts"; 50]].concat() {
+        assert_eq!(gpt_load.chat_for(model).status, 200);
+    }
+    let limited = json!({"error": {"message": "Rate limit reached", "code": "rate_limit_exceeded"}});
+    mock.play(keys[0], Play::answer(429, &[("retry-after", "60")], limited));
+    for key in &keys[3..] {
+        mock.play(key, Play::ModelDenied(vec!["gpt-5".into()]));
+    }
+    for _ in 0..12 {
+        assert_eq!(gpt_load.chat_for("gpt-5").status, 200);
+        assert_eq!(gpt_load.chat_for("gpt-4o-mini-tts").status, 200);
+    }
+}
+
+#[test]
 fn a_model_that_one_upstream_does_not_have_is_denied_to_no_key() {
     let keys = [A, B, C];
     let other = provider(&keys.map(|key| (key, "valid")));

@@ -1,5 +1,7 @@
 //! Spec §6, "per model": wherever a request names its model, a limit of that model's sets the key aside for it alone.
 
+use std::collections::HashSet;
+
 use serde_json::json;
 
 use crate::support::{A, Ask, GptLoad, Peer};
@@ -37,6 +39,17 @@ fn limits_one_model() -> Peer {
     })
 }
 
+/// A form of a file and a model.
+fn form(gpt_load: &GptLoad, [file, model]: &[&str; 2]) -> Ask {
+    let file =
+        format!("--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.mp3\"\r\n\r\n{file}\r\n");
+    let model = format!("--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n{model}\r\n--b--\r\n");
+    gpt_load
+        .post("/v1/audio/transcriptions")
+        .header("content-type", "multipart/form-data; boundary=b")
+        .body(file + &model)
+}
+
 /// Asks for one model that is refused, again, and for another: the key is out for the one alone.
 fn stands_apart(gpt_load: &GptLoad, model: &str, ask: impl Fn(&str) -> u16) {
     assert_eq!(ask("limited"), 429, "{model}");
@@ -47,9 +60,17 @@ fn stands_apart(gpt_load: &GptLoad, model: &str, ask: impl Fn(&str) -> u16) {
     assert_eq!(gpt_load.healthy_keys(), 1);
 }
 
+fn each_stands_apart(places: &[(&str, Asking)]) {
+    for (model, ask) in places {
+        let peer = limits_one_model();
+        let gpt_load = GptLoad::before_peer(&peer, &[("MAX_KEY_WAIT", "0"), ("MAX_RETRIES", "0")], &[A]);
+        stands_apart(&gpt_load, model, |name| ask(&gpt_load, name).send().status.as_u16());
+    }
+}
+
 #[test]
 fn a_model_in_the_body_the_path_the_query_or_a_form_has_a_cooldown_of_its_own() {
-    let places: [(&str, Asking); 6] = [
+    each_stands_apart(&[
         ("limited", |g, m| g.post("/v1/chat/completions").json(&json!({"model": m}))),
         ("limited", |g, m| {
             g.post(&format!("/openai/deployments/{m}/chat/completions?api-version=2024-10-21"))
@@ -59,20 +80,44 @@ fn a_model_in_the_body_the_path_the_query_or_a_form_has_a_cooldown_of_its_own() 
         ("mine-limited", |g, m| {
             g.post(&format!("/v1beta/tunedModels/mine-{m}:generateContent")).json(&json!({}))
         }),
-        ("limited", |g, m| {
-            let form =
-                format!("--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n{m}\r\n--b--\r\n");
-            g.post("/v1/audio/transcriptions")
-                .header("content-type", "multipart/form-data; boundary=b")
-                .body(form)
-        }),
+        ("limited", |g, m| form(g, &["", m])),
         ("a/limited", |g, m| g.get(&format!("/v1/realtime?model=a%2F{m}"))),
-    ];
-    for (model, ask) in places {
-        let peer = limits_one_model();
-        let gpt_load = GptLoad::before_peer(&peer, &[("MAX_KEY_WAIT", "0"), ("MAX_RETRIES", "0")], &[A]);
-        stands_apart(&gpt_load, model, |name| ask(&gpt_load, name).send().status.as_u16());
+    ]);
+}
+
+#[test]
+fn a_models_name_is_read_as_it_is_meant_however_it_is_escaped() {
+    each_stands_apart(&[
+        ("openai/limited", |g, m| {
+            g.post("/v1/chat/completions").body(format!(r#"{{"model":"openai\/{m}","messages":[]}}"#))
+        }),
+        ("模型-limited", |g, m| {
+            g.post("/v1/chat/completions").body(format!(r#"{{"model":"\u6a21\u578b-{m}","messages":[]}}"#))
+        }),
+        ("v2:limited", |g, m| g.post(&format!("/model/v2%3A{m}/invoke")).json(&json!({}))),
+    ]);
+}
+
+#[test]
+fn a_form_names_its_model_behind_its_file_too() {
+    each_stands_apart(&[("limited", |g, m| form(g, &[&"a file ".repeat(50_000), m]))]);
+}
+
+#[test]
+fn a_key_is_no_models_name_however_it_is_escaped() {
+    let peer = limits_one_model();
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
+    let (in_json, in_path) = (A.replace('-', r"\u002d"), A.replace('-', "%2d"));
+    for ask in [
+        gpt_load.post("/v1/chat/completions").body(format!(r#"{{"model":"{in_json}","messages":[]}}"#)),
+        gpt_load.post(&format!("/openai/deployments/{in_path}/chat/completions")).json(&json!({})),
+        gpt_load.post("/v1/chat/completions").json(&json!({"model": "a-models"})),
+    ] {
+        assert_eq!(ask.send().status, 200);
     }
+    let metrics = gpt_load.get("/metrics").send().text();
+    let named = metrics.split("gen_ai_request_model=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    assert_eq!(named.collect::<HashSet<_>>(), HashSet::from(["a-models"]));
 }
 
 #[test]
