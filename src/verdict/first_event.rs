@@ -186,6 +186,15 @@ impl FirstEvent {
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
+/// A text behind its byte order mark; nothing, if no more than a part of the mark has come.
+pub(crate) fn behind_mark(text: &[u8]) -> &[u8] {
+    match text {
+        [b'\xef', ..] if BOM.starts_with(text) => &[],
+        [b'\xef', ..] => text.strip_prefix(BOM).unwrap_or(text),
+        _ => text,
+    }
+}
+
 impl Event {
     fn read(&mut self, line: &[u8]) {
         let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
@@ -211,6 +220,8 @@ impl Event {
     fn end(self) -> First {
         match (self.is_error, self.has_data) {
             (true, _) => First::Error(self.data),
+            // A sign of life as well.
+            (false, true) if self.data.trim_ascii().is_empty() => First::Undecided,
             (false, true) => match verdict_of(&self.data) {
                 // Anthropic's sign of life, which may come before an error: no answer yet.
                 First::Healthy if self.is_ping || is_ping(&self.data) => First::Undecided,
@@ -272,6 +283,7 @@ impl InBody {
     }
 
     fn of_marked(body: &[u8]) -> Self {
+        let body = behind_mark(body);
         if body.trim_ascii_start().starts_with(b"[") {
             let items = serde_json::from_slice::<Vec<Probe<'_>>>(body).unwrap_or_default();
             return items.first().map_or(Self::Answer, Probe::told);
@@ -288,7 +300,7 @@ fn is_lone_detail(body: &[u8]) -> bool {
         #[serde(borrow)]
         detail: &'a RawValue,
     }
-    let body = body.trim_ascii();
+    let body = behind_mark(body).trim_ascii_start();
     body.strip_prefix(b"{").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"detail\""))
         && serde_json::from_slice::<Detail<'_>>(body).is_ok_and(|Detail { detail }| is_said(Some(detail)))
 }

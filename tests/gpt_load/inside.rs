@@ -1,0 +1,151 @@
+//! Spec §6: errors inside a 200 and streams that break, in all the shapes that careless servers and odd networks give them.
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use flate2::write::{GzEncoder, ZlibEncoder};
+use mock_provider::{Play, Step};
+use serde_json::json;
+
+use crate::support::{A, B, GptLoad, asked, chat_with, provider};
+
+const CHAT: &str = "/v1/chat/completions";
+const LIMIT: &str =
+    r#"{"error": {"message": "Rate limit reached for requests", "code": "rate_limit_exceeded"}}"#;
+const OK: &str = "200 OK\r\ncontent-type: application/json";
+const EVENTS: &str = "200 OK\r\ncontent-type: text/event-stream";
+const EVENT: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"}}]}";
+
+fn pause() -> Step {
+    Step::Wait(Duration::from_millis(30))
+}
+
+fn chunk(piece: &[u8]) -> Step {
+    Step::Write([format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat())
+}
+
+/// An answer in chunks with a pause behind each; its end comes by itself.
+fn pieces(head: &str, pieces: &[&[u8]]) -> Vec<Step> {
+    let head = format!("HTTP/1.1 {head}\r\ntransfer-encoding: chunked\r\n\r\n");
+    let pieces = pieces.iter().flat_map(|piece| [chunk(piece), pause()]);
+    std::iter::once(Step::Write(head.into())).chain(pieces).collect()
+}
+
+fn whole(head: &str, piece_after_piece: &[&[u8]]) -> Play {
+    let end = [Step::Write(b"0\r\n\r\n".to_vec())];
+    Play::Raw(pieces(head, piece_after_piece).into_iter().chain(end).collect())
+}
+
+fn gzip(flushed: &str, rest: &str) -> [Vec<u8>; 2] {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(flushed.as_bytes()).unwrap();
+    encoder.flush().unwrap();
+    let first = std::mem::take(encoder.get_mut());
+    encoder.write_all(rest.as_bytes()).unwrap();
+    [first, encoder.finish().unwrap()]
+}
+
+/// An error as the first thing that an answer has.
+fn careless() -> Vec<(String, Play)> {
+    let mark = b"\xef\xbb\xbf";
+    let error = LIMIT.as_bytes();
+    let (begins, ends) = error.split_at(20);
+    let mut cases: Vec<(String, Play)> = [
+        "200 OK\r\ncontent-type: text/html; charset=utf-8",
+        "200 OK\r\ncontent-type: application/octet-stream",
+        "200 OK\r\ncontent-type: */*",
+        "200 OK\r\ncontent-type: application/xml",
+        "201 Created\r\ncontent-type: application/json",
+        "202 Accepted\r\ncontent-type: text/html",
+    ]
+    .map(|head| (head.to_owned(), whole(head, &[error])))
+    .into();
+    let event = format!("data: {LIMIT}\n\n");
+    let long_member = format!("{{\"request_id\": \"{}\", ", "a".repeat(600));
+    let shapes: [(&str, &str, &[&[u8]]); 8] = [
+        ("a byte order mark", OK, &[&[mark, error].concat()]),
+        ("a byte order mark by itself", OK, &[mark, error]),
+        ("a byte order mark in two", OK, &[&mark[..1], &mark[1..], begins, ends]),
+        ("a spaced array", OK, &[b"[\n", &[b' '; 40], error, b"]"]),
+        ("a long member first", OK, &[long_member.as_bytes(), &error[1..]]),
+        (
+            "half of a long member",
+            OK,
+            &[&long_member.as_bytes()[..300], &long_member.as_bytes()[300..], &error[1..]],
+        ),
+        (
+            "an object first",
+            OK,
+            &[b"{\"meta\": {\"id\": \"12345678901234567890\", \"n\": [1, 2]}", b", ", &error[1..]],
+        ),
+        ("an event without data", EVENTS, &[b"data:\n\n", event.as_bytes()]),
+    ];
+    cases.extend(shapes.map(|(name, head, parts)| (name.to_owned(), whole(head, parts))));
+    for (head, text) in [(OK, LIMIT.to_owned()), (EVENTS, format!("data: {LIMIT}\n\ndata: [DONE]\n\n"))] {
+        let head = format!("{head}\r\ncontent-encoding: gzip");
+        let [first, rest] = gzip(&text, "");
+        let all = [&*first, &*rest].concat();
+        cases.push((format!("{head}, its end later"), whole(&head, &[&all])));
+        cases.push((format!("{head}, flushed"), whole(&head, &[&first, &rest])));
+        cases.push((format!("{head}, cut"), whole(&head, &[&all[..20], &all[20..]])));
+        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
+        zlib.write_all(text.as_bytes()).unwrap();
+        let head = head.replace("gzip", "deflate");
+        cases.push((format!("{head}, its end later"), whole(&head, &[&zlib.finish().unwrap()])));
+    }
+    cases
+}
+
+#[test]
+fn an_error_inside_a_200_is_healed_however_careless_its_server_is() {
+    let mock = provider(&[(B, "valid")]);
+    for (name, play) in careless() {
+        mock.reset();
+        mock.play(A, play);
+        let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+        let ask = gpt_load.post(CHAT).header("accept-encoding", "gzip, deflate");
+        let answer = ask.json(&chat_with(json!({"max_tokens": 3}))).send();
+        assert!(answer.status == 200 && answer.text().contains("Hello"), "{name}: {}", answer.text());
+        assert_eq!((asked(&mock, &[A, B]), gpt_load.blacklist().len()), (vec![1, 1], 1), "{name}");
+    }
+}
+
+#[test]
+fn what_begins_like_no_error_is_not_waited_for() {
+    let mock = provider(&[]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    let event = format!("{EVENT}\n\n");
+    let json = r#"{"id": "chatcmpl-1234567890", "object": "chat.completion", "model": "m", "#;
+    let cases: [(&str, &[u8]); 8] = [
+        ("200 OK\r\ncontent-type: text/html", b"<!doctype html>"),
+        ("200 OK\r\ncontent-type: application/octet-stream", b"ID3\x04"),
+        ("201 Created\r\ncontent-type: text/plain", b"Hi"),
+        (OK, json.as_bytes()),
+        (OK, b"[0.1234, 0.5678, 0.1234, 0.5678, 0.1234, 0.5678, "),
+        (OK, b"[{\"candidates\": [{\"content\": {}}]}"),
+        ("200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip", &gzip(json, "")[0]),
+        ("200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip", &gzip(&event, "")[0]),
+    ];
+    for (head, begins) in cases {
+        mock.play(A, Play::Raw(pieces(head, &[begins]).into_iter().chain([Step::Hang]).collect()));
+        let began = Instant::now();
+        // Where the provider does not encode it, we would.
+        let coding = if head.ends_with("gzip") { "gzip" } else { "identity" };
+        let ask = gpt_load.post(CHAT).header("accept-encoding", coding);
+        let mut stream = ask.json(&chat_with(json!({}))).open();
+        assert_eq!(stream.next().unwrap().unwrap(), begins, "{head}");
+        assert!(began.elapsed() < Duration::from_secs(3), "{head}: {:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn an_encoded_stream_that_breaks_is_cut_and_nothing_is_put_into_it() {
+    let mock = provider(&[]);
+    let [encoded, _] = gzip(&format!("{EVENT}\n\n"), "");
+    let steps = pieces(&format!("{EVENTS}\r\ncontent-encoding: gzip"), &[&encoded]);
+    mock.play(A, Play::Raw(steps.into_iter().chain([Step::Close]).collect()));
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    let answer = gpt_load.post("/v1/messages").json(&chat_with(json!({"stream": true}))).send();
+    assert!(answer.broken && answer.body == encoded, "{:?}", answer.body);
+}
