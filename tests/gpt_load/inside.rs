@@ -149,3 +149,24 @@ fn an_encoded_stream_that_breaks_is_cut_and_nothing_is_put_into_it() {
     let answer = gpt_load.post("/v1/messages").json(&chat_with(json!({"stream": true}))).send();
     assert!(answer.broken && answer.body == encoded, "{:?}", answer.body);
 }
+
+#[test]
+fn a_refusal_that_stands_still_is_judged_by_what_there_is_where_another_key_is_next() {
+    let mock = provider(&[(B, "valid")]);
+    for (head, permanent) in [
+        (
+            "401 X\r\n\r\n{\"error\": {\"message\": \"Incorrect API key provided\", \"code\": \"invalid_api_key\"",
+            true,
+        ),
+        ("429 X\r\n\r\n{\"error\": {\"message\": \"Rate limit", false),
+        ("402 X\r\n\r\n", false),
+    ] {
+        let head = format!("HTTP/1.1 {}", head.replace("\r\n\r\n", "\r\ncontent-length: 500\r\n\r\n"));
+        mock.play(A, Play::Raw(vec![Step::Write(head.clone().into()), Step::Hang]));
+        let gpt_load = GptLoad::before(&mock, &[("BLACKLIST_THRESHOLD", "1")], &[A, B]);
+        let began = Instant::now();
+        assert!(gpt_load.chat().text().contains("Hello"), "{head}");
+        assert!(began.elapsed() < Duration::from_secs(3), "{head}: {:?}", began.elapsed());
+        assert_eq!(gpt_load.blacklist()[0]["permanent"], permanent, "{head}");
+    }
+}
