@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use mock_provider::{Play, Step};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{A, B, GptLoad, asked, chat_with, provider};
 
 const CHAT: &str = "/v1/chat/completions";
+const RESPONSES: &str = "/v1/responses";
 const LIMIT: &str =
     r#"{"error": {"message": "Rate limit reached for requests", "code": "rate_limit_exceeded"}}"#;
 const OK: &str = "200 OK\r\ncontent-type: application/json";
@@ -139,6 +140,48 @@ fn what_begins_like_no_error_is_not_waited_for() {
     }
 }
 
+/// The events of a stream, read as the standard has it.
+fn read(stream: &str) -> Vec<String> {
+    let (mut events, mut data) = (Vec::new(), Vec::new());
+    for line in stream.replace("\r\n", "\n").replace('\r', "\n").split('\n') {
+        if let Some(value) = line.strip_prefix("data:") {
+            data.push(value.trim_start());
+        } else if line.is_empty() && !data.is_empty() {
+            events.push(std::mem::take(&mut data).join("\n"));
+        }
+    }
+    events
+}
+
+#[test]
+fn a_broken_stream_ends_with_an_error_of_its_own_wherever_it_breaks() {
+    let mock = provider(&[]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    for (broken, want) in [
+        (&["\n\n", "d"][..], "\n\nd\n\n"),
+        (&["\n\n", "da", "t", "a"], "\n\ndata\n\n"),
+        (&["\n", "\n"], "\n\n"),
+        (&["\r\n\r\n"], "\r\n\r\n"),
+        (&["\r\n", "\r", "\n"], "\r\n\r\n"),
+        (&["\r\n\r\n", EVENT, "\r\n"], "\r\n\r\n{}\r\n\n"),
+        (&["\r\n\r\n", EVENT, "\r", "\n"], "\r\n\r\n{}\r\n\n"),
+        (&["\r\r"], "\r\r"),
+        (&["\r\r", EVENT, "\r"], "\r\r{}\r\n\n"),
+        (&["\n\n", EVENT, "\n"], "\n\n{}\n\n"),
+        (&["\n\n", EVENT], "\n\n{}\n\n"),
+    ] {
+        let parts: Vec<&[u8]> = [EVENT].iter().chain(broken).map(|part| part.as_bytes()).collect();
+        let steps = pieces(EVENTS, &parts).into_iter().chain([Step::Reset]);
+        mock.play(A, Play::Raw(steps.collect()));
+        let answer = gpt_load.post(CHAT).json(&chat_with(json!({"stream": true}))).send();
+        let text = answer.text();
+        let begins = format!("{EVENT}{}data: {{\"error\":", want.replace("{}", EVENT));
+        assert!(answer.broken && text.starts_with(&begins), "{broken:?}: {text:?}");
+        let last: Value = serde_json::from_str(read(&text).last().unwrap()).unwrap();
+        assert!(last["error"]["message"].is_string(), "{broken:?}: {text:?}");
+    }
+}
+
 #[test]
 fn an_encoded_stream_that_breaks_is_cut_and_nothing_is_put_into_it() {
     let mock = provider(&[]);
@@ -169,4 +212,60 @@ fn a_refusal_that_stands_still_is_judged_by_what_there_is_where_another_key_is_n
         assert!(began.elapsed() < Duration::from_secs(3), "{head}: {:?}", began.elapsed());
         assert_eq!(gpt_load.blacklist()[0]["permanent"], permanent, "{head}");
     }
+}
+
+/// Errors as events, and the path that they come on.
+fn late() -> Vec<(&'static str, &'static str)> {
+    vec![
+        (CHAT, "data: {\"error\":{\"message\":\"Provider disconnected\",\"code\":502}}\n\n"),
+        (CHAT, "data: {\"error\":\"boom\"}"),
+        (
+            CHAT,
+            "data: {\"id\":\"gen-1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"error\":{\"code\":\"server_error\",\"message\":\"Provider disconnected\"},\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},\"finish_reason\":\"error\"}]}\n\n",
+        ),
+        (CHAT, "data: {\"id\":\"x\",\"error\":{\"message\":\"overloaded\",\"type\":\"server_error\"}}\n\n"),
+        (
+            "/v1/completions",
+            "data: {\"object\":\"text_completion\",\"error\":{\"message\":\"overloaded\"}}\n\n",
+        ),
+        (CHAT, "data: {\"error\":{\"message\":\"x\"}}\r\r"),
+        (CHAT, "data: {\ndata:   \"error\": {\ndata:     \"message\": \"x\"\ndata: }}\n\n"),
+        (
+            RESPONSES,
+            "data: {\"code\":\"server_error\",\"message\":\"x\",\"sequence_number\":3,\"type\":\"error\"}\n\n",
+        ),
+        (
+            RESPONSES,
+            "event: response.failed\r\ndata: {\"sequence_number\":3,\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"server_error\",\"message\":\"x\"}}}\r\n\r\n",
+        ),
+        (
+            RESPONSES,
+            "data: {\"sequence_number\":3,\"type\":\"response.failed\",\"response\":{\"id\":\"r\"}}\n\n",
+        ),
+        (
+            "/v1/messages",
+            "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n",
+        ),
+    ]
+}
+
+#[test]
+fn an_error_later_in_a_stream_is_counted_in_whatever_shape_it_comes() {
+    let mock = provider(&[]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    let mut counted = 0;
+    for (path, error) in late() {
+        for cut in [0, 1, error.len() * 2 / 3] {
+            let event = format!("{EVENT}{}", if error.contains("\r\r") { "\r\r" } else { "\n\n" });
+            let parts = [event.as_bytes(), &error.as_bytes()[..cut], &error.as_bytes()[cut..]];
+            let parts: Vec<&[u8]> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+            mock.play(A, whole(EVENTS, &parts));
+            let answer = gpt_load.post(path).json(&chat_with(json!({"stream": true}))).send();
+            assert_eq!(answer.text(), format!("{event}{error}"));
+            counted += 1;
+            let failures = gpt_load.told("/stats")["requests"]["failures"]["broken_answer"].clone();
+            assert_eq!(failures, counted, "{error} cut at {cut}");
+        }
+    }
+    assert!(gpt_load.blacklist().is_empty());
 }
