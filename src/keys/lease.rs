@@ -76,9 +76,10 @@ impl Hider {
         marks.places(keys, keys.get(self.index), text)
     }
 
-    /// How long what is hidden can be.
-    pub fn reach(&self) -> usize {
-        self.generation.marks.reach()
+    /// From where on the end of a text may be the beginning of that.
+    pub fn may_begin(&self, text: &[u8]) -> usize {
+        let Generation { marks, keys, .. } = &*self.generation;
+        marks.may_begin(keys.get(self.index), text)
     }
 }
 
