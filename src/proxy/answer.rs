@@ -193,7 +193,8 @@ impl Stream {
         let mut frame = std::task::ready!(self.poll_upstream(cx));
         if let Some(Ok(piece)) = &mut frame {
             if let Some(data) = piece.data_mut() {
-                if self.watch.as_mut().is_some_and(|watch| watch.finds_error(data)) {
+                let hider = self.hider.as_ref();
+                if self.watch.as_mut().is_some_and(|watch| watch.finds_error(data, hider)) {
                     let data = std::mem::take(data);
                     self.hide_from(data);
                     return self.poll_frame(cx);

@@ -7,6 +7,7 @@ use memchr::memmem::Finder;
 
 use super::beginning::Kind;
 use super::dialect::Dialect;
+use crate::keys::Hider;
 use crate::verdict::{First, FirstEvent};
 
 /// How much of what went out is remembered: more than stands from the beginning of an event to the word that tells an error.
@@ -37,20 +38,25 @@ impl Watch {
     }
 
     /// Whether anything in the next piece looks like an error. Nearly all pieces are known by one search for a word.
-    pub(super) fn finds_error(&mut self, piece: &[u8]) -> bool {
+    pub(super) fn finds_error(&mut self, piece: &[u8], hider: Option<&Hider>) -> bool {
         let found = ERROR.find(piece).is_some() && looks_like_error(piece, &ERROR)
             || self.dialect == Dialect::Responses && looks_like_error(piece, &FAILED)
-            || self.tail.last() != Some(&b'\n') && self.finds_error_at_seam(piece);
+            || !(self.tail.ends_with(b"\n") && piece.ends_with(b"\n")) && self.finds_any_in_cut(piece, hider);
         if !found {
             self.passed(piece);
         }
         found
     }
 
+    /// What is cut may have a key in it before it says what it is.
     #[cold]
-    fn finds_error_at_seam(&self, piece: &[u8]) -> bool {
+    fn finds_any_in_cut(&self, piece: &[u8], hider: Option<&Hider>) -> bool {
         let seam = [&self.tail, piece.get(..BEYOND).unwrap_or(piece)].concat();
-        has_error(&seam)
+        if !self.tail.ends_with(b"\n") && has_error(&seam) {
+            return true;
+        }
+        let text = if piece.len() < TAIL { &seam } else { piece };
+        hider.is_some_and(|hider| hider.is_own_in(text))
     }
 
     fn passed(&mut self, piece: &[u8]) {
@@ -199,7 +205,7 @@ mod tests {
         let mut count = None;
         let (mut found, mut counted) = (false, false);
         for piece in pieces.map(str::as_bytes) {
-            if !found && watch.finds_error(piece) {
+            if !found && watch.finds_error(piece, None) {
                 (found, count) = (true, watch.count());
             }
             counted |= count.as_mut().is_some_and(|count| count.has_error(piece));

@@ -269,3 +269,31 @@ fn an_error_later_in_a_stream_is_counted_in_whatever_shape_it_comes() {
     }
     assert!(gpt_load.blacklist().is_empty());
 }
+
+#[test]
+fn a_key_in_an_event_that_is_cut_does_not_leave_before_the_word_that_tells_what_it_is() {
+    let mock = provider(&[]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    let first = format!("{EVENT}\n\n");
+    for event in [
+        format!(
+            "data: {{\"code\":\"invalid\",\"message\":\"Incorrect key provided: {A}. Bad\",\"type\":\"error\"}}\n\n"
+        ),
+        format!("data: {{\"code\":401,\"msg\":\"invalid token {A} x\"}}\n\n"),
+    ] {
+        let key = event.find(A).unwrap();
+        let cuts = [key + 4, key + 8, key + 9, key + 20, key + A.len(), key + A.len() + 2, event.len() - 3];
+        let halves = cuts.map(|cut| vec![&event.as_bytes()[..cut], &event.as_bytes()[cut..]]);
+        let odd = vec![
+            &event.as_bytes()[..key + 5],
+            &event.as_bytes()[key + 5..key + 20],
+            &event.as_bytes()[key + 20..],
+        ];
+        for cut in halves.into_iter().chain([odd]) {
+            let parts: Vec<&[u8]> = [first.as_bytes()].into_iter().chain(cut).collect();
+            mock.play(A, whole(EVENTS, &parts));
+            let text = gpt_load.post(CHAT).json(&chat_with(json!({"stream": true}))).send().text();
+            assert!(!text.contains(&A[9..]), "{:?}: {text}", parts.last().map(|part| part.len()));
+        }
+    }
+}
