@@ -103,6 +103,15 @@ pub(super) fn base64(
     }
 }
 
+/// What may be the beginning of base64 at a text's end, decoded in as many ways as above. With each comes where the three
+/// bytes begin that stand together with a byte.
+pub(super) fn base64_at_end(text: &[u8], mut read: impl FnMut(&[u8], &dyn Fn(usize) -> usize)) {
+    let run = text.iter().rev().take_while(|byte| sextet(**byte).is_some()).count();
+    for begins in (text.len() - run..text.len()).take(4) {
+        read(&decoded(text.get(begins..).unwrap_or_default()), &|byte| begins + byte / 3 * 4);
+    }
+}
+
 fn decoded(digits: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(digits.len() * 3 / 4);
     let (mut bits, mut held) = (0_u32, 0);

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::Guard;
+use memchr::memmem;
 
 use super::generation::Generation;
 use super::pool::KeyPool;
@@ -15,6 +16,9 @@ use super::rotation::Turn;
 use super::secret::preview;
 use super::state::{Effect, Millis, Place, Standing};
 use super::storm::{Accuser, Finding};
+
+/// How many bytes of a key's beginning a preview shows.
+const SHOWN: usize = 8;
 
 /// The right to use one key for one attempt. It ends in a verdict; dropped without one (the client went away, or
 /// the failure was not the key's) it blames nobody.
@@ -104,9 +108,24 @@ impl Hider {
         marks.places(keys, keys.get(self.index), text)
     }
 
-    /// How long what is hidden can be.
-    pub fn reach(&self) -> usize {
-        self.generation.marks.reach()
+    /// Whether a text quotes the lease's own key, or ends within it: more of it than a preview shows.
+    pub fn is_own_in(&self, text: &[u8]) -> bool {
+        let key = self.generation.keys.get(self.index).as_bytes();
+        // What is left of a shorter key would not be found by itself.
+        let shown = if key.len() < 3 * SHOWN { 0 } else { SHOWN };
+        let Some((_, rest)) = key.split_at_checked(shown) else { return false };
+        let ends_within = |length: usize| {
+            let (begins, part) = (key.get(..shown + length), rest.get(..length));
+            begins.is_some_and(|begins| text.ends_with(begins))
+                || length >= SHOWN && part.is_some_and(|part| text.ends_with(part))
+        };
+        !rest.is_empty() && (memmem::find(text, rest).is_some() || (1..rest.len()).any(ends_within))
+    }
+
+    /// From where on the end of a text may be the beginning of that.
+    pub fn may_begin(&self, text: &[u8]) -> usize {
+        let Generation { marks, keys, .. } = &*self.generation;
+        marks.may_begin(keys.get(self.index), text)
     }
 }
 

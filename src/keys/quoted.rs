@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use memchr::memmem;
 
-use super::escaped::{Reading, base64};
+use super::escaped::{Reading, base64, base64_at_end};
 use super::file::KeyTable;
 use super::secret::preview;
 
@@ -33,6 +33,8 @@ pub(crate) struct Marks {
     lengths: Box<[usize]>,
     /// Which beginnings they have: a bit for each hash of one.
     beginnings: Box<[u64; 1024]>,
+    /// The first bytes that they have.
+    firsts: Box<[u8]>,
 }
 
 /// A piece of a text that has to be hidden.
@@ -44,11 +46,16 @@ struct Quoted {
 
 impl Marks {
     pub(crate) fn of(keys: &KeyTable) -> Self {
-        let mut lengths: Vec<usize> = Vec::new();
+        let (mut lengths, mut firsts) = (Vec::<usize>::new(), Vec::new());
         let mut beginnings = Box::new([0; 1024]);
         for key in keys.iter() {
             if let Err(at) = lengths.binary_search_by(|length| key.len().cmp(length)) {
                 lengths.insert(at, key.len());
+            }
+            if let Some(first) = key.as_bytes().first()
+                && !firsts.contains(first)
+            {
+                firsts.push(*first);
             }
             if let Some((word, bit)) = place(key.as_bytes())
                 && let Some(word) = beginnings.get_mut(word)
@@ -56,7 +63,7 @@ impl Marks {
                 *word |= bit;
             }
         }
-        Self { lengths: lengths.into(), beginnings }
+        Self { lengths: lengths.into(), beginnings, firsts: firsts.into() }
     }
 
     /// `text` with every key in it replaced by its preview, and with every long part of the leased one hidden, escaped or not;
@@ -78,9 +85,47 @@ impl Marks {
         self.quoted(keys, leased, text).into_iter().map(|quoted| quoted.at).collect()
     }
 
-    /// How long what is quoted can be, escaped.
-    pub(super) fn reach(&self) -> usize {
-        self.lengths.first().map_or(0, |longest| longest * ESCAPE)
+    /// From where on the end of a text may be the beginning of what has to be hidden.
+    pub(super) fn may_begin(&self, leased: &str, text: &[u8]) -> usize {
+        // No key has a blank inside, nor has an escaped one.
+        let reach = self.lengths.first().map_or(0, |longest| longest * ESCAPE);
+        let run = text.iter().rev().take(reach).take_while(|byte| byte.is_ascii_graphic()).count();
+        let (before, run) = text.split_at_checked(text.len() - run).unwrap_or_default();
+        // An escape may not be over yet.
+        let settled = run.len().saturating_sub(ESCAPE);
+        let escape = run.iter().skip(settled).position(|byte| matches!(byte, b'\\' | b'%' | b'&'));
+        let run = escape.and_then(|at| run.get(..settled + at)).unwrap_or(run);
+        let mut begins = run.len();
+        let mut reading = Reading::of(run);
+        for depth in 0..=DEPTH {
+            if depth > 0 && !reading.unescape() {
+                break;
+            }
+            let text = reading.text();
+            let mut found = self.may_begin_plain(leased, text);
+            base64_at_end(text, |decoded, place| {
+                found = found.min(place(self.may_begin_plain(leased, decoded)));
+            });
+            begins = begins.min(reading.place(found..found).start);
+        }
+        before.len() + begins
+    }
+
+    fn may_begin_plain(&self, leased: &str, text: &[u8]) -> usize {
+        let run = text.iter().rev().take_while(|byte| byte.is_ascii_graphic()).count();
+        let longest = self.lengths.first().copied().unwrap_or_default();
+        let from = text.len() - run.min(longest);
+        let begins = |at: &usize| {
+            let rest = text.get(*at..).unwrap_or_default();
+            let is_marked =
+                |(word, bit): (usize, u64)| self.beginnings.get(word).is_some_and(|word| word & bit > 0);
+            let begins_key = match place(rest) {
+                Some(place) => is_marked(place),
+                None => rest.first().is_some_and(|first| self.firsts.contains(first)),
+            };
+            begins_key || rest.len() < PART && memmem::find(leased.as_bytes(), rest).is_some()
+        };
+        (from..text.len()).find(begins).unwrap_or(text.len())
     }
 
     /// What has to be hidden, in order, no two pieces of it overlapping.

@@ -19,7 +19,7 @@ use super::ending::Ending;
 use super::headers;
 use super::mask::{Mask, hide_in_trailers};
 use super::upgrade::{Tunnel, Upgraded};
-use super::watch::{Count, Watch};
+use super::watch::{Count, Watch, append, is_event_over};
 use crate::keys::{Hider, Lease};
 use crate::timer::Timer;
 use crate::upstream::client::{Answer, Fault};
@@ -79,8 +79,8 @@ pub(super) struct Stream {
     count: Option<Box<Count>>,
     /// Whether one has come: passed on, and counted (spec §6).
     told_error: bool,
-    /// The last two bytes that went out.
-    tail: [u8; 2],
+    /// The last bytes that went out.
+    tail: [u8; 4],
     cut: Option<Box<Cut>>,
 }
 
@@ -89,6 +89,17 @@ struct Cut {
     cause: Broken,
     /// Turns that are left to the connection to write what the client is told.
     turns: u8,
+}
+
+/// What an event stream lacks of the end of an event.
+#[cold]
+fn ending_of_event(tail: &[u8]) -> &'static [u8] {
+    match tail {
+        tail if is_event_over(tail) => b"",
+        [.., b'\n'] => b"\n",
+        // Behind a carriage return a line feed is the same end of a line.
+        _ => b"\n\n",
+    }
 }
 
 /// How long an answer's body may take.
@@ -143,7 +154,7 @@ impl Stream {
             hider: None,
             count: None,
             told_error: false,
-            tail: *b"\n\n",
+            tail: *b"\n\n\n\n",
             cut: None,
         }
     }
@@ -182,7 +193,8 @@ impl Stream {
         let mut frame = std::task::ready!(self.poll_upstream(cx));
         if let Some(Ok(piece)) = &mut frame {
             if let Some(data) = piece.data_mut() {
-                if self.watch.as_mut().is_some_and(|watch| watch.finds_error(data)) {
+                let hider = self.hider.as_ref();
+                if self.watch.as_mut().is_some_and(|watch| watch.finds_error(data, hider)) {
                     let data = std::mem::take(data);
                     self.hide_from(data);
                     return self.poll_frame(cx);
@@ -205,19 +217,19 @@ impl Stream {
                 self.dialect = None;
                 let held = self.mask.as_mut().map_or_else(Bytes::new, |mask| mask.rest());
                 let mut told = BytesMut::from(&*held);
-                if !held.is_empty() || !matches!(&self.tail, b"\n\n" | b"\r\n") {
-                    // The event that it broke off in ends here.
-                    told.extend_from_slice(b"\n\n");
-                }
+                // The event that it broke off in ends here.
+                told.extend_from_slice(ending_of_event(&[self.tail.as_slice(), &held].concat()));
                 told.extend_from_slice(&dialect.error_event(&cause.to_string()));
                 self.cut = Some(Box::new(Cut { cause, turns: FLUSH_TURNS }));
                 Poll::Ready(Some(Ok(Frame::data(told.freeze()))))
             }
             frame => {
-                if let Some(Ok(frame)) = &frame
-                    && let Some([.., before, last]) = frame.data_ref().map(|data| &data[..])
-                {
-                    self.tail = [*before, *last];
+                if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
+                    if let Some(tail) = data.last_chunk() {
+                        self.tail = *tail;
+                    } else {
+                        append(&mut self.tail, data);
+                    }
                 }
                 Poll::Ready(frame)
             }

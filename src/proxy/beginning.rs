@@ -22,7 +22,7 @@ use super::watch::has_error;
 use crate::keys::Lease;
 use crate::rare::rare;
 use crate::upstream::connect::chain;
-use crate::verdict::{First, FirstEvent, InBody, decoded};
+use crate::verdict::{First, FirstEvent, InBody, behind_mark, decoded};
 
 /// How long comments and pings before the first event are held, and a JSON body that comes in pieces.
 const HELD: Duration = Duration::from_secs(5);
@@ -32,8 +32,10 @@ const ENVELOPE_MAX: u64 = 16 * 1024;
 /// A longer encoded one is not decoded: that costs more than it finds.
 const ENCODED_MAX: u64 = 1024;
 
-/// A shorter beginning does not tell whether it is one.
+/// Less than this behind its first member does not tell whether it is one.
 const TELLING: usize = 32;
+/// A first member that is longer is no error's.
+const FIRST_MEMBER: usize = 4096;
 
 /// What stands near the beginning of every envelope of an error.
 const MARKS: [&[u8]; 5] = [b"rror", b"fail", b"\"success\"", b"\"code\"", b"\"detail\""];
@@ -68,13 +70,13 @@ pub(super) struct Kind {
 enum Json {
     #[default]
     No,
-    /// It is called otherwise, or nothing, as errors often are.
+    /// It is called otherwise, or nothing, as errors often are: a page where a model was asked for something.
     Maybe,
     Yes,
 }
 
 impl Kind {
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    pub(super) fn of(headers: &HeaderMap, request: &Try) -> Self {
         let kind = headers.get(CONTENT_TYPE).map_or(&[][..], |kind| kind.as_bytes());
         let is = |name: &[u8]| kind.get(..name.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(name));
         let is_events = is(b"text/event-stream");
@@ -86,6 +88,8 @@ impl Kind {
                 () if kind.is_empty() || is(b"text/plain") || memmem::find(kind, b"json").is_some() => {
                     Json::Maybe
                 }
+                () if is(b"audio/") || is(b"image/") || is(b"video/") => Json::No,
+                () if request.infers() => Json::Maybe,
                 () => Json::No,
             },
             is_encoded: headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity"),
@@ -115,7 +119,9 @@ pub(super) async fn look(
     request: &Try,
     lease: &Lease<'_>,
 ) -> Beginning {
-    if parts.status != StatusCode::OK {
+    let is_answer = parts.status == StatusCode::OK
+        || matches!(parts.status, StatusCode::CREATED | StatusCode::ACCEPTED) && request.infers();
+    if !is_answer {
         return Beginning::Healthy;
     }
     if stream.is_end() {
@@ -161,13 +167,41 @@ pub(super) async fn look(
 }
 
 /// What does not begin like an error's envelope goes on with the rest to come. White space is none's beginning yet:
-/// OpenRouter sends that as a sign of life.
+/// OpenRouter sends that as a sign of life. Nor is a first member: a request's id, or as much of it as has come.
 fn may_begin_envelope(text: &[u8]) -> bool {
-    let text = text.trim_ascii_start();
-    let begins = text.get(..BEGINNING).unwrap_or(text);
-    let is_undecided = text.len() < TELLING && !text.contains(&b'}');
-    matches!(text.first(), None | Some(b'{' | b'['))
-        && (is_undecided || MARKS.iter().any(|mark| memmem::find(begins, mark).is_some()))
+    let text = behind_mark(text).trim_ascii_start();
+    if !matches!(text.first(), None | Some(b'{' | b'[')) {
+        return false;
+    }
+    let (first, is_over) = first_member(text);
+    let behind = text.len() - first;
+    let is_undecided = !is_over && behind < TELLING && first < FIRST_MEMBER;
+    let begins = text.get(..first + BEGINNING).unwrap_or(text);
+    is_undecided || MARKS.iter().any(|mark| memmem::find(begins, mark).is_some())
+}
+
+/// Where an object's first member ends, or that of an array's first object, and whether no other follows.
+fn first_member(text: &[u8]) -> (usize, bool) {
+    let (mut depth, mut is_text, mut is_escaped, mut has_begun) = (0_usize, false, false, false);
+    let mut outermost = 0;
+    let text = text.get(..FIRST_MEMBER).unwrap_or(text);
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_text,
+            b'"' => (is_text, has_begun) = (!is_text, true),
+            _ if is_text => {}
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth <= outermost.max(1) => return (at, true),
+            b'}' | b']' => depth -= 1,
+            b',' if depth <= outermost => return (at, false),
+            _ => {}
+        }
+        if !has_begun {
+            outermost = depth;
+        }
+    }
+    (text.len(), false)
 }
 
 /// What a whole JSON body is.
@@ -177,9 +211,8 @@ fn of_whole(stream: &mut Stream, request: &Try, lease: &Lease<'_>) -> Beginning 
         return Beginning::Healthy;
     };
     match found {
-        InBody::Error => return Beginning::Error(stream.first.to_vec()),
-        InBody::Complaint if request.infers() => return Beginning::Error(stream.first.to_vec()),
-        InBody::Complaint => stream.hides(lease),
+        InBody::Complaint if !request.infers() => stream.hides(lease),
+        InBody::Error | InBody::Complaint => return Beginning::Error(stream.first.to_vec()),
         InBody::Answer => {}
     }
     Beginning::Healthy
@@ -196,8 +229,8 @@ fn without_event(request: &Try) -> Beginning {
     }
 }
 
-/// An encoded answer is only looked into where it is short and has come whole: an error's envelope is, or a stream that
-/// is nothing but an error.
+/// An encoded answer is only looked into where it is short and comes whole: an error's envelope does, or a stream that is
+/// nothing but an error. What has come of it tells, as in a plain one, whether it may be one.
 async fn encoded(
     parts: &mut Parts,
     kind: Kind,
@@ -205,12 +238,11 @@ async fn encoded(
     request: &Try,
     lease: &Lease<'_>,
 ) -> Beginning {
-    let length = stream.incoming.size_hint().upper();
-    let is_short = length.is_none_or(|length| length <= ENCODED_MAX);
+    let is_short = stream.incoming.size_hint().upper().is_none_or(|length| length <= ENCODED_MAX);
     if !is_short || !(kind.is_events || request.harmless && kind.json != Json::No) {
         return Beginning::Healthy;
     }
-    let mut by = stream.limits.end().min(Instant::now() + HELD);
+    let by = stream.limits.end().min(Instant::now() + HELD);
     while stream.first.len() as u64 <= ENCODED_MAX && !stream.incoming.is_end_stream() {
         match timeout_at(by, stream.incoming.frame()).await {
             Ok(Some(Ok(frame))) => stream.hold(frame),
@@ -218,9 +250,8 @@ async fn encoded(
             Ok(Some(Err(error))) => return Beginning::Broken { timed_out: false, error: chain(&error) },
             Err(_elapsed) => return Beginning::Healthy,
         }
-        if length.is_none() {
-            // Who does not say how much there is may have more to say later: nobody waits for that.
-            by = Instant::now();
+        if !stream.incoming.is_end_stream() && !may_be_error(&decoded(&parts.headers, &stream.first), kind) {
+            return Beginning::Healthy;
         }
     }
     if !stream.incoming.is_end_stream() {
@@ -235,9 +266,9 @@ async fn encoded(
         }
     } else {
         match InBody::of(&plain) {
-            InBody::Error => First::Error(plain.clone()),
-            InBody::Complaint if request.infers() => First::Error(plain.clone()),
-            InBody::Complaint | InBody::Answer => First::Healthy,
+            InBody::Complaint if !request.infers() => First::Healthy,
+            InBody::Error | InBody::Complaint => First::Error(plain.clone()),
+            InBody::Answer => First::Healthy,
         }
     };
     if let First::Error(error) = error {
@@ -251,6 +282,14 @@ async fn encoded(
         stream.first = hidden.into();
     }
     Beginning::Healthy
+}
+
+fn may_be_error(so_far: &[u8], kind: Kind) -> bool {
+    if kind.is_events {
+        FirstEvent::default().feed(so_far) != First::Healthy
+    } else {
+        may_begin_envelope(so_far)
+    }
 }
 
 async fn envelope(stream: &mut Stream, by: Instant, request: &Try, lease: &Lease<'_>) -> Beginning {

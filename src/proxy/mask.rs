@@ -28,10 +28,7 @@ impl Mask {
             [std::mem::take(&mut self.held), piece].concat().into()
         };
         let quoted = self.hider.quoted(&text);
-        // No key has a blank inside, nor has an escaped one.
-        let run =
-            text.iter().rev().take(self.hider.reach()).take_while(|byte| byte.is_ascii_graphic()).count();
-        let end = text.len() - run;
+        let end = self.hider.may_begin(&text);
         // What is to be hidden is held whole: half of it would not be found again.
         let end = quoted.iter().find(|at| (at.start..at.end).contains(&end)).map_or(end, |at| at.start);
         self.held = text.split_off(end);
@@ -82,6 +79,8 @@ pub(super) fn overwritten(text: Bytes, places: Vec<Range<usize>>) -> Bytes {
 mod tests {
     use std::time::Duration;
 
+    use base64::Engine as _;
+
     use super::*;
     use crate::keys::{CooldownPolicy, KeyPool, Need, PoolPolicy, file};
 
@@ -101,10 +100,16 @@ mod tests {
     #[test]
     fn any_key_is_found_whatever_pieces_it_comes_in() {
         let escaped = OTHER.replace('/', "\\/").replace('+', "%2B");
-        let text = format!("{KEY} sk-te{KEY}{KEY} {OTHER},{escaped} and sk-test-sk-te");
+        let encoded = base64::engine::general_purpose::STANDARD.encode(format!("user:{OTHER}:"));
+        let text = format!("{KEY} sk-te{KEY}{KEY} {OTHER},{escaped},{encoded} and sk-test-sk-te");
         let stars = |key: &str| "*".repeat(key.len());
-        let want =
+        let mut want =
             text.replace(KEY, &stars(KEY)).replace(OTHER, &stars(OTHER)).replace(&escaped, &stars(&escaped));
+        // What is of `user:` and the colon at its end alone stays.
+        want = want.replace(
+            &encoded,
+            &format!("{}{}{}", encoded.get(..6).unwrap(), "*".repeat(26), encoded.get(32..).unwrap()),
+        );
         for size in 1..=text.len() {
             let mut mask = mask();
             let mut passed = Vec::new();
@@ -114,6 +119,61 @@ mod tests {
             assert_eq!(mask.holds(), "sk-test-sk-te".len(), "in pieces of {size}");
             passed.extend_from_slice(&mask.rest());
             assert_eq!(String::from_utf8(passed).unwrap(), want, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn an_escaped_key_is_hidden_in_pieces_as_it_is_whole() {
+        let percent = |text: &str| text.replace('%', "%25").replace('/', "%2F").replace('+', "%2b");
+        let json = |text: &str| text.replace('\\', "\\\\").replace('/', "\\/").replace('+', "\\u002B");
+        let base64 = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+        for escaped in [
+            percent(&percent(OTHER)),
+            json(&json(OTHER)),
+            json(&percent(OTHER)),
+            OTHER.replace('/', "&#x2F;").replace('+', "&#43;"),
+            base64(OTHER),
+            base64(&format!("a:{OTHER}")),
+            base64(&format!("some {KEY} here")),
+            json(&base64(&format!("?>?>{OTHER}?>"))),
+            format!("{OTHER}{KEY}"),
+            format!("{}{}", KEY.get(2..).unwrap(), OTHER.get(3..).unwrap()),
+        ] {
+            let text = format!("{{\"a\\n\":\"xyz{escaped}&{escaped}\\nzyx\"}}");
+            let in_pieces = |size: usize| {
+                let mut mask = mask();
+                let pieces =
+                    text.as_bytes().chunks(size).map(|piece| mask.pass(Bytes::copy_from_slice(piece)));
+                let passed = pieces.collect::<Vec<_>>().concat();
+                String::from_utf8([passed, mask.rest().to_vec()].concat()).unwrap()
+            };
+            let stars = |text: &str| text.matches('*').count();
+            let whole = in_pieces(text.len());
+            assert!(whole.matches("****************").count() >= 2, "{whole}");
+            for size in 1..text.len() {
+                // Of a character of base64 at the beginning only some bits may be the key's.
+                let told = in_pieces(size);
+                assert!(stars(&told).abs_diff(stars(&whole)) <= 4, "{whole} in pieces of {size}: {told}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_may_be_the_beginning_of_a_key_is_held() {
+        for (text, held) in [
+            ("{\"delta\":\"zzzzzzzzzzzzzzzzzzzzzzzz\"}", ""),
+            ("{\"delta\":\"", ""),
+            // What may be base64 of something with a key behind it.
+            ("{\"delta\":\"zzzzzzzzzzzzzzzzzzzzzzzz", "zzz"),
+            ("{\"delta\":\"sk-zzzzzzzzzzzzzzzzzzzz", "zzz"),
+            ("{\"delta\":\"xsk-te", "sk-te"),
+            ("{\"delta\":\"sk\\/oth", "sk\\/oth"),
+            ("the middle: test-00", "test-00"),
+            ("an escape: \\u00", "\\u00"),
+        ] {
+            let mut mask = mask();
+            let passed = mask.pass(Bytes::from(text));
+            assert_eq!(text.strip_suffix(held).unwrap().as_bytes(), &passed, "{text}");
         }
     }
 

@@ -187,7 +187,7 @@ impl Proxy {
             let follow = match request.send(&self.client, upstream, &lease, running, limit, head_by).await {
                 Outcome::Answer(response) if response.status().as_u16() < 400 => {
                     let (mut parts, mut stream) = answer::begin(response, &lease, limits);
-                    let kind = Kind::of(&parts.headers);
+                    let kind = Kind::of(&parts.headers, request);
                     match beginning::look(&mut parts, kind, &mut stream, request, &lease).await {
                         Beginning::Healthy => {
                             ending.succeeded(request, upstream, kind);

@@ -27,7 +27,7 @@ use crate::verdict::{self, Judgement, Verdict};
 const JUDGED: usize = 64 * 1024;
 /// How long it may take to arrive.
 const JUDGED_WITHIN: Duration = Duration::from_secs(5);
-/// How long it may stand still where its head says enough and another key is next.
+/// How long it may stand still where another key is next.
 const STILL: Duration = Duration::from_millis(700);
 
 /// A refused attempt's answer, with what it says.
@@ -59,7 +59,7 @@ impl Refused {
         headers::redact_keys(&mut parts, |value| lease.redact(value));
         let now = Instant::now();
         let by = limits.deadline.map_or(now + JUDGED_WITHIN, |deadline| deadline.min(now + JUDGED_WITHIN));
-        let still = if !is_last && says_enough(&parts) { STILL } else { JUDGED_WITHIN };
+        let still = if is_last { JUDGED_WITHIN } else { STILL };
         let (first, ended) = read_first(&mut incoming, by, still).await;
         if !ended && limits.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             let error = "the answer's body did not come in time".to_owned();
@@ -195,12 +195,6 @@ impl Refused {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "keys_rejected", End::KeysRejected, message)
             .retry(Retry::until_a_key(wait.filter(|wait| !wait.is_zero())))
     }
-}
-
-/// Whether a body adds little to an answer's status and headers: a fault of the upstream's, or a limit with its end.
-fn says_enough(parts: &Parts) -> bool {
-    let answer = verdict::Answer { status: parts.status, headers: &parts.headers, body: &[], model: None };
-    parts.status.is_server_error() || verdict::judge(&answer, SystemTime::now()).wait.is_some()
 }
 
 /// Up to [`JUDGED`] bytes of a body, and whether that was all of it.

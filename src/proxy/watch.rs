@@ -7,6 +7,8 @@ use memchr::memmem::Finder;
 
 use super::beginning::Kind;
 use super::dialect::Dialect;
+use crate::keys::Hider;
+use crate::verdict::{First, FirstEvent};
 
 /// How much of what went out is remembered: more than stands from the beginning of an event to the word that tells an error.
 const TAIL: usize = 32;
@@ -36,86 +38,109 @@ impl Watch {
     }
 
     /// Whether anything in the next piece looks like an error. Nearly all pieces are known by one search for a word.
-    pub(super) fn finds_error(&mut self, piece: &[u8]) -> bool {
+    pub(super) fn finds_error(&mut self, piece: &[u8], hider: Option<&Hider>) -> bool {
         let found = ERROR.find(piece).is_some() && looks_like_error(piece, &ERROR)
             || self.dialect == Dialect::Responses && looks_like_error(piece, &FAILED)
-            || self.tail.last() != Some(&b'\n') && self.finds_error_at_seam(piece);
+            || !(self.tail.ends_with(b"\n") && piece.ends_with(b"\n")) && self.finds_any_in_cut(piece, hider);
         if !found {
             self.passed(piece);
         }
         found
     }
 
+    /// What is cut may have a key in it before it says what it is.
     #[cold]
-    fn finds_error_at_seam(&self, piece: &[u8]) -> bool {
+    fn finds_any_in_cut(&self, piece: &[u8], hider: Option<&Hider>) -> bool {
         let seam = [&self.tail, piece.get(..BEYOND).unwrap_or(piece)].concat();
-        has_error(&seam)
+        if !self.tail.ends_with(b"\n") && has_error(&seam) {
+            return true;
+        }
+        let text = if piece.len() < TAIL { &seam } else { piece };
+        hider.is_some_and(|hider| hider.is_own_in(text))
     }
 
     fn passed(&mut self, piece: &[u8]) {
         if let Some(tail) = piece.last_chunk() {
             self.tail = *tail;
         } else {
-            self.passed_little(piece);
+            append(&mut self.tail, piece);
         }
     }
 
-    #[cold]
-    fn passed_little(&mut self, piece: &[u8]) {
-        self.tail.rotate_left(piece.len());
-        for (kept, byte) in self.tail.iter_mut().rev().zip(piece.iter().rev()) {
-            *kept = *byte;
-        }
-    }
-
-    /// What tells whether it is an event, from where the present line began; `None` where none are counted.
+    /// What tells whether it is an event, from where the present one began; `None` where none are counted.
     #[cold]
     pub(super) fn count(&self) -> Option<Box<Count>> {
-        let is_array = !self.is_events && self.dialect == Dialect::Gemini;
-        let line = self.tail.rsplit(|byte| *byte == b'\n').next().unwrap_or_default().to_vec();
-        (self.is_events || is_array).then(|| Box::new(Count { line, is_array }))
+        match () {
+            () if self.is_events => Some(Box::new(Count::Events(self.present_event()))),
+            () if self.dialect == Dialect::Gemini => {
+                let line = self.tail.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+                Some(Box::new(Count::Elements(line.to_vec())))
+            }
+            () => None,
+        }
+    }
+
+    fn present_event(&self) -> FirstEvent {
+        let behind = |at| self.tail.split_at_checked(at).unwrap_or_default();
+        let begins = (0..=TAIL).rev().map(behind).find(|(before, _)| is_event_over(before));
+        if let Some((_, event)) = begins {
+            return FirstEvent::later(event, false);
+        }
+        match self.tail.iter().rposition(|byte| matches!(byte, b'\r' | b'\n')) {
+            Some(end) => FirstEvent::later(behind(end + 1).1, true),
+            None => FirstEvent::later(&[b"data:", self.tail.as_slice()].concat(), true),
+        }
     }
 }
 
-/// Looks for an event that is an error, or an element of Gemini's array, line by line.
+/// Looks for an event that is an error, or an element of Gemini's array.
 #[derive(Debug)]
-pub(super) struct Count {
+pub(super) enum Count {
+    Events(FirstEvent),
     /// The beginning of the present line.
-    line: Vec<u8>,
-    is_array: bool,
+    Elements(Vec<u8>),
 }
 
 impl Count {
     /// Whether it ends with this piece.
     #[cold]
     pub(super) fn has_error(&mut self, piece: &[u8]) -> bool {
-        piece.split(|byte| *byte == b'\n').enumerate().any(|(at, part)| {
-            if at > 0 {
-                self.line.clear();
+        match self {
+            Self::Events(events) => {
+                matches!(events.feed(piece), First::Error(_))
+                    || piece.trim_ascii_end().ends_with(b"}") && events.is_error_so_far()
             }
-            let room = LINE.saturating_sub(self.line.len());
-            self.line.extend_from_slice(part.get(..room).unwrap_or(part));
-            if self.is_array { begins_element(&self.line) } else { begins_event(&self.line) }
-        })
+            Self::Elements(line) => piece.split(|byte| *byte == b'\n').enumerate().any(|(at, part)| {
+                if at > 0 {
+                    line.clear();
+                }
+                let room = LINE.saturating_sub(line.len());
+                line.extend_from_slice(part.get(..room).unwrap_or(part));
+                begins_element(line)
+            }),
+        }
     }
-}
-
-fn begins_event(line: &[u8]) -> bool {
-    if line.strip_prefix(b"event:").is_some_and(|name| name.trim_ascii() == b"error") {
-        return true;
-    }
-    let Some(data) = line.strip_prefix(b"data:") else { return false };
-    let data: Vec<u8> = data.iter().copied().filter(|byte| *byte != b' ').collect();
-    let is = |beginning: &&[u8]| data.starts_with(beginning);
-    [&b"{\"error\":{"[..], b"{\"error\":\"", b"{\"type\":\"error\"", b"{\"type\":\"response.failed\""]
-        .iter()
-        .any(is)
 }
 
 fn begins_element(line: &[u8]) -> bool {
     let text: Vec<u8> = line.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let brackets = text.iter().take_while(|byte| b"[,{".contains(byte)).count();
     text.get(brackets..).is_some_and(|name| name.starts_with(b"\"error\":{"))
+}
+
+/// Puts a piece that is shorter behind the end of what came before it.
+#[cold]
+pub(super) fn append(tail: &mut [u8], piece: &[u8]) {
+    tail.rotate_left(piece.len());
+    for (kept, byte) in tail.iter_mut().rev().zip(piece.iter().rev()) {
+        *kept = *byte;
+    }
+}
+
+/// Whether a text ends with a blank line, however its lines end: an event stream's event is over there.
+pub(super) fn is_event_over(text: &[u8]) -> bool {
+    let ([line @ .., b'\r', b'\n'] | [line @ .., b'\r' | b'\n']) = text else { return false };
+    matches!(line, [.., b'\r' | b'\n'])
 }
 
 /// Whether anything in a text looks like an error.
@@ -180,7 +205,7 @@ mod tests {
         let mut count = None;
         let (mut found, mut counted) = (false, false);
         for piece in pieces.map(str::as_bytes) {
-            if !found && watch.finds_error(piece) {
+            if !found && watch.finds_error(piece, None) {
                 (found, count) = (true, watch.count());
             }
             counted |= count.as_mut().is_some_and(|count| count.has_error(piece));

@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use aho_corasick::packed::Searcher;
-use memchr::memchr2;
+use memchr::{memchr2, memmem};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -36,8 +36,8 @@ pub enum First {
     Error(Vec<u8>),
 }
 
-/// Reads the beginning of a stream as it comes, up to the end of its first event.
-#[derive(Debug, Default)]
+/// Reads the beginning of a stream as it comes, up to the end of its first event; or, from a later one on, up to an error.
+#[derive(Clone, Debug, Default)]
 pub struct FirstEvent {
     /// What came since the last complete line.
     line: Vec<u8>,
@@ -49,6 +49,7 @@ pub struct FirstEvent {
     event: Event,
     /// How often the JSON might have ended.
     ends: u32,
+    is_later: bool,
 }
 
 /// What a stream is made of.
@@ -65,8 +66,11 @@ enum Kind {
     Json,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "answers to as many questions")]
 struct Event {
+    /// Whether its beginning is not known.
+    is_cut: bool,
     is_error: bool,
     is_ping: bool,
     data: Vec<u8>,
@@ -85,7 +89,23 @@ impl FirstEvent {
         }
         self.line.extend_from_slice(chunk);
         let first = if self.kind == Kind::Json { self.read_json() } else { self.read_lines() };
-        if first == First::Undecided && self.held() > LONGEST { First::Healthy } else { first }
+        if first == First::Undecided && self.held() > LONGEST {
+            (self.line, self.searched, self.event) = (Vec::new(), 0, Event::default());
+            return First::Healthy;
+        }
+        first
+    }
+
+    /// Looks for an error behind the first event. `line` is the present line as far as it came; `is_cut`: there was more of
+    /// the event before that.
+    pub(crate) fn later(line: &[u8], is_cut: bool) -> Self {
+        let event = Event { is_cut, ..Event::default() };
+        Self { line: line.to_vec(), kind: Kind::Events, event, is_later: true, ..Self::default() }
+    }
+
+    /// Whether what came of the present event would be an error if it ended here.
+    pub(crate) fn is_error_so_far(&self) -> bool {
+        !self.event.is_cut && self.held() > 0 && matches!(self.clone().finish(), First::Error(_))
     }
 
     /// The stream has ended: whatever it held is all there is. Still undecided: it held nothing.
@@ -151,13 +171,16 @@ impl FirstEvent {
             self.skip_line_feed = rest.get(end) == Some(&b'\r');
             if line.is_empty() {
                 let first = std::mem::take(&mut self.event).end();
-                if first != First::Undecided {
+                if matches!(first, First::Error(_)) || first == First::Healthy && !self.is_later {
                     return first;
                 }
             } else {
                 self.event.read(line);
                 if self.event.data.len() > LONGEST {
-                    return First::Healthy;
+                    if !self.is_later {
+                        return First::Healthy;
+                    }
+                    self.event.data.clear();
                 }
             }
             from += end + 1;
@@ -186,6 +209,15 @@ impl FirstEvent {
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
+/// A text behind its byte order mark; nothing, if no more than a part of the mark has come.
+pub(crate) fn behind_mark(text: &[u8]) -> &[u8] {
+    match text {
+        [b'\xef', ..] if BOM.starts_with(text) => &[],
+        [b'\xef', ..] => text.strip_prefix(BOM).unwrap_or(text),
+        _ => text,
+    }
+}
+
 impl Event {
     fn read(&mut self, line: &[u8]) {
         let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
@@ -194,7 +226,7 @@ impl Event {
         let value = value.strip_prefix(b" ").unwrap_or(value);
         match name {
             b"event" => {
-                self.is_error = value == b"error";
+                self.is_error = matches!(value, b"error" | b"response.failed");
                 self.is_ping = value == b"ping";
             }
             b"data" => {
@@ -211,6 +243,9 @@ impl Event {
     fn end(self) -> First {
         match (self.is_error, self.has_data) {
             (true, _) => First::Error(self.data),
+            // A sign of life as well.
+            (false, true) if self.data.trim_ascii().is_empty() => First::Undecided,
+            (false, true) if self.is_cut => end_of(&self.data),
             (false, true) => match verdict_of(&self.data) {
                 // Anthropic's sign of life, which may come before an error: no answer yet.
                 First::Healthy if self.is_ping || is_ping(&self.data) => First::Undecided,
@@ -233,6 +268,17 @@ fn is_ping(data: &[u8]) -> bool {
 fn first_json(text: &[u8]) -> Option<&[u8]> {
     let first = serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>().next()?.ok()?;
     Some(first.get().as_bytes())
+}
+
+/// What an event is of which only the end is known: with a brace before it, a member of what is the outermost object makes
+/// that an object again, and none of another does.
+fn end_of(data: &[u8]) -> First {
+    let members = [&b"\"error\""[..], b"\"type\""].into_iter().flat_map(|name| memmem::find_iter(data, name));
+    members
+        .filter_map(|at| data.get(at..))
+        .map(|members| verdict_of(&[b"{", members].concat()))
+        .find(|verdict| *verdict != First::Healthy)
+        .unwrap_or(First::Healthy)
 }
 
 fn verdict_of(data: &[u8]) -> First {
@@ -272,6 +318,7 @@ impl InBody {
     }
 
     fn of_marked(body: &[u8]) -> Self {
+        let body = behind_mark(body);
         if body.trim_ascii_start().starts_with(b"[") {
             let items = serde_json::from_slice::<Vec<Probe<'_>>>(body).unwrap_or_default();
             return items.first().map_or(Self::Answer, Probe::told);
@@ -288,7 +335,7 @@ fn is_lone_detail(body: &[u8]) -> bool {
         #[serde(borrow)]
         detail: &'a RawValue,
     }
-    let body = body.trim_ascii();
+    let body = behind_mark(body).trim_ascii_start();
     body.strip_prefix(b"{").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"detail\""))
         && serde_json::from_slice::<Detail<'_>>(body).is_ok_and(|Detail { detail }| is_said(Some(detail)))
 }
@@ -373,7 +420,8 @@ impl Probe<'_> {
         let is = |value: Raw<'_>, texts: &[&str]| value.is_some_and(|v| texts.contains(&v.get()));
         // A fine-tuning job or a batch that failed is an answer.
         let is_of_job = self.object.is_some_and(|object| {
-            !["\"error\"", "\"response\""].contains(&object.get()) && !object.get().starts_with("\"chat.")
+            !["\"error\"", "\"response\"", "\"text_completion\""].contains(&object.get())
+                && !object.get().starts_with("\"chat.")
         });
         if is_of_job {
             return false;

@@ -21,6 +21,7 @@ use http::{HeaderMap, StatusCode};
 use self::envelope::Envelope;
 
 pub use self::decode::decoded;
+pub(crate) use self::first_event::behind_mark;
 pub use self::first_event::{First, FirstEvent, InBody};
 pub use self::limits::{Ahead, ahead, too_few_tokens};
 pub use self::wait::Wait;

@@ -26,6 +26,7 @@ mod front;
 mod heart;
 mod http2_upstreams;
 mod informed;
+mod inside;
 mod insight;
 mod keys_file;
 mod limits;
