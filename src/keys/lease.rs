@@ -1,20 +1,21 @@
 //! The right to use one key for one attempt.
 
-use std::ops::{Deref, Range};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use arc_swap::Guard;
 use memchr::memmem;
 
 use super::generation::Generation;
+use super::here::{Here, Today};
 use super::pool::KeyPool;
 use super::ration::{Entry, LARGEST};
 use super::roster::{Cause, Roster, Story};
 use super::rotation::Turn;
 use super::secret::preview;
-use super::state::{Effect, Millis, Place, Standing};
+use super::state::{Effect, Place, Standing};
 use super::storm::{Accuser, Finding};
 
 /// How many bytes of a key's beginning a preview shows.
@@ -126,32 +127,6 @@ impl Hider {
     pub fn may_begin(&self, text: &[u8]) -> usize {
         let Generation { marks, keys, .. } = &*self.generation;
         marks.may_begin(keys.get(self.index), text)
-    }
-}
-
-/// Where a lease's key stands today: a reload may have moved it.
-struct Here<'a> {
-    generation: Today<'a>,
-    /// The model's roster, if keys stand apart for it.
-    model: Option<Arc<Roster>>,
-    index: u32,
-}
-
-/// The present generation.
-enum Today<'a> {
-    /// The lease's own.
-    Same(&'a Generation),
-    Other(Guard<Arc<Generation>>),
-}
-
-impl Deref for Today<'_> {
-    type Target = Generation;
-
-    fn deref(&self) -> &Generation {
-        match self {
-            Self::Same(generation) => generation,
-            Self::Other(generation) => generation,
-        }
     }
 }
 
@@ -458,125 +433,5 @@ impl Drop for Lease<'_> {
         if self.entry != Entry::Free || self.of_base != Entry::Free {
             self.give_back();
         }
-    }
-}
-
-impl Here<'_> {
-    /// Settles a success. Returns what the key was out for, if it is back with this.
-    #[inline]
-    fn succeed(&self, pool: &KeyPool, model: Option<&Roster>, entry: Entry) -> Option<Effect> {
-        let base = model.map(|_| &self.generation.base);
-        let roster = model.unwrap_or(&self.generation.base);
-        // Nearly always there is nothing to change.
-        if roster.rotation.standing(self.index) == Standing::FRESH {
-            return None;
-        }
-        self.recover(pool, roster, base, entry)
-    }
-
-    fn recover(
-        &self,
-        pool: &KeyPool,
-        roster: &Roster,
-        base: Option<&Roster>,
-        entry: Entry,
-    ) -> Option<Effect> {
-        let (before, after) = roster.change(self.index, base, |standing| {
-            standing.after(Effect::Success, &pool.policy.cooldown, Millis(0), 0.0, entry == Entry::Probe)
-        });
-        if before.is_available() || !after.is_available() {
-            return None;
-        }
-        // A probe has found that it works again: its full share comes within seconds.
-        let story = roster.stories().remove(&self.index);
-        pool.keep_to_ration(&self.generation, roster, self.index, |ration| ration.set(2));
-        pool.note_change(self.index, roster.model.as_deref());
-        self.generation.spread(self.index);
-        story.map(|story| story.effect)
-    }
-
-    /// Applies a failure. Returns whether the key left the rotation with it.
-    fn set_aside(
-        &self,
-        pool: &KeyPool,
-        model: Option<&str>,
-        effect: Effect,
-        cause: Cause,
-        probe: bool,
-    ) -> bool {
-        let made = model.map(|model| pool.roster_for(&self.generation, model));
-        let roster = made.as_deref().unwrap_or(&self.generation.base);
-        let base = made.as_ref().map(|_| &self.generation.base);
-        let mut stories = roster.stories();
-        let story = stories.get(&self.index);
-        if story.is_some_and(|story| story.is_operators()) {
-            return false;
-        }
-        let (now, jitter) = (pool.now(), fastrand::f64());
-        let (before, after) = roster.change(self.index, base, |standing| {
-            standing.after(effect, &pool.policy.cooldown, now, jitter, probe)
-        });
-        if after.is_available() {
-            return false;
-        }
-        let since = match story {
-            Some(story) if !before.is_available() => story.since,
-            _ => SystemTime::now(),
-        };
-        stories.insert(self.index, Arc::new(Story { effect, since, tried: now, checked: false, cause }));
-        drop(stories);
-        if before.place != after.place {
-            pool.schedule(&self.generation, roster, self.index, after);
-            pool.note_change(self.index, model);
-        }
-        if base.is_none() {
-            self.generation.spread(self.index);
-        }
-        if before.is_available() {
-            pool.losses.note(effect, base.is_some());
-        }
-        before.is_available()
-    }
-
-    /// A later answer of the same upstream than the one that said that nothing was left to the key says that something is.
-    fn is_not_spent(&self, pool: &KeyPool, roster: &Roster, base: Option<&Roster>, upstream: usize) {
-        if roster.rotation.standing(self.index).is_available() {
-            return;
-        }
-        // Held until the standing is changed: whoever sets the key aside meanwhile leaves a story that is to stay.
-        let mut stories = roster.stories();
-        let is_its = |story: &Arc<Story>| {
-            matches!(story.effect, Effect::Spent { .. }) && story.cause.upstream == Some(upstream)
-        };
-        if !stories.get(&self.index).is_some_and(is_its) {
-            return;
-        }
-        let before = roster.rotation.standing(self.index);
-        let (_, after) = roster.change(self.index, base, |standing| {
-            if standing == before { Standing { place: Place::Available, ..standing } } else { standing }
-        });
-        if after.is_available() {
-            stories.remove(&self.index);
-            drop(stories);
-            pool.note_change(self.index, roster.model.as_deref());
-        }
-    }
-
-    /// Holds a key that was believed to be out for good, or for long, as a suspect.
-    fn suspect(&self, pool: &KeyPool, index: u32) {
-        let base = &self.generation.base;
-        let Some(story) = base.story(index) else { return };
-        if !matches!(story.effect, Effect::Invalid | Effect::Exhausted { .. }) {
-            return;
-        }
-        let (now, jitter) = (pool.now(), fastrand::f64());
-        let (_, after) = base.change(index, None, |standing| {
-            let standing = Standing { place: Place::Available, ..standing };
-            standing.after(Effect::Suspected, &pool.policy.cooldown, now, jitter, false)
-        });
-        let story = Story { effect: Effect::Suspected, ..(*story).clone() };
-        base.stories().insert(index, Arc::new(story));
-        pool.schedule(&self.generation, base, index, after);
-        pool.note_change(index, None);
     }
 }

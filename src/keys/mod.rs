@@ -7,6 +7,7 @@ pub mod clock;
 mod escaped;
 pub mod file;
 mod generation;
+mod here;
 pub mod journal;
 mod lease;
 mod pool;
