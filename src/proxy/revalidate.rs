@@ -44,7 +44,8 @@ const SUSPECTS: Duration = Duration::from_secs(10);
 const SOON: Duration = Duration::from_secs(20);
 /// Where one was found to have been refused by mistake, so may be those that were refused later, or this much before.
 const EPISODE: Duration = Duration::from_secs(60);
-/// While there is no key left, none is left alone for longer: clients may be sent elsewhere until there is one.
+/// While there is no key left, nor will be within this, none is left alone for longer: clients may be sent elsewhere until there
+/// is one.
 const NONE_LEFT: Duration = Duration::from_secs(45);
 
 /// What a check found out.
@@ -177,7 +178,7 @@ impl Revalidation {
         let mut doubts = Doubts::default();
         loop {
             let keys = &self.group.keys;
-            doubts.none_left = keys.available() == 0;
+            doubts.none_left = keys.earliest_return(None).is_none_or(|wait| wait > NONE_LEFT);
             let (due, next) = due(keys.condemned(), self.intervals, doubts);
             for key in &due {
                 let found = self.check(key).await;
