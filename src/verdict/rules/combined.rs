@@ -248,7 +248,7 @@ pub(super) static ROWS: &[Row] = &[
         &[Status(&[401, 403]), Told(ACCOUNT, WRONG | GONE), Unheard(ELSE | DENIED)],
     )
     .weak(),
-    row("told.key_denied", SEEN, KeyInvalid, &[Status(&[401, 403]), Told(KEY, NOT), Unheard(ELSE | DENIED)])
+    row("told.key_gone", SEEN, KeyInvalid, &[Status(&[401, 403]), Told(KEY, GONE), Unheard(ELSE | DENIED)])
         .weak(),
     // What the key may not do.
     row(
