@@ -122,7 +122,13 @@ impl Envelope {
                 self.mark(detail);
             }
         }
+        let said = self.message.len();
         self.visit(value, DEPTH_MAX);
+        // JSend puts there what is wrong, and nothing beside it.
+        let status = value.get("status").and_then(Value::as_str);
+        if self.message.len() == said && matches!(status, Some("error" | "fail")) {
+            value.get("data").into_iter().for_each(|data| self.visit(data, DEPTH_MAX));
+        }
     }
 
     /// Notes the marks of a JSON object's form.

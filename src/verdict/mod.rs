@@ -7,6 +7,7 @@ mod dates;
 mod decode;
 mod envelope;
 mod first_event;
+mod heard;
 mod json;
 mod limits;
 mod rules;

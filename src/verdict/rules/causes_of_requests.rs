@@ -1,6 +1,7 @@
 //! Causes told in words alone: what was asked for, not who asked. See `causes.rs`.
 
-use super::Test::{Says, Silent, Status, Then};
+use super::Test::{Begins, Says, Silent, Status, Then, Told};
+use super::vocabulary::{ACCOUNT, CONTENT, DENIED, KEY, UNSAFE};
 use super::{Row, row};
 use crate::verdict::Verdict::RequestFault;
 
@@ -114,5 +115,12 @@ pub(super) static ROWS: &[Row] = &[
             ),
             Silent(&["account", "api key"]),
         ],
+    ),
+    // A prompt may speak of keys and accounts.
+    row(
+        "cause.content_first",
+        SEEN,
+        RequestFault,
+        &[Status(&[403]), Told(CONTENT, UNSAFE | DENIED), Begins(CONTENT, CONTENT | KEY | ACCOUNT)],
     ),
 ];

@@ -4,8 +4,8 @@
 //!
 //! The files are read in the order of [`TABLE`]. First what stands before a provider's API, then provider by provider
 //! what its own codes and words mean, then OpenAI's codes, which everybody borrowed, then causes that are told in
-//! words alone or in codes that nobody listed, and last the status where nothing else is known. A provider is added by adding rows and cases in
-//! `tests/corpus/`.
+//! words alone or in codes that nobody listed, then sentences that nobody foresaw, by the meaning of their words, and
+//! last the status where nothing else is known. A provider is added by adding rows and cases in `tests/corpus/`.
 
 mod anthropic;
 mod azure;
@@ -18,18 +18,27 @@ mod causes_of_money;
 mod causes_of_requests;
 mod causes_of_way;
 mod china;
+mod combined;
 mod gateways;
 mod google;
 mod of_request;
 mod openai;
 mod others;
 mod routers;
+mod vocabulary;
+
+use std::cell::OnceCell;
 
 use http::HeaderMap;
 
 use self::of_request::OPENING;
 use super::envelope::{Envelope, Form};
+use super::heard::Heard;
 use super::{Scope, Verdict};
+
+#[cfg(test)]
+pub(super) use self::vocabulary::{ACCOUNT, DEAD, DOWN, KEY, MONEY, PROVIDER, SPENT, WRONG};
+pub(super) use self::vocabulary::{Meaning, NOT, Things, VOCABULARY};
 
 /// One row of the table.
 #[derive(Debug)]
@@ -83,6 +92,14 @@ enum Test {
     Says(&'static [&'static str]),
     /// The message says one of the first of these, and soon after it, in the same sentence, one of the second.
     Then(&'static [&'static str], &'static [&'static str]),
+    /// One of the second is said of one of the first, near it in the same sentence: see `vocabulary.rs`.
+    Told(Things, Things),
+    /// The message speaks of one of these.
+    Speaks(Things),
+    /// It speaks of one of the first before it speaks of any other of the second.
+    Begins(Things, Things),
+    /// The message speaks of none of these.
+    Unheard(Things),
     /// The message says none of these.
     Silent(&'static [&'static str]),
     /// It is no bad request that begins by naming a part of the request: that is what it is about then.
@@ -103,6 +120,8 @@ struct Answer<'a> {
     status: u16,
     headers: &'a HeaderMap,
     envelope: &'a Envelope,
+    /// Read once, and only where no row before knew the answer.
+    heard: OnceCell<Heard>,
 }
 
 impl Answer<'_> {
@@ -118,6 +137,10 @@ impl Answer<'_> {
             }),
             Test::Says(words) => self.says(words),
             Test::Then(first, second) => self.status < 500 && self.envelope.words.follows(first, second),
+            Test::Told(subjects, said) => self.heard().tells(*subjects, *said),
+            Test::Speaks(things) => self.heard().speaks_of(*things),
+            Test::Begins(those, things) => self.heard().begins_with(*those, *things),
+            Test::Unheard(things) => !self.heard().speaks_of(*things),
             Test::NotOfRequest => {
                 !self.speaks_of_request() || !of_request::names_a_part(&self.envelope.words)
             }
@@ -128,6 +151,10 @@ impl Answer<'_> {
                 self.headers.get(*name).is_some_and(|found| found.as_bytes() == value.as_bytes())
             }
         }
+    }
+
+    fn heard(&self) -> &Heard {
+        self.heard.get_or_init(|| Heard::of(&self.envelope.words))
     }
 
     /// Whether it has a status that tells of something wrong with the request.
@@ -186,7 +213,7 @@ impl Answer<'_> {
 
 /// The row for an answer. The last rows know every status.
 pub(super) fn row_for(status: u16, headers: &HeaderMap, envelope: &Envelope) -> &'static Row {
-    let answer = Answer { status, headers, envelope };
+    let answer = Answer { status, headers, envelope, heard: OnceCell::new() };
     TABLE.iter().flat_map(|rows| rows.iter()).find(|row| answer.is_judged_by(row)).unwrap_or(match status {
         400..500 => &REQUEST,
         _ => &UPSTREAM,
@@ -232,6 +259,7 @@ static TABLE: &[&[Row]] = &[
     causes_of_keys::ROWS,
     causes_abroad::ROWS,
     causes_in_codes::LIMITS,
+    combined::ROWS,
     STATUSES,
 ];
 
@@ -279,7 +307,9 @@ impl Row {
     }
 
     fn rests_on_words(&self) -> bool {
-        self.tests.iter().any(|test| matches!(test, Test::Says(_) | Test::Then(..)))
+        self.tests
+            .iter()
+            .any(|test| matches!(test, Test::Says(_) | Test::Then(..) | Test::Told(..) | Test::Speaks(_)))
     }
 
     /// Kept per model.

@@ -37,6 +37,7 @@ const PARTS: &[&str] = &[
     "video",
     "frames",
     "参数",
+    "字段",
     "工具",
     "函数",
     "消息",

@@ -1,0 +1,255 @@
+//! Free sentences, heard by the meaning of their words: what is spoken of, and what is said of it nearby.
+
+use std::sync::LazyLock;
+
+use super::rules::{Meaning, NOT, Things, VOCABULARY};
+use super::words::Words;
+
+/// How many bytes may stand between a subject and what is said of it.
+const REACH: usize = 72;
+/// How far a negation reaches to a word that means something only with it, and to one that means nothing with it.
+const TURNS: usize = 28;
+const UNSAYS: usize = 10;
+/// The same where characters are words: they stand right before.
+const TURNS_NEXT: usize = 6;
+/// A message has a kibibyte: one that has more of these is no sentence.
+const MARKS_MAX: usize = 256;
+/// A negation that follows stands right behind.
+const NEXT: usize = 4;
+/// Where the scripts begin that put no spaces between words.
+const SPACELESS: char = '\u{2e80}';
+
+/// The words of a message that mean something, in their order.
+#[derive(Debug)]
+pub(super) struct Heard {
+    marks: Vec<Mark>,
+    all: Things,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    from: usize,
+    to: usize,
+    sentence: usize,
+    plain: Things,
+    negated: Things,
+}
+
+/// The vocabulary by the first bytes of its words: a text is looked through once, however many words there are.
+static INDEX: LazyLock<Vec<Vec<Word>>> = LazyLock::new(|| {
+    let mut index = vec![Vec::new(); PLACES];
+    let words = VOCABULARY
+        .iter()
+        .flat_map(|meaning| meaning.words.split('|').map(move |word| Word { word, meaning }));
+    for word in words {
+        if let Some(words) = place(word.word).and_then(|place| index.get_mut(place)) {
+            words.push(word);
+        }
+    }
+    index
+});
+
+const PLACES: usize = 2048;
+
+#[derive(Clone, Copy, Debug)]
+struct Word {
+    word: &'static str,
+    meaning: &'static Meaning,
+}
+
+/// Where a text that begins so stands in the index.
+fn place(text: &str) -> Option<usize> {
+    let [first, second, third] = text.as_bytes().first_chunk::<3>()?.map(usize::from);
+    Some((first * 961 + second * 31 + third) % PLACES)
+}
+
+impl Heard {
+    #[cold]
+    pub(super) fn of(message: &Words) -> Self {
+        let (text, ends) = tidy(message.text());
+        let mut marks: Vec<Mark> = marks(&text, &ends).take(MARKS_MAX).collect();
+        marks.sort_unstable_by_key(|mark| (mark.from, usize::MAX - mark.to));
+        // The longest word counts, with all that it means.
+        let mut longest = 0..0;
+        marks.retain(|mark| {
+            let is_within = mark.to <= longest.end && (mark.from, mark.to) != (longest.start, longest.end);
+            if mark.to > longest.end {
+                longest = mark.from..mark.to;
+            }
+            !is_within
+        });
+        let negations: Vec<Mark> = marks.iter().filter(|mark| mark.plain & NOT != 0).copied().collect();
+        for mark in &mut marks {
+            let is_negated = negations.iter().any(|not| not.negates(mark, &text));
+            mark.plain = if is_negated { mark.negated } else { mark.plain };
+        }
+        marks.retain(|mark| mark.plain != 0);
+        let all = marks.iter().fold(0, |all, mark| all | mark.plain);
+        Self { marks, all }
+    }
+
+    /// Whether any of these things is spoken of.
+    pub(super) fn speaks_of(&self, things: Things) -> bool {
+        self.all & things != 0
+    }
+
+    /// Whether the first of these things that is spoken of is one of those.
+    pub(super) fn begins_with(&self, those: Things, things: Things) -> bool {
+        self.marks.iter().find(|mark| mark.plain & things != 0).is_some_and(|mark| mark.plain & those != 0)
+    }
+
+    /// Whether something is said of a subject: near it, in the same sentence.
+    pub(super) fn tells(&self, subjects: Things, said: Things) -> bool {
+        if self.all & subjects == 0 || self.all & said == 0 {
+            return false;
+        }
+        let is_both = |first: &Mark, next: &Mark| {
+            first.plain & subjects != 0 && next.plain & said != 0
+                || first.plain & said != 0 && next.plain & subjects != 0
+        };
+        self.marks.iter().enumerate().filter(|(_, first)| first.plain & (subjects | said) != 0).any(
+            |(at, first)| {
+                let rest = self.marks.iter().skip(at);
+                rest.take_while(|next| {
+                    next.sentence == first.sentence && next.from.saturating_sub(first.to) <= REACH
+                })
+                .any(|next| is_both(first, next))
+            },
+        )
+    }
+}
+
+impl Mark {
+    /// Whether this negation is one of that word.
+    fn negates(&self, word: &Self, text: &str) -> bool {
+        let is_spaceless =
+            text.get(self.from..).is_some_and(|rest| rest.starts_with(|letter| letter >= SPACELESS));
+        let reach = match (is_spaceless, word.plain) {
+            (true, 0) => TURNS_NEXT,
+            (true, _) => 0,
+            (false, 0) => TURNS,
+            (false, _) => UNSAYS,
+        };
+        let is_before = self.to <= word.from && word.from - self.to <= reach;
+        // "existiert nicht".
+        let is_behind = word.plain == 0 && self.from > word.to && self.from - word.to <= NEXT;
+        self.sentence == word.sentence && (is_before || is_behind)
+    }
+}
+
+/// Where words stand that mean something: they begin with a word, or anywhere where nothing parts the words.
+fn marks<'a>(text: &'a str, ends: &'a [usize]) -> impl Iterator<Item = Mark> + 'a {
+    let before = std::iter::once(' ').chain(text.chars());
+    let is_begun =
+        |letter: char, before: char| letter >= SPACELESS || !before.is_alphanumeric() || before >= SPACELESS;
+    let places =
+        text.char_indices().zip(before).filter(move |((_, letter), before)| is_begun(*letter, *before));
+    places.flat_map(move |((from, _), _)| {
+        let rest = text.get(from..).unwrap_or_default();
+        let words = place(rest).and_then(|place| INDEX.get(place));
+        let there = words.into_iter().flatten().filter(move |Word { word, .. }| rest.starts_with(word));
+        there.map(move |Word { word, meaning }| Mark {
+            from,
+            to: from + word.trim_end().len(),
+            sentence: ends.partition_point(|end| *end <= from),
+            plain: meaning.plain,
+            negated: meaning.negated,
+        })
+    })
+}
+
+/// A message's letters, a space for all else and between scripts, and where its sentences end.
+fn tidy(message: &str) -> (String, Vec<usize>) {
+    let (mut text, mut ends) = (String::with_capacity(message.len() + 16), Vec::new());
+    let mut letters = message.chars().peekable();
+    let mut before = ' ';
+    while let Some(letter) = letters.next() {
+        let is_end = match letter {
+            '。' | '；' | '！' | ';' | '!' | '?' | '？' => true,
+            '.' => before != '.' && letters.peek().is_none_or(|next| *next == ' '),
+            _ => false,
+        };
+        let is_letter = letter.is_alphanumeric() || letter == '\'';
+        if is_end {
+            ends.push(text.len());
+        }
+        if (!is_letter || before.is_alphanumeric() && (before < SPACELESS) != (letter < SPACELESS))
+            && !text.ends_with(' ')
+        {
+            text.push(' ');
+        }
+        if is_letter {
+            text.push(letter);
+        }
+        before = letter;
+    }
+    text.push(' ');
+    (text, ends)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rules::{ACCOUNT, DEAD, DOWN, KEY, MONEY, PROVIDER, SPENT, WRONG};
+    use super::*;
+
+    fn tells(message: &str, subject: Things, said: Things) -> bool {
+        Heard::of(&Words::of(message)).tells(subject, said)
+    }
+
+    #[test]
+    fn what_is_said_of_a_subject_stands_near_it_on_either_side_in_one_sentence() {
+        for (message, want) in [
+            ("This key was long ago revoked.", true),
+            ("Revoked: that key.", true),
+            ("This key is fine. It was the session that got revoked.", false),
+            (
+                "key, of which nobody in the whole wide world knows why on earth it would today be revoked",
+                false,
+            ),
+            ("A keyboard was revoked", false),
+            ("密钥已被撤销", true),
+            ("此key已被撤销", true),
+        ] {
+            assert_eq!(tells(message, KEY, DEAD), want, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_negation_turns_what_follows_or_stands_right_before_it() {
+        for (message, subject, said, want) in [
+            ("We could not match your key", KEY, WRONG, true),
+            ("We did match your key", KEY, WRONG, false),
+            ("Your key was not revoked", KEY, DEAD, false),
+            ("Der Schlüssel existiert nicht", KEY, WRONG, true),
+            ("Nothing is left in your wallet", MONEY, SPENT, true),
+            ("Much is left in your wallet", MONEY, SPENT, false),
+            ("The server cannot be reached", PROVIDER, DOWN, true),
+            ("The account has reached the server", ACCOUNT, DEAD | WRONG, false),
+        ] {
+            assert_eq!(tells(message, subject, said), want, "{message}");
+        }
+    }
+
+    #[test]
+    fn the_longest_word_hides_those_within_it() {
+        assert!(tells("The token is invalid", KEY, WRONG));
+        assert!(!tells("The stop token is invalid", KEY, WRONG));
+        assert!(!tells("The page_token is invalid", KEY, WRONG));
+    }
+
+    #[test]
+    fn a_hostile_message_has_so_many_marks_and_no_more() {
+        let heard = Heard::of(&Words::of(&"key bad not ".repeat(6000)));
+        assert!(heard.marks.len() <= MARKS_MAX);
+    }
+
+    #[test]
+    fn every_word_can_be_heard() {
+        for word in VOCABULARY.iter().flat_map(|meaning| meaning.words.split('|')) {
+            let (text, _) = tidy(word);
+            assert_eq!(text.trim_end(), word.trim_end(), "as it is never written");
+            assert!(place(word).is_some() && word.to_lowercase() == word, "{word}");
+            assert!(marks(&text, &[]).any(|mark| mark.to >= word.trim_end().len()), "{word}");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Causes in words that nobody foresaw: what is spoken of × what is said of it, near each other in one sentence. Read
+//! last, where only the status would decide. See `vocabulary.rs`.
+//!
+//! A permanent verdict wants a key or an account that is dead, and not a word of anything else that could be meant.
+
+use super::Test::{NotOfRequest, Speaks, Status, Told, Unheard};
+use super::vocabulary::{
+    ABSENT, ACCOUNT, ADDRESS, CONTENT, DEAD, DENIED, DOWN, FAST, GONE, HARM, KEY, LIMIT, LONG, MODEL, MONEY,
+    NOT, NOW, OUTAGE, PAY, PLACE, PLAN, PROVIDER, QUOTA, REJECTED, SHAPE, SHORT, SPENT, THROTTLED, TOO_LONG,
+    TRAFFIC, Things, UNCHECKED, UNSAFE, WRONG, YOURS,
+};
+use super::{Row, row};
+use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
+
+const SEEN: &str = "free wordings of documented causes, see tests/corpus";
+/// Statuses with which limits may be told, and that fall back to something else.
+const OF_LIMITS: &[u16] = &[400, 401, 403, 412, 0];
+const FAILED: &[u16] = &[500, 503, 529];
+/// What a request is made of.
+const OWN: Things = CONTENT | SHAPE;
+/// With any of these a key is not lost for good.
+const ELSE: Things =
+    OWN | MODEL | PLACE | ADDRESS | NOW | MONEY | PLAN | QUOTA | TRAFFIC | LIMIT | DOWN | UNCHECKED;
+/// Whose it is.
+const OF_US: Things = YOURS | KEY | ACCOUNT;
+
+pub(super) static ROWS: &[Row] = &[
+    row(
+        "told.too_long",
+        SEEN,
+        RequestFault,
+        &[Status(&[401, 403, 429]), Told(CONTENT, TOO_LONG), Unheard(SHORT)],
+    ),
+    row(
+        "told.content",
+        SEEN,
+        RequestFault,
+        &[Status(&[401, 403]), Told(CONTENT, UNSAFE | DENIED), Unheard(ACCOUNT | ADDRESS)],
+    ),
+    row(
+        "told.harm",
+        SEEN,
+        RequestFault,
+        &[Status(&[401, 403]), Speaks(HARM), Unheard(ACCOUNT | ADDRESS | KEY | MONEY)],
+    ),
+    row(
+        "told.request",
+        SEEN,
+        RequestFault,
+        &[Status(&[401, 403]), Told(SHAPE, DEAD | WRONG | REJECTED | SPENT), Unheard(ACCOUNT)],
+    ),
+    row(
+        "told.place",
+        SEEN,
+        UpstreamFault,
+        &[
+            Status(&[400, 401, 403, 451]),
+            Told(PLACE, DENIED | DOWN | ABSENT | DEAD | WRONG),
+            Unheard(OWN | ADDRESS),
+            NotOfRequest,
+        ],
+    )
+    .barred(),
+    row(
+        "told.not_in_place",
+        SEEN,
+        UpstreamFault,
+        &[Status(&[401, 403, 451]), Told(PLACE, NOT), Unheard(OWN | ADDRESS | KEY)],
+    )
+    .barred(),
+    row(
+        "told.address",
+        SEEN,
+        KeyExhausted,
+        &[Status(&[401, 403]), Told(ADDRESS, DENIED | REJECTED), Unheard(OWN | DOWN)],
+    ),
+    // Limits of now, before quotas: they speak of each other.
+    row(
+        "told.throttled",
+        SEEN,
+        KeyLimited,
+        &[Status(OF_LIMITS), Speaks(THROTTLED), Unheard(OWN | DEAD | WRONG | LONG | MONEY), NotOfRequest],
+    ),
+    row(
+        "told.too_fast",
+        SEEN,
+        KeyLimited,
+        &[
+            Status(OF_LIMITS),
+            Told(TRAFFIC, FAST),
+            Unheard(OWN | MODEL | DEAD | WRONG | LONG | MONEY | PLAN),
+            NotOfRequest,
+        ],
+    ),
+    row(
+        "told.limit_for_now",
+        SEEN,
+        KeyLimited,
+        &[
+            Status(OF_LIMITS),
+            Told(TRAFFIC | SHORT | LIMIT | QUOTA, SPENT),
+            Speaks(TRAFFIC | SHORT),
+            Speaks(OF_US | SHORT | LIMIT),
+            Unheard(OWN | MODEL | DEAD | WRONG | LONG | MONEY),
+            NotOfRequest,
+        ],
+    ),
+    row(
+        "told.throttled_as_failure",
+        SEEN,
+        KeyLimited,
+        &[Status(FAILED), Speaks(THROTTLED), Speaks(OF_US), Unheard(OWN | PROVIDER | LONG)],
+    ),
+    row(
+        "told.limit_as_failure",
+        SEEN,
+        KeyLimited,
+        &[
+            Status(FAILED),
+            Told(TRAFFIC, FAST | SPENT | LIMIT),
+            Speaks(OF_US),
+            Unheard(OWN | PROVIDER | LONG | MONEY | PLAN),
+        ],
+    ),
+    // Money, plans and quotas.
+    row(
+        "told.spent",
+        SEEN,
+        KeyExhausted,
+        &[Status(OF_LIMITS), Told(MONEY | PLAN | QUOTA, SPENT), Unheard(OWN), NotOfRequest],
+    )
+    .brief(),
+    row(
+        "told.plan_over",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(OF_LIMITS),
+            Told(PLAN, DEAD | WRONG | GONE),
+            Speaks(YOURS | ACCOUNT),
+            Unheard(OWN | KEY),
+            NotOfRequest,
+        ],
+    ),
+    row(
+        "told.spent_for_long",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[400, 401, 403, 412, 429, 0]),
+            Told(LIMIT | TRAFFIC | QUOTA | PLAN | KEY, SPENT),
+            Speaks(LONG),
+            Unheard(OWN | SHORT),
+            NotOfRequest,
+        ],
+    )
+    .brief(),
+    row(
+        "told.money_spent",
+        SEEN,
+        KeyExhausted,
+        &[Status(&[429]), Told(MONEY | PLAN, SPENT), Unheard(OWN | SHORT | TRAFFIC)],
+    )
+    .brief(),
+    row(
+        "told.spent_as_failure",
+        SEEN,
+        KeyExhausted,
+        &[Status(FAILED), Told(MONEY, SPENT), Unheard(OWN | PROVIDER | QUOTA | SHORT | TRAFFIC)],
+    ),
+    row(
+        "told.quota_as_failure",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(FAILED),
+            Told(QUOTA, SPENT),
+            Speaks(ACCOUNT | KEY),
+            Unheard(OWN | PROVIDER | SHORT | TRAFFIC),
+        ],
+    ),
+    row(
+        "told.to_pay",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[400, 401, 403]),
+            Speaks(PAY),
+            Speaks(OF_US | PLAN | MONEY),
+            Unheard(OWN | DEAD | WRONG | SHORT | TRAFFIC | DOWN),
+            NotOfRequest,
+        ],
+    ),
+    row(
+        "told.nothing_left",
+        SEEN,
+        KeyExhausted,
+        &[Status(&[401, 403]), Told(MONEY | PLAN | QUOTA, NOT), Unheard(OWN | DEAD | DOWN | SHORT | TRAFFIC)],
+    ),
+    // The provider's own trouble.
+    row(
+        "told.not_checked",
+        SEEN,
+        UpstreamFault,
+        &[Status(&[401, 403]), Speaks(UNCHECKED), Speaks(NOW | DOWN | PROVIDER), Unheard(OWN | DEAD)],
+    ),
+    row(
+        "told.down",
+        SEEN,
+        UpstreamFault,
+        &[Status(&[401, 403, 429]), Told(PROVIDER, DOWN | ABSENT), Unheard(OWN | DEAD)],
+    ),
+    row(
+        "told.model_down",
+        SEEN,
+        UpstreamFault,
+        &[Status(&[401, 403]), Told(MODEL, DOWN), Unheard(OWN | DEAD)],
+    ),
+    row(
+        "told.down_as_bad_request",
+        SEEN,
+        UpstreamFault,
+        &[Status(&[400]), Told(PROVIDER | MODEL, DOWN), Unheard(OWN | DEAD | WRONG), NotOfRequest],
+    ),
+    row(
+        "told.outage",
+        SEEN,
+        UpstreamFault,
+        &[Status(&[400, 401, 403, 429]), Speaks(OUTAGE), Unheard(OWN | DEAD | WRONG), NotOfRequest],
+    ),
+    // For good.
+    row(
+        "told.key",
+        SEEN,
+        KeyInvalid,
+        &[Status(&[400, 401, 403]), Told(KEY, DEAD | WRONG | REJECTED), Unheard(ELSE), NotOfRequest],
+    ),
+    row(
+        "told.account",
+        SEEN,
+        KeyInvalid,
+        &[Status(&[400, 401, 403]), Told(ACCOUNT, DEAD), Unheard(ELSE), NotOfRequest],
+    ),
+    row(
+        "told.account_unknown",
+        SEEN,
+        KeyInvalid,
+        &[Status(&[401, 403]), Told(ACCOUNT, WRONG | GONE), Unheard(ELSE | DENIED)],
+    )
+    .weak(),
+    row("told.key_gone", SEEN, KeyInvalid, &[Status(&[401, 403]), Told(KEY, GONE), Unheard(ELSE | DENIED)])
+        .weak(),
+    // What the key may not do.
+    row(
+        "told.model_denied",
+        SEEN,
+        KeyExhausted,
+        &[Status(&[401, 403]), Told(MODEL, DENIED), Unheard(OWN | DOWN)],
+    )
+    .denied(),
+    row(
+        "told.denied",
+        SEEN,
+        KeyExhausted,
+        &[Status(&[401, 403]), Told(KEY | ACCOUNT | PLAN | YOURS, DENIED), Unheard(OWN | DOWN)],
+    )
+    .of_model(),
+];
