@@ -172,7 +172,8 @@ impl KeyPool {
 
     pub(super) fn resume_storm(&self, index: u32, story: &Story) {
         if let (Effect::Suspected, Some(upstream)) = (story.effect, story.cause.upstream) {
-            self.storms.resume(upstream, index, story.since);
+            let served = self.generation.load().served_by(index);
+            self.storms.resume(upstream, (index, served), story.since);
         }
     }
 

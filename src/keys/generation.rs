@@ -108,6 +108,11 @@ impl Generation {
         self.tallies.get(index as usize)
     }
 
+    /// How many requests a key has served.
+    pub(super) fn served_by(&self, index: u32) -> u64 {
+        self.tally(index).map_or(0, |tally| tally.served.load(Ordering::Relaxed))
+    }
+
     /// The roster for a model, if keys stand apart for it.
     #[inline]
     pub(super) fn model(&self, model: Option<&str>) -> Option<Arc<Roster>> {

@@ -94,6 +94,8 @@ pub enum Settled {
     Out(Effect),
     /// It is the upstream's fault, and others may serve the key.
     OfUpstream,
+    /// It may be that, but the key has never served: it may be no good anywhere.
+    Unclear,
 }
 
 /// Hides keys in what an upstream goes on to say after the lease has ended.
@@ -112,15 +114,17 @@ impl Hider {
     /// Whether a text quotes the lease's own key, or ends within it: more of it than a preview shows.
     pub fn is_own_in(&self, text: &[u8]) -> bool {
         let key = self.generation.keys.get(self.index).as_bytes();
-        // What is left of a shorter key would not be found by itself.
-        let shown = if key.len() < 3 * SHOWN { 0 } else { SHOWN };
-        let Some((_, rest)) = key.split_at_checked(shown) else { return false };
+        // A shorter one is a word that stands for a key where a server asks for none, and may be said.
+        if key.len() < 3 * SHOWN {
+            return false;
+        }
+        let Some((_, rest)) = key.split_at_checked(SHOWN) else { return false };
         let ends_within = |length: usize| {
-            let (begins, part) = (key.get(..shown + length), rest.get(..length));
+            let (begins, part) = (key.get(..SHOWN + length), rest.get(..length));
             begins.is_some_and(|begins| text.ends_with(begins))
                 || length >= SHOWN && part.is_some_and(|part| text.ends_with(part))
         };
-        !rest.is_empty() && (memmem::find(text, rest).is_some() || (1..rest.len()).any(ends_within))
+        memmem::find(text, rest).is_some() || (1..rest.len()).any(ends_within)
     }
 
     /// From where on the end of a text may be the beginning of that.
@@ -347,7 +351,8 @@ impl<'pool> Lease<'pool> {
         if model.is_none() && matches!(effect, Effect::Invalid | Effect::Exhausted { .. }) {
             let by = Accuser { upstream, by_check, is_one_of_several };
             let pool = here.generation.base.rotation.len();
-            let finding = self.pool.storms.told(here.index, by, pool, self.pool.now());
+            let served = here.generation.served_by(here.index);
+            let finding = self.pool.storms.told((here.index, served), by, pool, self.pool.now());
             if finding != Finding::Believed {
                 effect = Effect::Suspected;
             }
@@ -370,7 +375,7 @@ impl<'pool> Lease<'pool> {
                 }
             }
             if effect == Effect::Suspected && is_one_of_several {
-                return Settled::OfUpstream;
+                return if served > 0 { Settled::OfUpstream } else { Settled::Unclear };
             }
         }
         let probe = self.entry == Entry::Probe || self.of_base == Entry::Probe;

@@ -143,10 +143,7 @@ impl KeyPool {
         if roster.waiting() > 0 {
             return None;
         }
-        let has_served = |index| {
-            generation.tally(index).is_some_and(|tally| tally.served.load(Ordering::Relaxed) > 0)
-                && !need.not.contains(&index)
-        };
+        let has_served = |index| generation.served_by(index) > 0 && !need.not.contains(&index);
         let likely = need.model.into_iter().flat_map(|model| self.served.by(model, self.began.elapsed()));
         let (turn, of_base) = roster.take_back(base, likely, has_served)?;
         Some(Lease::new(self, generation, model, turn, of_base))

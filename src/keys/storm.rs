@@ -44,7 +44,10 @@ struct Told {
     upstream: usize,
     /// The upstream has served nothing since.
     in_a_row: bool,
-    /// The key was under suspicion before: refused again after a storm, it may well be guilty.
+    /// What it had served by then.
+    served: u64,
+    /// It was refused in a storm, and has served nothing since: it may well be guilty, and is no sign of the next storm, but
+    /// where one that has worked is refused with it.
     again: bool,
 }
 
@@ -52,13 +55,20 @@ struct Told {
 struct Upstream {
     /// Since when the storm is on.
     since: Option<SystemTime>,
-    /// Keys that are or were under suspicion, and how many live requests each has failed since its storm was over.
-    suspects: HashMap<u32, u8>,
+    /// Keys that are or were under suspicion.
+    suspects: HashMap<u32, Suspect>,
     /// A check was refused in this storm: so one that passes tells of its end. Lists that everybody may see tell nothing.
     refuses_checks: bool,
     /// Hard verdicts since it last served, and what the others have served meanwhile.
     in_a_row: usize,
     others_served: usize,
+}
+
+struct Suspect {
+    /// What it had served by then: once it serves again it is under suspicion no more.
+    served: u64,
+    /// How many live requests it has failed since the storm was over.
+    failed: u8,
 }
 
 /// Who tells a key that it is no good for long.
@@ -89,39 +99,46 @@ impl Upstream {
 }
 
 impl Storms {
-    /// A key is told, for good or for long, in a pool of so many.
-    pub(super) fn told(&self, index: u32, by: Accuser, pool: usize, now: Millis) -> Finding {
+    /// A key that has served so many requests is told, for good or for long, in a pool of so many.
+    pub(super) fn told(&self, (index, served): (u32, u64), by: Accuser, pool: usize, now: Millis) -> Finding {
         self.change(by.upstream, |state| {
             let here = state.upstream(by.upstream);
             if here.since.is_some() {
-                here.suspects.entry(index).or_default();
+                here.suspects.insert(index, Suspect { served, failed: 0 });
                 here.refuses_checks |= by.by_check;
                 return Finding::Suspected;
             }
+            let again = here.suspects.get(&index).is_some_and(|suspect| suspect.served == served);
             here.in_a_row += 1;
-            let again = here.suspects.contains_key(&index);
             let is_old = |told: &Told| told.at.0 + WINDOW < now.0 && !told.in_a_row;
             while state.told.front().is_some_and(is_old) || state.told.len() >= REMEMBERED {
                 state.told.pop_front();
             }
-            state.told.push_back(Told { at: now, index, upstream: by.upstream, in_a_row: true, again });
+            state.told.push_back(Told {
+                at: now,
+                index,
+                upstream: by.upstream,
+                in_a_row: true,
+                served,
+                again,
+            });
             if let Some(others) = state.begins(index, by, pool, now) {
                 return Finding::Begins(others);
             }
-            let here = state.upstream(by.upstream);
-            let Some(failed) = here.suspects.get_mut(&index) else { return Finding::Believed };
-            *failed += 1;
-            if !by.by_check && *failed < BELIEVED_AFTER {
+            let suspects = &mut state.upstream(by.upstream).suspects;
+            let Some(suspect) = suspects.get_mut(&index).filter(|_| again) else { return Finding::Believed };
+            suspect.failed += 1;
+            if !by.by_check && suspect.failed < BELIEVED_AFTER {
                 return Finding::Suspected;
             }
-            here.suspects.remove(&index);
+            suspects.remove(&index);
             Finding::Believed
         })
     }
 
     /// A key is under suspicion since before a restart or a reload.
-    pub(super) fn resume(&self, upstream: usize, index: u32, since: SystemTime) {
-        self.change(upstream, |state| state.suspect(upstream, index, since));
+    pub(super) fn resume(&self, upstream: usize, (index, served): (u32, u64), since: SystemTime) {
+        self.change(upstream, |state| state.suspect(upstream, (index, served), since));
     }
 
     /// Whether there is anything that a success may end.
@@ -188,13 +205,19 @@ impl State {
         let is_most = |keys: usize| pool >= SMALLEST_POOL && keys * 2 > pool;
         let here = self.upstream(by.upstream);
         let enough = REFUSED_IN_A_ROW.min(pool / 2 + 1).max(2);
-        let is_alone = by.is_one_of_several && here.in_a_row >= enough && here.others_served >= enough;
+        let is_long = by.is_one_of_several && here.in_a_row >= enough && here.others_served >= enough;
+        let is_this = |told: &&Told| told.upstream == by.upstream && told.in_a_row;
+        // Keys that are no good anywhere have never served; and good answers take longer than refusals.
+        let have_served =
+            || self.told.iter().filter(is_this).filter(|told| told.served > 0).count() * 2 >= enough;
+        let is_alone = is_long && have_served();
         if !is_alone && !is_most(self.told.len()) {
             return None;
         }
+        let worked = self.told.iter().any(|told| told.in_a_row && !told.again && told.served > 0);
         let is_of_storm = |told: &&Told| {
-            let is_of_all = told.in_a_row || !told.again && told.at.0 + WINDOW >= now.0;
-            if is_alone { told.upstream == by.upstream && told.in_a_row } else { is_of_all }
+            let is_of_all = told.in_a_row || told.at.0 + WINDOW >= now.0;
+            if is_alone { is_this(told) } else { is_of_all && (worked || !told.again) }
         };
         let mut swept: HashSet<u32> = self.told.iter().filter(is_of_storm).map(|told| told.index).collect();
         if !is_alone && !is_most(swept.len()) {
@@ -203,20 +226,20 @@ impl State {
         let is_swept = |told: &Told| swept.contains(&told.index);
         let (of_storm, rest) = std::mem::take(&mut self.told).into_iter().partition(is_swept);
         self.told = rest;
-        for Told { upstream, index, .. } in of_storm {
-            self.suspect(upstream, index, SystemTime::now());
+        for Told { upstream, index, served, .. } in of_storm {
+            self.suspect(upstream, (index, served), SystemTime::now());
         }
         swept.remove(&index);
         Some(swept.into_iter().collect())
     }
 
-    fn suspect(&mut self, upstream: usize, index: u32, since: SystemTime) {
+    fn suspect(&mut self, upstream: usize, (index, served): (u32, u64), since: SystemTime) {
         let here = self.upstream(upstream);
         if here.since.is_none() {
             (here.in_a_row, here.others_served, here.refuses_checks) = (0, 0, false);
         }
         here.since = Some(here.since.map_or(since, |earlier| earlier.min(since)));
-        here.suspects.insert(index, 0);
+        here.suspects.insert(index, Suspect { served, failed: 0 });
     }
 
     #[expect(clippy::indexing_slicing, reason = "there is one by then")]
@@ -239,7 +262,7 @@ mod tests {
     }
 
     fn told(storms: &Storms, upstream: usize, index: u32, at: u64) -> Finding {
-        storms.told(index, by(upstream), POOL, Millis(at))
+        storms.told((index, 1), by(upstream), POOL, Millis(at))
     }
 
     /// The keys that it has swept away, if that was its beginning.
@@ -278,7 +301,7 @@ mod tests {
         }
         let storms = Storms::default();
         for index in 0..4 {
-            assert_eq!(storms.told(index, by(1), 4, Millis(0)), Finding::Believed, "a small pool");
+            assert_eq!(storms.told((index, 1), by(1), 4, Millis(0)), Finding::Believed, "a small pool");
         }
     }
 
@@ -287,9 +310,9 @@ mod tests {
         let storms = Storms::default();
         (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
         let check = Accuser { by_check: true, ..by(0) };
-        assert_eq!(storms.told(1, check, POOL, Millis(1)), Finding::Suspected, "the storm is on");
+        assert_eq!(storms.told((1, 1), check, POOL, Millis(1)), Finding::Suspected, "the storm is on");
         storms.served(0, false);
-        assert_eq!(storms.told(1, check, POOL, Millis(1)), Finding::Believed);
+        assert_eq!(storms.told((1, 1), check, POOL, Millis(1)), Finding::Believed);
         let live = [(); 3].map(|()| told(&storms, 0, 2, 1));
         assert_eq!(live, [Finding::Suspected, Finding::Suspected, Finding::Believed]);
     }
@@ -297,20 +320,22 @@ mod tests {
     #[test]
     fn a_second_storm_is_known_too_but_not_by_the_guilty_of_the_first() {
         let storms = Storms::default();
-        (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
+        let told = |index: u32, served: u64| storms.told((index, served), by(0), POOL, Millis(1));
+        (0..6).for_each(|index| drop(told(index, 1)));
         storms.served(0, false);
         for round in 0..3 {
+            // All in a row, as they stand in the file.
             for index in 0..6 {
-                let finding = told(&storms, 0, index, 1);
+                let finding = told(index, 1);
                 assert_eq!(finding, if round < 2 { Finding::Suspected } else { Finding::Believed });
-                storms.served(0, false);
             }
+            storms.served(0, false);
         }
-        (0..6).for_each(|index| drop(told(&storms, 0, index, 20_000)));
-        assert!(storms.list().len() == 1, "another one");
-        storms.served(0, false);
-        (0..5).for_each(|index| drop(told(&storms, 0, index, 90_000)));
-        assert!(matches!(told(&storms, 0, 5, 90_000), Finding::Begins(_)), "and the next");
+        for served in 2..4 {
+            (0..5).for_each(|index| assert_eq!(told(index, served), Finding::Believed));
+            assert!(matches!(told(5, served), Finding::Begins(_)), "keys that have worked since");
+            storms.served(0, false);
+        }
     }
 
     #[test]
@@ -318,7 +343,7 @@ mod tests {
         let storms = Storms::default();
         (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
         assert!(storms.served(0, true).is_empty() && storms.list().len() == 1, "its list is for everybody");
-        storms.told(1, Accuser { by_check: true, ..by(0) }, POOL, Millis(1));
+        storms.told((1, 1), Accuser { by_check: true, ..by(0) }, POOL, Millis(1));
         assert_eq!(storms.served(0, true).len(), 6);
     }
 
@@ -338,13 +363,22 @@ mod tests {
             let storms = Storms::default();
             let one = Accuser { is_one_of_several: true, ..by(0) };
             for index in 0..enough {
-                assert_eq!(storms.told(index, one, pool, Millis(0)), Finding::Believed);
+                assert_eq!(storms.told((index, 1), one, pool, Millis(0)), Finding::Believed);
             }
             (0..8).for_each(|_| drop(storms.served(1, false)));
-            let finding = storms.told(enough, by(0), pool, Millis(0));
+            let finding = storms.told((enough, 1), by(0), pool, Millis(0));
             assert_eq!(finding, Finding::Believed, "the others are out themselves");
             let others = (0..=enough).collect();
-            assert_eq!(swept(storms.told(enough + 1, one, pool, Millis(0))), Some(others), "{pool}");
+            assert_eq!(swept(storms.told((enough + 1, 1), one, pool, Millis(0))), Some(others), "{pool}");
+            let storms = Storms::default();
+            for index in 0..=enough {
+                assert_eq!(
+                    storms.told((index, 0), one, pool, Millis(0)),
+                    Finding::Believed,
+                    "they never worked"
+                );
+                (0..8).for_each(|_| drop(storms.served(1, false)));
+            }
         }
     }
 }

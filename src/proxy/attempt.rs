@@ -144,6 +144,11 @@ impl Try {
         self.harmless && self.head.method == Method::POST
     }
 
+    /// Whether an error with a good status is no answer to it: else it may be a job's state, or what a file has in it.
+    pub(super) fn wants_no_error(&self) -> bool {
+        self.infers() || self.head.method == Method::GET && self.path().ends_with("/models")
+    }
+
     /// Sends the request to an upstream with a leased key, on a connection that is there or can be made within `limit`, and
     /// waits for the head of its answer until `head_by`. `running` hears what comes before that.
     ///

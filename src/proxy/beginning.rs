@@ -147,6 +147,8 @@ pub(super) async fn look(
     let mut by = None;
     let came = if let Some(frame) = came.await {
         Ok(frame)
+    } else if !request.wants_no_error() {
+        return Beginning::Healthy;
     } else {
         let end = *by.insert(stream.limits.end().min(Instant::now() + HELD));
         rare(timeout_at(end, stream.incoming.frame())).await
@@ -157,7 +159,7 @@ pub(super) async fn look(
         Ok(Some(Err(error))) => return Beginning::Broken { timed_out: false, error: chain(&error) },
     }
     if !stream.incoming.is_end_stream() {
-        if !may_begin_envelope(&stream.first) {
+        if !request.wants_no_error() || !may_begin_envelope(&stream.first) {
             return Beginning::Healthy;
         }
         let by = by.unwrap_or_else(|| stream.limits.end().min(Instant::now() + HELD));
@@ -177,7 +179,30 @@ fn may_begin_envelope(text: &[u8]) -> bool {
     let behind = text.len() - first;
     let is_undecided = !is_over && behind < TELLING && first < FIRST_MEMBER;
     let begins = text.get(..first + BEGINNING).unwrap_or(text);
-    is_undecided || MARKS.iter().any(|mark| memmem::find(begins, mark).is_some())
+    let has_mark = || MARKS.iter().any(|mark| memmem::find(begins, mark).is_some());
+    let may_be_one = || first_object(text).is_none_or(|object| InBody::of(object) != InBody::Answer);
+    is_undecided || has_mark() && may_be_one()
+}
+
+/// The first object, or that of an array, if it is all there: what is a stream of objects is known by it.
+#[cold]
+fn first_object(text: &[u8]) -> Option<&[u8]> {
+    let begins = text.iter().position(|byte| *byte != b'[' && !byte.is_ascii_whitespace())?;
+    let (mut depth, mut is_text, mut is_escaped) = (0_usize, false, false);
+    let text = text.get(begins..)?;
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_text,
+            b'"' => is_text = !is_text,
+            _ if is_text => {}
+            b'{' => depth += 1,
+            b'}' if depth <= 1 => return text.get(..=at).filter(|_| depth == 1),
+            b'}' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Where an object's first member ends, or that of an array's first object, and whether no other follows.
@@ -211,7 +236,7 @@ fn of_whole(stream: &mut Stream, request: &Try, lease: &Lease<'_>) -> Beginning 
         return Beginning::Healthy;
     };
     match found {
-        InBody::Complaint if !request.infers() => stream.hides(lease),
+        InBody::Error | InBody::Complaint if !request.wants_no_error() => stream.hides(lease),
         InBody::Error | InBody::Complaint => return Beginning::Error(stream.first.to_vec()),
         InBody::Answer => {}
     }
@@ -239,7 +264,7 @@ async fn encoded(
     lease: &Lease<'_>,
 ) -> Beginning {
     let is_short = stream.incoming.size_hint().upper().is_none_or(|length| length <= ENCODED_MAX);
-    if !is_short || !(kind.is_events || request.harmless && kind.json != Json::No) {
+    if !is_short || !(kind.is_events || request.wants_no_error() && kind.json != Json::No) {
         return Beginning::Healthy;
     }
     let by = stream.limits.end().min(Instant::now() + HELD);
@@ -266,7 +291,6 @@ async fn encoded(
         }
     } else {
         match InBody::of(&plain) {
-            InBody::Complaint if !request.infers() => First::Healthy,
             InBody::Error | InBody::Complaint => First::Error(plain.clone()),
             InBody::Answer => First::Healthy,
         }

@@ -40,7 +40,7 @@ use self::ending::Ending;
 use self::refused::Refused;
 use self::so_far::{Held, SoFar};
 use crate::group::Group;
-use crate::keys::{Effect, Lease, Left, Need};
+use crate::keys::{Effect, Lease, Left, Need, Settled};
 use crate::rare::rare;
 use crate::refusal::Refusal;
 use crate::telemetry::RequestLog;
@@ -276,9 +276,10 @@ impl Proxy {
         if lease.ends_lap() {
             group.upstreams.end_lap(group.keys.available());
         }
-        let upstream = match so_far.doubted {
-            None => group.upstreams.pick(&so_far.failed_upstreams),
-            Some(doubted) => group.upstreams.pick(&[&*so_far.failed_upstreams, &[doubted]].concat()),
+        let upstream = if so_far.doubted.is_empty() {
+            group.upstreams.pick(&so_far.failed_upstreams)
+        } else {
+            group.upstreams.pick(&[&*so_far.failed_upstreams, &*so_far.doubted].concat())
         };
         Some((lease, upstream?))
     }
@@ -336,19 +337,21 @@ impl Proxy {
         }
         self.upstream_answered(upstream);
         if let Some(weak) = so_far.weak.take() {
-            self.settle(weak, upstream);
+            self.settle(weak, upstream, &so_far.doubted);
         }
     }
 
     /// Settles a weak verdict, since another key could do it at this upstream: what was said of the first was about that key
     /// if it was said there too; else it may have been about the upstream that said it.
     #[cold]
-    fn settle(&self, mut weak: Held<'_>, upstream: &Upstream) {
+    fn settle(&self, mut weak: Held<'_>, upstream: &Upstream, doubted: &[usize]) {
         match weak.effect {
             _ if weak.upstream.index == upstream.index => {}
             Effect::Denied => return,
             _ => {
-                self.upstream_failed(weak.upstream);
+                let all = self.common.group.upstreams.all();
+                let doubted = doubted.iter().filter(|index| **index != upstream.index);
+                doubted.filter_map(|index| all.get(*index)).for_each(|doubted| self.upstream_failed(doubted));
                 weak.effect = Effect::Limited { wait: None };
             }
         }
@@ -358,10 +361,10 @@ impl Proxy {
     /// Sets a key aside, or finds that its upstream is to blame.
     fn blame(&self, verdict: Held<'_>) {
         let upstream = verdict.upstream;
-        if verdict.set_aside(&self.common.group.upstreams) {
-            self.upstream_failed(upstream);
-        } else {
-            self.upstream_answered(upstream);
+        match verdict.set_aside(&self.common.group.upstreams) {
+            Settled::OfUpstream => self.upstream_failed(upstream),
+            Settled::Unclear => {}
+            Settled::Noted | Settled::Out(_) => self.upstream_answered(upstream),
         }
     }
 
@@ -414,11 +417,23 @@ impl Proxy {
             lease,
             effect,
         };
-        so_far.doubted =
-            (!matches!(effect, Effect::Limited { .. }) || judgement.weak).then_some(upstream.index);
         let weak = judgement.weak;
+        if weak || !matches!(effect, Effect::Limited { .. }) {
+            so_far.doubted.push(upstream.index);
+        }
+        let is_elsewhere = self.common.group.upstreams.has_others_than(&so_far.doubted);
         match so_far.weak.take() {
             // The same on a second key: it was not the keys. Both leases are dropped, which blames nobody.
+            Some(first)
+                if weak
+                    && (first.status, first.effect) == (verdict.status, verdict.effect)
+                    && first.upstream.index != upstream.index
+                    && is_elsewhere =>
+            {
+                so_far.weak = Some(first);
+                so_far.refused = Some(answer);
+                return Follow::NextKey;
+            }
             Some(first) if weak && (first.status, first.effect) == (verdict.status, verdict.effect) => {
                 self.upstream_answered(first.upstream);
                 self.upstream_answered(upstream);
@@ -462,7 +477,7 @@ impl Proxy {
                 effect: Effect::Denied,
                 too_few_tokens: None,
             };
-            so_far.doubted = Some(upstream.index);
+            so_far.doubted.push(upstream.index);
             if let Some(first) = so_far.weak.replace(verdict) {
                 first.set_aside(&self.common.group.upstreams);
             }

@@ -209,7 +209,9 @@ impl Revalidation {
             Outcome::Answer(response) => {
                 let limits = StreamLimits { silence: self.patience, deadline: Some(by) };
                 match Refused::read(response, &lease, None, limits, true).await {
-                    Ok(answer) => refused(lease, key, (upstream, upstreams.has_others(upstream)), &answer),
+                    Ok(answer) => {
+                        refused(lease, key, (upstream, upstreams.has_others_than(&[upstream.index])), &answer)
+                    }
                     Err(_late) => Found::Inconclusive,
                 }
             }

@@ -20,8 +20,8 @@ pub(super) struct SoFar<'a> {
     pub(super) tried_at: Instant,
     pub(super) tried: Vec<u32>,
     pub(super) failed_upstreams: Vec<usize>,
-    /// The upstream that refused the last key: it may be to blame, so the next attempt goes to another if there is one.
-    pub(super) doubted: Option<usize>,
+    /// Upstreams that refused keys: they may be to blame, so the next attempt goes to another if there is one.
+    pub(super) doubted: Vec<usize>,
     pub(super) limits: StreamLimits,
     /// When the client gives up.
     pub(super) client_gives_up: Option<Instant>,
@@ -42,7 +42,7 @@ impl SoFar<'_> {
             tried_at: now,
             tried: Vec::new(),
             failed_upstreams: Vec::new(),
-            doubted: None,
+            doubted: Vec::new(),
             limits: StreamLimits {
                 silence: times.silence,
                 deadline: (!request.streaming).then(|| now + times.request),
@@ -126,10 +126,10 @@ pub(super) struct Held<'a> {
 }
 
 impl Held<'_> {
-    /// Sets the key aside, unless that is found to be its upstream's fault: returns whether it is.
-    pub(super) fn set_aside(self, upstreams: &Upstreams) -> bool {
+    /// Sets the key aside, unless that is found to be its upstream's fault.
+    pub(super) fn set_aside(self, upstreams: &Upstreams) -> Settled {
         let Self { lease, effect, model, cause, too_few_tokens, upstream, .. } = self;
-        let is_one_of_several = upstreams.has_others(upstream);
+        let is_one_of_several = upstreams.has_others_than(&[upstream.index]);
         let upstream = upstream.index;
         let (key_index, key_preview) = (lease.index(), lease.preview());
         let failure = Failure {
@@ -157,6 +157,6 @@ impl Held<'_> {
                 "key blacklisted"
             );
         }
-        settled == Settled::OfUpstream
+        settled
     }
 }

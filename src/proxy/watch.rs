@@ -14,6 +14,8 @@ use crate::verdict::{First, FirstEvent};
 const TAIL: usize = 32;
 /// How far behind a seam a word is looked for that it may have cut.
 const BEYOND: usize = 64;
+/// No name or type of an error is longer.
+const LONGEST_NAME: usize = 64;
 /// The beginning of a line by which an error is known.
 const LINE: usize = 64;
 
@@ -156,9 +158,10 @@ fn looks_like_error(text: &[u8], word: &Finder<'_>) -> bool {
     word.find_iter(text).any(|at| {
         let (before, after) = text.split_at_checked(at).unwrap_or_default();
         let in_name = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_.-".contains(byte);
-        let begins = before.len() - before.iter().rev().take_while(in_name).count();
+        let begins = before.len() - before.iter().rev().take(LONGEST_NAME).take_while(in_name).count();
         let before = before.get(..begins).unwrap_or_default();
-        let after = after.get(after.iter().take_while(in_name).count()..).unwrap_or_default();
+        let after =
+            after.get(after.iter().take(LONGEST_NAME).take_while(in_name).count()..).unwrap_or_default();
         match before.trim_ascii_end() {
             // Text that quotes JSON has a backslash there.
             [.., b'\\', b'"'] => false,

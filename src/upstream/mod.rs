@@ -156,9 +156,9 @@ impl Upstreams {
         upstream.health.succeed()
     }
 
-    /// Whether there is another one that is not ejected.
-    pub fn has_others(&self, upstream: &Upstream) -> bool {
-        let is_other = |other: &&Upstream| other.index != upstream.index;
+    /// Whether there is one beside these that is not ejected.
+    pub fn has_others_than(&self, these: &[usize]) -> bool {
+        let is_other = |other: &&Upstream| !these.contains(&other.index);
         self.list.iter().filter(is_other).any(|other| other.health.until().is_zero())
     }
 

@@ -8,7 +8,7 @@ use flate2::write::{GzEncoder, ZlibEncoder};
 use mock_provider::{Play, Step};
 use serde_json::{Value, json};
 
-use crate::support::{A, B, GptLoad, asked, chat_with, provider};
+use crate::support::{A, B, GptLoad, asked, chat, chat_with, provider};
 
 const CHAT: &str = "/v1/chat/completions";
 const RESPONSES: &str = "/v1/responses";
@@ -295,5 +295,61 @@ fn a_key_in_an_event_that_is_cut_does_not_leave_before_the_word_that_tells_what_
             let text = gpt_load.post(CHAT).json(&chat_with(json!({"stream": true}))).send().text();
             assert!(!text.contains(&A[9..]), "{:?}: {text}", parts.last().map(|part| part.len()));
         }
+    }
+}
+
+#[test]
+fn a_jobs_error_and_what_a_file_has_in_it_are_what_was_asked_for() {
+    let mock = provider(&[]);
+    let exhausted = json!({"error": {"code": 8, "message": "Resource exhausted: quota exceeded", "status": "RESOURCE_EXHAUSTED"}});
+    let job = json!({"name": "operations/abc", "done": true, "error": exhausted["error"]});
+    let revoked = json!({"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}});
+    for (path, body) in [
+        ("/v1beta/models/veo-3/operations/abc", job),
+        (
+            "/v1/responses/resp_1",
+            json!({"status": "failed", "error": {"code": "rate_limit_exceeded", "message": "No."}}),
+        ),
+        ("/v1/files/file-1/content", exhausted),
+        ("/v1/files/file-1/content", revoked.clone()),
+    ] {
+        for key in [A, B] {
+            mock.play(key, Play::answer(200, &[], body.clone()));
+        }
+        let before = mock.requests();
+        let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+        let token = if path.starts_with("/v1beta") { "x-goog-api-key" } else { "authorization" };
+        let answer = gpt_load.get(path).header(token, "Bearer a-clients").send();
+        assert_eq!((answer.status.as_u16(), answer.json()), (200, body), "{path}");
+        assert_eq!(mock.requests() - before, 1, "{path}");
+        assert_eq!(gpt_load.blacklist(), Vec::<Value>::new(), "{path}");
+    }
+    mock.play(A, Play::answer(200, &[], revoked));
+    mock.play(B, Play::Valid);
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+    assert!(
+        gpt_load.get("/v1/models").send().json()["data"].is_array(),
+        "a list of models has no errors in it"
+    );
+}
+
+#[test]
+fn a_stream_of_objects_that_only_speaks_of_errors_is_not_waited_for() {
+    let gemini = "/v1beta/models/gemini-2.5-flash:streamGenerateContent";
+    let element =
+        br#"[{"candidates": [{"content": {"parts": [{"text": "A mirror can fail. Errors happen."}]}}]}"#;
+    let line = b"{\"model\":\"llama\",\"message\":{\"content\":\"Error\"},\"done\":false}\n";
+    let ndjson = "200 OK\r\ncontent-type: application/x-ndjson";
+    for (path, token, head, piece) in
+        [(gemini, "x-goog-api-key", OK, &element[..]), ("/api/chat", "authorization", ndjson, line)]
+    {
+        let mock = provider(&[]);
+        let steps = pieces(head, &[piece]).into_iter().chain([Step::Wait(Duration::from_secs(4))]);
+        mock.play(A, Play::Raw(steps.collect()));
+        let gpt_load = GptLoad::before(&mock, &[], &[A]);
+        let began = Instant::now();
+        let mut stream = gpt_load.post(path).header(token, "Bearer a-clients").json(&chat()).open();
+        assert_eq!(stream.next().unwrap().unwrap().as_ref(), piece, "{path}");
+        assert!(began.elapsed() < Duration::from_secs(3), "{path}");
     }
 }

@@ -190,6 +190,47 @@ fn an_upstream_that_refuses_all_keys_while_another_serves_them_costs_no_client_a
     }
 }
 
+/// All in a row at the head of the file, and more than half of the pool: each request that begins there meets them all.
+#[test]
+fn what_is_revoked_in_a_small_pool_is_found_out_for_all_that_looks_like_an_outage() {
+    let keys = numbered(5);
+    let mock = all_valid(&keys);
+    for key in &keys[..3] {
+        mock.play(key, Play::Revoked);
+    }
+    let gpt_load = GptLoad::before(&mock, &[("KEY_COOLDOWN", "1")], &texts(&keys));
+    eventually("they are found out", || {
+        assert_eq!(gpt_load.chat().status, 200);
+        let out = gpt_load.blacklist();
+        out.len() == 3 && out.iter().all(|entry| entry["permanent"] == true)
+    });
+    let asked: u64 = keys[..3].iter().map(|key| mock.key(key).asked).sum();
+    assert!(asked <= 3 * 5, "{asked}");
+    for _ in 0..20 {
+        assert_eq!(gpt_load.chat().status, 200);
+    }
+    assert_eq!(keys[..3].iter().map(|key| mock.key(key).asked).sum::<u64>(), asked);
+    let log = gpt_load.output();
+    assert_eq!(log.matches("taken for the upstream's outage").count(), 1);
+}
+
+#[test]
+fn bare_refusals_of_two_upstreams_in_three_cost_no_client_anything() {
+    let keys = numbered(12);
+    let upstreams = [(); 3].map(|()| all_valid(&keys));
+    for broken in &upstreams[..2] {
+        broken.phase(Some(Play::answer(401, &[], json!({"error": "no"}))));
+    }
+    let urls = upstreams.iter().map(Mock::url).collect::<Vec<_>>().join(",");
+    let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &urls)], &texts(&keys));
+    for _ in 0..40 {
+        assert_eq!(gpt_load.chat().status, 200);
+    }
+    let stats = gpt_load.told("/stats");
+    let ejections = [0, 1, 2].map(|index: usize| stats["upstreams"][index]["ejections"].as_u64().unwrap());
+    assert_eq!(ejections, [1, 1, 0]);
+}
+
 fn numbered(count: usize) -> Vec<String> {
     (0..count).map(|n| format!("sk-test-numbered-{n:08}-key")).collect()
 }
