@@ -7,6 +7,7 @@ use jiff::civil::{self, DateTime};
 use jiff::tz::Offset;
 
 use super::rules::Until;
+use super::words::Words;
 
 /// The time until the calendar makes a quota whole again.
 pub(super) fn next(rule: Until, now: SystemTime) -> Option<Duration> {
@@ -41,7 +42,7 @@ fn pacific(moment: Timestamp) -> Offset {
 }
 
 /// "You will regain access on 2026-09-01 at 00:00 UTC", "resets Oct 7, 2026", "将在 2026-10-07 08:00:00 重置".
-pub(super) fn stated(text: &str, in_china: bool) -> Option<Timestamp> {
+pub(super) fn stated(words: &Words, in_china: bool) -> Option<Timestamp> {
     let before = [
         "reset",
         "regain",
@@ -60,9 +61,9 @@ pub(super) fn stated(text: &str, in_china: bool) -> Option<Timestamp> {
     ];
     let after = ["重置", "恢复", "刷新", "解除", "后重试", "后再试"];
     // From the year, or from the month that a word names.
-    let begins = text.match_indices("20").map(|(at, _)| at).take(64);
-    let begins =
-        begins.chain(MONTHS.iter().flat_map(|month| text.match_indices(month).map(|(at, _)| at).take(8)));
+    let text = words.text();
+    let begins = words.places("20").take(64);
+    let begins = begins.chain(MONTHS.iter().flat_map(|month| words.places(month).take(8)));
     let dates = begins.filter_map(|at| {
         let rest = text.get(at..)?;
         let (date, rest) = date_and_time(rest, in_china)?;
@@ -195,7 +196,7 @@ mod tests {
             ("until 2026-10-06 99:99:99", false, Some("2026-10-06T00:00:00Z")),
         ] {
             let want = want.map(|want| want.parse::<Timestamp>().unwrap());
-            assert_eq!(stated(message, in_china), want, "{message}");
+            assert_eq!(stated(&Words::of(message), in_china), want, "{message}");
         }
     }
 

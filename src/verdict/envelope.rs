@@ -3,6 +3,8 @@
 //!
 //! Codes and messages are kept apart: a code is the provider's own word, a message may repeat what the client wrote.
 
+use std::borrow::Cow;
+
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
@@ -21,12 +23,16 @@ const DEPTH_MAX: usize = 7;
 const SHORTEST_NAME: usize = 8;
 /// How many answers are looked for in messages.
 const UNWRAPPED_MAX: u8 = 3;
+/// Within how many characters a page begins.
+const PAGE_WITHIN: usize = 512;
 
 /// What an answer says.
 #[derive(Debug, Default)]
 pub(super) struct Envelope {
     /// Codes, types, reasons, status words and quota names, in lower case.
     pub(super) codes: Vec<String>,
+    /// Their letters and digits alone.
+    pub(super) joined: Vec<String>,
     /// The same as they are written.
     code: String,
     /// Its messages in lower case, without what they quote: what words are looked for in.
@@ -70,13 +76,10 @@ impl Envelope {
     /// Reads a decoded body, which says what it says without the name of the model that was asked for.
     pub(super) fn read(headers: &HeaderMap, body: &[u8], model: Option<&str>) -> Self {
         let mut envelope = Self::default();
-        let text = String::from_utf8_lossy(body);
+        let text = str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed);
         let text = text.trim_start_matches('\u{feff}').trim();
         // Some answer with an event, whatever the status.
-        let text = text
-            .split_once("data:")
-            .filter(|(before, _)| is_before_data(before))
-            .map_or(text, |(_, data)| data.trim());
+        let text = event_data(text).map_or(text, str::trim);
         match json::first(text) {
             Some(value) => envelope.read_json(&value),
             None => envelope.read_text(text),
@@ -295,6 +298,7 @@ impl Envelope {
         if self.status.is_none() {
             self.status = code.parse().ok().filter(|status| (400..600).contains(status));
         }
+        self.joined.push(code.chars().filter(char::is_ascii_alphanumeric).collect());
         self.codes.push(code);
     }
 
@@ -318,12 +322,11 @@ impl Envelope {
             self.code(text);
         }
         // "insufficient balance (1008)": MiniMax's codes, which mean something else elsewhere, on its Anthropic route.
-        if let Some((_, code)) = text.rsplit_once(" (")
-            && code
-                .strip_suffix(')')
-                .is_some_and(|code| code.len() == 4 && code.bytes().all(|byte| byte.is_ascii_digit()))
+        if let Some((_, code)) = text.strip_suffix(')').and_then(|text| text.rsplit_once(" ("))
+            && code.len() == 4
+            && code.bytes().all(|byte| byte.is_ascii_digit())
         {
-            self.code(&format!("({code}"));
+            self.code(&format!("({code})"));
         }
         // "[1113][Insufficient balance …]": Zhipu's codes on its Anthropic route.
         if let Some((code, _)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']'))
@@ -346,28 +349,46 @@ impl Envelope {
 
 /// A page for browsers, or a text with one.
 fn is_page(text: &str) -> bool {
-    let beginning: String = text.chars().take(512).collect::<String>().to_ascii_lowercase();
-    ["<html", "<!doctype html"].iter().any(|mark| beginning.contains(mark))
+    let beginning = text.as_bytes().get(..4 * PAGE_WITHIN).unwrap_or(text.as_bytes());
+    let begins = |at: usize, mark: &str| {
+        let end = at + mark.len();
+        text.get(at..end).is_some_and(|there| there.eq_ignore_ascii_case(mark))
+            && text.get(..end).is_some_and(|until| until.chars().count() <= PAGE_WITHIN)
+    };
+    memchr::memchr_iter(b'<', beginning).any(|at| begins(at, "<html") || begins(at, "<!doctype html"))
 }
 
-/// What stands before the first data of an event stream: nothing, or the event's name.
-fn is_before_data(text: &str) -> bool {
-    text.is_empty() || text.starts_with("event:") && text.len() < 64 && text.ends_with('\n')
+/// What follows the first `data:` of an event stream: nothing stands before it, or the event's name.
+fn event_data(text: &str) -> Option<&str> {
+    text.strip_prefix("data:").or_else(|| {
+        let (name, data) = text.strip_prefix("event:")?.split_once("data:")?;
+        (name.len() < 58 && name.ends_with('\n')).then_some(data)
+    })
 }
 
 /// A text's words in one line, up to so many characters.
 fn one_line(text: &str, longest: usize) -> String {
-    let mut line = String::new();
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
-        if !line.is_empty() {
-            line.push(' ');
+    let mut line = String::with_capacity(text.len().min(longest));
+    let (mut room, mut is_apart) = (longest, false);
+    for piece in words::pieces(text, u8::is_ascii_graphic) {
+        if piece.starts_with(|c: char| c.is_whitespace() || c.is_control()) {
+            is_apart = !line.is_empty();
+            continue;
         }
-        line.push_str(word);
-        if line.len() > 4 * longest {
+        if is_apart {
+            line.push(' ');
+            room -= 1;
+        }
+        is_apart = false;
+        // One that is not plain is one letter.
+        let kept = piece.get(..room).unwrap_or(piece);
+        line.push_str(kept);
+        room -= if kept.is_ascii() { kept.len() } else { 1 };
+        if room == 0 {
             break;
         }
     }
-    line.chars().take(longest).collect()
+    line
 }
 
 fn is_zero(value: &Value) -> bool {
@@ -413,4 +434,51 @@ fn quoted_values<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = Strin
         let value = value.get(..end.unwrap_or(value.len())).unwrap_or(value);
         Some(serde_json::from_str(&format!("\"{value}\"")).unwrap_or_else(|_| value.to_owned()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_so_many_letters_and_single_spaces() {
+        for (text, longest, want) in [
+            (" a \n\t b\u{1} c ", 9, "a b c"),
+            ("abc def", 3, "abc"),
+            ("abc def", 4, "abc "),
+            ("abc def", 5, "abc d"),
+            ("余额不足，请充值", 3, "余额不"),
+            ("a余额 不足", 4, "a余额 "),
+            ("", 3, ""),
+        ] {
+            assert_eq!(one_line(text, longest), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_begins_within_the_first_characters_of_a_text() {
+        for (text, want) in [
+            ("<HTML>".to_owned(), true),
+            ("502: <!DocType html>".to_owned(), true),
+            (format!("{}<html", "é".repeat(507)), true),
+            (format!("{}<html", "é".repeat(508)), false),
+            ("<h1>no".to_owned(), false),
+        ] {
+            assert_eq!(is_page(&text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_event_is_read_from_its_data() {
+        let long = format!("event: {}\ndata: no", "e".repeat(64));
+        for (text, want) in [
+            ("data: no", Some(" no")),
+            ("event: error\ndata: no", Some(" no")),
+            ("event: error data: no", None),
+            ("some data: no", None),
+            (&*long, None),
+        ] {
+            assert_eq!(event_data(text), want, "{text}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::rules::{Meaning, NOT, Things, VOCABULARY};
-use super::words::Words;
+use super::words::{Words, pieces};
 
 /// How many bytes may stand between a subject and what is said of it.
 const REACH: usize = 72;
@@ -40,9 +40,9 @@ static INDEX: LazyLock<Vec<Vec<Word>>> = LazyLock::new(|| {
     let mut index = vec![Vec::new(); PLACES];
     let words = VOCABULARY
         .iter()
-        .flat_map(|meaning| meaning.words.split('|').map(move |word| Word { word, meaning }));
+        .flat_map(|meaning| meaning.words.split('|').map(move |word| Word::new(word, meaning)));
     for word in words {
-        if let Some(words) = place(word.word).and_then(|place| index.get_mut(place)) {
+        if let Some(words) = place(word.spelling).and_then(|place| index.get_mut(place)) {
             words.push(word);
         }
     }
@@ -53,8 +53,33 @@ const PLACES: usize = 2048;
 
 #[derive(Clone, Copy, Debug)]
 struct Word {
-    word: &'static str,
+    spelling: &'static str,
     meaning: &'static Meaning,
+    /// Its first bytes, and which of eight they are.
+    head: u64,
+    mask: u64,
+}
+
+impl Word {
+    fn new(spelling: &'static str, meaning: &'static Meaning) -> Self {
+        let unused = 64 - 8 * u32::try_from(spelling.len().min(8)).unwrap_or(8);
+        Self { spelling, meaning, head: head(spelling), mask: u64::MAX.checked_shl(unused).unwrap_or(0) }
+    }
+
+    /// Whether a text with that head begins with it.
+    fn begins(&self, text: &str, head: u64) -> bool {
+        head & self.mask == self.head && text.starts_with(self.spelling)
+    }
+}
+
+/// The first eight bytes of a text, which nearly always tell two words apart.
+fn head(text: &str) -> u64 {
+    let mut head = [0; 8];
+    match text.as_bytes().first_chunk() {
+        Some(bytes) => head = *bytes,
+        None => head.iter_mut().zip(text.bytes()).for_each(|(place, byte)| *place = byte),
+    }
+    u64::from_be_bytes(head)
 }
 
 /// Where a text that begins so stands in the index.
@@ -67,7 +92,7 @@ impl Heard {
     #[cold]
     pub(super) fn of(message: &Words) -> Self {
         let (text, ends) = tidy(message.text());
-        let mut marks: Vec<Mark> = marks(&text, &ends).take(MARKS_MAX).collect();
+        let mut marks = marks(&text, &ends);
         marks.sort_unstable_by_key(|mark| (mark.from, usize::MAX - mark.to));
         // The longest word counts, with all that it means.
         let mut longest = 0..0;
@@ -122,6 +147,9 @@ impl Heard {
 impl Mark {
     /// Whether this negation is one of that word.
     fn negates(&self, word: &Self, text: &str) -> bool {
+        if self.sentence != word.sentence || self.from > word.to + NEXT {
+            return false;
+        }
         let is_spaceless =
             text.get(self.from..).is_some_and(|rest| rest.starts_with(|letter| letter >= SPACELESS));
         let reach = match (is_spaceless, word.plain) {
@@ -133,40 +161,58 @@ impl Mark {
         let is_before = self.to <= word.from && word.from - self.to <= reach;
         // "existiert nicht".
         let is_behind = word.plain == 0 && self.from > word.to && self.from - word.to <= NEXT;
-        self.sentence == word.sentence && (is_before || is_behind)
+        is_before || is_behind
     }
 }
 
 /// Where words stand that mean something: they begin with a word, or anywhere where nothing parts the words.
-fn marks<'a>(text: &'a str, ends: &'a [usize]) -> impl Iterator<Item = Mark> + 'a {
-    let before = std::iter::once(' ').chain(text.chars());
-    let is_begun =
-        |letter: char, before: char| letter >= SPACELESS || !before.is_alphanumeric() || before >= SPACELESS;
-    let places =
-        text.char_indices().zip(before).filter(move |((_, letter), before)| is_begun(*letter, *before));
-    places.flat_map(move |((from, _), _)| {
+fn marks(text: &str, ends: &[usize]) -> Vec<Mark> {
+    let index = INDEX.as_slice();
+    let mut marks = Vec::with_capacity(MARKS_MAX / 4);
+    let (mut next, mut before) = (0, ' ');
+    for piece in pieces(text, u8::is_ascii_alphanumeric) {
+        let from = next;
+        next += piece.len();
+        let is_begun = piece.starts_with(|letter| letter >= SPACELESS)
+            || !before.is_alphanumeric()
+            || before >= SPACELESS;
+        before = piece.chars().next_back().unwrap_or(' ');
+        if !is_begun {
+            continue;
+        }
         let rest = text.get(from..).unwrap_or_default();
-        let words = place(rest).and_then(|place| INDEX.get(place));
-        let there = words.into_iter().flatten().filter(move |Word { word, .. }| rest.starts_with(word));
-        there.map(move |Word { word, meaning }| Mark {
-            from,
-            to: from + word.trim_end().len(),
-            sentence: ends.partition_point(|end| *end <= from),
-            plain: meaning.plain,
-            negated: meaning.negated,
-        })
-    })
+        let Some(words) = place(rest).and_then(|place| index.get(place)) else { continue };
+        let head = head(rest);
+        for Word { spelling, meaning, .. } in words.iter().filter(|word| word.begins(rest, head)) {
+            if marks.len() == MARKS_MAX {
+                return marks;
+            }
+            marks.push(Mark {
+                from,
+                to: from + spelling.trim_end().len(),
+                sentence: ends.partition_point(|end| *end <= from),
+                plain: meaning.plain,
+                negated: meaning.negated,
+            });
+        }
+    }
+    marks
 }
 
 /// A message's letters, a space for all else and between scripts, and where its sentences end.
 fn tidy(message: &str) -> (String, Vec<usize>) {
+    if message.is_ascii() { tidy_ascii(message) } else { tidy_any(message) }
+}
+
+fn tidy_any(message: &str) -> (String, Vec<usize>) {
     let (mut text, mut ends) = (String::with_capacity(message.len() + 16), Vec::new());
-    let mut letters = message.chars().peekable();
+    let mut pieces = pieces(message, u8::is_ascii_alphanumeric).peekable();
     let mut before = ' ';
-    while let Some(letter) = letters.next() {
+    while let Some(piece) = pieces.next() {
+        let letter = piece.chars().next().unwrap_or(' ');
         let is_end = match letter {
             '。' | '；' | '！' | ';' | '!' | '?' | '？' => true,
-            '.' => before != '.' && letters.peek().is_none_or(|next| *next == ' '),
+            '.' => before != '.' && pieces.peek().is_none_or(|next| *next == " "),
             _ => false,
         };
         let is_letter = letter.is_alphanumeric() || letter == '\'';
@@ -179,16 +225,44 @@ fn tidy(message: &str) -> (String, Vec<usize>) {
             text.push(' ');
         }
         if is_letter {
-            text.push(letter);
+            text.push_str(piece);
         }
-        before = letter;
+        before = piece.chars().next_back().unwrap_or(' ');
     }
     text.push(' ');
     (text, ends)
 }
 
+/// The same where there is but one script.
+fn tidy_ascii(message: &str) -> (String, Vec<usize>) {
+    let (mut text, mut ends) = (Vec::with_capacity(message.len() + 16), Vec::new());
+    let mut before = b' ';
+    for (at, letter) in message.bytes().enumerate() {
+        if letter.is_ascii_alphanumeric() || letter == b'\'' {
+            text.push(letter);
+        } else {
+            let is_end = match letter {
+                b';' | b'!' | b'?' => true,
+                b'.' => before != b'.' && message.as_bytes().get(at + 1).is_none_or(|next| *next == b' '),
+                _ => false,
+            };
+            if is_end {
+                ends.push(text.len());
+            }
+            if text.last() != Some(&b' ') {
+                text.push(b' ');
+            }
+        }
+        before = letter;
+    }
+    text.push(b' ');
+    (String::from_utf8(text).unwrap_or_default(), ends)
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::rules::{ACCOUNT, DEAD, DOWN, KEY, MONEY, PROVIDER, SPENT, WRONG};
     use super::*;
 
@@ -243,13 +317,20 @@ mod tests {
         assert!(heard.marks.len() <= MARKS_MAX);
     }
 
+    proptest! {
+        #[test]
+        fn a_message_in_one_script_is_tidied_like_any(message in "[ -~]{0,40}|[a.;' ]{0,20}") {
+            prop_assert_eq!(tidy_ascii(&message), tidy_any(&message));
+        }
+    }
+
     #[test]
     fn every_word_can_be_heard() {
         for word in VOCABULARY.iter().flat_map(|meaning| meaning.words.split('|')) {
             let (text, _) = tidy(word);
             assert_eq!(text.trim_end(), word.trim_end(), "as it is never written");
             assert!(place(word).is_some() && word.to_lowercase() == word, "{word}");
-            assert!(marks(&text, &[]).any(|mark| mark.to >= word.trim_end().len()), "{word}");
+            assert!(marks(&text, &[]).iter().any(|mark| mark.to >= word.trim_end().len()), "{word}");
         }
     }
 }

@@ -232,18 +232,19 @@ const PHRASES: &[&str] = &[
 /// "Please try again in 1m2.5s", "retry after 20 seconds", "请在 5 秒后重试".
 pub(super) fn spoken(words: &Words) -> Option<Duration> {
     let text = words.text();
-    let there = PHRASES.iter().copied().filter(|phrase| words.find(phrase).is_some());
-    let after = |phrase: &'static str| {
-        text.match_indices(phrase).filter_map(move |(at, _)| text.get(at + phrase.len()..)).take(16)
+    let after = |phrase: &&'static str| {
+        let length = phrase.len();
+        words.places(phrase).filter_map(move |at| text.get(at + length..)).take(16)
     };
-    let told = there.flat_map(after).filter_map(|rest| leading_length(rest).map(|(wait, _)| wait)).max();
-    told.or_else(|| bare_seconds(text)).or_else(|| spoken_after(text))
+    let told =
+        PHRASES.iter().flat_map(after).filter_map(|rest| leading_length(rest).map(|(wait, _)| wait)).max();
+    told.or_else(|| bare_seconds(words)).or_else(|| spoken_after(words))
 }
 
 /// "Retry after 30", "Retry-After: 30", "retry_after=30", "retry after 30 (seconds)": without a unit it is seconds.
-fn bare_seconds(text: &str) -> Option<Duration> {
-    let rests = ["retry after", "retry-after", "retry_after"].iter().filter_map(|word| text.split_once(word));
-    rests.filter_map(|(_, rest)| bare_number(rest.trim_start_matches([' ', ':', '=']))).max()
+fn bare_seconds(words: &Words) -> Option<Duration> {
+    let rests = ["retry after", "retry-after", "retry_after"].iter().filter_map(|word| words.after(word));
+    rests.filter_map(|rest| bare_number(rest.trim_start_matches([' ', ':', '=']))).max()
 }
 
 fn bare_number(text: &str) -> Option<Duration> {
@@ -252,7 +253,7 @@ fn bare_number(text: &str) -> Option<Duration> {
 }
 
 /// "30秒后重试": the length stands before the word.
-fn spoken_after(text: &str) -> Option<Duration> {
+fn spoken_after(words: &Words) -> Option<Duration> {
     let said = [
         "后重试",
         "后再试",
@@ -272,8 +273,8 @@ fn spoken_after(text: &str) -> Option<Duration> {
         " remaining",
         " left",
     ];
-    let said = said.iter().filter_map(|word| text.find(word)).min()?;
-    let before = text.get(..said).filter(|before| !before.ends_with(|c: char| c.is_ascii_digit()))?;
+    let said = said.iter().filter_map(|word| words.find(word)).min()?;
+    let before = words.text().get(..said).filter(|before| !before.ends_with(|c: char| c.is_ascii_digit()))?;
     let is_number = |letter: char| letter.is_ascii_digit() || "一二两三四五六七八九十半".contains(letter);
     let starts = before.char_indices().rev().take(16).filter(|(_, letter)| is_number(*letter));
     // The longest of those that reach up to the word: "1分30秒", not "30秒".

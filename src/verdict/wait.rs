@@ -11,6 +11,7 @@ use super::Verdict;
 use super::envelope::Envelope;
 use super::rules::Row;
 use super::spoken::{length, seconds, spoken};
+use super::words::Words;
 use super::{dates, limits};
 
 /// No answer makes anybody wait longer (spec §6).
@@ -47,10 +48,12 @@ pub(super) fn of(headers: &HeaderMap, envelope: &Envelope, row: &Row, now: Syste
     // A short wait in the text beside a spent quota is the rate limit's, not the quota's. A header is about the answer.
     let is_quotas = |wait: &Wait| wait.duration >= SHORT || wait.from.starts_with("retry-after");
     let lengths = lengths.filter(|wait| row.verdict != Verdict::KeyExhausted || row.brief || is_quotas(wait));
-    let text = envelope.words.text();
-    let date = dates::stated(text, row.in_china || text.contains(|c| matches!(c, '\u{4e00}'..='\u{9fff}')))
+    let words = &envelope.words;
+    let is_chinese = || words.text().contains(|c| matches!(c, '\u{4e00}'..='\u{9fff}'));
+    let in_china = row.in_china || !words.text().is_ascii() && is_chinese();
+    let date = dates::stated(words, in_china)
         .and_then(|date| until(date, now))
-        .or_else(|| stated_epoch(text, now))
+        .or_else(|| stated_epoch(words, now))
         .map(|duration| Wait { duration, from: "date in the message" });
     let date = date.filter(|date| row.verdict != Verdict::KeyExhausted || !date.duration.is_zero());
     let calendar =
@@ -62,11 +65,11 @@ pub(super) fn of(headers: &HeaderMap, envelope: &Envelope, row: &Row, now: Syste
 /// Whether an answer names a moment when it is over: in words, or in a header that promises it within minutes.
 pub(super) fn ends_soon(status: u16, headers: &HeaderMap, envelope: &Envelope, now: SystemTime) -> bool {
     let now = their_time(headers, now);
-    let text = envelope.words.text();
+    let words = &envelope.words;
     let date =
-        || dates::stated(text, false).and_then(|date| until(date, now)).is_some_and(|wait| !wait.is_zero());
+        || dates::stated(words, false).and_then(|date| until(date, now)).is_some_and(|wait| !wait.is_zero());
     let header = || RETRY_AFTERS.iter().filter_map(|name| retry_after(headers, name, now)).max();
-    spoken(&envelope.words).is_some()
+    spoken(words).is_some()
         || date()
         || matches!(status, 403 | 429) && header().is_some_and(|wait| !wait.is_zero() && wait <= MINUTES)
 }
@@ -146,9 +149,9 @@ fn until(date: Timestamp, now: SystemTime) -> Option<Duration> {
 }
 
 /// "Resets at 1795496400": seconds since 1970.
-fn stated_epoch(text: &str, now: SystemTime) -> Option<Duration> {
+fn stated_epoch(words: &Words, now: SystemTime) -> Option<Duration> {
     let phrases = ["resets at ", "reset at ", "available at "];
-    let rests = phrases.iter().filter_map(|phrase| Some(text.split_once(phrase)?.1));
+    let rests = phrases.iter().filter_map(|phrase| words.after(phrase));
     let numbers = rests.filter_map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
     let dates =
         numbers.filter(|digits| digits.len() >= 10).filter_map(|digits| moment_or_length(digits, now));

@@ -7,32 +7,29 @@ use super::json;
 
 /// A message that is looked through for many words.
 ///
-/// A bitmap of its pairs of neighbouring bytes says at once of nearly every word that it is not there: hundreds of
-/// words cost less than the look for a few.
+/// A bitmap of its bytes by three says at once of nearly every word that it is not there: hundreds of words cost less
+/// than the look for a few.
 #[derive(Debug)]
 pub(super) struct Words {
     text: String,
-    pairs: [u64; PAIRS / 64],
+    triples: [u64; TRIPLES / 64],
 }
 
-const PAIRS: usize = 4096;
+const TRIPLES: usize = 8192;
 
 impl Default for Words {
     fn default() -> Self {
-        Self { text: String::new(), pairs: [0; PAIRS / 64] }
+        Self { text: String::new(), triples: [0; TRIPLES / 64] }
     }
 }
 
 impl Words {
     /// The words of a message: in lower case, without what it quotes, spaces as one.
     pub(super) fn of(message: &str) -> Self {
-        let mut words = Self::default();
-        for word in without_quotations(message).to_lowercase().split_whitespace() {
-            words.text.extend(word.chars().map(narrow));
-            words.text.push(' ');
-        }
-        for (place, bit) in pairs(&words.text) {
-            if let Some(bits) = words.pairs.get_mut(place) {
+        let kept = without_quotations(message).to_lowercase();
+        let mut words = Self { text: spaced(&kept), ..Self::default() };
+        for (place, bit) in triples(&words.text) {
+            if let Some(bits) = words.triples.get_mut(place) {
                 *bits |= bit;
             }
         }
@@ -47,8 +44,27 @@ impl Words {
     /// Where a word begins, if it is there.
     pub(super) fn find(&self, word: &str) -> Option<usize> {
         let may_be =
-            pairs(word).all(|(place, bit)| self.pairs.get(place).is_some_and(|bits| bits & bit != 0));
-        if may_be { memmem::find(self.text.as_bytes(), word.as_bytes()) } else { None }
+            triples(word).all(|(place, bit)| self.triples.get(place).is_some_and(|bits| bits & bit != 0));
+        if may_be { self.look_for(word) } else { None }
+    }
+
+    /// Rarely needed: kept out of the way of the look into the bitmap.
+    #[inline(never)]
+    fn look_for(&self, word: &str) -> Option<usize> {
+        memmem::find(self.text.as_bytes(), word.as_bytes())
+    }
+}
+
+impl Words {
+    /// Where a word begins, wherever it is there.
+    pub(super) fn places(&self, word: &'static str) -> impl Iterator<Item = usize> {
+        let text = self.find(word).map(|_| self.text.as_bytes());
+        text.into_iter().flat_map(|text| memmem::find_iter(text, word))
+    }
+
+    /// What follows a word where it is there first.
+    pub(super) fn after(&self, word: &str) -> Option<&str> {
+        self.text.get(self.find(word)? + word.len()..)
     }
 }
 
@@ -89,14 +105,39 @@ impl Words {
     }
 }
 
-/// The pairs of neighbouring bytes.
-fn pairs(text: &str) -> impl Iterator<Item = (usize, u64)> {
-    text.bytes().zip(text.bytes().skip(1)).map(place)
+/// A text's words, each with a space behind it.
+fn spaced(text: &str) -> String {
+    if !text.is_ascii() {
+        return text.split_whitespace().flat_map(|word| word.chars().map(narrow).chain([' '])).collect();
+    }
+    let mut spaced = Vec::with_capacity(text.len() + 1);
+    for byte in text.bytes().chain([b' ']) {
+        let is_space = char::from(byte).is_whitespace();
+        if !is_space || spaced.last().is_some_and(|last| *last != b' ') {
+            spaced.push(if is_space { b' ' } else { byte });
+        }
+    }
+    String::from_utf8(spaced).unwrap_or_default()
 }
 
-fn place((first, second): (u8, u8)) -> (usize, u64) {
-    let pair = (usize::from(first) * 61 + usize::from(second)) % PAIRS;
-    (pair / 64, 1 << (pair % 64))
+/// Where three neighbouring bytes stand in the bitmap, for all of a text's.
+fn triples(text: &str) -> impl Iterator<Item = (usize, u64)> {
+    text.as_bytes().windows(3).map(|bytes| {
+        let triple = bytes.iter().fold(0, |triple, byte| triple * 37 + usize::from(*byte)) % TRIPLES;
+        (triple / 64, 1 << (triple % 64))
+    })
+}
+
+/// A text in pieces: as many plain bytes as there are together, all else letter by letter.
+pub(super) fn pieces(text: &str, is_plain: impl Fn(&u8) -> bool) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let letter = rest.chars().next()?;
+        let plain = rest.bytes().position(|byte| !is_plain(&byte)).unwrap_or(rest.len());
+        let (piece, after) = rest.split_at_checked(plain.max(letter.len_utf8()))?;
+        rest = after;
+        Some(piece)
+    })
 }
 
 /// Full-width digits and typographers' apostrophes as everybody else writes them.
@@ -114,7 +155,15 @@ fn narrow(letter: char) -> char {
 fn without_quotations(message: &str) -> String {
     let mut kept = String::with_capacity(message.len());
     let mut rest = message;
-    while let Some(at) = rest.find(['\'', '"', '`', '“', '‘', '「']) {
+    let is_ascii = message.is_ascii();
+    let quoted = |text: &str| {
+        if is_ascii {
+            memchr::memchr3(b'\'', b'"', b'`', text.as_bytes())
+        } else {
+            text.find(['\'', '"', '`', '“', '‘', '「'])
+        }
+    };
+    while let Some(at) = quoted(rest) {
         let (before, from) = rest.split_at_checked(at).unwrap_or((rest, ""));
         kept.push_str(before);
         let Some(opening) = from.chars().next() else { break };
@@ -144,7 +193,8 @@ const LONGEST_LEAD: usize = 240;
 
 /// The answer that a relay or an SDK put into its own message, as JSON or as Python writes it.
 pub(super) fn wrapped(text: &str) -> Option<Value> {
-    let at = text.find(['{', '[']).filter(|at| *at <= LONGEST_LEAD)?;
+    let beginning = text.as_bytes().get(..=LONGEST_LEAD).unwrap_or(text.as_bytes());
+    let at = memchr::memchr2(b'{', b'[', beginning)?;
     let (before, inner) = text.split_at_checked(at)?;
     let known = [
         "error code",
@@ -166,6 +216,8 @@ pub(super) fn wrapped(text: &str) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -177,6 +229,22 @@ mod tests {
             ("cut 'off in the middle", "cut "),
         ] {
             assert_eq!(Words::of(message).text(), want);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_without_accents_is_spaced_like_any(text in "[ -~\t\n\x0b\x1c]{0,40}") {
+            let any = spaced(&format!("{text} é"));
+            prop_assert_eq!(spaced(&text), any.strip_suffix("é ").unwrap());
+        }
+
+        #[test]
+        fn words_are_found_as_in_any_text(text in "[ab ]{0,20}", word in "[ab]{1,5}") {
+            let words = Words::of(&text);
+            prop_assert_eq!(words.find(&word), words.text().find(&word));
+            let places: Vec<usize> = words.text().match_indices("ab").map(|(at, _)| at).collect();
+            prop_assert_eq!(words.places("ab").collect::<Vec<_>>(), places);
         }
     }
 

@@ -131,10 +131,9 @@ impl Answer<'_> {
             Test::Status(statuses) => statuses.contains(&self.status),
             Test::Code(words) => codes.iter().any(|code| words.contains(&code.as_str())),
             Test::CodeWith(parts) => codes.iter().any(|code| parts.iter().any(|part| code.contains(part))),
-            Test::CodeLike(parts) => codes.iter().any(|code| {
-                let joined: String = code.chars().filter(char::is_ascii_alphanumeric).collect();
-                parts.iter().any(|part| joined.contains(part))
-            }),
+            Test::CodeLike(parts) => {
+                self.envelope.joined.iter().any(|code| parts.iter().any(|part| code.contains(part)))
+            }
             Test::Says(words) => self.says(words),
             Test::Then(first, second) => self.status < 500 && self.envelope.words.follows(first, second),
             Test::Told(subjects, said) => self.heard().tells(*subjects, *said),
