@@ -20,6 +20,8 @@ pub(super) const MEAN_TOKENS: f64 = 50.0;
 /// How long the provider works on one.
 pub(super) const WORK: Duration = Duration::from_millis(100);
 
+const IDLE: Duration = Duration::from_secs(30);
+
 /// When it is asked how much.
 pub(super) struct Demand {
     /// Requests a second, and for how long.
@@ -57,7 +59,8 @@ pub(super) fn run(
     mark: impl FnOnce(),
 ) -> Vec<Done> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let client: Sender = Client::builder(TokioExecutor::new()).build_http();
+    // Before gpt-load closes them, lest a request meet the end of its connection.
+    let client: Sender = Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE).build_http();
     let uri: http::Uri = format!("http://{address}/v1/chat/completions").parse().unwrap();
     let mut random = fastrand::Rng::with_seed(demand.seed);
     let done = Arc::new(Mutex::new(Vec::new()));
@@ -113,13 +116,24 @@ async fn ask(client: &Sender, uri: http::Uri, tokens: u32) -> Kind {
         .header("authorization", "Bearer of-a-client")
         .body(Full::from(body.to_string()))
         .unwrap();
-    let Ok(response) = client.request(request).await else { return Kind::Failed };
+    let response = match client.request(request).await {
+        Ok(response) => response,
+        Err(error) => return failed(&format!("{error:?}")),
+    };
     let status = response.status().as_u16();
-    let Ok(body) = response.into_body().collect().await else { return Kind::Failed };
+    let body = match response.into_body().collect().await {
+        Ok(body) => body,
+        Err(error) => return failed(&format!("{status}: {error:?}")),
+    };
     let body: Value = serde_json::from_slice(&body.to_bytes()).unwrap_or_default();
     match (status, body["error"]["code"].as_str()) {
         (200, _) if body["choices"].is_array() => Kind::Served,
         (429, Some("rate_limit_exceeded")) | (503, Some("no_available_keys")) => Kind::Limited,
-        _ => Kind::Failed,
+        _ => failed(&format!("{status}: {body}")),
     }
+}
+
+fn failed(why: &str) -> Kind {
+    println!("failed: {why}");
+    Kind::Failed
 }

@@ -256,7 +256,7 @@ longer, since others want it too, may leave curable ones.
 **What is left short of the scheduler.** OpenAI tells when a bucket is *full* again, not when it holds one request; a full
 bucket wastes what would flow into it, so that a key that is taken up some milliseconds late has lost as much. When it holds
 one request could be reckoned from its limit, but others mean just that moment by the same header: a wrong guess costs a
-refusal, and a key returns when its provider says (spec §6). What flowed over so is printed as well: some 0.36 %, of which
+refusal, and a key returns when its provider says (spec §6). What flowed over so is printed as well: some 0.24 %, of which
 a provider whose minute takes a minute would lose a tenth. The rest is no loss: how much lies in the buckets when the
 measured time begins and when it ends is chance, with a standard deviation of some 135 requests for both together. That is
 0.7 % of what 42 seconds serve, and less than 0.2 % of what the 168 do that are measured above 100 %.
