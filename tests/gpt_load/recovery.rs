@@ -13,15 +13,15 @@ use crate::support::{A, B, C, D, GptLoad, Launch, eventually, patience, provider
 /// What a `kill -9` may cost.
 const LAST: Duration = Duration::from_secs(1);
 
-fn numbered(count: usize) -> Vec<String> {
+pub fn numbered(count: usize) -> Vec<String> {
     (0..count).map(|n| format!("sk-test-numbered-{n:08}-key")).collect()
 }
 
-fn texts(keys: &[String]) -> Vec<&str> {
+pub fn texts(keys: &[String]) -> Vec<&str> {
     keys.iter().map(String::as_str).collect()
 }
 
-fn all_valid(keys: &[String]) -> Mock {
+pub fn all_valid(keys: &[String]) -> Mock {
     let keys = keys.iter().map(|key| (key.clone(), Play::Valid)).collect();
     Mock::start(Options { keys, ..Options::default() })
 }
@@ -34,7 +34,7 @@ fn out(gpt_load: &GptLoad) -> BTreeSet<usize> {
     gpt_load.blacklist().iter().map(index).collect()
 }
 
-fn revalidation(gpt_load: &GptLoad) -> Value {
+pub fn revalidation(gpt_load: &GptLoad) -> Value {
     gpt_load.told("/stats")["revalidation"].clone()
 }
 

@@ -7,9 +7,10 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use mock_provider::{Mock, Options, Play};
+use mock_provider::{Mock, Play};
 use serde_json::{Value, json};
 
+use crate::recovery::{all_valid, numbered, revalidation, texts};
 use crate::support::{A, B, C, D, GptLoad, Peer, eventually, provider};
 
 #[test]
@@ -231,23 +232,6 @@ fn bare_refusals_of_two_upstreams_in_three_cost_no_client_anything() {
     assert_eq!(ejections, [1, 1, 0]);
 }
 
-fn numbered(count: usize) -> Vec<String> {
-    (0..count).map(|n| format!("sk-test-numbered-{n:08}-key")).collect()
-}
-
-fn texts(keys: &[String]) -> Vec<&str> {
-    keys.iter().map(String::as_str).collect()
-}
-
-fn all_valid(keys: &[String]) -> Mock {
-    let keys = keys.iter().map(|key| (key.clone(), Play::Valid)).collect();
-    Mock::start(Options { keys, ..Options::default() })
-}
-
 fn out(gpt_load: &GptLoad) -> BTreeSet<u64> {
     gpt_load.blacklist().iter().map(|entry| entry["index"].as_u64().unwrap()).collect()
-}
-
-fn revalidation(gpt_load: &GptLoad) -> Value {
-    gpt_load.told("/stats")["revalidation"].clone()
 }
