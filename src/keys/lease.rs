@@ -58,14 +58,10 @@ pub struct Failure<'a> {
     pub effect: Effect,
     /// For this model alone.
     pub model: Option<&'a str>,
-    /// The upstream that said so.
-    pub upstream: usize,
+    /// Who said so.
+    pub by: Accuser<'a>,
     /// How many tokens were left when it was refused for more.
     pub too_few_tokens: Option<u32>,
-    /// A check of ours found it out, no client's request.
-    pub by_check: bool,
-    /// There is another upstream, and it is not ejected.
-    pub is_one_of_several: bool,
     /// For people.
     pub cause: Cause,
 }
@@ -73,15 +69,7 @@ pub struct Failure<'a> {
 impl From<Effect> for Failure<'_> {
     /// All else is unknown.
     fn from(effect: Effect) -> Self {
-        Self {
-            effect,
-            model: None,
-            upstream: 0,
-            too_few_tokens: None,
-            by_check: false,
-            is_one_of_several: false,
-            cause: Cause::default(),
-        }
+        Self { effect, model: None, by: Accuser::default(), too_few_tokens: None, cause: Cause::default() }
     }
 }
 
@@ -345,11 +333,9 @@ impl<'pool> Lease<'pool> {
         if let Some(tally) = here.generation.tally(here.index) {
             tally.failed.fetch_add(1, Ordering::Relaxed);
         }
-        let Failure { mut effect, model, upstream, too_few_tokens, by_check, is_one_of_several, cause } =
-            failure;
+        let Failure { mut effect, model, by, too_few_tokens, cause } = failure;
         // Keys that take turns also run out of a model's quota together.
         if model.is_none() && matches!(effect, Effect::Invalid | Effect::Exhausted { .. }) {
-            let by = Accuser { upstream, by_check, is_one_of_several };
             let pool = here.generation.base.rotation.len();
             let served = here.generation.served_by(here.index);
             let finding = self.pool.storms.told((here.index, served), by, pool, self.pool.now());
@@ -357,24 +343,10 @@ impl<'pool> Lease<'pool> {
                 effect = Effect::Suspected;
             }
             if let Finding::Begins(others) = finding {
-                tracing::error!(
-                    upstream,
-                    keys = others.len() + 1,
-                    "most of the pool was refused at once, or by one upstream of several: taken for the upstream's outage, \
-                     its verdicts are held as suspicions until it has served again"
-                );
-                if is_one_of_several {
-                    let is_hard = |story: &Story| {
-                        matches!(story.effect, Effect::Invalid | Effect::Exhausted { .. } | Effect::Suspected)
-                    };
-                    self.release(&others, is_hard);
-                } else {
-                    for index in others {
-                        here.suspect(self.pool, index);
-                    }
-                }
+                self.begin_storm(&here, by, others);
             }
-            if effect == Effect::Suspected && is_one_of_several {
+            if effect == Effect::Suspected && by.is_one_of_several {
+                // One that has never served may be no good anywhere.
                 return if served > 0 { Settled::OfUpstream } else { Settled::Unclear };
             }
         }
@@ -385,6 +357,32 @@ impl<'pool> Lease<'pool> {
             of_model.as_deref().unwrap_or(&here.generation.base).price.learn(tokens.saturating_add(1));
         }
         if is_out { Settled::Out(effect) } else { Settled::Noted }
+    }
+
+    /// Undoes what was believed of the other keys that a storm has swept away.
+    fn begin_storm(&self, here: &Here<'_>, by: Accuser<'_>, others: Vec<u32>) {
+        let keys = others.len() + 1;
+        if by.is_one_of_several {
+            tracing::error!(
+                upstream = by.url,
+                keys,
+                "one upstream of several refuses key after key: taken for its outage, \
+                 the keys stay with the others until it has served again"
+            );
+            let is_hard = |story: &Story| {
+                matches!(story.effect, Effect::Invalid | Effect::Exhausted { .. } | Effect::Suspected)
+            };
+            return self.release(&others, is_hard);
+        }
+        tracing::error!(
+            upstream = by.url,
+            keys,
+            "most of the pool was refused at once: taken for the upstream's outage, \
+             the keys are held as suspects until one works again"
+        );
+        for index in others {
+            here.suspect(self.pool, index);
+        }
     }
 
     /// Lets keys that are out for such a reason back into rotation, each for one request at first.

@@ -32,3 +32,4 @@ pub use roster::{BY_OPERATOR, Cause};
 pub use secret::Secret;
 pub(crate) use secret::preview;
 pub use state::{CooldownPolicy, Effect, LONGEST_COOLDOWN};
+pub use storm::Accuser;

@@ -53,8 +53,9 @@ struct Told {
 
 #[derive(Default)]
 struct Upstream {
-    /// Since when the storm is on.
+    /// Since when the storm is on, and how many there have been.
     since: Option<SystemTime>,
+    storms: u32,
     /// Keys that are or were under suspicion.
     suspects: HashMap<u32, Suspect>,
     /// A check was refused in this storm: so one that passes tells of its end. Lists that everybody may see tell nothing.
@@ -69,16 +70,21 @@ struct Suspect {
     served: u64,
     /// How many live requests it has failed since the storm was over.
     failed: u8,
+    /// Which of its upstream's storms put it under suspicion.
+    storm: u32,
 }
 
-/// Who tells a key that it is no good for long.
-#[derive(Clone, Copy)]
-pub(super) struct Accuser {
-    pub(super) upstream: usize,
+/// Who says that a key failed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Accuser<'a> {
+    /// The upstream, by its index.
+    pub upstream: usize,
+    /// Its URL, as it may be shown.
+    pub url: &'a str,
     /// In answer to a free check of ours, not to a client's request.
-    pub(super) by_check: bool,
+    pub by_check: bool,
     /// There is another upstream, and it is not ejected.
-    pub(super) is_one_of_several: bool,
+    pub is_one_of_several: bool,
 }
 
 /// What a hard verdict turns out to be.
@@ -100,11 +106,17 @@ impl Upstream {
 
 impl Storms {
     /// A key that has served so many requests is told, for good or for long, in a pool of so many.
-    pub(super) fn told(&self, (index, served): (u32, u64), by: Accuser, pool: usize, now: Millis) -> Finding {
+    pub(super) fn told(
+        &self,
+        (index, served): (u32, u64),
+        by: Accuser<'_>,
+        pool: usize,
+        now: Millis,
+    ) -> Finding {
         self.change(by.upstream, |state| {
             let here = state.upstream(by.upstream);
             if here.since.is_some() {
-                here.suspects.insert(index, Suspect { served, failed: 0 });
+                here.suspects.insert(index, Suspect { served, failed: 0, storm: here.storms });
                 here.refuses_checks |= by.by_check;
                 return Finding::Suspected;
             }
@@ -159,7 +171,9 @@ impl Storms {
                 return Vec::new();
             }
             let was_on = here.since.take().is_some();
-            let suspects = if was_on { here.suspects.keys().copied().collect() } else { Vec::new() };
+            let is_of_this =
+                |(index, suspect): (&u32, &Suspect)| (suspect.storm == here.storms).then_some(*index);
+            let suspects = here.suspects.iter().filter_map(is_of_this).filter(|_| was_on).collect();
             let row = std::mem::take(&mut here.in_a_row);
             (here.others_served, here.refuses_checks) = (0, false);
             if row > 0 {
@@ -174,7 +188,9 @@ impl Storms {
 
     /// The upstreams whose storm is on, since when, and how many keys are under suspicion.
     pub(super) fn list(&self) -> Vec<(usize, SystemTime, usize)> {
-        let on = |(index, here): (usize, &Upstream)| Some((index, here.since?, here.suspects.len()));
+        let suspects =
+            |here: &Upstream| here.suspects.values().filter(|suspect| suspect.storm == here.storms).count();
+        let on = |(index, here): (usize, &Upstream)| Some((index, here.since?, suspects(here)));
         self.state().by_upstream.iter().enumerate().filter_map(on).collect()
     }
 
@@ -201,7 +217,7 @@ impl Storms {
 
 impl State {
     /// Whether a storm begins with the latest verdict; then the other keys that it has swept away.
-    fn begins(&mut self, index: u32, by: Accuser, pool: usize, now: Millis) -> Option<Vec<u32>> {
+    fn begins(&mut self, index: u32, by: Accuser<'_>, pool: usize, now: Millis) -> Option<Vec<u32>> {
         let is_most = |keys: usize| pool >= SMALLEST_POOL && keys * 2 > pool;
         let here = self.upstream(by.upstream);
         let enough = REFUSED_IN_A_ROW.min(pool / 2 + 1).max(2);
@@ -236,10 +252,11 @@ impl State {
     fn suspect(&mut self, upstream: usize, (index, served): (u32, u64), since: SystemTime) {
         let here = self.upstream(upstream);
         if here.since.is_none() {
+            here.storms = here.storms.wrapping_add(1);
             (here.in_a_row, here.others_served, here.refuses_checks) = (0, 0, false);
         }
         here.since = Some(here.since.map_or(since, |earlier| earlier.min(since)));
-        here.suspects.insert(index, Suspect { served, failed: 0 });
+        here.suspects.insert(index, Suspect { served, failed: 0, storm: here.storms });
     }
 
     #[expect(clippy::indexing_slicing, reason = "there is one by then")]
@@ -257,8 +274,8 @@ mod tests {
 
     const POOL: usize = 10;
 
-    fn by(upstream: usize) -> Accuser {
-        Accuser { upstream, by_check: false, is_one_of_several: false }
+    fn by(upstream: usize) -> Accuser<'static> {
+        Accuser { upstream, ..Accuser::default() }
     }
 
     fn told(storms: &Storms, upstream: usize, index: u32, at: u64) -> Finding {
@@ -334,6 +351,8 @@ mod tests {
         for served in 2..4 {
             (0..5).for_each(|index| assert_eq!(told(index, served), Finding::Believed));
             assert!(matches!(told(5, served), Finding::Begins(_)), "keys that have worked since");
+            assert_eq!(told(9, 0), Finding::Suspected);
+            assert_eq!(storms.list().first().map(|(.., suspects)| *suspects), Some(7), "of this storm");
             storms.served(0, false);
         }
     }

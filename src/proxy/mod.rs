@@ -9,6 +9,7 @@ mod body;
 pub mod credentials;
 mod dialect;
 mod ending;
+mod evidence;
 mod form;
 mod headers;
 mod mask;
@@ -37,10 +38,11 @@ use self::body::Outgoing;
 use self::credentials::Tokens;
 use self::dialect::Dialect;
 use self::ending::Ending;
+use self::evidence::Held;
 use self::refused::Refused;
-use self::so_far::{Held, SoFar};
+use self::so_far::SoFar;
 use crate::group::Group;
-use crate::keys::{Effect, Lease, Left, Need, Settled};
+use crate::keys::{Effect, Lease, Left, Need};
 use crate::rare::rare;
 use crate::refusal::Refusal;
 use crate::telemetry::RequestLog;
@@ -50,7 +52,7 @@ use crate::telemetry::models::Models;
 use crate::upstream::Upstream;
 use crate::upstream::client::Client;
 use crate::upstream::connect::Connector;
-use crate::verdict::{self, Ahead, Scope, Verdict, Wait};
+use crate::verdict::{self, Ahead, Wait};
 use crate::wire::{Incoming, Running};
 
 pub use self::answer::{Body, Broken};
@@ -337,34 +339,7 @@ impl Proxy {
         }
         self.upstream_answered(upstream);
         if let Some(weak) = so_far.weak.take() {
-            self.settle(weak, upstream, &so_far.doubted);
-        }
-    }
-
-    /// Settles a weak verdict, since another key could do it at this upstream: what was said of the first was about that key
-    /// if it was said there too; else it may have been about the upstream that said it.
-    #[cold]
-    fn settle(&self, mut weak: Held<'_>, upstream: &Upstream, doubted: &[usize]) {
-        match weak.effect {
-            _ if weak.upstream.index == upstream.index => {}
-            Effect::Denied => return,
-            _ => {
-                let all = self.common.group.upstreams.all();
-                let doubted = doubted.iter().filter(|index| **index != upstream.index);
-                doubted.filter_map(|index| all.get(*index)).for_each(|doubted| self.upstream_failed(doubted));
-                weak.effect = Effect::Limited { wait: None };
-            }
-        }
-        weak.set_aside(&self.common.group.upstreams);
-    }
-
-    /// Sets a key aside, or finds that its upstream is to blame.
-    fn blame(&self, verdict: Held<'_>) {
-        let upstream = verdict.upstream;
-        match verdict.set_aside(&self.common.group.upstreams) {
-            Settled::OfUpstream => self.upstream_failed(upstream),
-            Settled::Unclear => {}
-            Settled::Noted | Settled::Out(_) => self.upstream_answered(upstream),
+            self.settle(weak, upstream);
         }
     }
 
@@ -372,121 +347,6 @@ impl Proxy {
         if self.common.group.upstreams.succeed(upstream) {
             tracing::info!(upstream = %upstream.url, "the upstream is back");
         }
-    }
-
-    /// Settles the lease of a refused attempt, and says what follows.
-    #[cold]
-    fn refused<'a>(
-        &'a self,
-        lease: Lease<'a>,
-        upstream: &'a Upstream,
-        mut answer: Box<Refused>,
-        request: &Try,
-        so_far: &mut SoFar<'a>,
-    ) -> Follow {
-        let judgement = &answer.judgement;
-        let wait = judgement.wait.as_ref().map(|wait| wait.duration);
-        let effect = match judgement.verdict {
-            Verdict::UpstreamFault => {
-                tracing::debug!(upstream = %upstream.url, rule = judgement.rule, error = judgement.message, "upstream fault");
-                self.upstream_failed(upstream);
-                let is_barred = so_far.is_barred(&answer, self.common.group.upstreams.all().len());
-                so_far.refused = Some(answer);
-                return if is_barred { Follow::Pass } else { Follow::NextUpstream };
-            }
-            _ if judgement.denied_model => {
-                self.upstream_answered(upstream);
-                return self.denied(lease, upstream, answer, request, so_far);
-            }
-            Verdict::Success | Verdict::RequestFault => {
-                self.upstream_answered(upstream);
-                so_far.refused = Some(answer);
-                return Follow::Pass;
-            }
-            Verdict::KeyInvalid => Effect::Invalid,
-            Verdict::KeyExhausted => Effect::Exhausted { wait },
-            Verdict::KeyLimited => Effect::Limited { wait },
-        };
-        let per_model = judgement.scope == Scope::KeyAndModel;
-        let verdict = Held {
-            status: answer.status(),
-            model: per_model.then(|| request.model()).flatten().map(Box::from),
-            cause: answer.cause(upstream),
-            too_few_tokens: answer.too_few_tokens(),
-            upstream,
-            lease,
-            effect,
-        };
-        let weak = judgement.weak;
-        if weak || !matches!(effect, Effect::Limited { .. }) {
-            so_far.doubted.push(upstream.index);
-        }
-        let is_elsewhere = self.common.group.upstreams.has_others_than(&so_far.doubted);
-        match so_far.weak.take() {
-            // The same on a second key: it was not the keys. Both leases are dropped, which blames nobody.
-            Some(first)
-                if weak
-                    && (first.status, first.effect) == (verdict.status, verdict.effect)
-                    && first.upstream.index != upstream.index
-                    && is_elsewhere =>
-            {
-                so_far.weak = Some(first);
-                so_far.refused = Some(answer);
-                return Follow::NextKey;
-            }
-            Some(first) if weak && (first.status, first.effect) == (verdict.status, verdict.effect) => {
-                self.upstream_answered(first.upstream);
-                self.upstream_answered(upstream);
-                answer.judgement.verdict = Verdict::RequestFault;
-                so_far.refused = Some(answer);
-                return Follow::Pass;
-            }
-            Some(first) => self.blame(first),
-            None => {}
-        }
-        if weak {
-            so_far.weak = Some(verdict);
-        } else {
-            self.blame(verdict);
-        }
-        so_far.refused = Some(answer);
-        Follow::NextKey
-    }
-
-    /// The key may not use the model that was asked for. If another key served it of late, another key is asked, and
-    /// this one is not asked for it again for a while, unless only this upstream has no such model; else it is the
-    /// request's own fault.
-    #[cold]
-    fn denied<'a>(
-        &self,
-        lease: Lease<'a>,
-        upstream: &'a Upstream,
-        mut answer: Box<Refused>,
-        request: &Try,
-        so_far: &mut SoFar<'a>,
-    ) -> Follow {
-        answer.judgement.verdict = Verdict::RequestFault;
-        let model = request.model().filter(|model| self.common.group.keys.has_served(model));
-        let follow = if let Some(model) = model {
-            let verdict = Held {
-                status: answer.status(),
-                model: Some(model.into()),
-                cause: answer.cause(upstream),
-                upstream,
-                lease,
-                effect: Effect::Denied,
-                too_few_tokens: None,
-            };
-            so_far.doubted.push(upstream.index);
-            if let Some(first) = so_far.weak.replace(verdict) {
-                first.set_aside(&self.common.group.upstreams);
-            }
-            Follow::NextKey
-        } else {
-            Follow::Pass
-        };
-        so_far.refused = Some(answer);
-        follow
     }
 
     /// What follows an attempt without an answer.

@@ -19,13 +19,14 @@ use super::answer::StreamLimits;
 use super::attempt::{Outcome, Try};
 use super::body::{Outgoing, RequestBody};
 use super::credentials::Place;
+use super::evidence::accuser;
 use super::provider;
 use super::refused::Refused;
 use crate::group::Group;
 use crate::keys::{BY_OPERATOR, Blacklisted, Condemned, Effect, Failure, Lease};
 use crate::upstream::client::Client;
 use crate::upstream::connect::Connector;
-use crate::upstream::{BaseUrl, Upstream};
+use crate::upstream::{BaseUrl, Upstream, Upstreams};
 use crate::verdict::Verdict;
 
 /// Between two checks: at most three a second, never in step with anything else.
@@ -209,9 +210,7 @@ impl Revalidation {
             Outcome::Answer(response) => {
                 let limits = StreamLimits { silence: self.patience, deadline: Some(by) };
                 match Refused::read(response, &lease, None, limits, true).await {
-                    Ok(answer) => {
-                        refused(lease, key, (upstream, upstreams.has_others_than(&[upstream.index])), &answer)
-                    }
+                    Ok(answer) => refused(lease, key, upstream, upstreams, &answer),
                     Err(_late) => Found::Inconclusive,
                 }
             }
@@ -238,7 +237,8 @@ fn restore(lease: Lease<'_>, upstream: &Upstream) -> Found {
 fn refused(
     lease: Lease<'_>,
     key: &Condemned,
-    (upstream, is_one_of_several): (&Upstream, bool),
+    upstream: &Upstream,
+    upstreams: &Upstreams,
     answer: &Refused,
 ) -> Found {
     let judgement = &answer.judgement;
@@ -252,15 +252,7 @@ fn refused(
         _ => return Found::Inconclusive,
     };
     let cause = answer.cause(upstream);
-    lease.fail(Failure {
-        effect,
-        model: None,
-        upstream: upstream.index,
-        too_few_tokens: None,
-        by_check: true,
-        is_one_of_several,
-        cause,
-    });
+    lease.fail(Failure { by: accuser(upstream, upstreams, true), cause, ..effect.into() });
     Found::Confirmed
 }
 

@@ -6,12 +6,11 @@ use tokio::time::Instant;
 
 use super::answer::StreamLimits;
 use super::attempt::{NoAnswer, Try};
+use super::evidence::Held;
 use super::refused::Refused;
 use super::{Answered, Common, Times};
-use crate::keys::{Cause, Effect, Failure, Lease, Settled};
 use crate::refusal::{Refusal, Retry};
 use crate::telemetry::counters::End;
-use crate::upstream::{Upstream, Upstreams};
 
 /// How far a request has come.
 pub(super) struct SoFar<'a> {
@@ -75,7 +74,7 @@ impl SoFar<'_> {
     pub(super) fn answer(self, request: &Try, common: &Common) -> Answered {
         let SoFar { refused, failure, weak, .. } = self;
         if let Some(weak) = weak {
-            weak.set_aside(&common.group.upstreams);
+            weak.stands(&common.group.upstreams);
         }
         let wait = common.group.keys.earliest_return(request.model());
         let streaming = request.streaming;
@@ -112,51 +111,4 @@ fn timed_out(streaming: bool, times: Times) -> Refusal {
     );
     Refusal::new(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", End::UpstreamFault, message)
         .retry(Retry::Never)
-}
-
-/// A verdict against a key, with the lease that it will settle.
-pub(super) struct Held<'a> {
-    pub(super) lease: Lease<'a>,
-    pub(super) upstream: &'a Upstream,
-    pub(super) status: StatusCode,
-    pub(super) effect: Effect,
-    pub(super) model: Option<Box<str>>,
-    pub(super) cause: Cause,
-    pub(super) too_few_tokens: Option<u32>,
-}
-
-impl Held<'_> {
-    /// Sets the key aside, unless that is found to be its upstream's fault.
-    pub(super) fn set_aside(self, upstreams: &Upstreams) -> Settled {
-        let Self { lease, effect, model, cause, too_few_tokens, upstream, .. } = self;
-        let is_one_of_several = upstreams.has_others_than(&[upstream.index]);
-        let upstream = upstream.index;
-        let (key_index, key_preview) = (lease.index(), lease.preview());
-        let failure = Failure {
-            effect,
-            model: model.as_deref(),
-            upstream,
-            too_few_tokens,
-            by_check: false,
-            is_one_of_several,
-            cause: cause.clone(),
-        };
-        let settled = lease.fail(failure);
-        if let Settled::Out(effect) = settled {
-            tracing::warn!(
-                key_index,
-                key_preview,
-                verdict = effect.name(),
-                model,
-                rule = &*cause.rule,
-                status = cause.status,
-                code = cause.code.as_deref(),
-                wait_s = cause.wait.map(|wait| wait.as_secs_f64()),
-                wait_from = cause.wait_from.as_deref(),
-                error = &*cause.error,
-                "key blacklisted"
-            );
-        }
-        settled
-    }
 }

@@ -232,6 +232,42 @@ fn bare_refusals_of_two_upstreams_in_three_cost_no_client_anything() {
     assert_eq!(ejections, [1, 1, 0]);
 }
 
+/// Two upstreams have said the same of two keys, and there is no attempt left for the third.
+#[test]
+fn what_two_upstreams_said_of_two_keys_is_about_neither_though_a_third_is_left() {
+    let keys = numbered(12);
+    let upstreams = [(); 3].map(|()| all_valid(&keys));
+    let urls = upstreams.iter().map(Mock::url).collect::<Vec<_>>().join(",");
+    for upstream in &upstreams {
+        upstream.phase(Some(Play::answer(401, &[], json!({"error": "no"}))));
+    }
+    for retries in ["1", "3"] {
+        let env = [("OPENAI_BASE_URL", &*urls), ("MAX_RETRIES", retries)];
+        let gpt_load = GptLoad::start(&env, &texts(&keys));
+        let answer = gpt_load.chat();
+        assert_eq!((answer.status.as_u16(), answer.json()), (401, json!({"error": "no"})), "{retries}");
+        assert_eq!(out(&gpt_load), BTreeSet::new(), "{retries}");
+    }
+}
+
+/// A key that one upstream refuses by name, between a bare refusal of another and a third's success, is no fault of its upstream's.
+#[test]
+fn who_refuses_a_revoked_key_is_not_blamed_for_what_another_said() {
+    let keys = numbered(3);
+    let upstreams = [(); 3].map(|()| all_valid(&keys));
+    upstreams[0].phase(Some(Play::answer(401, &[], json!({"error": "no"}))));
+    for upstream in &upstreams {
+        upstream.play(&keys[1], Play::Revoked);
+    }
+    let urls = upstreams.iter().map(Mock::url).collect::<Vec<_>>().join(",");
+    let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &urls)], &texts(&keys));
+    assert_eq!(gpt_load.chat().status, 200);
+    let stats = gpt_load.told("/stats");
+    let faults = [0, 1, 2].map(|index: usize| stats["upstreams"][index]["faults"].as_u64().unwrap());
+    assert_eq!(faults[1..], [0, 0], "{stats}");
+    assert!(gpt_load.blacklist().iter().any(|entry| entry["index"] == 1 && entry["permanent"] == true));
+}
+
 fn out(gpt_load: &GptLoad) -> BTreeSet<u64> {
     gpt_load.blacklist().iter().map(|entry| entry["index"].as_u64().unwrap()).collect()
 }
