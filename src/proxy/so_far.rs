@@ -1,6 +1,9 @@
 //! How far a request has come: what it has tried, what it was told, and what its client is told if nothing more is
 //! tried.
 
+use std::cell::Cell;
+use std::time::Duration;
+
 use http::StatusCode;
 use tokio::time::Instant;
 
@@ -22,6 +25,8 @@ pub(super) struct SoFar<'a> {
     /// Upstreams that refused keys: they may be to blame, so the next attempt goes to another if there is one.
     pub(super) doubted: Vec<usize>,
     pub(super) limits: StreamLimits,
+    /// How long it has waited for keys.
+    pub(super) waited: Cell<Duration>,
     /// When the client gives up.
     pub(super) client_gives_up: Option<Instant>,
     /// The last answer that an upstream gave.
@@ -46,6 +51,7 @@ impl SoFar<'_> {
                 silence: times.silence,
                 deadline: (!request.streaming).then(|| now + times.request),
             },
+            waited: Cell::default(),
             client_gives_up: request.client_waits.map(|waits| now + waits),
             refused: None,
             failure: None,

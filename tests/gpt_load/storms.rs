@@ -250,22 +250,22 @@ fn what_two_upstreams_said_of_two_keys_is_about_neither_though_a_third_is_left()
     }
 }
 
-/// A key that one upstream refuses by name, between a bare refusal of another and a third's success, is no fault of its upstream's.
+/// One upstream names a revoked key, the next one refuses without a reason what a third serves: that is the second's fault alone.
 #[test]
 fn who_refuses_a_revoked_key_is_not_blamed_for_what_another_said() {
     let keys = numbered(3);
     let upstreams = [(); 3].map(|()| all_valid(&keys));
-    upstreams[0].phase(Some(Play::answer(401, &[], json!({"error": "no"}))));
+    upstreams[1].phase(Some(Play::answer(401, &[], json!({"error": "no"}))));
     for upstream in &upstreams {
-        upstream.play(&keys[1], Play::Revoked);
+        upstream.play(&keys[0], Play::Revoked);
     }
     let urls = upstreams.iter().map(Mock::url).collect::<Vec<_>>().join(",");
     let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &urls)], &texts(&keys));
     assert_eq!(gpt_load.chat().status, 200);
     let stats = gpt_load.told("/stats");
     let faults = [0, 1, 2].map(|index: usize| stats["upstreams"][index]["faults"].as_u64().unwrap());
-    assert_eq!(faults[1..], [0, 0], "{stats}");
-    assert!(gpt_load.blacklist().iter().any(|entry| entry["index"] == 1 && entry["permanent"] == true));
+    assert_eq!(faults, [0, 1, 0], "{stats}");
+    assert!(gpt_load.blacklist().iter().any(|entry| entry["index"] == 0 && entry["permanent"] == true));
 }
 
 fn out(gpt_load: &GptLoad) -> BTreeSet<u64> {

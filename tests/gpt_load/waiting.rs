@@ -47,6 +47,18 @@ fn a_request_waits_for_the_first_key_to_come_back() {
 }
 
 #[test]
+fn a_request_waits_no_longer_than_it_may_in_all() {
+    let mock = provider(&[]);
+    mock.play(A, limited(1_500));
+    let gpt_load = GptLoad::before(&mock, &[("MAX_KEY_WAIT", "2")], &[A]);
+    let began = Instant::now();
+    assert_eq!(gpt_load.chat().refused(), (429, "rate_limit_exceeded".to_owned()));
+    let waited = began.elapsed();
+    assert!(waited >= Duration::from_millis(1_450) && waited < Duration::from_millis(2_900), "{waited:?}");
+    assert_eq!(mock.key(A).asked, 2);
+}
+
+#[test]
 fn without_patience_the_answer_is_there_at_once() {
     let mock = provider(&[]);
     for key in [A, B] {
