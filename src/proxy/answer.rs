@@ -12,11 +12,11 @@ use http_body_util::BodyExt as _;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
 
-use super::beginning::Kind;
 use super::body::{Outgoing, Upload};
 use super::dialect::Dialect;
 use super::ending::Ending;
 use super::headers;
+use super::kind::Kind;
 use super::mask::{Mask, hide_in_trailers};
 use super::upgrade::{Tunnel, Upgraded};
 use super::watch::{Count, Watch, append, is_event_over};

@@ -7,9 +7,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::StatusCode;
 use http::response::Parts;
-use http::{HeaderMap, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use memchr::memmem;
@@ -18,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::answer::Stream;
 use super::attempt::Try;
 use super::headers;
+use super::kind::{Json, Kind};
 use super::watch::has_error;
 use crate::keys::Lease;
 use crate::rare::rare;
@@ -56,59 +56,7 @@ pub(super) enum Beginning {
     },
 }
 
-/// What an answer's head says of its body.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Kind {
-    /// A stream of events.
-    pub(super) is_events: bool,
-    json: Json,
-    is_encoded: bool,
-}
-
-/// Whether an answer says that it is JSON.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Json {
-    #[default]
-    No,
-    /// It is called otherwise, or nothing, as errors often are: a page where a model was asked for something.
-    Maybe,
-    Yes,
-}
-
-impl Kind {
-    pub(super) fn of(headers: &HeaderMap, request: &Try) -> Self {
-        let kind = headers.get(CONTENT_TYPE).map_or(&[][..], |kind| kind.as_bytes());
-        let is = |name: &[u8]| kind.get(..name.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(name));
-        let is_events = is(b"text/event-stream");
-        Self {
-            is_events,
-            json: match () {
-                () if is_events => Json::No,
-                () if is(b"application/json") => Json::Yes,
-                () if kind.is_empty() || is(b"text/plain") || memmem::find(kind, b"json").is_some() => {
-                    Json::Maybe
-                }
-                () if is(b"audio/") || is(b"image/") || is(b"video/") => Json::No,
-                () if request.infers() => Json::Maybe,
-                () => Json::No,
-            },
-            is_encoded: headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity"),
-        }
-    }
-
-    /// Whether an error in it can be read as it passes.
-    pub(super) fn is_readable(self) -> bool {
-        !self.is_encoded && (self.is_events || self.json != Json::No)
-    }
-
-    /// Whether the tokens used can be read in it as it passes.
-    pub(super) fn tells_usage(self) -> bool {
-        !self.is_encoded && (self.is_events || self.json == Json::Yes)
-    }
-}
-
-/// Looks at the beginning of an answer; what was read of it stays in the stream. Where the request is harmless, a JSON
-/// body may be an error's envelope, not the state of a job that has an error in it.
+/// Looks at the beginning of an answer; what was read of it stays in the stream.
 ///
 /// # Cancel safety
 /// Dropping it loses what was read: only together with the stream.

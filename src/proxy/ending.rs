@@ -14,7 +14,7 @@ use super::Proxy;
 use super::admission::{Permit, Room};
 use super::answer::{Body, Payload};
 use super::attempt::{NoAnswer, Try};
-use super::beginning::Kind;
+use super::kind::Kind;
 use super::refused::Refused;
 use super::trace::{self, Trace};
 use crate::keys::Lease;

@@ -1,67 +1,13 @@
 //! What a refusal proves, and against whom: the key, the upstream that said so, or neither (spec §6, "evidence across keys").
 
-use http::StatusCode;
-
 use super::attempt::Try;
+use super::held::Held;
 use super::refused::Refused;
 use super::so_far::SoFar;
 use super::{Follow, Proxy};
-use crate::keys::{Accuser, Cause, Effect, Failure, Lease, Settled};
-use crate::upstream::{Upstream, Upstreams};
+use crate::keys::{Effect, Lease, Settled};
+use crate::upstream::Upstream;
 use crate::verdict::{Scope, Verdict};
-
-/// A verdict against a key, with the lease that it will settle.
-pub(super) struct Held<'a> {
-    pub(super) lease: Lease<'a>,
-    pub(super) effect: Effect,
-    pub(super) upstream: &'a Upstream,
-    status: StatusCode,
-    model: Option<Box<str>>,
-    cause: Cause,
-    too_few_tokens: Option<u32>,
-    /// Other upstreams that said the same of other keys.
-    echoes: Vec<&'a Upstream>,
-}
-
-impl Held<'_> {
-    /// No more is to be learnt: it stands, unless the same was said of another key.
-    pub(super) fn stands(self, upstreams: &Upstreams) {
-        if self.echoes.is_empty() {
-            self.set_aside(upstreams);
-        }
-    }
-
-    /// Sets the key aside, unless that is found to be its upstream's fault.
-    fn set_aside(self, upstreams: &Upstreams) -> Settled {
-        let Self { lease, effect, model, cause, too_few_tokens, upstream, .. } = self;
-        let (key_index, key_preview) = (lease.index(), lease.preview());
-        let by = accuser(upstream, upstreams, false);
-        let failure = Failure { effect, model: model.as_deref(), by, too_few_tokens, cause: cause.clone() };
-        let settled = lease.fail(failure);
-        if let Settled::Out(effect) = settled {
-            tracing::warn!(
-                key_index,
-                key_preview,
-                verdict = effect.name(),
-                model,
-                rule = &*cause.rule,
-                status = cause.status,
-                code = cause.code.as_deref(),
-                wait_s = cause.wait.map(|wait| wait.as_secs_f64()),
-                wait_from = cause.wait_from.as_deref(),
-                error = &*cause.error,
-                "key blacklisted"
-            );
-        }
-        settled
-    }
-}
-
-/// Who refused a key: in answer to a check of ours, or to a client's request.
-pub(super) fn accuser<'a>(upstream: &'a Upstream, upstreams: &Upstreams, by_check: bool) -> Accuser<'a> {
-    let is_one_of_several = upstreams.has_others_than(&[upstream.index]);
-    Accuser { upstream: upstream.index, url: upstream.url.shown(), by_check, is_one_of_several }
-}
 
 impl Proxy {
     /// Settles the lease of a refused attempt, and says what follows.

@@ -12,6 +12,8 @@ mod ending;
 mod evidence;
 mod form;
 mod headers;
+mod held;
+mod kind;
 mod mask;
 pub(crate) mod provider;
 mod refused;
@@ -33,12 +35,13 @@ use tokio::time::Instant;
 use self::admission::Admission;
 use self::answer::Payload;
 use self::attempt::{NoAnswer, Outcome, Try};
-use self::beginning::{Beginning, Kind};
+use self::beginning::Beginning;
 use self::body::Outgoing;
 use self::credentials::Tokens;
 use self::dialect::Dialect;
 use self::ending::Ending;
-use self::evidence::Held;
+use self::held::Held;
+use self::kind::Kind;
 use self::refused::Refused;
 use self::so_far::SoFar;
 use crate::group::Group;
@@ -192,7 +195,7 @@ impl Proxy {
             let follow = match request.send(&self.client, upstream, &lease, running, limit, head_by).await {
                 Outcome::Answer(response) if response.status().as_u16() < 400 => {
                     let (mut parts, mut stream) = answer::begin(response, &lease, limits);
-                    let kind = Kind::of(&parts.headers, request);
+                    let kind = Kind::of(&parts.headers, request.infers());
                     match beginning::look(&mut parts, kind, &mut stream, request, &lease).await {
                         Beginning::Healthy => {
                             ending.succeeded(request, upstream, kind);

@@ -19,7 +19,7 @@ use super::answer::StreamLimits;
 use super::attempt::{Outcome, Try};
 use super::body::{Outgoing, RequestBody};
 use super::credentials::Place;
-use super::evidence::accuser;
+use super::held::accuser;
 use super::provider;
 use super::refused::Refused;
 use crate::group::Group;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::answer::StreamLimits;
 use super::attempt::{NoAnswer, Try};
-use super::evidence::Held;
+use super::held::Held;
 use super::refused::Refused;
 use super::{Answered, Common, Times};
 use crate::refusal::{Refusal, Retry};

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use super::beginning::Kind;
 use super::dialect::Dialect;
+use super::kind::Kind;
 use crate::keys::Hider;
 use crate::verdict::{First, FirstEvent};
 
