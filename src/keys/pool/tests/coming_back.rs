@@ -124,11 +124,12 @@ async fn a_storm_is_held_as_suspicion_until_a_key_works() {
         assert_eq!(pool.storms().len(), 1);
         tokio::time::sleep(Duration::from_secs(1)).await;
         let probe = pool.last_resort(Need::default()).unwrap();
+        let works = probe.index();
         assert!(probe.succeed(None, 0, Left::Unknown, false), "the storm is over");
         assert!(pool.blacklisted().is_empty() && pool.storms().is_empty());
         assert_eq!(pool.available(), 6);
-        // Told so again, it is held until a check confirms it.
-        let again = pool.lease(Need::default()).unwrap();
+        // Told so again, one that has not worked since is held until a check confirms it.
+        let again = pool.lease(Need { not: &[works], ..Need::default() }).unwrap();
         let index = again.index();
         assert_eq!(again.fail(failure(Effect::Invalid)), Settled::Out(Effect::Suspected));
         let check = pool.probe_key(index).unwrap();
