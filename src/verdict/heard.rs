@@ -1,9 +1,10 @@
 //! Free sentences, heard by the meaning of their words: what is spoken of, and what is said of it nearby.
 
+use std::cmp::Reverse;
 use std::sync::LazyLock;
 
 use super::rules::{Meaning, NOT, Things, VOCABULARY};
-use super::words::{Words, pieces};
+use super::words::Words;
 
 /// How many bytes may stand between a subject and what is said of it.
 const REACH: usize = 72;
@@ -31,20 +32,25 @@ struct Mark {
     from: usize,
     to: usize,
     sentence: usize,
+    /// What it means: by itself at first, at last with the negations around it.
     plain: Things,
     negated: Things,
 }
 
-/// The vocabulary by the first bytes of its words: a text is looked through once, however many words there are.
+/// The vocabulary by the first bytes of its words, the longest first: a text is looked through once, however many words
+/// there are.
 static INDEX: LazyLock<Vec<Vec<Word>>> = LazyLock::new(|| {
     let mut index = vec![Vec::new(); PLACES];
     let words = VOCABULARY
         .iter()
         .flat_map(|meaning| meaning.words.split('|').map(move |word| Word::new(word, meaning)));
     for word in words {
-        if let Some(words) = place(word.spelling).and_then(|place| index.get_mut(place)) {
+        if let Some(words) = index.get_mut(place(word.head)) {
             words.push(word);
         }
+    }
+    for words in &mut index {
+        words.sort_by_key(|word: &Word| Reverse(word.length));
     }
     index
 });
@@ -54,6 +60,8 @@ const PLACES: usize = 2048;
 #[derive(Clone, Copy, Debug)]
 struct Word {
     spelling: &'static str,
+    /// Without the space that ends it.
+    length: usize,
     meaning: &'static Meaning,
     /// Its first bytes, and which of eight they are.
     head: u64,
@@ -63,7 +71,8 @@ struct Word {
 impl Word {
     fn new(spelling: &'static str, meaning: &'static Meaning) -> Self {
         let unused = 64 - 8 * u32::try_from(spelling.len().min(8)).unwrap_or(8);
-        Self { spelling, meaning, head: head(spelling), mask: u64::MAX.checked_shl(unused).unwrap_or(0) }
+        let mask = u64::MAX.checked_shl(unused).unwrap_or(0);
+        Self { spelling, length: spelling.trim_end().len(), meaning, head: head(spelling), mask }
     }
 
     /// Whether a text with that head begins with it.
@@ -72,7 +81,7 @@ impl Word {
     }
 }
 
-/// The first eight bytes of a text, which nearly always tell two words apart.
+/// The first eight bytes of a text, which nearly always tell it from another.
 fn head(text: &str) -> u64 {
     let mut head = [0; 8];
     match text.as_bytes().first_chunk() {
@@ -82,18 +91,16 @@ fn head(text: &str) -> u64 {
     u64::from_be_bytes(head)
 }
 
-/// Where a text that begins so stands in the index.
-fn place(text: &str) -> Option<usize> {
-    let [first, second, third] = text.as_bytes().first_chunk::<3>()?.map(usize::from);
-    Some((first * 961 + second * 31 + third) % PLACES)
+/// Where the words stand in the index that begin with the first three bytes of this.
+fn place(head: u64) -> usize {
+    usize::try_from((head >> 40).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 53).unwrap_or(0)
 }
 
 impl Heard {
     #[cold]
     pub(super) fn of(message: &Words) -> Self {
-        let (text, ends) = tidy(message.text());
-        let mut marks = marks(&text, &ends);
-        marks.sort_unstable_by_key(|mark| (mark.from, usize::MAX - mark.to));
+        let tidy = Tidy::of(message.text());
+        let mut marks = tidy.marks();
         // The longest word counts, with all that it means.
         let mut longest = 0..0;
         marks.retain(|mark| {
@@ -105,7 +112,7 @@ impl Heard {
         });
         let negations: Vec<Mark> = marks.iter().filter(|mark| mark.plain & NOT != 0).copied().collect();
         for mark in &mut marks {
-            let is_negated = negations.iter().any(|not| not.negates(mark, &text));
+            let is_negated = negations.iter().any(|not| not.negates(mark, &tidy.text));
             mark.plain = if is_negated { mark.negated } else { mark.plain };
         }
         marks.retain(|mark| mark.plain != 0);
@@ -165,98 +172,108 @@ impl Mark {
     }
 }
 
-/// Where words stand that mean something: they begin with a word, or anywhere where nothing parts the words.
-fn marks(text: &str, ends: &[usize]) -> Vec<Mark> {
-    let index = INDEX.as_slice();
-    let mut marks = Vec::with_capacity(MARKS_MAX / 4);
-    let (mut next, mut before) = (0, ' ');
-    for piece in pieces(text, u8::is_ascii_alphanumeric) {
-        let from = next;
-        next += piece.len();
-        let is_begun = piece.starts_with(|letter| letter >= SPACELESS)
-            || !before.is_alphanumeric()
-            || before >= SPACELESS;
-        before = piece.chars().next_back().unwrap_or(' ');
-        if !is_begun {
-            continue;
-        }
-        let rest = text.get(from..).unwrap_or_default();
-        let Some(words) = place(rest).and_then(|place| index.get(place)) else { continue };
-        let head = head(rest);
-        for Word { spelling, meaning, .. } in words.iter().filter(|word| word.begins(rest, head)) {
-            if marks.len() == MARKS_MAX {
-                return marks;
-            }
-            marks.push(Mark {
-                from,
-                to: from + spelling.trim_end().len(),
-                sentence: ends.partition_point(|end| *end <= from),
-                plain: meaning.plain,
-                negated: meaning.negated,
-            });
-        }
+/// A message's letters, and a space for all else and between scripts.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tidy {
+    text: String,
+    /// Where its words begin, and where its sentences end.
+    begins: Vec<usize>,
+    ends: Vec<usize>,
+}
+
+impl Tidy {
+    fn of(message: &str) -> Self {
+        if message.is_ascii() { Self::of_ascii(message) } else { Self::of_any(message) }
     }
-    marks
-}
 
-/// A message's letters, a space for all else and between scripts, and where its sentences end.
-fn tidy(message: &str) -> (String, Vec<usize>) {
-    if message.is_ascii() { tidy_ascii(message) } else { tidy_any(message) }
-}
-
-fn tidy_any(message: &str) -> (String, Vec<usize>) {
-    let (mut text, mut ends) = (String::with_capacity(message.len() + 16), Vec::new());
-    let mut pieces = pieces(message, u8::is_ascii_alphanumeric).peekable();
-    let mut before = ' ';
-    while let Some(piece) = pieces.next() {
-        let letter = piece.chars().next().unwrap_or(' ');
-        let is_end = match letter {
-            '。' | '；' | '！' | ';' | '!' | '?' | '？' => true,
-            '.' => before != '.' && pieces.peek().is_none_or(|next| *next == " "),
-            _ => false,
-        };
-        let is_letter = letter.is_alphanumeric() || letter == '\'';
-        if is_end {
-            ends.push(text.len());
-        }
-        if (!is_letter || before.is_alphanumeric() && (before < SPACELESS) != (letter < SPACELESS))
-            && !text.ends_with(' ')
-        {
-            text.push(' ');
-        }
-        if is_letter {
-            text.push_str(piece);
-        }
-        before = piece.chars().next_back().unwrap_or(' ');
-    }
-    text.push(' ');
-    (text, ends)
-}
-
-/// The same where there is but one script.
-fn tidy_ascii(message: &str) -> (String, Vec<usize>) {
-    let (mut text, mut ends) = (Vec::with_capacity(message.len() + 16), Vec::new());
-    let mut before = b' ';
-    for (at, letter) in message.bytes().enumerate() {
-        if letter.is_ascii_alphanumeric() || letter == b'\'' {
-            text.push(letter);
-        } else {
+    fn of_any(message: &str) -> Self {
+        let (mut text, mut ends) = (String::with_capacity(message.len() + 16), Vec::new());
+        let mut letters = message.chars().peekable();
+        let mut before = ' ';
+        while let Some(letter) = letters.next() {
             let is_end = match letter {
-                b';' | b'!' | b'?' => true,
-                b'.' => before != b'.' && message.as_bytes().get(at + 1).is_none_or(|next| *next == b' '),
+                '。' | '；' | '！' | ';' | '!' | '?' | '？' => true,
+                '.' => before != '.' && letters.peek().is_none_or(|next| *next == ' '),
                 _ => false,
             };
             if is_end {
                 ends.push(text.len());
             }
-            if text.last() != Some(&b' ') {
-                text.push(b' ');
+            let is_letter = letter.is_alphanumeric() || letter == '\'';
+            let is_apart = before.is_alphanumeric() && (before < SPACELESS) != (letter < SPACELESS);
+            if (!is_letter || is_apart) && !text.ends_with(' ') {
+                text.push(' ');
+            }
+            if is_letter {
+                text.push(letter);
+            }
+            before = letter;
+        }
+        let mut before = ' ';
+        let begins = text.char_indices().filter_map(|(at, letter)| {
+            let is_begun = letter >= SPACELESS || before >= SPACELESS || !before.is_alphanumeric();
+            before = letter;
+            (is_begun && letter.is_alphanumeric()).then_some(at)
+        });
+        Self { begins: begins.collect(), text, ends }
+    }
+
+    /// The same where there is but one script.
+    fn of_ascii(message: &str) -> Self {
+        let mut rest = message.as_bytes();
+        let mut text = Vec::with_capacity(rest.len());
+        let (mut begins, mut ends) = (Vec::with_capacity(rest.len() / 4), Vec::new());
+        let mut before = b' ';
+        while !rest.is_empty() {
+            let letters = rest.iter().position(|byte| !byte.is_ascii_alphanumeric());
+            let (word, behind) = rest.split_at_checked(letters.unwrap_or(rest.len())).unwrap_or_default();
+            if let Some(last) = word.last() {
+                begins.push(text.len());
+                text.extend_from_slice(word);
+                before = *last;
+            }
+            let Some((mark, after)) = behind.split_first() else { break };
+            let is_end = match mark {
+                b';' | b'!' | b'?' => true,
+                b'.' => before != b'.' && after.first().is_none_or(|next| *next == b' '),
+                _ => false,
+            };
+            if is_end {
+                ends.push(text.len());
+            }
+            match mark {
+                b'\'' => text.push(b'\''),
+                _ if text.last() == Some(&b' ') => {}
+                _ => text.push(b' '),
+            }
+            (rest, before) = (after, *mark);
+        }
+        Self { text: String::from_utf8(text).unwrap_or_default(), begins, ends }
+    }
+
+    /// The words that mean something.
+    fn marks(&self) -> Vec<Mark> {
+        let index = INDEX.as_slice();
+        let mut marks = Vec::with_capacity(MARKS_MAX / 4);
+        for from in self.begins.iter().copied() {
+            let rest = self.text.get(from..).unwrap_or_default();
+            let head = head(rest);
+            let words = index.get(place(head)).map_or(&[][..], Vec::as_slice);
+            for word in words.iter().filter(|word| word.begins(rest, head)) {
+                if marks.len() == MARKS_MAX {
+                    return marks;
+                }
+                marks.push(Mark {
+                    from,
+                    to: from + word.length,
+                    sentence: self.ends.partition_point(|end| *end <= from),
+                    plain: word.meaning.plain,
+                    negated: word.meaning.negated,
+                });
             }
         }
-        before = letter;
+        marks
     }
-    text.push(b' ');
-    (String::from_utf8(text).unwrap_or_default(), ends)
 }
 
 #[cfg(test)]
@@ -320,17 +337,18 @@ mod tests {
     proptest! {
         #[test]
         fn a_message_in_one_script_is_tidied_like_any(message in "[ -~]{0,40}|[a.;' ]{0,20}") {
-            prop_assert_eq!(tidy_ascii(&message), tidy_any(&message));
+            prop_assert_eq!(Tidy::of_ascii(&message), Tidy::of_any(&message));
         }
     }
 
     #[test]
     fn every_word_can_be_heard() {
         for word in VOCABULARY.iter().flat_map(|meaning| meaning.words.split('|')) {
-            let (text, _) = tidy(word);
-            assert_eq!(text.trim_end(), word.trim_end(), "as it is never written");
-            assert!(place(word).is_some() && word.to_lowercase() == word, "{word}");
-            assert!(marks(&text, &[]).iter().any(|mark| mark.to >= word.trim_end().len()), "{word}");
+            let tidy = Tidy::of(word);
+            assert_eq!(tidy.text.trim_end(), word.trim_end(), "as it is never written");
+            assert!(word.len() > 2 && word.starts_with(char::is_alphanumeric), "{word}");
+            assert_eq!(word.to_lowercase(), word);
+            assert!(tidy.marks().iter().any(|mark| mark.to >= word.trim_end().len()), "{word}");
         }
     }
 }

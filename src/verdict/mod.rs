@@ -8,6 +8,7 @@ mod decode;
 mod envelope;
 mod first_event;
 mod heard;
+mod in_body;
 mod json;
 mod limits;
 mod rules;
@@ -22,8 +23,9 @@ use http::{HeaderMap, StatusCode};
 use self::envelope::Envelope;
 
 pub use self::decode::decoded;
-pub(crate) use self::first_event::behind_mark;
-pub use self::first_event::{First, FirstEvent, InBody};
+pub use self::first_event::{First, FirstEvent};
+pub use self::in_body::InBody;
+pub(crate) use self::in_body::behind_mark;
 pub use self::limits::{Ahead, ahead, too_few_tokens};
 pub use self::wait::Wait;
 

@@ -13,15 +13,16 @@ use super::{Row, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
 
 const SEEN: &str = "free wordings of documented causes, see tests/corpus";
-/// Statuses with which limits may be told, and that fall back to something else.
+/// Statuses that may tell of a limit, and that mean something else by themselves.
 const OF_LIMITS: &[u16] = &[400, 401, 403, 412, 0];
+/// With which some say of a limit that they failed.
 const FAILED: &[u16] = &[500, 503, 529];
 /// What a request is made of.
 const OWN: Things = CONTENT | SHAPE;
 /// With any of these a key is not lost for good.
 const ELSE: Things =
     OWN | MODEL | PLACE | ADDRESS | NOW | MONEY | PLAN | QUOTA | TRAFFIC | LIMIT | DOWN | UNCHECKED;
-/// Whose it is.
+/// It is about the one who asks.
 const OF_US: Things = YOURS | KEY | ACCOUNT;
 
 pub(super) static ROWS: &[Row] = &[

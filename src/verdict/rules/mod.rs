@@ -28,6 +28,7 @@ mod routers;
 mod vocabulary;
 
 use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use http::HeaderMap;
 
@@ -128,14 +129,15 @@ impl Answer<'_> {
     fn holds(&self, test: &Test) -> bool {
         let codes = &self.envelope.codes;
         match test {
-            Test::Status(statuses) => statuses.contains(&self.status),
+            // Only rows of the answer's status are held against it.
+            Test::Status(_) => true,
             Test::Code(words) => codes.iter().any(|code| words.contains(&code.as_str())),
             Test::CodeWith(parts) => codes.iter().any(|code| parts.iter().any(|part| code.contains(part))),
             Test::CodeLike(parts) => {
                 self.envelope.joined.iter().any(|code| parts.iter().any(|part| code.contains(part)))
             }
             Test::Says(words) => self.says(words),
-            Test::Then(first, second) => self.status < 500 && self.envelope.words.follows(first, second),
+            Test::Then(first, second) => self.envelope.words.follows(first, second),
             Test::Told(subjects, said) => self.heard().tells(*subjects, *said),
             Test::Speaks(things) => self.heard().speaks_of(*things),
             Test::Begins(those, things) => self.heard().begins_with(*those, *things),
@@ -161,12 +163,9 @@ impl Answer<'_> {
         matches!(self.status, 400 | 404 | 413 | 422)
     }
 
-    /// Whether the message says one of these words. A 5xx is the upstream's whatever it says; what speaks of the
-    /// request may repeat it, so that only its beginning counts.
+    /// Whether the message says one of these words. What speaks of the request may repeat it, so that only its beginning
+    /// counts.
     fn says(&self, words: &[&str]) -> bool {
-        if self.status >= 500 {
-            return false;
-        }
         let before = if self.speaks_of_request() { OPENING } else { usize::MAX };
         words.iter().any(|word| self.envelope.words.find(word).is_some_and(|at| at < before))
     }
@@ -195,14 +194,11 @@ impl Answer<'_> {
         matches!(self.status, 401..=403) && said.iter().any(|word| self.envelope.words.find(word).is_some())
     }
 
-    /// Whether a row holds and may speak: words of a message that finds fault with the request may be the client's, and
-    /// a 5xx is about no key of ours unless a row knows a provider that says so with one. A 429 is a limit, however
-    /// harsh its words.
+    /// Whether a row of the answer's status holds and may speak: words of a message that finds fault with the request may be
+    /// the client's.
     fn is_judged_by(&self, row: &Row) -> bool {
         row.tests.iter().all(|test| self.holds(test))
-            && !(self.status == 429 && row.verdict == Verdict::KeyInvalid && row.rests_on_words())
             && !(row.verdict == Verdict::KeyInvalid && self.tells_of_money())
-            && (self.status < 500 || !row.verdict.blames_the_key() || row.names(self.status))
             && !(row.verdict != Verdict::RequestFault
                 && self.speaks_of_request()
                 && row.rests_on_words()
@@ -213,10 +209,18 @@ impl Answer<'_> {
 /// The row for an answer. The last rows know every status.
 pub(super) fn row_for(status: u16, headers: &HeaderMap, envelope: &Envelope) -> &'static Row {
     let answer = Answer { status, headers, envelope, heard: OnceCell::new() };
-    TABLE.iter().flat_map(|rows| rows.iter()).find(|row| answer.is_judged_by(row)).unwrap_or(match status {
+    rows_of(status).iter().find(|row| answer.is_judged_by(row)).copied().unwrap_or(match status {
         400..500 => &REQUEST,
         _ => &UPSTREAM,
     })
+}
+
+/// The rows that may hold for a status: most of the table is about others.
+fn rows_of(status: u16) -> &'static [&'static Row] {
+    /// HTTP's have three digits.
+    static BY_STATUS: [OnceLock<Box<[&Row]>>; 1000] = [const { OnceLock::new() }; 1000];
+    let rows = || TABLE.iter().flat_map(|rows| rows.iter()).filter(|row| row.may_hold_for(status)).collect();
+    BY_STATUS.get(usize::from(status)).map_or(&[], |known| known.get_or_init(rows))
 }
 
 /// Whether an answer calls what it tells temporary.
@@ -301,6 +305,19 @@ const fn row(id: &'static str, source: &'static str, verdict: Verdict, tests: &'
 }
 
 impl Row {
+    /// Whether it may hold for an answer with this status. A 5xx is the upstream's whatever its words say, and about no key of
+    /// ours unless a row knows a provider that says so with it. A 429 is a limit, however harsh its words.
+    fn may_hold_for(&self, status: u16) -> bool {
+        let may_hold = |test: &Test| match test {
+            Test::Status(statuses) => statuses.contains(&status),
+            Test::Says(_) | Test::Then(..) => status < 500,
+            _ => true,
+        };
+        self.tests.iter().all(may_hold)
+            && !(status == 429 && self.verdict == Verdict::KeyInvalid && self.rests_on_words())
+            && (status < 500 || !self.verdict.blames_the_key() || self.names(status))
+    }
+
     fn names(&self, status: u16) -> bool {
         self.tests.iter().any(|test| matches!(test, Test::Status(statuses) if statuses.contains(&status)))
     }
@@ -393,6 +410,32 @@ mod tests {
             assert!(row.scope != Scope::KeyAndModel || row.verdict != Verdict::UpstreamFault, "{}", row.id);
             assert!(!row.barred || row.verdict == Verdict::UpstreamFault, "{}", row.id);
             assert!(row.until.is_none() || row.verdict == Verdict::KeyExhausted, "{}", row.id);
+        }
+    }
+
+    #[test]
+    fn an_answer_is_held_against_all_rows_of_its_status_and_no_others() {
+        let ids = |status| rows_of(status).iter().map(|row| row.id).collect::<Vec<_>>();
+        for status in [IN_STREAM, 400, 401, 429, 500, 529, 999] {
+            let tells_status = |row: &&Row| {
+                row.tests.iter().all(|test| !matches!(test, Test::Status(all) if !all.contains(&status)))
+            };
+            assert!(rows_of(status).iter().all(tells_status));
+            // What no status is asked of, nor any word.
+            let all = TABLE.iter().flat_map(|rows| rows.iter()).filter(tells_status);
+            let of_all = all.filter(|row| row.verdict == Verdict::UpstreamFault && !row.rests_on_words());
+            let of_all: Vec<_> = of_all.map(|row| row.id).collect();
+            let kept: Vec<_> = ids(status).into_iter().filter(|id| of_all.contains(id)).collect();
+            assert_eq!(kept, of_all, "in the table's order");
+        }
+        for (id, status, want) in [
+            ("status.401", 401, true),
+            ("status.401", 403, false),
+            ("told.key", 401, true),
+            ("told.key", 429, false),
+            ("told.limit_as_failure", 529, true),
+        ] {
+            assert_eq!(ids(status).contains(&id), want, "{id} {status}");
         }
     }
 }

@@ -1,0 +1,254 @@
+//! Errors inside a 200: bodies that are an error's envelope.
+//!
+//! Healthy answers pass here too, so that a search for a few words comes before anything is parsed.
+
+use std::sync::LazyLock;
+
+use aho_corasick::packed::Searcher;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// Whole bodies that are longer are no errors.
+const LONGEST_ENVELOPE: usize = 16 * 1024;
+
+/// What has none of these words is no error, and is not parsed. Every healthy answer is looked through for them, for all
+/// at once with vector instructions; where a processor has none, the answer is parsed.
+static MARKS: LazyLock<Option<Searcher>> = LazyLock::new(|| {
+    // MiniMax's `base_resp` has a `status_code`; Tencent writes `Error`, others `ErrorCode`.
+    Searcher::new(["rror\"", "rrorCode\"", "fail", "\"success\"", "code\"", "insufficient_system_resource"])
+});
+
+/// What the whole body of an answer with status 200 is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InBody {
+    /// What was asked for, as far as can be told.
+    Answer,
+    /// An error's envelope. The state of a job may hold its error without being one: whoever asks for that has to know.
+    Error,
+    /// Only words on what is wrong: no answer of a model, but it may be one to those who asked for something else, the
+    /// state of a job or the end of a file.
+    Complaint,
+}
+
+impl InBody {
+    /// Looks at a body, decoded.
+    pub fn of(body: &[u8]) -> Self {
+        Self::if_marked(body).unwrap_or(Self::Answer)
+    }
+
+    /// The same; `None` for an answer without any of the words that errors have.
+    pub(crate) fn if_marked(body: &[u8]) -> Option<Self> {
+        if body.len() > LONGEST_ENVELOPE {
+            return Some(Self::Answer);
+        }
+        if is_lone_detail(body) {
+            return Some(Self::Complaint);
+        }
+        if MARKS.as_ref().is_some_and(|marks| marks.find(body).is_none()) {
+            return None;
+        }
+        Some(Self::of_marked(body))
+    }
+
+    fn of_marked(body: &[u8]) -> Self {
+        let body = behind_mark(body);
+        if body.trim_ascii_start().starts_with(b"[") {
+            let items = serde_json::from_slice::<Vec<Probe<'_>>>(body).unwrap_or_default();
+            return items.first().map_or(Self::Answer, Probe::told);
+        }
+        serde_json::from_slice::<Probe<'_>>(body).map_or(Self::Answer, |probe| probe.told())
+    }
+}
+
+/// A byte order mark.
+pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// A text behind its byte order mark; nothing, if no more than a part of the mark has come.
+pub(crate) fn behind_mark(text: &[u8]) -> &[u8] {
+    match text {
+        [b'\xef', ..] if BOM.starts_with(text) => &[],
+        [b'\xef', ..] => text.strip_prefix(BOM).unwrap_or(text),
+        _ => text,
+    }
+}
+
+/// FastAPI's `{"detail": "…"}`, and nothing else.
+fn is_lone_detail(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Detail<'a> {
+        #[serde(borrow)]
+        detail: &'a RawValue,
+    }
+    let body = behind_mark(body).trim_ascii_start();
+    body.strip_prefix(b"{").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"detail\""))
+        && serde_json::from_slice::<Detail<'_>>(body).is_ok_and(|Detail { detail }| is_said(Some(detail)))
+}
+
+/// A member, unparsed.
+type Raw<'a> = Option<&'a RawValue>;
+
+/// The members that tell an error from an answer.
+#[derive(Deserialize)]
+struct Probe<'a> {
+    #[serde(borrow)]
+    error: Raw<'a>,
+    #[serde(borrow, rename = "type")]
+    kind: Raw<'a>,
+    #[serde(borrow)]
+    status: Raw<'a>,
+    #[serde(borrow)]
+    object: Raw<'a>,
+    #[serde(borrow)]
+    success: Raw<'a>,
+    #[serde(borrow)]
+    base_resp: Raw<'a>,
+    #[serde(borrow)]
+    code: Raw<'a>,
+    #[serde(borrow, alias = "errcode")]
+    error_code: Raw<'a>,
+    #[serde(borrow, rename = "ErrorCode", alias = "errorCode")]
+    error_code_in_one: Raw<'a>,
+    #[serde(borrow, rename = "Response")]
+    response: Raw<'a>,
+    #[serde(borrow)]
+    message: Raw<'a>,
+    #[serde(borrow)]
+    msg: Raw<'a>,
+    #[serde(borrow, alias = "errmsg")]
+    error_msg: Raw<'a>,
+    #[serde(borrow, rename = "ErrorMessage", alias = "errorMessage")]
+    error_msg_in_one: Raw<'a>,
+    // What was asked for.
+    #[serde(borrow)]
+    choices: Raw<'a>,
+    #[serde(borrow)]
+    data: Raw<'a>,
+    #[serde(borrow)]
+    output: Raw<'a>,
+    #[serde(borrow)]
+    result: Raw<'a>,
+    #[serde(borrow)]
+    content: Raw<'a>,
+    #[serde(borrow)]
+    candidates: Raw<'a>,
+    #[serde(borrow)]
+    results: Raw<'a>,
+    #[serde(borrow)]
+    text: Raw<'a>,
+    #[serde(borrow)]
+    embeddings: Raw<'a>,
+    #[serde(borrow)]
+    predictions: Raw<'a>,
+    #[serde(borrow)]
+    images: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(borrow)]
+    error: Raw<'a>,
+    #[serde(borrow)]
+    finish_reason: Raw<'a>,
+}
+
+impl Probe<'_> {
+    fn told(&self) -> InBody {
+        match () {
+            () if self.is_error() => InBody::Error,
+            () if self.has_status() => InBody::Complaint,
+            () => InBody::Answer,
+        }
+    }
+
+    fn is_error(&self) -> bool {
+        let is = |value: Raw<'_>, texts: &[&str]| value.is_some_and(|v| texts.contains(&v.get()));
+        // A fine-tuning job or a batch that failed is an answer.
+        let is_of_job = self.object.is_some_and(|object| {
+            !["\"error\"", "\"response\"", "\"text_completion\""].contains(&object.get())
+                && !object.get().starts_with("\"chat.")
+        });
+        if is_of_job {
+            return false;
+        }
+        is_true(self.error)
+            || is(self.object, &["\"error\""])
+            || is(self.kind, &["\"error\"", "\"response.failed\"", "\"response.error\""])
+            || is(self.success, &["false"])
+            || self.has_code()
+            || self.response.is_some_and(|response| is_tencents_error(response.get()))
+            || self.base_resp.is_some_and(|resp| names_a_status(resp.get()))
+            || self.choices.is_some_and(|choices| is_broken_off(choices.get()))
+    }
+
+    /// A code that is not "all well", a message, and nothing that was asked for.
+    fn has_code(&self) -> bool {
+        let fine = ["0", "200", "\"0\"", "\"200\"", "\"\"", "\"success\"", "\"Success\"", "\"ok\"", "\"OK\""];
+        let code = self.code.or(self.error_code).or(self.error_code_in_one);
+        code.is_some_and(|code| is_true(Some(code)) && !fine.contains(&code.get()))
+            && self.messages().into_iter().any(is_true)
+            && !self.has_answer()
+    }
+
+    /// "error" as its status, a message in words, and nothing that was asked for.
+    fn has_status(&self) -> bool {
+        self.status.is_some_and(|status| ["\"error\"", "\"Error\""].contains(&status.get()))
+            && self.messages().into_iter().any(is_said)
+            && !self.has_answer()
+    }
+
+    fn messages(&self) -> [Raw<'_>; 4] {
+        [self.message, self.msg, self.error_msg, self.error_msg_in_one]
+    }
+
+    fn has_answer(&self) -> bool {
+        let native = [self.choices, self.data, self.output, self.result, self.content, self.candidates];
+        let others = [self.results, self.text, self.embeddings, self.predictions, self.images];
+        native.into_iter().chain(others).any(is_true)
+    }
+}
+
+/// As the SDKs have it: there, and not empty. An object of nothing but nulls is empty too.
+fn is_true(value: Raw<'_>) -> bool {
+    let Some(text) = value.map(RawValue::get) else { return false };
+    match text {
+        "null" | "false" | "\"\"" | "0" | "{}" | "[]" => false,
+        _ if text.starts_with('{') => {
+            serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text)
+                .is_ok_and(|fields| fields.values().any(|value| !value.is_null()))
+        }
+        _ => true,
+    }
+}
+
+/// A text with something in it.
+fn is_said(value: Raw<'_>) -> bool {
+    value.is_some_and(|value| value.get().starts_with('"') && value.get().len() > 2)
+}
+
+fn names_a_status(base_resp: &str) -> bool {
+    #[derive(Deserialize)]
+    struct BaseResp {
+        status_code: i64,
+    }
+    serde_json::from_str::<BaseResp>(base_resp).is_ok_and(|resp| resp.status_code != 0)
+}
+
+fn is_tencents_error(response: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Response<'a> {
+        #[serde(borrow, rename = "Error")]
+        error: Raw<'a>,
+    }
+    serde_json::from_str::<Response<'_>>(response).is_ok_and(|response| is_true(response.error))
+}
+
+fn is_broken_off(choices: &str) -> bool {
+    serde_json::from_str::<Vec<Choice<'_>>>(choices).is_ok_and(|choices| {
+        choices.first().is_some_and(|choice| {
+            let reasons = ["\"error\"", "\"insufficient_system_resource\""];
+            is_true(choice.error)
+                || choice.finish_reason.is_some_and(|reason| reasons.contains(&reason.get()))
+        })
+    })
+}
