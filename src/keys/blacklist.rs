@@ -173,7 +173,7 @@ impl KeyPool {
     pub(super) fn resume_storm(&self, index: u32, story: &Story) {
         if let (Effect::Suspected, Some(upstream)) = (story.effect, story.cause.upstream) {
             let served = self.generation.load().served_by(index);
-            self.storms.resume(upstream, (index, served), story.since);
+            self.storms.resume(upstream, (index, served), story.since, self.now());
         }
     }
 

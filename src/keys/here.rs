@@ -10,7 +10,7 @@ use super::generation::Generation;
 use super::pool::KeyPool;
 use super::ration::Entry;
 use super::roster::{Cause, Roster, Story};
-use super::state::{Effect, Millis, Place, Standing};
+use super::state::{CooldownPolicy, Effect, Millis, Place, Standing};
 
 /// Where a lease's key stands today: a reload may have moved it.
 pub(super) struct Here<'a> {
@@ -38,38 +38,38 @@ impl Deref for Today<'_> {
     }
 }
 
+/// A key works that had failed.
+pub(super) struct Recovery {
+    /// What it was out for, if it is back with this.
+    pub(super) was_out_for: Option<Effect>,
+}
+
 impl Here<'_> {
-    /// Settles a success. Returns what the key was out for, if it is back with this.
+    /// Settles a success. `None`: nearly always there is nothing to change.
     #[inline]
-    pub(super) fn succeed(&self, pool: &KeyPool, model: Option<&Roster>, entry: Entry) -> Option<Effect> {
+    pub(super) fn succeed(&self, pool: &KeyPool, model: Option<&Roster>, entry: Entry) -> Option<Recovery> {
         let base = model.map(|_| &self.generation.base);
         let roster = model.unwrap_or(&self.generation.base);
-        // Nearly always there is nothing to change.
         if roster.rotation.standing(self.index) == Standing::FRESH {
             return None;
         }
-        self.recover(pool, roster, base, entry)
+        Some(self.recover(pool, roster, base, entry))
     }
 
-    fn recover(
-        &self,
-        pool: &KeyPool,
-        roster: &Roster,
-        base: Option<&Roster>,
-        entry: Entry,
-    ) -> Option<Effect> {
+    #[cold]
+    fn recover(&self, pool: &KeyPool, roster: &Roster, base: Option<&Roster>, entry: Entry) -> Recovery {
         let (before, after) = roster.change(self.index, base, |standing| {
             standing.after(Effect::Success, &pool.policy.cooldown, Millis(0), 0.0, entry == Entry::Probe)
         });
         if before.is_available() || !after.is_available() {
-            return None;
+            return Recovery { was_out_for: None };
         }
         // A probe has found that it works again: its full share comes within seconds.
         let story = roster.stories().remove(&self.index);
         pool.keep_to_ration(&self.generation, roster, self.index, |ration| ration.set(2));
         pool.note_change(self.index, roster.model.as_deref());
         self.generation.spread(self.index);
-        story.map(|story| story.effect)
+        Recovery { was_out_for: story.map(|story| story.effect) }
     }
 
     /// Applies a failure. Returns whether the key left the rotation with it.
@@ -84,15 +84,15 @@ impl Here<'_> {
         let made = model.map(|model| pool.roster_for(&self.generation, model));
         let roster = made.as_deref().unwrap_or(&self.generation.base);
         let base = made.as_ref().map(|_| &self.generation.base);
+        let policy = if effect == Effect::Suspected { pool.of_suspects() } else { pool.policy.cooldown };
         let mut stories = roster.stories();
         let story = stories.get(&self.index);
         if story.is_some_and(|story| story.is_operators()) {
             return false;
         }
         let (now, jitter) = (pool.now(), fastrand::f64());
-        let (before, after) = roster.change(self.index, base, |standing| {
-            standing.after(effect, &pool.policy.cooldown, now, jitter, probe)
-        });
+        let (before, after) =
+            roster.change(self.index, base, |standing| standing.after(effect, &policy, now, jitter, probe));
         if after.is_available() {
             return false;
         }
@@ -146,7 +146,7 @@ impl Here<'_> {
     }
 
     /// Holds a key that was believed to be out for good, or for long, as a suspect.
-    pub(super) fn suspect(&self, pool: &KeyPool, index: u32) {
+    pub(super) fn suspect(&self, pool: &KeyPool, index: u32, policy: &CooldownPolicy) {
         let base = &self.generation.base;
         let Some(story) = base.story(index) else { return };
         if !matches!(story.effect, Effect::Invalid | Effect::Exhausted { .. }) {
@@ -155,11 +155,20 @@ impl Here<'_> {
         let (now, jitter) = (pool.now(), fastrand::f64());
         let (_, after) = base.change(index, None, |standing| {
             let standing = Standing { place: Place::Available, ..standing };
-            standing.after(Effect::Suspected, &pool.policy.cooldown, now, jitter, false)
+            standing.after(Effect::Suspected, policy, now, jitter, false)
         });
         let story = Story { effect: Effect::Suspected, ..(*story).clone() };
         base.stories().insert(index, Arc::new(story));
         pool.schedule(&self.generation, base, index, after);
         pool.note_change(index, None);
+    }
+}
+
+impl KeyPool {
+    /// How suspicions become cooldowns.
+    pub(super) fn of_suspects(&self) -> CooldownPolicy {
+        let policy = self.policy.cooldown;
+        let longest = self.storms.longest_suspicion().min(policy.longest).max(policy.first);
+        CooldownPolicy { longest, ..policy }
     }
 }

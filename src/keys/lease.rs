@@ -9,14 +9,14 @@ use arc_swap::Guard;
 use memchr::memmem;
 
 use super::generation::Generation;
-use super::here::{Here, Today};
+use super::here::{Here, Recovery, Today};
 use super::pool::KeyPool;
 use super::ration::{Entry, LARGEST};
 use super::roster::{Cause, Roster, Story};
 use super::rotation::Turn;
 use super::secret::preview;
 use super::state::{Effect, Place, Standing};
-use super::storm::{Accuser, Finding};
+use super::storm::{Accuser, Finding, SET_ASIDE_AFTER};
 
 /// How many bytes of a key's beginning a preview shows.
 const SHOWN: usize = 8;
@@ -223,20 +223,28 @@ impl<'pool> Lease<'pool> {
     fn work(&self, upstream: usize, only_a_check: bool) -> Option<(Here<'_>, bool)> {
         let mut ended_storm = false;
         if self.pool.storms.any() {
-            let suspects = self.pool.storms.served(upstream, only_a_check);
+            let suspects = self.pool.storms.served(upstream, self.index, only_a_check, self.pool.now());
             ended_storm = !suspects.is_empty();
             self.release(&suspects, |story| story.effect == Effect::Suspected);
         }
         let here = self.here()?;
-        let was_out_for = here.succeed(self.pool, None, self.base_entry());
-        let was_given_up = matches!(was_out_for, Some(Effect::Invalid | Effect::Exhausted { .. }));
-        if was_given_up && here.generation.base.rotation.available() <= 1 {
-            // All were given up, and one of them works: the word on the others is worth no more.
-            let given_up = here.generation.given_up(only_a_check);
-            ended_storm |= !given_up.is_empty();
-            self.release(&given_up, |_| true);
+        if let Some(recovery) = here.succeed(self.pool, None, self.base_entry()) {
+            ended_storm |= self.recovered(&here, recovery, upstream, only_a_check);
         }
         Some((here, ended_storm))
+    }
+
+    /// A key works that had failed: so may those that were given up with it. Returns whether there are any.
+    #[cold]
+    fn recovered(&self, here: &Here<'_>, recovery: Recovery, upstream: usize, only_a_check: bool) -> bool {
+        let suspects =
+            if only_a_check { Vec::new() } else { self.pool.storms.recovered(upstream, here.index) };
+        let any = self.release(&suspects, |story| story.effect == Effect::Suspected);
+        let was_given_up = matches!(recovery.was_out_for, Some(Effect::Invalid | Effect::Exhausted { .. }));
+        let is_alone = was_given_up && here.generation.base.rotation.available() <= 1;
+        // All were given up, and one of them works: the word on the others is worth no more.
+        let given_up = if is_alone { here.generation.given_up(only_a_check) } else { Vec::new() };
+        self.release(&given_up, |_| true) || any
     }
 
     /// How the lease came to its key in a roster that may be newer than it is.
@@ -339,13 +347,18 @@ impl<'pool> Lease<'pool> {
             let pool = here.generation.base.rotation.len();
             let served = here.generation.served_by(here.index);
             let finding = self.pool.storms.told((here.index, served), by, pool, self.pool.now());
+            let is_upstreams = match finding {
+                Finding::Believed => false,
+                Finding::Suspected(times) => times < SET_ASIDE_AFTER,
+                Finding::Begins(_) => true,
+            };
             if finding != Finding::Believed {
                 effect = Effect::Suspected;
             }
             if let Finding::Begins(others) = finding {
                 self.begin_storm(&here, by, others);
             }
-            if effect == Effect::Suspected && by.is_one_of_several {
+            if is_upstreams && by.is_one_of_several {
                 // One that has never served may be no good anywhere.
                 return if served > 0 { Settled::OfUpstream } else { Settled::Unclear };
             }
@@ -372,7 +385,8 @@ impl<'pool> Lease<'pool> {
             let is_hard = |story: &Story| {
                 matches!(story.effect, Effect::Invalid | Effect::Exhausted { .. } | Effect::Suspected)
             };
-            return self.release(&others, is_hard);
+            self.release(&others, is_hard);
+            return;
         }
         tracing::error!(
             upstream = by.url,
@@ -380,16 +394,19 @@ impl<'pool> Lease<'pool> {
             "most of the pool was refused at once: taken for the upstream's outage, \
              the keys are held as suspects until one works again"
         );
+        let policy = self.pool.of_suspects();
         for index in others {
-            here.suspect(self.pool, index);
+            here.suspect(self.pool, index, &policy);
         }
     }
 
-    /// Lets keys that are out for such a reason back into rotation, each for one request at first.
+    /// Lets keys that are out for such a reason back into rotation, each for one request at first. Returns whether there are
+    /// any.
     #[cold]
-    fn release(&self, keys: &[u32], reason: impl Fn(&Story) -> bool) {
+    fn release(&self, keys: &[u32], reason: impl Fn(&Story) -> bool) -> bool {
+        let mut any = false;
         if keys.is_empty() {
-            return;
+            return any;
         }
         let generation = self.pool.generation.load_full();
         for index in keys.iter().copied() {
@@ -402,7 +419,9 @@ impl<'pool> Lease<'pool> {
             base.change(index, None, |standing| Standing { place: Place::Available, ..standing });
             generation.spread(index);
             self.pool.note_change(index, None);
+            any = true;
         }
+        any
     }
 
     fn give_back(&self) {

@@ -128,7 +128,8 @@ impl Standing {
     }
 
     /// The standing after a lease was settled. `jitter` is in `0.0..1.0` and shortens an unnamed cooldown by up to
-    /// a fifth, so that keys which fell together do not come back together. A `probe` was sent to find out whether a
+    /// a fifth, so that keys which fell together do not come back together; a suspicion's by nearly all of it, since one of
+    /// the suspects is to come back soon. A `probe` was sent to find out whether a
     /// key that is out works again: what it learns is news, where other late answers are part of the same episode.
     pub(super) fn after(
         self,
@@ -139,6 +140,8 @@ impl Standing {
         probe: bool,
     ) -> Self {
         let failures = self.failures.saturating_add(1);
+        let doubled = policy.first.saturating_mul(1_u32.checked_shl(self.cooldowns).unwrap_or(u32::MAX));
+        let doubled = doubled.min(policy.longest);
         let (wait, unnamed, threshold) = match effect {
             // An earlier request's success says nothing about a limit that was hit since.
             Effect::Success if !self.is_available() && !probe => return self,
@@ -152,19 +155,16 @@ impl Standing {
                     _ => Self { place: Place::Cooldown(until), ..Self::FRESH },
                 };
             }
-            Effect::Suspected => (None, policy.first, 1),
+            Effect::Suspected => (None, doubled, 1),
             Effect::Denied => (Some(DENIAL), DENIAL, 1),
-            Effect::Limited { wait } => {
-                let doubled =
-                    policy.first.saturating_mul(1_u32.checked_shl(self.cooldowns).unwrap_or(u32::MAX));
-                (wait, doubled.min(policy.longest), policy.threshold)
-            }
+            Effect::Limited { wait } => (wait, doubled, policy.threshold),
             Effect::Exhausted { wait } => (wait, policy.longest, policy.threshold),
         };
         // "Wait 0 seconds" from a provider that refused is no hint.
         let named = wait.filter(|wait| !wait.is_zero());
+        let shortened = if effect == Effect::Suspected { 0.9 } else { 0.2 } * jitter;
         let until =
-            now.after(named.unwrap_or_else(|| unnamed.mul_f64(1.0 - 0.2 * jitter)).min(LONGEST_COOLDOWN));
+            now.after(named.unwrap_or_else(|| unnamed.mul_f64(1.0 - shortened)).min(LONGEST_COOLDOWN));
         let set_aside =
             Self { place: Place::Cooldown(until), failures, cooldowns: self.cooldowns.saturating_add(1) };
         match self.place {
@@ -337,12 +337,13 @@ mod tests {
     }
 
     #[test]
-    fn a_suspicion_does_not_double_and_asks_no_threshold() {
-        let policy = CooldownPolicy { threshold: 3, ..POLICY };
+    fn a_suspicion_asks_no_threshold_and_doubles_but_some_come_back_soon() {
+        let policy = CooldownPolicy { threshold: 3, longest: Duration::from_secs(100), ..POLICY };
         let mut standing = Standing::FRESH;
-        for _ in 0..3 {
+        for seconds in [30, 60, 100, 100] {
+            let sooner = standing.after(Effect::Suspected, &policy, NOW, 1.0, false);
             standing = standing.after(Effect::Suspected, &policy, NOW, 0.0, false);
-            assert_eq!(standing.place, cooling(30));
+            assert_eq!((standing.place, sooner.place), (cooling(seconds), cooling(seconds / 10)));
             standing = standing.at(Millis(u64::MAX >> 30));
         }
     }

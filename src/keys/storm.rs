@@ -1,12 +1,13 @@
 //! Recognises that upstreams, not the keys, are at fault: more than half of a pool of at least five keys is told "for
 //! good" or "for long" within ten seconds (spec §6), or in whatever time if the upstreams that told so served nothing in
-//! between; or one upstream refuses key after key while others serve. Until such an upstream has served a request again, its
-//! verdicts are held as suspicions; and after that, those against the same keys until a free check confirms them.
+//! between; or one upstream refuses key after key while others serve. Until such an upstream has served one of these keys
+//! again, or has refused no other for a while, its verdicts are held as suspicions; and after that, those against the same
+//! keys until a free check confirms them.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::state::Millis;
 
@@ -20,8 +21,14 @@ const REMEMBERED: usize = 1 << 16;
 /// small pool.
 const REFUSED_IN_A_ROW: usize = 8;
 
-/// As many live requests as a suspect may fail after its storm, where checks find out nothing or are in error.
-const BELIEVED_AFTER: u8 = 3;
+/// As many live requests as a suspect may fail after its storm before it is set aside as one, where another upstream may
+/// know better.
+pub(super) const SET_ASIDE_AFTER: u8 = 3;
+/// An upstream that serves some keys and refuses others has had its storm when it has refused no other key for so many
+/// milliseconds.
+const QUIET: u64 = 60_000;
+/// How often one of the suspects is tried, when they have been out for long: the first that is served frees them all.
+const TRIED_EVERY: Duration = Duration::from_secs(20);
 
 /// The storms over all upstreams of a pool.
 #[derive(Default)]
@@ -53,11 +60,13 @@ struct Told {
 
 #[derive(Default)]
 struct Upstream {
-    /// Since when the storm is on, and how many there have been.
+    /// Since when the storm is on, when it last put a key under suspicion, and how many storms there have been.
     since: Option<SystemTime>,
+    latest: Millis,
     storms: u32,
-    /// Keys that are or were under suspicion.
+    /// Keys that are or were under suspicion, and how many of them the present or last storm put there.
     suspects: HashMap<u32, Suspect>,
+    suspected: usize,
     /// A check was refused in this storm: so one that passes tells of its end. Lists that everybody may see tell nothing.
     refuses_checks: bool,
     /// Hard verdicts since it last served, and what the others have served meanwhile.
@@ -92,8 +101,8 @@ pub struct Accuser<'a> {
 pub(super) enum Finding {
     /// It stands.
     Believed,
-    /// It is a suspicion.
-    Suspected,
+    /// It is a suspicion; so often it was one after the storm was over.
+    Suspected(u8),
     /// It is a suspicion, and so are those against these keys, which were believed until now.
     Begins(Vec<u32>),
 }
@@ -101,6 +110,31 @@ pub(super) enum Finding {
 impl Upstream {
     fn is_on(&self) -> bool {
         self.since.is_some() || self.in_a_row > 0
+    }
+
+    fn suspect(&mut self, index: u32, served: u64, now: Millis) {
+        let suspect = Suspect { served, failed: 0, storm: self.storms };
+        if self.suspects.insert(index, suspect).is_none_or(|before| before.storm != self.storms) {
+            self.suspected += 1;
+            self.latest = now;
+        }
+    }
+
+    /// A key is under suspicion no more. Returns whether the present or last storm had put it there.
+    fn clear(&mut self, index: u32) -> bool {
+        let was = self.suspects.remove(&index).is_some_and(|suspect| suspect.storm == self.storms);
+        self.suspected -= usize::from(was);
+        was
+    }
+
+    /// A key is served: if it was a suspect, the others may be as good.
+    fn freed_by(&mut self, index: u32) -> Vec<u32> {
+        if !self.clear(index) {
+            return Vec::new();
+        }
+        let is_of_this =
+            |(index, suspect): (&u32, &Suspect)| (suspect.storm == self.storms).then_some(*index);
+        self.suspects.iter().filter_map(is_of_this).chain([index]).collect()
     }
 }
 
@@ -116,9 +150,9 @@ impl Storms {
         self.change(by.upstream, |state| {
             let here = state.upstream(by.upstream);
             if here.since.is_some() {
-                here.suspects.insert(index, Suspect { served, failed: 0, storm: here.storms });
+                here.suspect(index, served, now);
                 here.refuses_checks |= by.by_check;
-                return Finding::Suspected;
+                return Finding::Suspected(0);
             }
             let again = here.suspects.get(&index).is_some_and(|suspect| suspect.served == served);
             here.in_a_row += 1;
@@ -137,20 +171,29 @@ impl Storms {
             if let Some(others) = state.begins(index, by, pool, now) {
                 return Finding::Begins(others);
             }
-            let suspects = &mut state.upstream(by.upstream).suspects;
-            let Some(suspect) = suspects.get_mut(&index).filter(|_| again) else { return Finding::Believed };
-            suspect.failed += 1;
-            if !by.by_check && suspect.failed < BELIEVED_AFTER {
-                return Finding::Suspected;
+            let here = state.upstream(by.upstream);
+            match here.suspects.get_mut(&index).filter(|_| again) {
+                Some(suspect) if !by.by_check => {
+                    suspect.failed = suspect.failed.saturating_add(1);
+                    Finding::Suspected(suspect.failed)
+                }
+                _ => {
+                    here.clear(index);
+                    Finding::Believed
+                }
             }
-            suspects.remove(&index);
-            Finding::Believed
         })
     }
 
     /// A key is under suspicion since before a restart or a reload.
-    pub(super) fn resume(&self, upstream: usize, (index, served): (u32, u64), since: SystemTime) {
-        self.change(upstream, |state| state.suspect(upstream, (index, served), since));
+    pub(super) fn resume(
+        &self,
+        upstream: usize,
+        (index, served): (u32, u64),
+        since: SystemTime,
+        now: Millis,
+    ) {
+        self.change(upstream, |state| state.suspect(upstream, (index, served), since, now));
     }
 
     /// Whether there is anything that a success may end.
@@ -158,9 +201,10 @@ impl Storms {
         self.on.load(Ordering::Relaxed) > 0
     }
 
-    /// An upstream served a request, or only passed a check: its storm, if one was on, is over. Gives back the suspects.
+    /// An upstream served a key's request, or only passed its check. Ends the storm, if one was on and the key is a suspect,
+    /// or none was refused of late. Gives back the other suspects, if they may be tried again.
     #[cold]
-    pub(super) fn served(&self, upstream: usize, only_a_check: bool) -> Vec<u32> {
+    pub(super) fn served(&self, upstream: usize, index: u32, only_a_check: bool, now: Millis) -> Vec<u32> {
         self.change(upstream, |state| {
             for (index, other) in state.by_upstream.iter_mut().enumerate() {
                 let counts = index != upstream && other.in_a_row > 0 && !only_a_check;
@@ -170,10 +214,13 @@ impl Storms {
             if only_a_check && !here.refuses_checks {
                 return Vec::new();
             }
-            let was_on = here.since.take().is_some();
-            let is_of_this =
-                |(index, suspect): (&u32, &Suspect)| (suspect.storm == here.storms).then_some(*index);
-            let suspects = here.suspects.iter().filter_map(is_of_this).filter(|_| was_on).collect();
+            if here.since.is_some() {
+                let suspects = here.freed_by(index);
+                if !suspects.is_empty() || here.latest.0 + QUIET <= now.0 {
+                    here.since = None;
+                }
+                return suspects;
+            }
             let row = std::mem::take(&mut here.in_a_row);
             (here.others_served, here.refuses_checks) = (0, false);
             if row > 0 {
@@ -182,15 +229,24 @@ impl Storms {
                     told.in_a_row || !told.again
                 });
             }
-            suspects
+            Vec::new()
         })
+    }
+
+    /// A key that had failed was served, and no storm is on. Gives back those that were suspects with it.
+    pub(super) fn recovered(&self, upstream: usize, index: u32) -> Vec<u32> {
+        self.change(upstream, |state| state.upstream(upstream).freed_by(index))
+    }
+
+    /// For how long a suspect is set aside at most: all of them together are tried at the same pace, however many they are.
+    pub(super) fn longest_suspicion(&self) -> Duration {
+        let suspects: usize = self.state().by_upstream.iter().map(|here| here.suspected).sum();
+        TRIED_EVERY.saturating_mul(u32::try_from(suspects).unwrap_or(u32::MAX))
     }
 
     /// The upstreams whose storm is on, since when, and how many keys are under suspicion.
     pub(super) fn list(&self) -> Vec<(usize, SystemTime, usize)> {
-        let suspects =
-            |here: &Upstream| here.suspects.values().filter(|suspect| suspect.storm == here.storms).count();
-        let on = |(index, here): (usize, &Upstream)| Some((index, here.since?, suspects(here)));
+        let on = |(index, here): (usize, &Upstream)| Some((index, here.since?, here.suspected));
         self.state().by_upstream.iter().enumerate().filter_map(on).collect()
     }
 
@@ -243,20 +299,20 @@ impl State {
         let (of_storm, rest) = std::mem::take(&mut self.told).into_iter().partition(is_swept);
         self.told = rest;
         for Told { upstream, index, served, .. } in of_storm {
-            self.suspect(upstream, (index, served), SystemTime::now());
+            self.suspect(upstream, (index, served), SystemTime::now(), now);
         }
         swept.remove(&index);
         Some(swept.into_iter().collect())
     }
 
-    fn suspect(&mut self, upstream: usize, (index, served): (u32, u64), since: SystemTime) {
+    fn suspect(&mut self, upstream: usize, (index, served): (u32, u64), since: SystemTime, now: Millis) {
         let here = self.upstream(upstream);
         if here.since.is_none() {
             here.storms = here.storms.wrapping_add(1);
-            (here.in_a_row, here.others_served, here.refuses_checks) = (0, 0, false);
+            (here.in_a_row, here.others_served, here.refuses_checks, here.suspected) = (0, 0, false, 0);
         }
         here.since = Some(here.since.map_or(since, |earlier| earlier.min(since)));
-        here.suspects.insert(index, Suspect { served, failed: 0, storm: here.storms });
+        here.suspect(index, served, now);
     }
 
     #[expect(clippy::indexing_slicing, reason = "there is one by then")]
@@ -282,6 +338,11 @@ mod tests {
         storms.told((index, 1), by(upstream), POOL, Millis(at))
     }
 
+    /// A key is served.
+    fn served(storms: &Storms, upstream: usize, index: u32, at: u64) -> Vec<u32> {
+        storms.served(upstream, index, false, Millis(at))
+    }
+
     /// The keys that it has swept away, if that was its beginning.
     fn swept(finding: Finding) -> Option<Vec<u32>> {
         let Finding::Begins(mut others) = finding else { return None };
@@ -294,14 +355,14 @@ mod tests {
         let storms = Storms::default();
         for index in 0..5 {
             assert_eq!(told(&storms, 0, index, 1000), Finding::Believed);
-            storms.served(0, false);
+            assert!(served(&storms, 0, 9, 1000).is_empty());
         }
         assert_eq!(swept(told(&storms, 0, 5, 9000)), Some(vec![0, 1, 2, 3, 4]));
         assert!(storms.any());
-        assert_eq!(told(&storms, 0, 6, 60_000), Finding::Suspected);
+        assert_eq!(told(&storms, 0, 6, 60_000), Finding::Suspected(0));
         assert_eq!(storms.list().len(), 1);
-        assert_eq!(storms.served(0, false).len(), 7);
-        assert!(!storms.any() && storms.served(0, false).is_empty());
+        assert_eq!(served(&storms, 0, 3, 60_001).len(), 7);
+        assert!(!storms.any() && served(&storms, 0, 3, 60_002).is_empty());
     }
 
     #[test]
@@ -314,7 +375,7 @@ mod tests {
         let storms = Storms::default();
         for index in 0..10 {
             assert_eq!(told(&storms, 0, index, u64::from(index) * 3000), Finding::Believed);
-            storms.served(0, false);
+            served(&storms, 0, 9, 0);
         }
         let storms = Storms::default();
         for index in 0..4 {
@@ -323,15 +384,34 @@ mod tests {
     }
 
     #[test]
-    fn a_suspect_is_believed_guilty_after_a_check_or_three_live_requests_more() {
+    fn a_suspect_is_believed_guilty_after_a_check_alone() {
         let storms = Storms::default();
         (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
         let check = Accuser { by_check: true, ..by(0) };
-        assert_eq!(storms.told((1, 1), check, POOL, Millis(1)), Finding::Suspected, "the storm is on");
-        storms.served(0, false);
+        assert_eq!(storms.told((1, 1), check, POOL, Millis(1)), Finding::Suspected(0), "the storm is on");
+        served(&storms, 0, 0, 1);
         assert_eq!(storms.told((1, 1), check, POOL, Millis(1)), Finding::Believed);
-        let live = [(); 3].map(|()| told(&storms, 0, 2, 1));
-        assert_eq!(live, [Finding::Suspected, Finding::Suspected, Finding::Believed]);
+        for times in 1..5 {
+            assert_eq!(told(&storms, 0, 2, 1), Finding::Suspected(times));
+        }
+        assert_eq!(storms.recovered(0, 2).len(), 4, "one that works after all frees the others");
+        assert!(storms.recovered(0, 2).is_empty() && storms.recovered(0, 9).is_empty());
+    }
+
+    #[test]
+    fn keys_that_are_served_all_the_while_end_no_storm_of_the_others_until_it_is_quiet() {
+        let storms = Storms::default();
+        (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
+        assert!(served(&storms, 0, 9, 50).is_empty());
+        assert_eq!(told(&storms, 0, 7, 30_000), Finding::Suspected(0), "and not lost for good");
+        assert_eq!(told(&storms, 0, 1, 80_000), Finding::Suspected(0), "again");
+        assert_eq!(storms.longest_suspicion(), 7 * TRIED_EVERY);
+        assert!(served(&storms, 0, 9, 89_999).is_empty() && storms.list().len() == 1);
+        assert!(served(&storms, 0, 9, 90_000).is_empty() && storms.list().is_empty() && !storms.any());
+        assert_eq!(told(&storms, 0, 8, 90_001), Finding::Believed);
+        assert_eq!(told(&storms, 0, 1, 90_001), Finding::Suspected(1));
+        assert_eq!(storms.longest_suspicion(), 7 * TRIED_EVERY);
+        assert_eq!(storms.recovered(0, 7).len(), 7);
     }
 
     #[test]
@@ -339,21 +419,20 @@ mod tests {
         let storms = Storms::default();
         let told = |index: u32, served: u64| storms.told((index, served), by(0), POOL, Millis(1));
         (0..6).for_each(|index| drop(told(index, 1)));
-        storms.served(0, false);
-        for round in 0..3 {
+        served(&storms, 0, 5, 1);
+        for round in 1..4 {
             // All in a row, as they stand in the file.
-            for index in 0..6 {
-                let finding = told(index, 1);
-                assert_eq!(finding, if round < 2 { Finding::Suspected } else { Finding::Believed });
+            for index in 0..5 {
+                assert_eq!(told(index, 1), Finding::Suspected(round));
             }
-            storms.served(0, false);
+            served(&storms, 0, 9, 1);
         }
-        for served in 2..4 {
-            (0..5).for_each(|index| assert_eq!(told(index, served), Finding::Believed));
-            assert!(matches!(told(5, served), Finding::Begins(_)), "keys that have worked since");
-            assert_eq!(told(9, 0), Finding::Suspected);
+        for times in 2..4 {
+            (0..5).for_each(|index| assert_eq!(told(index, times), Finding::Believed));
+            assert!(matches!(told(5, times), Finding::Begins(_)), "keys that have worked since");
+            assert_eq!(told(9, 0), Finding::Suspected(0));
             assert_eq!(storms.list().first().map(|(.., suspects)| *suspects), Some(7), "of this storm");
-            storms.served(0, false);
+            served(&storms, 0, 5, 1);
         }
     }
 
@@ -361,9 +440,10 @@ mod tests {
     fn a_check_ends_a_storm_only_where_others_were_refused_in_it() {
         let storms = Storms::default();
         (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
-        assert!(storms.served(0, true).is_empty() && storms.list().len() == 1, "its list is for everybody");
+        let passed = |index| storms.served(0, index, true, Millis(1));
+        assert!(passed(1).is_empty() && storms.list().len() == 1, "its list is for everybody");
         storms.told((1, 1), Accuser { by_check: true, ..by(0) }, POOL, Millis(1));
-        assert_eq!(storms.served(0, true).len(), 6);
+        assert_eq!(passed(1).len(), 6);
     }
 
     #[test]
@@ -372,7 +452,7 @@ mod tests {
         let told: Vec<Finding> = (0..6).map(|index| told(&storms, index as usize % 2, index, 0)).collect();
         assert!(matches!(told.last(), Some(Finding::Begins(others)) if others.len() == 5), "{told:?}");
         assert_eq!(storms.list().len(), 2);
-        assert_eq!(storms.served(1, false).len(), 3);
+        assert_eq!(served(&storms, 1, 1, 0).len(), 3);
         assert!(storms.any(), "the other one's");
     }
 
@@ -384,7 +464,7 @@ mod tests {
             for index in 0..enough {
                 assert_eq!(storms.told((index, 1), one, pool, Millis(0)), Finding::Believed);
             }
-            (0..8).for_each(|_| drop(storms.served(1, false)));
+            (0..8).for_each(|_| drop(served(&storms, 1, 99, 0)));
             let finding = storms.told((enough, 1), by(0), pool, Millis(0));
             assert_eq!(finding, Finding::Believed, "the others are out themselves");
             let others = (0..=enough).collect();
@@ -396,7 +476,7 @@ mod tests {
                     Finding::Believed,
                     "they never worked"
                 );
-                (0..8).for_each(|_| drop(storms.served(1, false)));
+                (0..8).for_each(|_| drop(served(&storms, 1, 99, 0)));
             }
         }
     }
