@@ -39,6 +39,7 @@ impl Deref for Today<'_> {
 }
 
 /// A key works that had failed.
+#[derive(Clone, Copy)]
 pub(super) struct Recovery {
     /// What it was out for, if it is back with this.
     pub(super) was_out_for: Option<Effect>,

@@ -184,6 +184,24 @@ impl<'pool> Lease<'pool> {
         self.ends_lap
     }
 
+    /// Whether it puts a key to the test that is out, so that it may well fail.
+    #[inline]
+    pub fn is_probe(&self) -> bool {
+        self.entry == Entry::Probe || self.of_base == Entry::Probe
+    }
+
+    /// Leaves the test to another request.
+    #[cold]
+    pub fn leave_to_others(self) {
+        let Some(here) = self.here() else { return };
+        for (roster, base, entry) in self.rosters(&here) {
+            if entry == Entry::Probe && !roster.rotation.standing(here.index).is_available() {
+                roster.rotation.ration(here.index).offer_probe();
+                roster.show(here.index, base);
+            }
+        }
+    }
+
     /// The key did its work, for `model` if one was asked for, at `upstream`. Returns whether it ended an outage of
     /// that upstream's. `left` is about the model where `left_per_model`.
     pub fn succeed(self, model: Option<&str>, upstream: usize, left: Left, left_per_model: bool) -> bool {
@@ -363,8 +381,7 @@ impl<'pool> Lease<'pool> {
                 return if served > 0 { Settled::OfUpstream } else { Settled::Unclear };
             }
         }
-        let probe = self.entry == Entry::Probe || self.of_base == Entry::Probe;
-        let is_out = here.set_aside(self.pool, model, effect, cause, probe);
+        let is_out = here.set_aside(self.pool, model, effect, cause, self.is_probe());
         if let Some(tokens) = too_few_tokens {
             let of_model = here.generation.model(model);
             of_model.as_deref().unwrap_or(&here.generation.base).price.learn(tokens.saturating_add(1));

@@ -270,6 +270,9 @@ impl Proxy {
         let is_denied = so_far.refused.as_ref().is_some_and(|answer| answer.judgement.denied_model);
         let proven = if is_denied || is_last && keys_fail { group.keys.lease_proven(need) } else { None };
         let lease = match proven.or_else(|| group.keys.lease(need)) {
+            Some(probe) if probe.is_probe() && (is_last || !request.body.is_replayable()) => {
+                self.lease_surer(need, probe)
+            }
             Some(lease) => lease,
             None => rare(self.lease_when_none_is_free(need, so_far)).await?,
         };
@@ -290,6 +293,18 @@ impl Proxy {
             group.upstreams.pick(&[&*so_far.failed_upstreams, &*so_far.doubted].concat())
         };
         Some((lease, upstream?))
+    }
+
+    /// Who can't be tried again is not to find out whether a key works, if there is another.
+    #[cold]
+    fn lease_surer<'a>(&'a self, need: Need<'_>, probe: Lease<'a>) -> Lease<'a> {
+        match self.common.group.keys.lease(need) {
+            Some(lease) if !need.not.contains(&lease.index()) => {
+                probe.leave_to_others();
+                lease
+            }
+            _ => probe,
+        }
     }
 
     async fn lease_when_none_is_free(&self, need: Need<'_>, so_far: &SoFar<'_>) -> Option<Lease<'_>> {

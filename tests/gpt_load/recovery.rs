@@ -177,6 +177,24 @@ fn nothing_is_learnt_from_an_upstream_that_fails_or_has_no_list() {
     }
 }
 
+/// Spec §6: "a failure costs the client nothing: it is retried".
+#[test]
+fn a_key_is_put_to_the_test_by_requests_that_can_be_tried_again() {
+    let mock = provider(&[(A, "out_of_quota"), (B, "valid")]);
+    let env = [("KEY_REVALIDATE_INTERVAL", "1"), ("MAX_RETRIES", "0")];
+    let never = GptLoad::before(&mock, &env, &[A, B]);
+    let statuses = [never.chat().status, never.chat().status];
+    assert_eq!(statuses, [429, 200]);
+    let tested = GptLoad::before(&mock, &env[..1], &[A, B]);
+    let asked = mock.key(A).asked;
+    eventually("the other puts it to the test twice", || {
+        for gpt_load in [&never, &tested] {
+            assert_eq!(gpt_load.chat().status, 200);
+        }
+        mock.key(A).asked >= asked + 3
+    });
+}
+
 #[test]
 fn with_no_interval_nothing_is_checked() {
     let mock = provider(&[(A, "revoked"), (B, "valid"), (C, "revoked"), (D, "valid")]);
