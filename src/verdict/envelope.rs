@@ -250,6 +250,13 @@ impl Envelope {
                 | "errordetail" | "error_detail" | "errordetails" | "error_details" | "exception" | "problem",
                 Value::Object(_) | Value::Array(_),
             ) => self.visit(value, depth),
+            // The answer of whom a relay asked, as text.
+            (
+                "response" | "response_body" | "responsebody" | "upstream_error" | "upstream_response",
+                Value::String(text),
+            ) if text.starts_with('{') => self.say_or_unwrap(text),
+            // Google's name for a limit, which says more than how often it may be asked only where it is none.
+            ("quota_limit_value", value) if is_zero(value) => self.code("quota_limit_value=0"),
             // It may be the request's body as well.
             ("body", Value::Object(fields)) if fields.get("error").is_some_and(Value::is_object) => {
                 fields.get("error").into_iter().for_each(|error| self.visit(error, depth));
@@ -309,7 +316,9 @@ impl Envelope {
         {
             self.unwrapped += 1;
             if let Some((before, _)) = text.split_once(['{', '[']).filter(|(before, _)| !before.is_empty()) {
-                self.say(before);
+                let before = before.split(", message: ").next().unwrap_or_default();
+                // Java quotes the answer.
+                self.say(before.trim_end_matches('"'));
             }
             // Whose codes they are is told by the form of the answer within.
             self.forms.clear();
@@ -371,7 +380,8 @@ fn one_line(text: &str, longest: usize) -> String {
     let mut line = String::with_capacity(text.len().min(longest));
     let (mut room, mut is_apart) = (longest, false);
     for piece in words::pieces(text, u8::is_ascii_graphic) {
-        if piece.starts_with(|c: char| c.is_whitespace() || c.is_control()) {
+        let is_plain = piece.as_bytes().first().is_some_and(u8::is_ascii_graphic);
+        if !is_plain && piece.starts_with(|c: char| c.is_whitespace() || c.is_control()) {
             is_apart = !line.is_empty();
             continue;
         }
@@ -383,7 +393,7 @@ fn one_line(text: &str, longest: usize) -> String {
         // One that is not plain is one letter.
         let kept = piece.get(..room).unwrap_or(piece);
         line.push_str(kept);
-        room -= if kept.is_ascii() { kept.len() } else { 1 };
+        room -= if is_plain { kept.len() } else { kept.len().min(1) };
         if room == 0 {
             break;
         }

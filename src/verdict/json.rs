@@ -5,16 +5,49 @@ use serde_json::Value;
 /// The JSON that a text begins with, as much of it as there is.
 pub(super) fn first(text: &str) -> Option<Value> {
     let begins = |text: &str| serde_json::Deserializer::from_str(text).into_iter::<Value>().next()?.ok();
-    let is_python = text.starts_with("{'");
-    let python = || {
-        let json = text.replace('\'', "\"").replace(": None", ": null");
-        begins(&json.replace(": True", ": true").replace(": False", ": false"))
-    };
+    let is_python = text.starts_with("{'") || text.starts_with("[{'");
+    let python = || begins(&of_python(text));
     let mended = || mended(text).iter().find_map(|text| begins(text));
     serde_json::from_str(text).ok().or_else(|| {
         let found = if is_python { python() } else { begins(text).or_else(mended) };
         found.filter(says_something)
     })
+}
+
+/// What Python prints of a dictionary, as JSON. It quotes with `"` what has a `'` in it.
+fn of_python(text: &str) -> String {
+    let mut json = String::with_capacity(text.len());
+    let mut quote = None;
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        match (letter, quote) {
+            ('\\', Some(_)) => match letters.next() {
+                Some('\'') => json.push('\''),
+                Some('x') => json.push_str("\\u00"),
+                escaped => json.extend([Some('\\'), escaped].into_iter().flatten()),
+            },
+            ('\'' | '"', None) => {
+                quote = Some(letter);
+                json.push('"');
+            }
+            (letter, Some(open)) if letter == open => {
+                quote = None;
+                json.push('"');
+            }
+            ('"', Some(_)) => json.push_str("\\\""),
+            ('N' | 'T' | 'F', None) => {
+                let (word, rest) = match letter {
+                    'N' => ("null", 3),
+                    'T' => ("true", 3),
+                    _ => ("false", 4),
+                };
+                json.push_str(word);
+                letters.by_ref().take(rest).for_each(drop);
+            }
+            (letter, _) => json.push(letter),
+        }
+    }
+    json
 }
 
 /// Whether it has members: a bracket or a number at the beginning of a sentence has none.
@@ -97,6 +130,11 @@ mod tests {
             (r#"{"error":{"code":"x","message":"#, json!({"error": {"code": "x"}})),
             (r#"{"error":{"code":"x","retry":tr"#, json!({"error": {"code": "x"}})),
             ("{'error': {'code': None, 'ok': True}}", json!({"error": {"code": null, "ok": true}})),
+            (
+                r#"{'error': {'message': "You've no 'None'", 'says': 'a "b" \'c\' \xe9'}}"#,
+                json!({"error": {"message": "You've no 'None'", "says": "a \"b\" 'c' é"}}),
+            ),
+            ("[{'error': {'code': 429}}]", json!([{"error": {"code": 429}}])),
             (r#""no""#, json!("no")),
         ] {
             assert_eq!(first(text), Some(want), "{text}");

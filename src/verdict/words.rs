@@ -193,8 +193,14 @@ fn without_quotations(message: &str) -> String {
     kept
 }
 
+/// "429 {…}", "API Error: 529 {…}", "402 Payment Required: {…}": an SDK's error as text.
+fn tells_status(text: &str) -> bool {
+    text.split(|letter: char| !letter.is_ascii_alphanumeric())
+        .any(|word| matches!(word.as_bytes(), [b'4' | b'5', b'0'..=b'9', b'0'..=b'9']))
+}
+
 /// How much a relay says before the answer that it passes on.
-const LONGEST_LEAD: usize = 240;
+const LONGEST_LEAD: usize = 640;
 
 /// The answer that a relay or an SDK put into its own message, as JSON or as Python writes it.
 pub(super) fn wrapped(text: &str) -> Option<Value> {
@@ -211,9 +217,11 @@ pub(super) fn wrapped(text: &str) -> Option<Value> {
         "上游",
         "错误详情",
     ];
-    let said = before.trim().to_lowercase();
+    // new-api says within its own sentence what the answer says again.
+    let said = before.split(", message: ").next().unwrap_or_default().trim().to_lowercase();
     let is_of_request = ["invalid", "parsing", "tool"].iter().any(|word| said.contains(word));
-    if !said.is_empty() && (is_of_request || !known.iter().any(|word| said.contains(word))) {
+    let is_known = || known.iter().any(|word| said.contains(word)) || tells_status(&said);
+    if !said.is_empty() && (is_of_request || !is_known()) {
         return None;
     }
     json::first(inner).filter(|value| value.is_object() || value.is_array())
@@ -284,11 +292,20 @@ mod tests {
             r#"{"error":{"code":"x"}}"#,
             r#"bad response status code 429, body: {"error":{"code":"x"}} and so on"#,
             "Error code: 401 - {'error': {'code': 'x', 'param': None}}",
+            r#"429 {"error":{"code":"x"}}"#,
+            r#"APIStatusError: 529 {"error":{"code":"x"}}"#,
+            r#"402 Payment Required: "{"error":{"code":"x"}}""#,
+            r#"bad response status code 400, message: Invalid tool, body: {"error":{"code":"x"}}"#,
         ] {
             let value = wrapped(text).expect(text);
             assert_eq!(value.pointer("/error/code").and_then(Value::as_str), Some("x"), "{text}");
         }
-        for text in [r#"Invalid value: {"error":{"code":"x"}}"#, "{not json", "no brace"] {
+        for text in [
+            r#"Invalid value: {"error":{"code":"x"}}"#,
+            r#"I have 4290 of {"error":{"code":"x"}}"#,
+            "{not json",
+            "no brace",
+        ] {
             assert_eq!(wrapped(text), None, "{text}");
         }
     }
