@@ -203,6 +203,7 @@ const WAYS: [Way; 14] = [
             "varied-rate-body-ms",
             "varied-rate-json-list",
             "varied-wait-epoch-ms",
+            "antigravity-24h",
         ],
     ),
     ("a byte order mark", |body| format!("\u{feff}{body}").into(), None, &[]),
@@ -215,12 +216,16 @@ const WAYS: [Way; 14] = [
             [before.as_bytes(), message, after.as_bytes()].concat()
         },
         None,
-        // Its message is an answer, which it is no longer.
+        // Its message is an answer or begins with a code, which it does no longer.
         &[
             "gemini-429-nested-json-message",
             "gemini-400-expired-in-a-message",
             "gemini-403-suspended-in-a-message",
             "cloudcode-403-not-used",
+            "gemini-wrapped-403",
+            "glm-1308-anthropic",
+            "glm-1313-anthropic",
+            "qoder-10605",
         ],
     ),
     ("in a list", |body| format!("[{body}]").into(), None, &[]),
@@ -414,6 +419,8 @@ fn a_streams_first_event_is_the_same_however_it_is_cut() {
         healthy(b"data: {\"error\":{}}\r\r"),
         healthy(b"data: {\"error\":{\"code\":null,\"message\":null}}\n\n"),
         healthy(b"data: [DONE]\n\n"),
+        healthy(b"data: {\"text\":\"[DONE]\"}\n\n"),
+        healthy(b"error: none\ndata: {\"choices\":[]}\n\n"),
         healthy(b"data: {\"a\":\"error\"}\n\n"),
         healthy(b"event: message_start\ndata: {\"type\":\"message_start\"}\n\n"),
         healthy(b"[{\n \"candidates\": []\n}\n]"),
@@ -429,6 +436,8 @@ fn a_streams_first_event_is_the_same_however_it_is_cut() {
         error(b"\xef\xbb\xbfdata:{\"error\":\"no\"}\r\n\r\ndata: {}\r\n\r\n"),
         error(b"\r\n: a\r\n\r\n:\r\rdata: {\"type\":\"error\",\"code\":\"x\"}\r\r"),
         error(b"event: error\r\ndata: it broke\r\n\r\n"),
+        error(b"error: {\"code\":500,\"message\":\"it broke\"}\n\n"),
+        error(b"data:{\"text\":\"[DONE]\",\"error_code\":\"X.1\",\"error_msg\":\"no\"}\n\n"),
         error(
             b"id: 1\nevent:error\n:HTTP_STATUS/400\ndata:{\"code\":\"InvalidApiKey\",\"message\":\"no\"}\n\n",
         ),

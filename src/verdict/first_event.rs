@@ -206,15 +206,22 @@ impl Event {
                 self.is_error = matches!(value, b"error" | b"response.failed");
                 self.is_ping = value == b"ping";
             }
-            b"data" => {
-                if self.has_data {
-                    self.data.push(b'\n');
-                }
-                self.has_data = true;
-                self.data.extend_from_slice(value);
+            b"data" => self.take(value),
+            // llama.cpp's own field.
+            b"error" if value.starts_with(b"{") => {
+                self.is_error = true;
+                self.take(value);
             }
             _ => {}
         }
+    }
+
+    fn take(&mut self, data: &[u8]) {
+        if self.has_data {
+            self.data.push(b'\n');
+        }
+        self.has_data = true;
+        self.data.extend_from_slice(data);
     }
 
     fn end(self) -> First {

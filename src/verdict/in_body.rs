@@ -203,7 +203,8 @@ impl Probe<'_> {
 
     fn has_answer(&self) -> bool {
         let native = [self.choices, self.data, self.output, self.result, self.content, self.candidates];
-        let others = [self.results, self.text, self.embeddings, self.predictions, self.images];
+        let text = self.text.filter(|text| text.get() != "\"[DONE]\"");
+        let others = [self.results, text, self.embeddings, self.predictions, self.images];
         native.into_iter().chain(others).any(is_true)
     }
 }
