@@ -85,7 +85,11 @@ pub(super) static ROWS: &[Row] = &[
         "anthropic.permission",
         ERRORS,
         KeyExhausted,
-        &[Status(&[403]), Code(&["permission_error"]), Silent(&["suspended", "locked"])],
+        &[
+            Status(&[403]),
+            Code(&["permission_error"]),
+            Silent(&["suspended", "locked", "usage limit", "billing cycle"]),
+        ],
     )
     .denied(),
     row(

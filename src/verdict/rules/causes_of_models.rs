@@ -96,7 +96,7 @@ pub(super) static ROWS: &[Row] = &[
                 "无权访问",
                 "没有权限使用",
             ]),
-            Silent(&["balance", "余额"]),
+            Silent(&["balance", "余额", "usage limit", "quota"]),
         ],
     )
     .denied(),

@@ -330,6 +330,20 @@ pub(super) static ROWS: &[Row] = &[
         ],
     ),
     row(
+        "cause.kind_of_account",
+        "https://docs.wandb.ai/support/inference_rate_limit_429_error",
+        KeyExhausted,
+        &[
+            Status(&[401, 403, 429]),
+            Says(&["available for", "available to"]),
+            Then(
+                &["not available", "isn't available", "unavailable"],
+                &["for personal", "for free", "for trial", "for individual", "to free", "to personal"],
+            ),
+            Silent(&["model"]),
+        ],
+    ),
+    row(
         "cause.total_spent",
         SEEN,
         KeyExhausted,

@@ -8,6 +8,8 @@ const GEMINI: &str = "https://ai.google.dev/gemini-api/docs/troubleshooting";
 const LIMITS: &str = "https://ai.google.dev/gemini-api/docs/rate-limits";
 const REASONS: &str = "https://cloud.google.com/service-infrastructure/docs/service-control/reference/rpc/google.api/servicecontrol.v1#errorreason";
 const VERTEX: &str = "https://cloud.google.com/vertex-ai/generative-ai/docs/error-code-429";
+const VERTEX_ERRORS: &str =
+    "https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/api-errors";
 const BILLING: &str = "https://ai.google.dev/gemini-api/docs/billing";
 
 pub(super) static ROWS: &[Row] = &[
@@ -105,6 +107,13 @@ pub(super) static ROWS: &[Row] = &[
     )
     .denied(),
     row(
+        "google.model_not_allowed",
+        VERTEX_ERRORS,
+        RequestFault,
+        &[Status(&[400]), Code(&["failed_precondition"]), Says(&["not allowed to use publisher model"])],
+    )
+    .denied(),
+    row(
         "google.prepaid",
         BILLING,
         KeyExhausted,
@@ -121,6 +130,7 @@ pub(super) static ROWS: &[Row] = &[
         ],
     )
     .of_model(),
+    row("google.no_quota_in_metadata", LIMITS, KeyExhausted, &[Code(&["quota_limit_value=0"])]).of_model(),
     row("google.per_day", LIMITS, KeyExhausted, &[CodeWith(&["perday"])])
         .of_model()
         .until(Until::PacificMidnight),
@@ -165,6 +175,18 @@ pub(super) static ROWS: &[Row] = &[
         ],
     )
     .of_model(),
+    row(
+        "google.quota_reached",
+        "https://github.com/google-gemini/gemini-cli/issues/27761",
+        KeyExhausted,
+        &[
+            Status(&[429, 0]),
+            Code(&["resource_exhausted"]),
+            Says(&["quota reached", "quota has been reached"]),
+        ],
+    )
+    .of_model()
+    .brief(),
     row("google.resource_exhausted", LIMITS, KeyLimited, &[Status(&[429, 0]), Code(&["resource_exhausted"])])
         .of_model(),
 ];

@@ -1,6 +1,6 @@
 //! OpenAI's codes and types, which nearly everybody has borrowed. They decide whatever the status.
 
-use super::Test::{Code, CodeWith, Says, Silent, Status};
+use super::Test::{Code, CodeLike, CodeWith, Says, Silent, Status};
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
 
@@ -34,6 +34,7 @@ pub(super) static ROWS: &[Row] = &[
         RequestFault,
         &[Code(&[
             "context_length_exceeded",
+            "exceed_context_size_error",
             "content_filter",
             "content_policy_violation",
             "responsibleaipolicyviolation",
@@ -90,6 +91,14 @@ pub(super) static ROWS: &[Row] = &[
             "vector_store_timeout",
         ])],
     ),
+    // The code tells more than the type.
+    row(
+        "openai.rate_as_server_error",
+        "https://github.com/anomalyco/opencode/issues/2244",
+        KeyLimited,
+        &[Status(&[429, 0]), Code(&["server_error"]), Code(&["rate_limit_exceeded"])],
+    )
+    .of_model(),
     row("openai.overloaded_told", ERRORS, UpstreamFault, &[Status(&[429, 0]), Code(&["server_error"])]),
     // No money, no quota.
     row(
@@ -169,7 +178,25 @@ pub(super) static ROWS: &[Row] = &[
         KeyInvalid,
         &[Status(&[400, 401, 403, 0]), Code(&["authentication_error"])],
     ),
-    // Limits.
+    // Limits. One of nothing is never whole again, and a quota that is spent is one whatever stands beside it.
+    row(
+        "openai.no_quota",
+        LIMITS,
+        KeyExhausted,
+        &[Status(&[429]), Code(&["rate_limit_exceeded"]), Says(&["limit: 0/", "limit 0,"])],
+    )
+    .of_model(),
+    row(
+        "openai.quota_as_rate",
+        "https://docs.litellm.ai/docs/proxy/error_reference",
+        KeyExhausted,
+        &[
+            Status(&[403, 429]),
+            CodeLike(&["quotaexhausted", "quotareached"]),
+            Silent(&["per minute", "per second"]),
+        ],
+    )
+    .brief(),
     row(
         "openai.spending_as_rate",
         LIMITS,

@@ -1,7 +1,7 @@
 //! Groq, Mistral, Cohere, Cerebras, Together, Fireworks, xAI, NVIDIA, AWS, Ollama, Perplexity, Hugging Face and others
 //! with words of their own.
 
-use super::Test::{Code, CodeWith, HeaderIs, Says, Silent, Status};
+use super::Test::{Code, CodeWith, HeaderIs, Says, Silent, Status, Then};
 use super::{Row, Until, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
 
@@ -167,6 +167,16 @@ pub(super) static ROWS: &[Row] = &[
         &[Code(&["validationexception"]), Says(&["operation not allowed"])],
     )
     .denied(),
+    row(
+        "aws.key_refused",
+        AWS,
+        KeyInvalid,
+        &[
+            Status(&[401, 403]),
+            Code(&["accessdeniedexception"]),
+            Then(&["authentication", "token", "api key"], &["failed", "expired", "revoked", "invalid"]),
+        ],
+    ),
     row("aws.model", AWS, KeyExhausted, &[Code(&["accessdeniedexception"])]).denied(),
     // Hugging Face's server of models, Databricks, Yandex.
     row(

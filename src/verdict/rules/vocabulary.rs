@@ -111,7 +111,7 @@ pub(in crate::verdict) static VOCABULARY: &[Meaning] = &[
     of(MONEY, "上限額|利用額|spending guard|charge|cash|purse|pocket|cost|payment of|expense|credit|balance|fund|wallet|money|prepaid|budget|spend|spending|expenditure|deposit|dollar|top up"),
     of(MONEY, "资金|经费|余量|代金券|お金|資金|dinero|dinheiro|argent |geld|деньги|денег|счет|счёт|돈|余额|额度|金额|积分|点数|费用|预算|钱|残高|クレジット|予算|guthaben|saldo|crédit|crédito|solde|presupuesto|orçamento|fondos|fonds |баланс|средств|бюджет|кредит|잔액|크레딧|예산"),
     Meaning { plain: MONEY | SPENT, negated: MONEY, words: "spending stop|hard stop" },
-    of(PLAN | SPENT, "non payment|nonpayment|unpaid"),
+    of(PLAN | SPENT, "non payment|nonpayment|unpaid|dunning"),
     of(MONEY | SPENT, "balance 0|余额 0|余额为 0|余额为零"),
     of(QUOTA, "free messages|messages left|messages remaining|tokens for today|included calls|included requests|quota|allowance|allotment|allocation|usage|entitlement|free requests|free calls|free tokens"),
     of(QUOTA, "免费次|调用次|tageskontingent|配额|用量|限额|调用量|次数|利用枠|クォータ|割り当て|kontingent|cuota|cota |quote part|квот|лимит токенов|할당량"),
