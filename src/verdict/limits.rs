@@ -111,32 +111,49 @@ fn is_smaller_half(headers: &HeaderMap, remaining: &str, left: f64) -> bool {
 /// The limits of which nothing is left, or fewer tokens than `price`. A limit of nothing is none: so some say
 /// "unlimited".
 pub(super) fn spent(headers: &HeaderMap, price: u32) -> impl Iterator<Item = Spent<'_>> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    headers.iter().filter(|(name, _)| is_of_limit(name.as_str())).filter_map(move |(name, value)| {
-        let (name, value) = (name.as_str(), value.to_str().ok()?);
-        let price = f64::from(price);
-        remaining(name, value).filter(|left| {
-            *left <= 0.0 || *left < price && is_of_tokens(name) && is_smaller_half(headers, name, *left)
-        })?;
-        if name == "ratelimit" {
-            let spent =
-                policies(value).find(|policy| item(policy, &["remaining", "r"]).is_some_and(is_nothing))?;
-            return Some(Spent { reset: item(spent, &["reset", "t"]), length: None, calendar: None });
-        }
-        if text(&name.replace("remaining", "limit")).is_some_and(|limit| limit.trim() == "0") {
-            return None;
-        }
-        let bare = match () {
-            () if name.contains("bysize") => "ratelimitbysize-reset",
-            () if name.starts_with('r') => "ratelimit-reset",
-            () => "x-ratelimit-reset",
-        };
-        let reset = text(&name.replace("remaining", "reset"))
-            .or_else(|| text(&name.replace("remaining", "reset-after")))
-            .or_else(|| text(bare))
-            .or_else(|| text("ratelimit-reset"));
-        Some(Spent { reset, length: length(name), calendar: calendar(name) })
+    let of_limits = headers.iter().filter(|(name, _)| is_of_limit(name.as_str()));
+    of_limits.flat_map(move |(name, value)| {
+        value
+            .to_str()
+            .map(|value| spent_of(headers, name.as_str(), value, f64::from(price)))
+            .unwrap_or_default()
     })
+}
+
+/// The limits of one header of which nothing is left: it may tell of several.
+fn spent_of<'a>(headers: &'a HeaderMap, name: &str, value: &'a str, price: f64) -> Vec<Spent<'a>> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_spent =
+        |left: f64| left <= 0.0 || left < price && is_of_tokens(name) && is_smaller_half(headers, name, left);
+    if !remaining(name, value).is_some_and(is_spent) {
+        return Vec::new();
+    }
+    if name == "ratelimit" {
+        let spent = policies(value)
+            .filter(|policy| item(policy, &["remaining", "r"]).is_some_and(is_nothing))
+            .map(|spent| Spent { reset: item(spent, &["reset", "t"]), length: None, calendar: None });
+        return spent.collect();
+    }
+    if text(&name.replace("remaining", "limit")).is_some_and(|limit| limit.trim() == "0") {
+        return Vec::new();
+    }
+    let (length, calendar) = (length(name), calendar(name));
+    let bare = match () {
+        // Mistral's is the minute's, not the month's.
+        () if name.contains("bysize") => calendar.is_none().then_some("ratelimitbysize-reset"),
+        () if name.starts_with('r') => Some("ratelimit-reset"),
+        () => Some("x-ratelimit-reset"),
+    };
+    let reset = text(&name.replace("remaining", "reset"))
+        .or_else(|| text(&name.replace("remaining", "reset-after")))
+        .or_else(|| text(bare?))
+        .or_else(|| text("ratelimit-reset"));
+    if value.contains(LIST) {
+        let each = value.split(LIST).zip(reset.unwrap_or_default().split(LIST));
+        let spent = each.filter(|(left, _)| is_nothing(left));
+        return spent.map(|(_, reset)| Spent { reset: Some(reset), length, calendar }).collect();
+    }
+    vec![Spent { reset, length, calendar }]
 }
 
 /// Resets of limits of which the answer does not say what is left.
@@ -145,12 +162,17 @@ pub(super) fn resets_without_remaining(headers: &HeaderMap) -> impl Iterator<Ite
         .iter()
         .filter(|(name, _)| is_of_limit(name.as_str()) && name.as_str().contains("reset"))
         .filter(|(name, _)| !headers.contains_key(name.as_str().replace("reset", "remaining")))
-        // Anthropic's subscriptions tell with a word whether a window is spent.
-        .filter(|(name, _)| {
-            let status = headers.get(name.as_str().replace("reset", "status"));
-            status.is_none_or(|status| !status.as_bytes().starts_with(b"allowed"))
-        })
+        .filter(|(name, _)| !is_left_of_subscription(headers, name.as_str()))
         .filter_map(|(_, value)| value.to_str().ok())
+}
+
+/// Anthropic's subscriptions tell with a word whether a window is spent, or how much of it is used. What may be paid for
+/// beyond them is no window.
+fn is_left_of_subscription(headers: &HeaderMap, reset: &str) -> bool {
+    let text = |word| headers.get(reset.replace("reset", word)).and_then(|value| value.to_str().ok());
+    let is_left = || text("utilization")?.parse().ok().map(|used: f64| used < 1.0);
+    reset.contains("overage")
+        || text("status").map_or_else(|| is_left() == Some(true), |status| status.starts_with("allowed"))
 }
 
 /// Told from a name's beginning: nearly every header fails at its first bytes.
@@ -176,10 +198,21 @@ fn remaining(name: &str, value: &str) -> Option<f64> {
                 number(a).total_cmp(&number(b))
             })?
         }
-        _ if name.contains("remaining") => value,
+        // Not `timeremaining`.
+        _ if name.contains("-remaining") => value,
         _ => return None,
     };
-    number.trim().parse().ok().filter(|left: &f64| *left >= 0.0)
+    number.trim().parse().ok().or_else(|| least(number)).filter(|left: &f64| *left >= 0.0)
+}
+
+/// Between the limits of a header that tells of several: in "1,000" it is one number.
+const LIST: &str = ", ";
+
+/// What is left of that of several limits of which least is: `0, 1000`.
+#[cold]
+fn least(numbers: &str) -> Option<f64> {
+    let numbers = numbers.contains(LIST).then(|| numbers.split(LIST))?;
+    numbers.filter_map(|number| number.trim().parse().ok()).min_by(f64::total_cmp)
 }
 
 /// The limits of a `RateLimit` header: `"burst";r=5;t=3, "day";r=0;t=99`, or the old form, in which it is one.
@@ -320,6 +353,47 @@ mod tests {
                 Some((None, Some(0), true)),
             ),
             (&[("x-ratelimit-remaining-requests", "many")], None),
+        ] {
+            assert_eq!(told(headers), want, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn what_several_windows_tell_is_told_apart() {
+        for (headers, want) in [
+            (
+                &[("ratelimit", "\"burst\";r=0;t=8, \"day\";r=0;t=51000, \"month\";r=9;t=99999")][..],
+                Some((Some(51_000_000), Some(0), false)),
+            ),
+            // Brave's two windows, a second and a month.
+            (
+                &[("x-ratelimit-remaining", "0, 1000"), ("x-ratelimit-reset", "3, 1419704")],
+                Some((Some(3_000), Some(0), false)),
+            ),
+            (
+                &[("x-ratelimit-remaining", "1, 0"), ("x-ratelimit-reset", "3, 1419")],
+                Some((Some(1_419_000), Some(0), false)),
+            ),
+            (&[("x-ratelimit-remaining", "1,000"), ("x-ratelimit-reset", "3")], None),
+            (&[("x-ratelimit-timeremaining", "0"), ("x-ratelimit-reset", "9")], None),
+            // The minute's reset says nothing of the month.
+            (
+                &[("x-ratelimitbysize-remaining-month", "0"), ("ratelimitbysize-reset", "28")],
+                Some((Some(86_400_000), None, true)),
+            ),
+            (
+                &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "2026-11-24 05:00:07.9")],
+                Some((Some(7_000), Some(0), false)),
+            ),
+            (
+                &[
+                    ("x-ratelimit-remaining-requests", "9"),
+                    ("x-ratelimit-reset-requests", "23h"),
+                    ("x-tokenlimit-remaining", "0"),
+                    ("x-tokenlimit-reset", "7"),
+                ],
+                Some((Some(7_000), Some(9), true)),
+            ),
         ] {
             assert_eq!(told(headers), want, "{headers:?}");
         }
