@@ -54,6 +54,7 @@ pub(super) fn stated(words: &Words, in_china: bool) -> Option<Timestamp> {
         "available",
         "refresh",
         "renew",
+        "lifted",
         "将在",
         "将于",
         "请在",
@@ -81,6 +82,61 @@ pub(super) fn stated(words: &Words, in_china: bool) -> Option<Timestamp> {
         (said_before || said_after).then_some(date)
     });
     dates.max()
+}
+
+/// "Resets at midnight UTC", "try again at 1:05 pm utc": the next such moment.
+pub(super) fn of_day(words: &Words, now: SystemTime) -> Option<Duration> {
+    let now = Timestamp::try_from(now).ok()?;
+    let text = words.text();
+    let zones = ["utc", "gmt", "pacific"];
+    let places = zones.iter().flat_map(|zone| words.places(zone).take(8));
+    let waits = places.filter_map(|at| {
+        let (before, rest) = text.split_at_checked(at)?;
+        let offset = zone(rest).map_or_else(|| pacific(now), |(offset, _)| offset);
+        let (said, clock) = clock_before(before.trim_end_matches([' ', '(']))?;
+        let start =
+            (said.len().saturating_sub(40)..=said.len()).find(|start| said.is_char_boundary(*start))?;
+        let said = said.get(start..)?;
+        let words = ["reset", "until", "again", "refresh", "renew", "regain", "replenish", "restore"];
+        if !words.iter().any(|word| said.contains(word)) {
+            return None;
+        }
+        let today = offset.to_datetime(now).date().to_datetime(clock);
+        let moment = offset.to_timestamp(today).ok()?;
+        let moment = if moment > now {
+            moment
+        } else {
+            moment.checked_add(jiff::SignedDuration::from_hours(24)).ok()?
+        };
+        Duration::try_from(moment.duration_since(now)).ok()
+    });
+    waits.max()
+}
+
+/// The time of day with which a text ends, if no date stands before it, and what does.
+fn clock_before(text: &str) -> Option<(&str, civil::Time)> {
+    if let Some(said) = text.strip_suffix("midnight") {
+        return Some((said, civil::Time::midnight()));
+    }
+    let half =
+        ["am", "pm"].iter().find_map(|half| Some((text.strip_suffix(half)?.trim_end(), *half == "pm")));
+    let (text, is_afternoon) = half.map_or((text, None), |(text, is_afternoon)| (text, Some(is_afternoon)));
+    let said = text.trim_end_matches(|c: char| c.is_ascii_digit() || c == ':');
+    let (hour, rest) = one_or_two_digits(text.get(said.len()..)?)?;
+    let minute = rest.strip_prefix(':').map(one_or_two_digits);
+    let (minute, _) = minute.unwrap_or_else(|| is_afternoon.map(|_| (0, "")))?;
+    let hour = is_afternoon.map_or(hour, |is_afternoon| hour % 12 + if is_afternoon { 12 } else { 0 });
+    let is_of_date =
+        said.trim_end().trim_end_matches(" at").ends_with(|c: char| c.is_ascii_digit() || c == ',');
+    let time = civil::Time::new(hour, minute, 0, 0).ok().filter(|_| !is_of_date)?;
+    Some((said, time))
+}
+
+/// A date that is all of a text: `2026-10-07 08:00:00`.
+pub(super) fn written(text: &str, in_china: bool) -> Option<Timestamp> {
+    let text = text.to_ascii_lowercase();
+    let (date, rest) = date_and_time(text.trim(), in_china)?;
+    rest.is_empty().then_some(date)
 }
 
 /// `2026-10-07`, ` at ` or `t` or a space, `00:00`, seconds if any, `am` or `pm` or neither, and `utc`, `z`, `+08:00` or
@@ -197,6 +253,30 @@ mod tests {
         ] {
             let want = want.map(|want| want.parse::<Timestamp>().unwrap());
             assert_eq!(stated(&Words::of(message), in_china), want, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_time_of_day_is_the_next_one() {
+        let now = at("2026-11-24T05:00:00Z");
+        for (message, minutes) in [
+            ("your limit resets at midnight utc.", Some(19 * 60)),
+            ("your free usage resets automatically at midnight pacific", Some(3 * 60)),
+            ("quota resets daily at 00:00 utc", Some(19 * 60)),
+            ("try again at 05:30 utc", Some(30)),
+            ("try again at 04:59 (utc)", Some(23 * 60 + 59)),
+            ("limits are renewed at 5:30 pm utc", Some(12 * 60 + 30)),
+            ("limits are renewed at 12 am gmt", Some(19 * 60)),
+            ("resets every day at 00:00 (utc+8)", Some(11 * 60)),
+            // The date decides, and a time of what was is none to wait for.
+            ("you will regain access on 2026-09-01 at 00:00 utc.", None),
+            ("you will regain access on sep 1, 2026, 00:00 utc.", None),
+            ("request of 04:00 utc was limited", None),
+            ("resets at 99:99 utc", None),
+            ("resets in 5 utc hours", None),
+        ] {
+            let waited = of_day(&Words::of(message), now).map(|wait| wait.as_secs() / 60);
+            assert_eq!(waited, minutes, "{message}");
         }
     }
 

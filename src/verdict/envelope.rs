@@ -426,7 +426,7 @@ fn is_time(name: &str) -> bool {
         || !name.contains("ratelimit")
             && name.contains("reset")
             && any(&["at", "time", "after", "delay", "in", "second"])
-        || name == "x-ratelimit-reset"
+        || matches!(name, "x-ratelimit-reset" | "reset" | "next_reset" | "nextreset")
 }
 
 /// The string values of a field in JSON that may be cut off.

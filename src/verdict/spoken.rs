@@ -12,7 +12,8 @@ pub(super) fn length(text: &str) -> Option<Duration> {
 
 /// The length of time at the beginning of a text, and what follows it.
 fn leading_length(text: &str) -> Option<(Duration, &str)> {
-    let mut rest = text.trim_start_matches([' ', ':', '：', '=', '~', '≈', '约', '过']);
+    let mut rest =
+        text.trim_start_matches([' ', ':', '：', '=', '~', '≈', '约', '过', '在', '于', '(', '（']);
     for word in ["about ", "approximately ", "another ", "at least ", "pt"] {
         rest = rest.strip_prefix(word).unwrap_or(rest);
     }
@@ -148,8 +149,6 @@ fn clock(text: &str) -> Option<(Duration, &str)> {
 const PHRASES: &[&str] = &[
     "again in ",
     "again after ",
-    "retry in ",
-    "retry after ",
     "retrying in ",
     "request in ",
     "request after ",
@@ -160,6 +159,7 @@ const PHRASES: &[&str] = &[
     "wait ",
     "reset after ",
     "reset in ",
+    "reset: ",
     "resets in ",
     "replenished in ",
     "available in ",
@@ -191,6 +191,8 @@ const PHRASES: &[&str] = &[
     "wait time: ",
     "retry-after",
     "retry_after",
+    "limited for ",
+    "throttled for ",
     "timed out for ",
     "banned for ",
     "blocked for ",
@@ -219,11 +221,10 @@ const PHRASES: &[&str] = &[
     "等待时间",
     "冷却时间",
     "稍等",
+    "稍后",
     "封禁",
     "冻结",
     "锁定",
-    "请在",
-    "请于",
     "将在",
     "等待",
     "请",
@@ -272,13 +273,17 @@ fn spoken_after(words: &Words) -> Option<Duration> {
         " warten",
         " remaining",
         " left",
+        " later",
+        " from now",
     ];
-    let said = said.iter().filter_map(|word| words.find(word)).min()?;
-    let before = words.text().get(..said).filter(|before| !before.ends_with(|c: char| c.is_ascii_digit()))?;
     let is_number = |letter: char| letter.is_ascii_digit() || "一二两三四五六七八九十半".contains(letter);
-    let starts = before.char_indices().rev().take(16).filter(|(_, letter)| is_number(*letter));
-    // The longest of those that reach up to the word: "1分30秒", not "30秒".
-    starts.filter_map(|(at, _)| length(before.get(at..)?)).max()
+    let told = said.iter().filter_map(|word| {
+        let before = words.text().get(..words.find(word)?)?;
+        let starts = before.char_indices().rev().take(16).filter(|(_, letter)| is_number(*letter));
+        // The longest of those that reach up to the word: "1分30秒", not "30秒".
+        starts.filter_map(|(at, _)| length(before.get(at..)?)).max()
+    });
+    told.max()
 }
 
 /// Less than nothing, or no number, is no length of time.

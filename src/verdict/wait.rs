@@ -23,7 +23,8 @@ const SHORT: Duration = Duration::from_secs(60);
 /// Who will be let in again so soon is not barred.
 const MINUTES: Duration = Duration::from_secs(5 * 60);
 /// The header that says it, and what others call it.
-const RETRY_AFTERS: &[&str] = &["retry-after", "x-retry-after", "x-ratelimit-retry-after"];
+const RETRY_AFTERS: &[&str] =
+    &["retry-after", "x-retry-after", "x-ratelimit-retry-after", "x-ratelimit-timeremaining"];
 const MILLIS: &[&str] = &["retry-after-ms", "x-ms-retry-after-ms"];
 /// A smaller number is a length of time in seconds, a larger one a date (the first is in 2017) in seconds since 1970,
 /// still larger ones in milliseconds, microseconds or nanoseconds.
@@ -44,21 +45,25 @@ pub struct Wait {
 /// How long an answer that a row knows as a limit says to wait.
 pub(super) fn of(headers: &HeaderMap, envelope: &Envelope, row: &Row, now: SystemTime) -> Option<Wait> {
     let now = their_time(headers, now);
-    let lengths = lengths(headers, envelope, now);
-    // A short wait in the text beside a spent quota is the rate limit's, not the quota's. A header is about the answer.
-    let is_quotas = |wait: &Wait| wait.duration >= SHORT || wait.from.starts_with("retry-after");
-    let lengths = lengths.filter(|wait| row.verdict != Verdict::KeyExhausted || row.brief || is_quotas(wait));
     let words = &envelope.words;
     let is_chinese = || words.text().contains(|c| matches!(c, '\u{4e00}'..='\u{9fff}'));
     let in_china = row.in_china || !words.text().is_ascii() && is_chinese();
+    let lengths = lengths(headers, envelope, in_china, now);
+    // A short wait in the text beside a spent quota is the rate limit's, not the quota's. A header is about the answer.
+    let is_quotas = |wait: &Wait| wait.duration >= SHORT || wait.from.starts_with("retry-after");
+    let lengths = lengths.filter(|wait| row.verdict != Verdict::KeyExhausted || row.brief || is_quotas(wait));
     let date = dates::stated(words, in_china)
         .and_then(|date| until(date, now))
         .or_else(|| stated_epoch(words, now))
+        .or_else(|| dates::of_day(words, now))
         .map(|duration| Wait { duration, from: "date in the message" });
     let date = date.filter(|date| row.verdict != Verdict::KeyExhausted || !date.duration.is_zero());
-    let calendar =
-        row.until.and_then(|rule| dates::next(rule, now)).map(|duration| Wait { duration, from: "calendar" });
-    let told = [lengths, date, calendar].into_iter().flatten().max_by_key(|wait| wait.duration)?;
+    let longest = |waits: [Option<Wait>; 2]| waits.into_iter().flatten().max_by_key(|wait| wait.duration);
+    let told = longest([lengths, date]);
+    // Who names the hour knows better than the calendar when a quota is whole again.
+    let is_guessed = told.is_none_or(|told| told.duration < super::LONG);
+    let calendar = row.until.filter(|_| is_guessed).and_then(|rule| dates::next(rule, now));
+    let told = longest([told, calendar.map(|duration| Wait { duration, from: "calendar" })])?;
     Some(Wait { duration: told.duration.clamp(Duration::from_nanos(1), LONGEST), ..told })
 }
 
@@ -75,12 +80,14 @@ pub(super) fn ends_soon(status: u16, headers: &HeaderMap, envelope: &Envelope, n
 }
 
 /// The longest of the lengths of time that headers, fields and the message name.
-fn lengths(headers: &HeaderMap, envelope: &Envelope, now: SystemTime) -> Option<Wait> {
+fn lengths(headers: &HeaderMap, envelope: &Envelope, in_china: bool, now: SystemTime) -> Option<Wait> {
+    let chinas = |value: &str| in_china.then(|| until(dates::written(value, true)?, now)).flatten();
+    let of_body = |(name, value): &(String, String)| chinas(value).or_else(|| field(name, value, now));
     let told = [
         (MILLIS.iter().filter_map(|name| retry_after(headers, name, now)).max(), "retry-after-ms"),
         (RETRY_AFTERS.iter().filter_map(|name| retry_after(headers, name, now)).max(), "retry-after"),
         (limits::spent(headers, 0).filter_map(|spent| spent.wait(now)).max(), "reset header"),
-        (envelope.times.iter().filter_map(|(name, value)| field(name, value, now)).max(), "body field"),
+        (envelope.times.iter().filter_map(of_body).max(), "body field"),
         (spoken(&envelope.words), "message"),
     ];
     let longest =
@@ -121,7 +128,8 @@ fn field(name: &str, value: &str, now: SystemTime) -> Option<Duration> {
     if number * unit < FIRST_DATE { seconds(number * unit) } else { moment_or_length(value, now) }
 }
 
-/// `20`, `6m0s`, `1.5s`, a date of HTTP or RFC 3339, or seconds (or their thousandths, and so on) since 1970. Zero if it is past.
+/// `20`, `6m0s`, `1.5s`, a date of HTTP or RFC 3339 (UTC, if it names no zone), or seconds (or their thousandths, and so
+/// on) since 1970. Zero if it is past.
 pub(super) fn moment_or_length(text: &str, now: SystemTime) -> Option<Duration> {
     let text = text.trim();
     let until = |moment: SystemTime| Some(moment.duration_since(now).unwrap_or_default());
@@ -139,7 +147,7 @@ pub(super) fn moment_or_length(text: &str, now: SystemTime) -> Option<Duration> 
     if let Ok(date) = httpdate::parse_http_date(text) {
         return until(date);
     }
-    length(&text.to_ascii_lowercase())
+    length(&text.to_ascii_lowercase()).or_else(|| self::until(dates::written(text, false)?, now))
 }
 
 /// The time until a date, zero if it is past.
@@ -148,11 +156,17 @@ fn until(date: Timestamp, now: SystemTime) -> Option<Duration> {
     Some(SystemTime::UNIX_EPOCH.checked_add(since_1970)?.duration_since(now).unwrap_or_default())
 }
 
-/// "Resets at 1795496400": seconds since 1970.
+/// "Resets at 1795496400", "(reset: 1795496400)", "until 1795496400": seconds since 1970.
 fn stated_epoch(words: &Words, now: SystemTime) -> Option<Duration> {
-    let phrases = ["resets at ", "reset at ", "available at "];
-    let rests = phrases.iter().filter_map(|phrase| words.after(phrase));
-    let numbers = rests.filter_map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
+    let phrases = ["reset", "until", "available"];
+    let rests = phrases.iter().flat_map(|phrase| {
+        words.places(phrase).take(8).filter_map(|at| words.text().get(at + phrase.len()..))
+    });
+    let numbers = rests.filter_map(|rest| {
+        let rest = rest.strip_prefix('s').unwrap_or(rest);
+        let rest = [" time", " at", "_at"].iter().find_map(|word| rest.strip_prefix(word)).unwrap_or(rest);
+        rest.trim_start_matches([' ', ':', '=']).split(|c: char| !c.is_ascii_digit()).next()
+    });
     let dates =
         numbers.filter(|digits| digits.len() >= 10).filter_map(|digits| moment_or_length(digits, now));
     dates.max()
@@ -241,6 +255,25 @@ mod tests {
                 Some((30_500, "reset header")),
             ),
             (&[("retry-after", "1e300")], None),
+            (&[("x-ratelimit-timeremaining", "55")], Some((55_000, "retry-after"))),
+            (
+                &[
+                    ("anthropic-ratelimit-unified-5h-status", "rejected"),
+                    ("anthropic-ratelimit-unified-5h-reset", "1795496430"),
+                    ("anthropic-ratelimit-unified-7d-utilization", "0.3"),
+                    ("anthropic-ratelimit-unified-7d-reset", "1795500000"),
+                    ("anthropic-ratelimit-unified-overage-status", "rejected"),
+                    ("anthropic-ratelimit-unified-overage-reset", "1795560000"),
+                ],
+                Some((30_000, "reset header")),
+            ),
+            (
+                &[
+                    ("anthropic-ratelimit-unified-5h-utilization", "1.04"),
+                    ("anthropic-ratelimit-unified-5h-reset", "1795496430"),
+                ],
+                Some((30_000, "reset header")),
+            ),
             (
                 &[
                     ("anthropic-ratelimit-tokens-remaining", "0"),
@@ -250,6 +283,45 @@ mod tests {
             ),
         ] {
             assert_eq!(waited(headers, "no"), want, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn people_name_it_in_many_ways() {
+        for (body, want) in [
+            (r#"{"error":{"message":"请稍后（约 20 秒）重试"}}"#, Some((20_000, "message"))),
+            (
+                r#"{"error":{"message":"You have been rate limited for 90 seconds."}}"#,
+                Some((90_000, "message")),
+            ),
+            (r#"{"error":{"message":"Time until reset: 35s"}}"#, Some((35_000, "message"))),
+            (r#"{"error":{"message":"Try again in a few seconds."}}"#, None),
+            (r#"{"error":{"message":"Try again 30 seconds from now"}}"#, Some((30_000, "message"))),
+            (
+                r#"{"error":{"message":"Retry 30s later. If not, try again later"}}"#,
+                Some((30_000, "message")),
+            ),
+            (
+                r#"{"error":{"message":"Slow down (reset: 1795496430)"}}"#,
+                Some((30_000, "date in the message")),
+            ),
+            (r#"{"error":{"message":"Reset time: 1795496430"}}"#, Some((30_000, "date in the message"))),
+            (r#"{"error":{"message":"Reset it (request id: 20261124050000123456)"}}"#, None),
+            (
+                r#"{"error":{"message":"Your limit resets at midnight UTC"}}"#,
+                Some((19 * 3_600_000, "date in the message")),
+            ),
+            (r#"{"error":{"details":{"remaining":0,"reset":1795496430}}}"#, Some((30_000, "body field"))),
+            (
+                r#"{"error":{"message":"太频繁","resetTime":"2026-11-24 13:00:30"}}"#,
+                Some((30_000, "body field")),
+            ),
+            (
+                r#"{"error":{"message":"too often","resetTime":"2026-11-24T05:00:30"}}"#,
+                Some((30_000, "body field")),
+            ),
+        ] {
+            assert_eq!(waited(&[], body), want, "{body}");
         }
     }
 
