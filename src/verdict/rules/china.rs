@@ -193,6 +193,7 @@ pub(super) static ROWS: &[Row] = &[
     row("volcengine.not_open", VOLCENGINE, KeyExhausted, &[Code(&["operationdenied.servicenotopen"])])
         .denied(),
     row("volcengine.paused", VOLCENGINE, KeyExhausted, &[Code(&["setlimitexceeded"])]).of_model(),
+    row("volcengine.rate_of_account", VOLCENGINE, KeyLimited, &[Code(&["accountratelimitexceeded"])]),
     row(
         "volcengine.rate",
         VOLCENGINE,

@@ -74,7 +74,7 @@ pub(super) static ROWS: &[Row] = &[
         "together.rate",
         TOGETHER,
         KeyLimited,
-        &[Code(&["dynamic_request_limited", "dynamic_token_limited"])],
+        &[Code(&["dynamic_request_limited", "dynamic_token_limited", "model_rate_limit"])],
     )
     .of_model(),
     row(
@@ -117,6 +117,13 @@ pub(super) static ROWS: &[Row] = &[
     ),
     row("xai.rate", XAI, KeyLimited, &[Code(&["resource-exhausted"]), Silent(&["credit", "spending"])])
         .of_model(),
+    row(
+        "xai.rate_told",
+        XAI,
+        KeyLimited,
+        &[Status(&[429]), Then(&["too many requests for team"], &["and model"])],
+    )
+    .of_model(),
     row(
         "xai.usage_guidelines",
         XAI,
