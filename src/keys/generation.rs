@@ -217,6 +217,7 @@ impl KeyPool {
             }
         }
         self.storms.clear();
+        self.doubts.clear();
         for (index, story) in new.base.stories().iter() {
             self.resume_storm(*index, story);
         }

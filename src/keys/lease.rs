@@ -24,7 +24,7 @@ const SHOWN: usize = 8;
 /// The right to use one key for one attempt. It ends in a verdict; dropped without one (the client went away, or
 /// the failure was not the key's) it blames nobody.
 pub struct Lease<'pool> {
-    pool: &'pool KeyPool,
+    pub(super) pool: &'pool KeyPool,
     generation: Guard<Arc<Generation>>,
     /// The model's roster that it was taken from, if not from the keys as such.
     model: Option<Arc<Roster>>,
@@ -451,7 +451,7 @@ impl<'pool> Lease<'pool> {
     }
 
     /// Where the key stands today; `None` if it is gone, or a reset has drawn a line.
-    fn here(&self) -> Option<Here<'_>> {
+    pub(super) fn here(&self) -> Option<Here<'_>> {
         if self.pool.number.load(Ordering::Acquire) == self.generation.number {
             let generation = Today::Same(&self.generation);
             return Some(Here { generation, model: self.model.clone(), index: self.index });

@@ -4,6 +4,7 @@ mod bitmap;
 mod blacklist;
 mod census;
 pub mod clock;
+mod doubts;
 mod escaped;
 pub mod file;
 mod generation;

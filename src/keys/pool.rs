@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use super::blacklist::Changed;
 use super::census::Losses;
 use super::clock::Due;
+use super::doubts::Doubts;
 use super::file::KeyTable;
 use super::generation::Generation;
 use super::lease::Lease;
@@ -55,6 +56,7 @@ pub struct KeyPool {
     pub(super) due: mpsc::UnboundedSender<Due>,
     pub(super) served: Served,
     pub(super) storms: Storms,
+    pub(super) doubts: Doubts,
     pub(super) losses: Losses,
     /// Standings that changed since the journal last looked. Never locked on the way of a request that succeeds.
     pub(super) changed: Mutex<Vec<Changed>>,
@@ -86,6 +88,7 @@ impl KeyPool {
             due,
             served: Served::default(),
             storms: Storms::default(),
+            doubts: Doubts::default(),
             losses: Losses::default(),
             changed: Mutex::default(),
             journaled,
@@ -109,10 +112,15 @@ impl KeyPool {
     /// is one. Lock-free; its cost does not depend on how many keys there are or how many are out. `None` too if others
     /// wait for a key already: then this request has to stand behind them.
     pub fn lease(&self, need: Need<'_>) -> Option<Lease<'_>> {
-        self.take(need, |roster| roster.waiting() == 0)
+        self.take(need, &[], |roster| roster.waiting() == 0)
     }
 
-    fn take(&self, need: Need<'_>, may: impl Fn(&Roster) -> bool) -> Option<Lease<'_>> {
+    /// The same, but none of `never`, whatever else there is; and not behind those who wait.
+    pub fn lease_other(&self, need: Need<'_>, never: &[u32]) -> Option<Lease<'_>> {
+        self.take(need, never, |_| true)
+    }
+
+    fn take(&self, need: Need<'_>, never: &[u32], may: impl Fn(&Roster) -> bool) -> Option<Lease<'_>> {
         let generation = self.generation.load();
         let model = generation.model(need.model);
         let (roster, base) = match &model {
@@ -124,16 +132,39 @@ impl KeyPool {
         }
         let fresh = roster.take(need.not, base);
         let (turn, of_base) = match fresh {
-            None if !need.not.is_empty() => roster.take(&[], base)?,
+            None if need.not.len() > never.len() => roster.take(never, base)?,
             fresh => fresh?,
         };
         Some(Lease::new(self, generation, model, turn, of_base))
     }
 
     /// Leases, out of turn, a key that has served before: this model, if one that did is free, else the latest that had its
-    /// turn. For a request that has one attempt left, or was told that a key may not use its model: in a pool of which few
-    /// may, no attempt must be spent on a key that nothing is known of.
+    /// turn. For a request that has one attempt left, or needs a witness: in a pool of which few may use a model or many
+    /// are no good, no attempt must be spent on a key that nothing is known of.
     pub fn lease_proven(&self, need: Need<'_>) -> Option<Lease<'_>> {
+        let has_served = |generation: &Generation, index: u32| {
+            let served = generation.served_by(index);
+            served > 0 && !self.doubts.has(index, served)
+        };
+        self.take_back(need, &self.likely(need), has_served)
+    }
+
+    /// The same, but only one that has served this model of late.
+    pub fn lease_likely(&self, need: Need<'_>) -> Option<Lease<'_>> {
+        let likely = self.likely(need);
+        self.take_back(need, &likely, |_, index| likely.contains(&index))
+    }
+
+    fn likely(&self, need: Need<'_>) -> Vec<u32> {
+        need.model.into_iter().flat_map(|model| self.served.by(model, self.began.elapsed())).collect()
+    }
+
+    fn take_back(
+        &self,
+        need: Need<'_>,
+        likely: &[u32],
+        suits: impl Fn(&Generation, u32) -> bool,
+    ) -> Option<Lease<'_>> {
         let generation = self.generation.load();
         let model = generation.model(need.model);
         let (roster, base) = match &model {
@@ -143,9 +174,8 @@ impl KeyPool {
         if roster.waiting() > 0 {
             return None;
         }
-        let has_served = |index| generation.served_by(index) > 0 && !need.not.contains(&index);
-        let likely = need.model.into_iter().flat_map(|model| self.served.by(model, self.began.elapsed()));
-        let (turn, of_base) = roster.take_back(base, likely, has_served)?;
+        let suits = |index| !need.not.contains(&index) && suits(&generation, index);
+        let (turn, of_base) = roster.take_back(base, likely.iter().copied(), suits)?;
         Some(Lease::new(self, generation, model, turn, of_base))
     }
 
@@ -170,7 +200,7 @@ impl KeyPool {
             };
             while is_in_use() {
                 let is_turn = timeout_at(until, place.turn()).await.is_ok();
-                if let Some(lease) = self.take(need, |_| true) {
+                if let Some(lease) = self.take(need, &[], |_| true) {
                     return Some(lease);
                 }
                 if !is_turn {
@@ -299,6 +329,23 @@ impl KeyPool {
     /// Whether a key may come back within `wait` for this model: by the clock, or because others give it back.
     pub fn may_return_within(&self, model: Option<&str>, wait: Duration) -> bool {
         self.earliest_return(model).is_some_and(|due| due <= wait)
+    }
+
+    /// The same of keys other than these, which are in rotation as a rule.
+    pub fn others_may_return_within(&self, not: &[u32], model: Option<&str>, wait: Duration) -> bool {
+        let generation = self.generation.load();
+        let due = |roster: &Roster| {
+            let rotation = &roster.rotation;
+            let is_in = |index: &&u32| {
+                (**index as usize) < rotation.len() && rotation.standing(**index).is_available()
+            };
+            if rotation.available() + rotation.busy() > not.iter().filter(is_in).count() {
+                return Some(Millis(0));
+            }
+            roster.earliest()
+        };
+        let of_model = generation.model(model).and_then(|roster| due(&roster)).unwrap_or_default();
+        due(&generation.base).is_some_and(|at| self.instant(at.max(of_model)) <= Instant::now() + wait)
     }
 
     /// Whether keys were set aside since they may not use this model.

@@ -70,6 +70,14 @@ impl Served {
         keys.into_iter().filter(of_late).filter_map(|word| u32::try_from(key_of(word)).ok())
     }
 
+    /// The last minute in which this key is known to have served this model, from 1; 0: none is.
+    pub(super) fn last(&self, model: &str, key: u32) -> u64 {
+        let (set, hash) = self.set(model);
+        let known = set.iter().filter(|known| known.hash.load(Ordering::Relaxed) & !MINUTE == hash);
+        let own = known.flat_map(Model::words).filter(|word| *word != 0 && key_of(*word) == u64::from(key));
+        own.map(|word| word & MINUTE).max().unwrap_or(0)
+    }
+
     #[expect(clippy::indexing_slicing, reason = "the remainder is below the length")]
     fn set(&self, model: &str) -> (&[Model; WAYS], u64) {
         // FNV-1a: short, and good enough for a table that may forget.
@@ -160,6 +168,7 @@ mod tests {
         assert!(by(&served, "gpt-5", at(0)).is_empty());
         served.note("gpt-5", 7, at(60));
         assert_eq!(by(&served, "gpt-5", at(60 * 24)), [7]);
+        assert_eq!([7, 8].map(|key| served.last("gpt-5", key)), [61, 0]);
         assert!(by(&served, "gpt-5-mini", at(60)).is_empty());
         assert!(by(&served, "gpt-5", at(60 * 26)).is_empty());
     }

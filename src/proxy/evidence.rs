@@ -49,7 +49,6 @@ impl Proxy {
             model: per_model.then(|| request.model()).flatten().map(Box::from),
             cause: answer.cause(upstream),
             too_few_tokens: answer.too_few_tokens(),
-            echoes: Vec::new(),
             upstream,
             lease,
             effect,
@@ -60,43 +59,34 @@ impl Proxy {
         if judgement.weak {
             return self.weigh(verdict, answer, so_far);
         }
-        if let Some(first) = so_far.weak.take() {
-            self.blame(first);
-        }
+        self.believe(so_far);
         self.blame(verdict);
         so_far.refused = Some(answer);
         Follow::NextKey
     }
 
-    /// A weak verdict waits for what a second key is told. The same of a second key was not about the keys; but where an
+    /// A weak verdict waits for what another key is told. The same of a second key was not about the keys; but where an
     /// upstream is left that was not asked, it may have been about those that were.
     fn weigh<'a>(&self, verdict: Held<'a>, mut answer: Box<Refused>, so_far: &mut SoFar<'a>) -> Follow {
-        let upstream = verdict.upstream;
         let mut follow = Follow::NextKey;
-        match so_far.weak.take() {
-            Some(mut first) if (first.status, first.effect) == (verdict.status, verdict.effect) => {
-                let is_elsewhere = first.upstream.index != upstream.index
-                    && self.common.group.upstreams.has_others_than(&so_far.doubted);
-                if is_elsewhere {
-                    first.echoes.push(upstream);
-                    so_far.weak = Some(first);
-                } else {
-                    self.upstream_answered(first.upstream);
-                    self.upstream_answered(upstream);
-                    follow = Follow::Pass;
-                }
-                // This is how it ends, unless another upstream knows better: both leases are dropped, which blames nobody.
-                answer.judgement.verdict = Verdict::RequestFault;
+        self.hold(verdict, so_far);
+        if so_far.is_said_of_several() {
+            if !self.common.group.upstreams.has_others_than(&so_far.asked()) {
+                so_far.weak.iter().for_each(|weak| self.upstream_answered(weak.upstream));
+                follow = Follow::Pass;
             }
-            first => {
-                if let Some(first) = first {
-                    self.blame(first);
-                }
-                so_far.weak = Some(verdict);
-            }
+            // This is how it ends, unless another upstream knows better.
+            answer.judgement.verdict = Verdict::RequestFault;
         }
         so_far.refused = Some(answer);
         follow
+    }
+
+    fn hold<'a>(&self, verdict: Held<'a>, so_far: &mut SoFar<'a>) {
+        if so_far.weak.last().is_some_and(|last| !verdict.is_like(last)) {
+            self.believe(so_far);
+        }
+        so_far.weak.push(verdict);
     }
 
     /// The key may not use the model that was asked for. If another key served it of late, another key is asked, and
@@ -121,12 +111,9 @@ impl Proxy {
                 lease,
                 effect: Effect::Denied,
                 too_few_tokens: None,
-                echoes: Vec::new(),
             };
             so_far.doubted.push(upstream.index);
-            if let Some(first) = so_far.weak.replace(verdict) {
-                self.blame(first);
-            }
+            self.hold(verdict, so_far);
             Follow::NextKey
         } else {
             Follow::Pass
@@ -135,30 +122,42 @@ impl Proxy {
         follow
     }
 
-    /// Settles a weak verdict, since another key could do it at this upstream: what was said of the first was about that key
-    /// if it was said there too; else it may have been about the upstreams that said it.
+    /// Settles weak verdicts, since the last key that was tried could do it at this upstream: what was said of others was
+    /// about them if it was said there too; else it may have been about the upstreams that said it.
     #[cold]
-    pub(super) fn settle(&self, mut weak: Held<'_>, upstream: &Upstream) {
-        match weak.effect {
-            _ if weak.upstream.index == upstream.index => {}
-            Effect::Denied => return,
-            _ => {
-                let who_said_so = weak.echoes.iter().chain([&weak.upstream]);
-                who_said_so
-                    .filter(|who| who.index != upstream.index)
-                    .for_each(|who| self.upstream_failed(who));
-                weak.effect = Effect::Limited { wait: None };
+    pub(super) fn settle(&self, so_far: &mut SoFar<'_>, upstream: &Upstream) {
+        for weak in std::mem::take(&mut so_far.weak) {
+            let (who, is_here) = (weak.upstream, weak.upstream.index == upstream.index);
+            let is_served = so_far.tried.last() == Some(&weak.lease.index());
+            if !is_served && (is_here || weak.is_said_by_all(&self.common.group.upstreams)) {
+                weak.set_aside(&self.common.group.upstreams);
+            } else if !is_here && weak.effect != Effect::Denied {
+                self.upstream_failed(who);
             }
         }
-        weak.set_aside(&self.common.group.upstreams);
     }
 
-    /// Sets a key aside, or finds that its upstream is to blame. What was said of two keys is about neither.
+    /// Settles weak verdicts where no more is to be learnt: what was said of several keys was about none of them.
+    #[cold]
+    pub(super) fn conclude(&self, so_far: &mut SoFar<'_>) {
+        if so_far.is_said_of_several() && !so_far.is_denied() {
+            so_far.weak.drain(..).for_each(|weak| weak.lease.doubt());
+        }
+        self.believe(so_far);
+    }
+
+    /// Weak verdicts that nothing speaks against stand, unless there are upstreams that have not said so.
+    fn believe(&self, so_far: &mut SoFar<'_>) {
+        for weak in so_far.weak.drain(..) {
+            if weak.is_said_by_all(&self.common.group.upstreams) {
+                self.blame(weak);
+            }
+        }
+    }
+
+    /// Sets a key aside, or finds that its upstream is to blame.
     fn blame(&self, verdict: Held<'_>) {
         let upstream = verdict.upstream;
-        if !verdict.echoes.is_empty() {
-            return;
-        }
         match verdict.set_aside(&self.common.group.upstreams) {
             Settled::OfUpstream => self.upstream_failed(upstream),
             Settled::Unclear => {}

@@ -14,16 +14,23 @@ pub(super) struct Held<'a> {
     pub(super) model: Option<Box<str>>,
     pub(super) cause: Cause,
     pub(super) too_few_tokens: Option<u32>,
-    /// Other upstreams that said the same of other keys.
-    pub(super) echoes: Vec<&'a Upstream>,
 }
 
 impl Held<'_> {
-    /// No more is to be learnt: it stands, unless the same was said of another key.
-    pub(super) fn stands(self, upstreams: &Upstreams) {
-        if self.echoes.is_empty() {
-            self.set_aside(upstreams);
+    /// Whether another key was told the same.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let is_same_status = self.status == other.status || self.effect == Effect::Denied;
+        self.effect == other.effect && is_same_status
+    }
+
+    /// Whether it stands, though no other key was served at its upstream: every upstream there is has said so.
+    pub(super) fn is_said_by_all(&self, upstreams: &Upstreams) -> bool {
+        let (upstream, model) = (self.upstream.index, self.model.as_deref());
+        // Retries take turns too: the key might never come to another upstream.
+        if self.lease.was_refused_by(upstream, model) {
+            upstreams.leave_step();
         }
+        self.lease.is_refused_by_all(upstream, upstreams.all().len(), model)
     }
 
     /// Sets the key aside, unless that is found to be its upstream's fault.

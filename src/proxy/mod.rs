@@ -22,6 +22,7 @@ mod so_far;
 mod trace;
 mod upgrade;
 mod watch;
+mod witness;
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -40,12 +41,11 @@ use self::body::Outgoing;
 use self::credentials::Tokens;
 use self::dialect::Dialect;
 use self::ending::Ending;
-use self::held::Held;
 use self::kind::Kind;
 use self::refused::Refused;
 use self::so_far::SoFar;
 use crate::group::Group;
-use crate::keys::{Effect, Lease, Left, Need};
+use crate::keys::{Lease, Left, Need};
 use crate::rare::rare;
 use crate::refusal::Refusal;
 use crate::telemetry::RequestLog;
@@ -249,12 +249,13 @@ impl Proxy {
                 break;
             }
         }
+        self.conclude(&mut so_far);
         so_far.answer(request, &self.common)
     }
 
     /// A key that this request has not tried, while there is one, and an upstream other than those that failed. Waits
     /// for a key, if one is due in time. Where several keys have failed, the last attempt is for one that has served, and
-    /// where one may not use the model, the next is.
+    /// where it is not clear what a refusal was about, the next one is to tell.
     async fn lease(
         &self,
         request: &Try,
@@ -266,31 +267,26 @@ impl Proxy {
         }
         let group = &self.common.group;
         let need = Need { not: &so_far.tried, model: request.model() };
-        let keys_fail = so_far.tried.len() > 1 && so_far.failed_upstreams.is_empty();
-        let is_denied = so_far.refused.as_ref().is_some_and(|answer| answer.judgement.denied_model);
-        let proven = if is_denied || is_last && keys_fail { group.keys.lease_proven(need) } else { None };
-        let lease = match proven.or_else(|| group.keys.lease(need)) {
-            Some(probe) if probe.is_probe() && (is_last || !request.body.is_replayable()) => {
-                self.lease_surer(need, probe)
+        let lease = if so_far.weak.is_empty() {
+            let keys_fail = so_far.tried.len() > 1 && so_far.failed_upstreams.is_empty();
+            let proven = if is_last && keys_fail { group.keys.lease_proven(need) } else { None };
+            match proven.or_else(|| group.keys.lease(need)) {
+                Some(probe) if probe.is_probe() && (is_last || !request.body.is_replayable()) => {
+                    self.lease_surer(need, probe)
+                }
+                Some(lease) => lease,
+                None => rare(self.lease_when_none_is_free(need, so_far)).await?,
             }
-            Some(lease) => lease,
-            None => rare(self.lease_when_none_is_free(need, so_far)).await?,
+        } else {
+            rare(self.lease_to_learn(need, so_far)).await?
         };
-        // What may not be the key's fault is not to be learnt from the same key.
-        let may_learn = |weak: &Held<'_>| {
-            let elsewhere = weak.effect == Effect::Denied && group.upstreams.all().len() > 1;
-            elsewhere || weak.lease.index() != lease.index()
-        };
-        if !so_far.weak.as_ref().is_none_or(may_learn) {
-            return None;
-        }
         if lease.ends_lap() {
             group.upstreams.end_lap(group.keys.available());
         }
         let upstream = if so_far.doubted.is_empty() {
             group.upstreams.pick(&so_far.failed_upstreams)
         } else {
-            group.upstreams.pick(&[&*so_far.failed_upstreams, &*so_far.doubted].concat())
+            self.upstream_to_learn(&lease, so_far)
         };
         Some((lease, upstream?))
     }
@@ -362,8 +358,8 @@ impl Proxy {
             tracing::info!(upstream = %upstream.url, "the upstream works again: its suspects are back");
         }
         self.upstream_answered(upstream);
-        if let Some(weak) = so_far.weak.take() {
-            self.settle(weak, upstream);
+        if !so_far.weak.is_empty() {
+            self.settle(so_far, upstream);
         }
     }
 

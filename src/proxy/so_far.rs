@@ -12,6 +12,7 @@ use super::attempt::{NoAnswer, Try};
 use super::held::Held;
 use super::refused::Refused;
 use super::{Answered, Common, Times};
+use crate::keys::Effect;
 use crate::refusal::{Refusal, Retry};
 use crate::telemetry::counters::End;
 
@@ -33,9 +34,9 @@ pub(super) struct SoFar<'a> {
     pub(super) refused: Option<Box<Refused>>,
     /// The last attempt's failure, if it brought no answer.
     pub(super) failure: Option<NoAnswer>,
-    /// A verdict that rests on a bare 401 or 403, or that a key may not use the model: not believed before a second key was
-    /// asked (spec §6), at another upstream if there is one.
-    pub(super) weak: Option<Held<'a>>,
+    /// Verdicts that rest on a bare 401 or 403, or that a key may not use the model, all alike: not believed before a second
+    /// key was asked (spec §6), at another upstream if there is one.
+    pub(super) weak: Vec<Held<'a>>,
 }
 
 impl SoFar<'_> {
@@ -55,7 +56,7 @@ impl SoFar<'_> {
             client_gives_up: request.client_waits.map(|waits| now + waits),
             refused: None,
             failure: None,
-            weak: None,
+            weak: Vec::new(),
         }
     }
 
@@ -76,12 +77,36 @@ impl SoFar<'_> {
         before && answer.judgement.barred && self.tried.len() >= upstreams
     }
 
+    /// The keys of whom a verdict is not believed yet.
+    pub(super) fn accused(&self) -> Vec<u32> {
+        self.weak.iter().map(|weak| weak.lease.index()).collect()
+    }
+
+    /// Whether what was said of one key was said of another.
+    pub(super) fn is_said_of_several(&self) -> bool {
+        let mut accused = self.weak.iter().map(|weak| weak.lease.index());
+        let first = accused.next();
+        accused.any(|key| Some(key) != first)
+    }
+
+    pub(super) fn is_denied(&self) -> bool {
+        self.weak.last().is_some_and(|weak| weak.effect == Effect::Denied)
+    }
+
+    /// The upstreams from which nothing is to be learnt any more.
+    pub(super) fn asked(&self) -> Vec<usize> {
+        [&*self.failed_upstreams, &*self.doubted].concat()
+    }
+
+    /// The same for one of the accused keys: it may be good where another was refused.
+    pub(super) fn asked_for(&self, key: u32) -> Vec<usize> {
+        let own = self.weak.iter().filter(|weak| weak.lease.index() == key);
+        self.failed_upstreams.iter().copied().chain(own.map(|weak| weak.upstream.index)).collect()
+    }
+
     /// The answer when nothing more is tried: the last that an upstream gave, if any gave one.
     pub(super) fn answer(self, request: &Try, common: &Common) -> Answered {
-        let SoFar { refused, failure, weak, .. } = self;
-        if let Some(weak) = weak {
-            weak.stands(&common.group.upstreams);
-        }
+        let SoFar { refused, failure, .. } = self;
         let wait = common.group.keys.earliest_return(request.model());
         let streaming = request.streaming;
         match (refused, failure) {

@@ -141,10 +141,20 @@ impl Upstreams {
         }
         let skip = (0..len).find(|skip| gcd(keys + skip, len) == 1).unwrap_or(0);
         if skip > 0 {
-            let skipped = |cursor: usize| Some((cursor + skip) % len);
-            // It always succeeds: the closure always gives a value.
-            let _ = self.cursor.fetch_update(Ordering::Relaxed, Ordering::Relaxed, skipped);
+            self.skip(skip);
         }
+    }
+
+    /// The same where a key is found to meet one upstream again and again, for whatever reason: by chance.
+    #[cold]
+    pub fn leave_step(&self) {
+        self.skip(fastrand::usize(..self.list.len().max(1)));
+    }
+
+    fn skip(&self, turns: usize) {
+        let skipped = |cursor: usize| Some((cursor + turns) % self.list.len().max(1));
+        // It always succeeds: the closure always gives a value.
+        let _ = self.cursor.fetch_update(Ordering::Relaxed, Ordering::Relaxed, skipped);
     }
 
     /// An upstream answered as it should. Returns whether that ended an ejection.

@@ -1,9 +1,10 @@
 //! Spec §6, "denied models": a key that may not use a model is passed over for it, and blamed for nothing else.
 
-use mock_provider::Play;
+use mock_provider::{Mock, Play};
 use serde_json::{Value, json};
 
-use crate::support::{A, B, C, GptLoad, asked, provider};
+use crate::recovery::{all_valid, numbered, texts};
+use crate::support::{A, B, C, GptLoad, asked, eventually, provider};
 
 #[test]
 fn a_key_that_may_not_use_a_model_is_passed_over_for_it_once_another_has_served_it() {
@@ -76,6 +77,52 @@ fn a_model_that_one_upstream_does_not_have_is_denied_to_no_key() {
         assert_eq!(gpt_load.blacklist(), Vec::<Value>::new());
     }
     assert!(without.requests() > 0);
+}
+
+#[test]
+fn a_model_that_one_upstream_of_three_has_is_denied_to_no_key() {
+    for count in [1, 2, 6, 20] {
+        let keys = numbered(count);
+        let upstreams = [(); 3].map(|()| all_valid(&keys));
+        for without in &upstreams[1..] {
+            without.phase(Some(Play::ModelDenied(vec!["gpt-4o".into()])));
+        }
+        let urls = upstreams.iter().map(Mock::url).collect::<Vec<_>>().join(",");
+        let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &urls)], &texts(&keys));
+        for _ in 0..2 * count + 12 {
+            assert_eq!(gpt_load.chat_for("gpt-4o").status, 200, "{count}");
+        }
+        assert_eq!(gpt_load.blacklist(), Vec::<Value>::new(), "{count}");
+        let stats = gpt_load.told("/stats");
+        assert!([0, 1, 2].iter().all(|index| stats["upstreams"][index]["faults"] == 0), "{stats}");
+    }
+}
+
+#[test]
+fn the_only_key_that_may_use_a_model_serves_it_at_the_only_upstream_that_has_it() {
+    let upstreams = [(); 3].map(|()| provider(&[]));
+    for (number, upstream) in upstreams.iter().enumerate() {
+        for key in [A, B, C] {
+            let denied = Play::ModelDenied(vec!["gpt-4o".into()]);
+            upstream.play(key, if number == 0 && key == A { Play::Valid } else { denied });
+        }
+    }
+    let urls = upstreams.iter().map(Mock::url).collect::<Vec<_>>().join(",");
+    let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &urls)], &[A, B, C]);
+    for _ in 0..30 {
+        assert_eq!(gpt_load.chat_for("gpt-4o").status, 200);
+    }
+    assert!(gpt_load.blacklist().iter().all(|entry| entry["index"] != 0 && entry["model"] == "gpt-4o"));
+    // A key that all have denied it to is passed over.
+    let upstreams = &upstreams[..2];
+    upstreams[1].play(A, Play::Valid);
+    let urls = upstreams.iter().map(Mock::url).collect::<Vec<_>>().join(",");
+    let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &urls)], &[A, B, C]);
+    eventually("the others are denied it", || {
+        assert_eq!(gpt_load.chat_for("gpt-4o").status, 200);
+        gpt_load.blacklist().len() == 2
+    });
+    assert!(gpt_load.blacklist().iter().all(|entry| entry["index"] != 0));
 }
 
 #[test]

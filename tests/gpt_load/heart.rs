@@ -1,4 +1,4 @@
-//! Spec §6: errors inside a 200, streams that break, limits per model, evidence across keys, storms.
+//! Spec §6: errors inside a 200, streams that break, limits per model.
 
 use std::time::{Duration, Instant};
 
@@ -21,11 +21,6 @@ fn asking(gpt_load: &GptLoad, path: &str, fields: Value) -> Ask {
 
 fn ask(gpt_load: &GptLoad, path: &str, fields: Value) -> Answer {
     asking(gpt_load, path, fields).send()
-}
-
-/// An answer that no rule knows.
-fn bare(status: u16) -> Play {
-    Play::answer(status, &[], json!({"message": "Nope."}))
 }
 
 /// The head of an event stream, and then these steps.
@@ -432,61 +427,4 @@ fn a_limit_of_one_model_leaves_the_key_in_for_the_others() {
     assert_eq!(blacklist.len(), 1);
     assert_eq!((&blacklist[0]["index"], &blacklist[0]["model"]), (&json!(0), &json!("gpt-4o")));
     assert_eq!(gpt_load.healthy_keys(), 2);
-}
-
-#[test]
-fn a_bare_401_on_two_keys_is_about_neither() {
-    let mock = provider(&[]);
-    for status in [401, 403] {
-        for key in [A, B, C] {
-            mock.play(key, bare(status));
-        }
-        mock.reset();
-        let gpt_load = GptLoad::before(&mock, &[], &[A, B, C]);
-        assert_eq!(gpt_load.chat().status, status);
-        assert_eq!(mock.requests(), 2, "{status}");
-        assert_eq!(gpt_load.blacklist(), Vec::<Value>::new(), "{status}");
-    }
-}
-
-#[test]
-fn a_bare_401_is_believed_once_another_key_does_better_or_says_something_else() {
-    let mock = provider(&[]);
-    for (other, status) in [(Play::Valid, 200), (bare(400), 400), (Play::Fails(503), 503), (bare(403), 503)] {
-        mock.play(A, bare(401));
-        mock.play(B, other);
-        mock.reset();
-        let gpt_load = GptLoad::before(&mock, &[("MAX_RETRIES", "1")], &[A, B]);
-        assert_eq!(gpt_load.chat().status, status);
-        assert_eq!(asked(&mock, &[A, B]), [1, 1]);
-        let entry = &gpt_load.blacklist()[0];
-        assert_eq!((&entry["index"], &entry["permanent"]), (&json!(0), &json!(true)), "{status}");
-    }
-}
-
-#[test]
-fn a_bare_401_that_another_upstream_does_not_say_is_the_upstreams() {
-    let keys: Vec<String> = (0..20).map(|key| format!("sk-test-weak-{key:016}")).collect();
-    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    let plays: Vec<(&str, &str)> = keys.iter().map(|key| (*key, "valid")).collect();
-    let (broken, healthy) = (provider(&plays), provider(&plays));
-    broken.phase(Some(bare(401)));
-    let both = format!("{},{}", broken.url(), healthy.url());
-    let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &both)], &keys);
-    for _ in 0..20 {
-        assert_eq!(gpt_load.chat().status, 200);
-    }
-    assert_eq!((broken.requests(), healthy.requests()), (5, 20), "it is ejected");
-    let out = gpt_load.blacklist();
-    assert!(out.len() == 5 && out.iter().all(|entry| entry["permanent"] == false), "{out:?}");
-}
-
-#[test]
-fn a_bare_401_of_the_only_key_is_believed() {
-    let mock = provider(&[]);
-    mock.play(A, bare(401));
-    let gpt_load = GptLoad::before(&mock, &[], &[A]);
-    assert_eq!(gpt_load.chat().refused(), (503, "keys_rejected".to_owned()));
-    assert_eq!(mock.requests(), 1);
-    assert_eq!(gpt_load.blacklist()[0]["permanent"], true);
 }

@@ -21,6 +21,7 @@ mod admin;
 mod attempts;
 mod cors_gzip;
 mod denied;
+mod evidence;
 mod forwarding;
 mod front;
 mod heart;

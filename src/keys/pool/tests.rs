@@ -94,6 +94,41 @@ fn of_the_keys_that_served_a_model_one_that_is_free_is_proven() {
 }
 
 #[test]
+fn a_key_that_may_be_no_good_proves_nothing_until_it_has_served_again() {
+    let (pool, _due) = pool(&["a", "b"]);
+    let serve = |index| pool.probe_key(index).unwrap().succeed(Some("m"), 0, Left::Unknown, false);
+    assert_eq!([0, 1].map(serve), [false; 2]);
+    let proven = |not: &[u32]| pool.lease_proven(Need { not, model: None }).map(|lease| lease.index());
+    pool.probe_key(0).unwrap().doubt();
+    assert!(!pool.probe_key(1).unwrap().is_refused_by_all(0, 2, None));
+    assert_eq!(proven(&[]), None);
+    serve(0);
+    assert_eq!(proven(&[]), Some(0));
+    pool.replace(table(&["b", "a"]), States::Keep);
+    assert_eq!(proven(&[1]), Some(0), "another key has its place");
+    let likely = |not: &[u32]| pool.lease_likely(Need { not, model: Some("m") }).map(|lease| lease.index());
+    assert_eq!([likely(&[0]), likely(&[1]), likely(&[0, 1])], [Some(1), Some(0), None]);
+}
+
+#[test]
+fn another_key_is_leased_and_waited_for_where_the_rest_will_not_do() {
+    let (pool, _due) = pool(&["a", "b", "c"]);
+    let other = |not: &[u32], never: &[u32]| {
+        pool.lease_other(Need { not, model: None }, never).map(|lease| lease.index())
+    };
+    let may_return = |not: &[u32], seconds| {
+        [None, Some("m")].map(|model| pool.others_may_return_within(not, model, Duration::from_secs(seconds)))
+    };
+    assert_eq!(other(&[0, 1, 2], &[0, 1]), Some(2), "tried, but not in that way");
+    assert_eq!((other(&[0, 1, 2], &[0, 1, 2]), may_return(&[0, 1, 2], 60)), (None, [false; 2]));
+    assert_eq!(may_return(&[0, 1], 0), [true; 2], "it may be busy");
+    pool.probe_key(2).unwrap().fail(failure(told(5)));
+    assert_eq!((may_return(&[0, 1], 4), may_return(&[0, 1], 5)), ([false; 2], [true; 2]));
+    pool.probe_key(1).unwrap().fail(for_model("m", told(60)));
+    assert_eq!((may_return(&[0], 5), may_return(&[0], 60)), ([true, false], [true; 2]));
+}
+
+#[test]
 fn a_lease_that_is_dropped_blames_nobody() {
     let (pool, _due) = pool(&["a"]);
     for _ in 0..3 {

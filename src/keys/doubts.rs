@@ -1,0 +1,174 @@
+//! What was said of keys and is not believed yet. An upstream that refuses a key while another serves may be at fault itself:
+//! only a key that every upstream has refused since it last served is no good. And of two keys that were refused alike
+//! neither was at fault, but neither is a witness in the next such case, until it has served.
+//!
+//! A table that may forget: what is lost is noted again.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::lease::Lease;
+use super::state::Millis;
+
+/// Doubts that are remembered.
+const REMEMBERED: usize = 4096;
+/// For how many milliseconds a model that was denied is.
+const HOUR: u64 = 60 * 60 * 1000;
+
+/// A key, or a key and a model.
+type Subject = (u32, Option<Box<str>>);
+
+/// All doubts of a pool. Never looked at on the way of a request that succeeds.
+#[derive(Default)]
+pub(super) struct Doubts(Mutex<HashMap<Subject, Doubt>>);
+
+struct Doubt {
+    since: Millis,
+    /// Tells whether it has served since.
+    served: u64,
+    /// The upstreams that refused it.
+    by: Vec<usize>,
+}
+
+impl Doubts {
+    /// One of so many upstreams refused it, which has `served` so far. Whether all of them have by now.
+    fn refused(
+        &self,
+        subject: &Subject,
+        served: u64,
+        now: Millis,
+        upstream: usize,
+        upstreams: usize,
+    ) -> bool {
+        let mut doubts = self.lock();
+        let doubt = note(&mut doubts, subject.clone(), served, now);
+        if !doubt.by.contains(&upstream) {
+            doubt.by.push(upstream);
+        }
+        let by_all = doubt.by.len() >= upstreams;
+        if by_all {
+            doubts.remove(subject);
+        }
+        by_all
+    }
+
+    /// Whether there are any of a key that has served so much.
+    pub(super) fn has(&self, index: u32, served: u64) -> bool {
+        self.lock().get(&(index, None)).is_some_and(|doubt| doubt.served == served)
+    }
+
+    /// Whether this upstream refused it before, and it has not served since.
+    fn is_refused_by(&self, subject: &Subject, served: u64, upstream: usize) -> bool {
+        let doubts = self.lock();
+        doubts.get(subject).is_some_and(|doubt| doubt.served == served && doubt.by.contains(&upstream))
+    }
+
+    /// All are forgotten: the keys were replaced.
+    pub(super) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Subject, Doubt>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The doubt about it, which begins now unless there is one that still counts.
+fn note(doubts: &mut HashMap<Subject, Doubt>, subject: Subject, served: u64, now: Millis) -> &mut Doubt {
+    let is_over = |doubt: &Doubt| {
+        doubt.served != served || subject.1.is_some() && doubt.since.0.saturating_add(HOUR) < now.0
+    };
+    if doubts.get(&subject).is_some_and(is_over) {
+        doubts.remove(&subject);
+    }
+    if doubts.len() >= REMEMBERED && !doubts.contains_key(&subject) {
+        let oldest = doubts.iter().min_by_key(|(_, doubt)| doubt.since).map(|(subject, _)| subject.clone());
+        oldest.and_then(|oldest| doubts.remove(&oldest));
+    }
+    doubts.entry(subject).or_insert_with(|| Doubt { since: now, served, by: Vec::new() })
+}
+
+impl Lease<'_> {
+    /// One of so many upstreams refused the key, or this model to it, and may be at fault itself. Whether all of them
+    /// have since the key last served.
+    #[cold]
+    pub fn is_refused_by_all(&self, upstream: usize, upstreams: usize, model: Option<&str>) -> bool {
+        self.subject(model).is_some_and(|(subject, served)| {
+            self.pool.doubts.refused(&subject, served, self.pool.now(), upstream, upstreams)
+        })
+    }
+
+    /// Whether that upstream did so before, and the key has not served since.
+    #[cold]
+    pub fn was_refused_by(&self, upstream: usize, model: Option<&str>) -> bool {
+        let subject = self.subject(model);
+        subject.is_some_and(|(subject, served)| self.pool.doubts.is_refused_by(&subject, served, upstream))
+    }
+
+    /// The key was refused like another one, and neither is believed to be at fault.
+    #[cold]
+    pub fn doubt(&self) {
+        if let Some((subject, served)) = self.subject(None) {
+            note(&mut self.pool.doubts.lock(), subject, served, self.pool.now());
+        }
+    }
+
+    /// What is doubted, with what tells whether it has served since.
+    fn subject(&self, model: Option<&str>) -> Option<(Subject, u64)> {
+        let here = self.here()?;
+        let served = match model {
+            None => here.generation.served_by(here.index),
+            Some(model) => self.pool.served.last(model, here.index),
+        };
+        Some(((here.index, model.map(Box::from)), served))
+    }
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use super::*;
+
+    const KEY: Subject = (7, None);
+
+    fn denied() -> Subject {
+        (7, Some("gpt-5".into()))
+    }
+
+    #[test]
+    fn a_key_is_refused_by_all_once_each_has_refused_it_since_it_served() {
+        let doubts = Doubts::default();
+        let refused = |by, served| doubts.refused(&KEY, served, Millis(0), by, 3);
+        assert_eq!([0, 1, 0, 1].map(|by| refused(by, 5)), [false; 4]);
+        assert!(doubts.has(7, 5) && !doubts.has(7, 6) && !doubts.has(8, 5));
+        let is_refused_by = |by, served| doubts.is_refused_by(&KEY, served, by);
+        assert!(is_refused_by(1, 5) && !is_refused_by(2, 5) && !is_refused_by(1, 6));
+        assert!(!refused(2, 6), "it has served");
+        assert!(!doubts.refused(&denied(), 6, Millis(0), 0, 3), "a model is another matter");
+        assert_eq!([0, 1].map(|by| refused(by, 6)), [false, true]);
+        assert!(!refused(2, 6), "it begins anew");
+        doubts.clear();
+        assert!(!doubts.has(7, 6));
+        assert!(doubts.refused(&KEY, 0, Millis(0), 0, 1), "the only one");
+    }
+
+    #[test]
+    fn a_denied_model_is_remembered_for_an_hour_and_a_refused_key_until_it_serves() {
+        for (subject, by_all) in [(denied(), false), (KEY, true)] {
+            let doubts = Doubts::default();
+            let refused = |by, at| doubts.refused(&subject, 1, Millis(at), by, 2);
+            assert!(!refused(0, 10));
+            assert_eq!(refused(1, 11 + HOUR), by_all);
+        }
+        assert!(!Doubts::default().refused(&denied(), 1, Millis(10), 0, 2));
+    }
+
+    #[test]
+    fn of_too_many_the_oldest_is_forgotten() {
+        let doubts = Doubts::default();
+        for index in 0..u32::try_from(REMEMBERED).unwrap() + 2 {
+            doubts.refused(&(index, None), 1, Millis(index.into()), 0, 2);
+        }
+        assert_eq!(doubts.lock().len(), REMEMBERED);
+        assert!(!doubts.has(1, 1) && doubts.has(2, 1));
+    }
+}

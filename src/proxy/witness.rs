@@ -1,0 +1,70 @@
+//! Who is asked next where it is not clear what a refusal was about (spec §6, "evidence across keys").
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::so_far::SoFar;
+use super::{Proxy, WAIT_AGAIN};
+use crate::group::Group;
+use crate::keys::{Lease, Need};
+use crate::upstream::Upstream;
+
+/// How often a request that can't use the keys that are free looks for others. It does not stand in line: those behind it
+/// may use them.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+impl Proxy {
+    /// A key from whose answer something is to be learnt: one that is known to work, failing that one that has not been
+    /// tried; where there is none, one that was refused, for an upstream that has not refused it; and then one that comes
+    /// back in time.
+    pub(super) async fn lease_to_learn(&self, need: Need<'_>, so_far: &SoFar<'_>) -> Option<Lease<'_>> {
+        let Group { keys, upstreams, .. } = &*self.common.group;
+        let accused = so_far.accused();
+        let is_done = |key: &u32| !upstreams.has_others_than(&so_far.asked_for(*key));
+        let done: Vec<u32> = accused.iter().copied().filter(is_done).collect();
+        let again = Need { not: &done, ..need };
+        // The only key that may use a model may have been asked where nobody may.
+        let likely = || keys.lease_likely(need).or_else(|| keys.lease_likely(again));
+        let lease = so_far.is_denied().then(likely).flatten();
+        let lease = lease.or_else(|| keys.lease_proven(need)).or_else(|| keys.lease_other(need, &accused));
+        let elsewhere = || keys.lease_other(again, &done).or_else(|| keys.lease_busy(again));
+        let lease = lease.or_else(|| (done.len() < accused.len()).then(elsewhere).flatten());
+        match lease {
+            None => self.another_in_time(need, &accused, so_far).await,
+            lease => lease,
+        }
+    }
+
+    /// Where it goes: to an upstream that was not asked, failing that to one that was not asked about this key.
+    #[cold]
+    pub(super) fn upstream_to_learn(&self, lease: &Lease<'_>, so_far: &SoFar<'_>) -> Option<&Upstream> {
+        let upstreams = &self.common.group.upstreams;
+        let (asked, of_key) = (so_far.asked(), so_far.asked_for(lease.index()));
+        let is_left = of_key.is_empty() || upstreams.has_others_than(&asked);
+        upstreams.pick(if is_left { &asked } else { &of_key })
+    }
+
+    async fn another_in_time(
+        &self,
+        need: Need<'_>,
+        accused: &[u32],
+        so_far: &SoFar<'_>,
+    ) -> Option<Lease<'_>> {
+        let Group { keys, max_key_wait, .. } = &*self.common.group;
+        let now = Instant::now();
+        let left = max_key_wait.saturating_sub(so_far.waited.get()).max(WAIT_AGAIN.min(*max_key_wait));
+        let by = so_far.ends_by().map_or(now + left, |end| end.min(now + left));
+        let patience = by.saturating_duration_since(now);
+        if patience.is_zero() || !keys.others_may_return_within(accused, need.model, patience) {
+            return keys.lease_busy(need);
+        }
+        let mut lease = None;
+        while lease.is_none() && Instant::now() < by {
+            sleep(LOOK_AGAIN).await;
+            lease = keys.lease_other(need, accused);
+        }
+        so_far.waited.set(so_far.waited.get() + now.elapsed());
+        lease
+    }
+}
