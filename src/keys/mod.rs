@@ -11,6 +11,7 @@ mod generation;
 mod here;
 pub mod journal;
 mod lease;
+mod outlook;
 mod pool;
 mod quoted;
 mod ration;

@@ -17,11 +17,12 @@ use super::doubts::Doubts;
 use super::file::KeyTable;
 use super::generation::Generation;
 use super::lease::Lease;
+use super::outlook::comes_back_by;
 use super::ration::Entry;
 use super::roster::{Roster, Story};
 use super::rotation::Turn;
 use super::served::Served;
-use super::state::{CooldownPolicy, Effect, Millis, Place, Standing};
+use super::state::{CooldownPolicy, Millis, Place, Standing};
 use super::storm::Storms;
 
 /// How long at most the ends of cooldowns may be late, where the machine stood still, for requests that wait for them.
@@ -204,9 +205,7 @@ impl KeyPool {
                     return Some(lease);
                 }
                 if !is_turn {
-                    let now = self.now();
-                    let is_overdue = |roster: &Roster| roster.earliest().is_some_and(|at| at <= now);
-                    if until > by || !(is_overdue(roster) || is_overdue(&generation.base)) {
+                    if until > by || !comes_back_by(&generation, model.as_deref(), self.now()) {
                         return None;
                     }
                     until = by + CLOCK_LATE;
@@ -326,53 +325,9 @@ impl KeyPool {
         self.storms.list()
     }
 
-    /// Whether a key may come back within `wait` for this model: by the clock, or because others give it back.
-    pub fn may_return_within(&self, model: Option<&str>, wait: Duration) -> bool {
-        self.earliest_return(model).is_some_and(|due| due <= wait)
-    }
-
-    /// The same of keys other than these, which are in rotation as a rule.
-    pub fn others_may_return_within(&self, not: &[u32], model: Option<&str>, wait: Duration) -> bool {
-        let generation = self.generation.load();
-        let due = |roster: &Roster| {
-            let rotation = &roster.rotation;
-            let is_in = |index: &&u32| {
-                (**index as usize) < rotation.len() && rotation.standing(**index).is_available()
-            };
-            if rotation.available() + rotation.busy() > not.iter().filter(is_in).count() {
-                return Some(Millis(0));
-            }
-            roster.earliest()
-        };
-        let of_model = generation.model(model).and_then(|roster| due(&roster)).unwrap_or_default();
-        due(&generation.base).is_some_and(|at| self.instant(at.max(of_model)) <= Instant::now() + wait)
-    }
-
-    /// Whether keys were set aside since they may not use this model.
-    pub fn is_denied(&self, model: &str) -> bool {
-        let Some(roster) = self.generation.load().model(Some(model)) else { return false };
-        roster.stories().values().any(|story| story.effect == Effect::Denied)
-    }
-
     /// Whether some key has served this model of late.
     pub fn has_served(&self, model: &str) -> bool {
         self.served.by(model, self.began.elapsed()).next().is_some()
-    }
-
-    /// How long until a key is available for a model: zero if one is, `None` if no cooldown is running.
-    pub fn earliest_return(&self, model: Option<&str>) -> Option<Duration> {
-        let generation = self.generation.load();
-        let wait = |roster: &Roster| {
-            if roster.rotation.available() + roster.rotation.busy() > 0 {
-                return Some(Duration::ZERO);
-            }
-            Some(Duration::from_millis(roster.earliest()?.0.saturating_sub(self.now().0)))
-        };
-        match generation.model(model) {
-            None => wait(&generation.base),
-            // A key has to come back in both respects; whichever is further away tells more.
-            Some(roster) => wait(&generation.base)?.max(wait(&roster)?).into(),
-        }
     }
 
     /// A key's text, for the places that send it or make a hash of it.

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::outlook::Outlook;
 use super::ration::{Entry, LARGEST, LARGEST_OF_ALL};
 use super::rotation::{Rotation, Turn};
 use super::state::{Effect, Millis, Standing};
@@ -76,8 +77,7 @@ pub(super) struct Roster {
     pub(super) rotation: Rotation,
     /// Never locked on the way of a request that succeeds.
     stories: Mutex<Stories>,
-    /// When the first cooldown ends, in [`Millis`]; `u64::MAX` if none does.
-    earliest: AtomicU64,
+    outlook: Mutex<Option<Outlook>>,
     /// Requests that wait for a key: how many, and each in its place.
     waiting: AtomicUsize,
     queue: Mutex<BTreeMap<At, Arc<Notify>>>,
@@ -151,7 +151,7 @@ impl Roster {
             model,
             rotation: Rotation::new(standings, start, absent),
             stories: Mutex::default(),
-            earliest: AtomicU64::new(u64::MAX),
+            outlook: Mutex::default(),
             waiting: AtomicUsize::new(0),
             queue: Mutex::default(),
             places: AtomicU64::new(0),
@@ -267,19 +267,13 @@ impl Roster {
         self.waiting.load(Ordering::SeqCst)
     }
 
-    /// When the first cooldown ends.
-    pub(super) fn earliest(&self) -> Option<Millis> {
-        Some(self.earliest.load(Ordering::Relaxed)).filter(|at| *at != u64::MAX).map(Millis)
+    /// What was last to be expected of it.
+    pub(super) fn outlook(&self) -> Option<Outlook> {
+        *self.outlook.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The clock's word on that.
-    pub(super) fn publish_earliest(&self, at: Option<Millis>) {
-        self.earliest.store(at.map_or(u64::MAX, |at| at.0), Ordering::Relaxed);
-    }
-
-    /// A cooldown that began since.
-    pub(super) fn at_the_latest(&self, at: Millis) {
-        self.earliest.fetch_min(at.0, Ordering::Relaxed);
+    pub(super) fn remember(&self, outlook: Outlook) {
+        *self.outlook.lock().unwrap_or_else(PoisonError::into_inner) = Some(outlook);
     }
 
     pub(super) fn story(&self, index: u32) -> Option<Arc<Story>> {

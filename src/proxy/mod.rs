@@ -322,7 +322,7 @@ impl Proxy {
         // No key may use this model: let the provider say so, at no key's cost.
         if let Some(model) = need.model
             && so_far.refused.is_none()
-            && keys.is_denied(model)
+            && keys.is_denied_to_all(model)
         {
             return keys.lease(Need { model: None, ..need });
         }

@@ -154,6 +154,25 @@ fn where_every_key_is_denied_a_model_the_provider_says_so_itself() {
 }
 
 #[test]
+fn a_model_that_one_key_may_not_use_is_not_told_to_be_unknown_while_the_others_are_limited() {
+    let mock = provider(&[(A, "model_denied gpt-4o"), (B, "valid"), (C, "valid")]);
+    let gpt_load = GptLoad::before(&mock, &[("START_INDEX", "1")], &[A, B, C]);
+    for _ in [A, B, C] {
+        assert_eq!(gpt_load.chat_for("gpt-4o").status, 200);
+    }
+    let limited = json!({"error": {"message": "Rate limit reached", "code": "rate_limit_exceeded"}});
+    for key in [B, C] {
+        mock.play(key, Play::answer(429, &[("retry-after", "30")], limited.clone()));
+    }
+    assert_eq!(gpt_load.chat_for("gpt-4o").status, 429);
+    mock.reset();
+    for _ in 0..10 {
+        assert_eq!(gpt_load.chat_for("gpt-4o").refused(), (503, "no_available_keys".to_owned()));
+    }
+    assert_eq!(mock.requests(), 0);
+}
+
+#[test]
 fn a_model_that_is_called_like_a_complaint_costs_no_key() {
     let mock = provider(&[]);
     let gpt_load = GptLoad::before(&mock, &[], &[A, B]);

@@ -125,6 +125,19 @@ fn a_client_that_will_not_wait_so_long_is_told_at_once() {
 }
 
 #[test]
+fn a_model_that_was_limited_once_is_waited_for_as_any_other() {
+    let mock = provider(&[]);
+    mock.play(A, once(200));
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    assert_eq!(gpt_load.chat_for("gpt-4o").status, 200);
+    eventually("the key is back", || gpt_load.blacklist().is_empty());
+    mock.play(A, Play::first(1, Play::answer(429, &[("retry-after-ms", "1500")], Value::Null), Play::Valid));
+    let began = Instant::now();
+    assert_eq!(gpt_load.chat_for("gpt-4o").status, 200);
+    assert!(began.elapsed() >= Duration::from_millis(1_450), "{:?}", began.elapsed());
+}
+
+#[test]
 fn a_key_that_comes_back_for_those_who_wait_is_not_kept_by_one_who_left() {
     let mock = provider(&[]);
     mock.play(A, once(1_500));

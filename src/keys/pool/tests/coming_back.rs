@@ -166,3 +166,78 @@ fn keys_that_run_out_of_a_models_quota_together_are_no_storm() {
     assert!(pool.storms().is_empty());
     assert!(pool.blacklisted().iter().all(|key| key.effect == out));
 }
+
+/// A key has to come back in both respects, and it is the first such key that counts.
+#[tokio::test(start_paused = true)]
+async fn the_earliest_return_is_that_of_a_key_that_is_back_as_such_and_for_the_model() {
+    let seconds = |wait: Option<Duration>| wait.map(|wait| wait.as_secs());
+    for (as_such, for_big, want) in [
+        // The first comes back first as such, the second for the model.
+        ([2, 30], [30, 2], Some(30)),
+        ([2, 30], [9, 40], Some(9)),
+        ([2, 3], [0, 0], Some(2)),
+        // One is in rotation in the one respect, the other in the other.
+        ([0, 2], [30, 0], Some(2)),
+        // One is out for good.
+        ([u64::MAX, 7], [1, 8], Some(8)),
+        ([u64::MAX, u64::MAX], [1, 8], None),
+    ] {
+        let (pool, _due) = pool(&["a", "b"]);
+        // It has a roster of its own, and nobody is out for it.
+        pool.probe_key(0).unwrap().fail(for_model("big", told(1)));
+        pool.restore(0);
+        for index in [0, 1] {
+            match as_such[index as usize] {
+                0 => {}
+                u64::MAX => drop(pool.probe_key(index).unwrap().fail(failure(Effect::Invalid))),
+                wait => drop(pool.probe_key(index).unwrap().fail(failure(told(wait)))),
+            }
+            if for_big[index as usize] > 0 {
+                pool.probe_key(index).unwrap().fail(for_model("big", told(for_big[index as usize])));
+            }
+        }
+        assert_eq!(seconds(pool.earliest_return(Some("big"))), want, "{as_such:?} {for_big:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_cooldown_that_was_cut_short_is_nobodys_return() {
+    let (pool, due) = pool(&["a"]);
+    let test = async {
+        pool.lease(Need::default()).unwrap().fail(failure(told(12)));
+        pool.probe_key(0).unwrap().succeed(None, 0, Left::Unknown, false);
+        pool.lease(Need::default()).unwrap().fail(failure(told(60)));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(pool.earliest_return(None), Some(Duration::from_secs(59)));
+        assert!(!pool.may_return_within(None, Duration::from_secs(20)));
+    };
+    tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
+
+#[test]
+fn in_the_moment_of_a_reload_it_is_known_when_keys_come_back() {
+    let (pool, _due) = pool(&["a", "b"]);
+    lease_for(&pool, "big").unwrap().fail(for_model("big", told(2)));
+    pool.probe_key(1).unwrap().fail(failure(told(4)));
+    pool.probe_key(0).unwrap().fail(failure(told(3)));
+    pool.replace(table(&["b", "a"]), States::Keep);
+    assert!(pool.may_return_within(None, Duration::from_secs(4)));
+    assert!(pool.may_return_within(Some("big"), Duration::from_secs(4)));
+}
+
+#[test]
+fn a_model_is_denied_to_all_only_if_no_key_that_could_come_back_may_use_it() {
+    let (pool, _due) = pool(&["a", "b", "c"]);
+    let deny = |index| pool.probe_key(index).unwrap().fail(for_model("m", Effect::Denied));
+    deny(0);
+    pool.probe_key(1).unwrap().fail(for_model("m", told(30)));
+    pool.probe_key(2).unwrap().fail(failure(Effect::Invalid));
+    assert!(!pool.is_denied_to_all("m"), "one is only limited");
+    pool.restore(1);
+    assert!(!pool.is_denied_to_all("m"), "one is in rotation");
+    deny(1);
+    assert!(pool.is_denied_to_all("m"), "the third is out for good");
+    pool.probe_key(0).unwrap().fail(failure(Effect::Invalid));
+    pool.probe_key(1).unwrap().fail(failure(Effect::Invalid));
+    assert!(!pool.is_denied_to_all("m") && !pool.is_denied_to_all("other"));
+}
