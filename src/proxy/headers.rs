@@ -62,7 +62,8 @@ impl Found {
                 READ_TIMEOUT => {
                     let seconds = value.to_str().ok().and_then(|seconds| seconds.parse().ok());
                     let waits = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-                    found.client_waits = found.client_waits.or(waits);
+                    // A client that waits for ever says 0.
+                    found.client_waits = found.client_waits.or(waits.filter(|waits| !waits.is_zero()));
                 }
                 "connection" => found.stay.extend(named_in(value)),
                 _ => {}

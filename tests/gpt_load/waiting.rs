@@ -125,6 +125,16 @@ fn a_client_that_will_not_wait_so_long_is_told_at_once() {
 }
 
 #[test]
+fn a_client_that_waits_for_ever_is_served() {
+    let mock = provider(&[(A, "valid")]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    for forever in ["0", "0.0"] {
+        let answer = asking(&gpt_load, json!({})).header("x-stainless-read-timeout", forever).send();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+}
+
+#[test]
 fn a_model_that_was_limited_once_is_waited_for_as_any_other() {
     let mock = provider(&[]);
     mock.play(A, once(200));
