@@ -90,7 +90,8 @@ fn ahead(bencher: Bencher<'_, '_>, kind: &str) {
         headers.insert("x-ratelimit-reset-requests", HeaderValue::from_static("1s"));
         headers.insert("x-ratelimit-reset-tokens", HeaderValue::from_static("6m0s"));
     }
-    bencher.bench(|| verdict::ahead(black_box(&headers), 0, || NOW + Duration::from_secs(1)));
+    bencher
+        .bench(|| verdict::ahead(black_box(&headers), 0, || NOW + Duration::from_secs(1), Duration::default));
 }
 
 /// What a healthy stream pays for its first event.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use std::{fs, io};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -57,7 +57,8 @@ pub fn report(what: &Judge) -> Result<String, Unreadable> {
     };
     let now = SystemTime::now();
     let judgement = dump.judged(now);
-    let ahead = verdict::ahead(&dump.headers, 0, || now).filter(|_| judgement.verdict == Verdict::Success);
+    let ahead = verdict::ahead(&dump.headers, 0, || now, Duration::default)
+        .filter(|_| judgement.verdict == Verdict::Success);
     Ok(if what.json { as_json(&judgement, ahead) } else { as_text(&judgement, ahead) })
 }
 

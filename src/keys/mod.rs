@@ -2,6 +2,7 @@
 
 mod bitmap;
 mod blacklist;
+mod busy;
 mod census;
 pub mod clock;
 mod doubts;
@@ -24,6 +25,7 @@ mod storm;
 pub mod watch;
 
 pub use blacklist::{Blacklisted, Changed, Condemned};
+pub use busy::Busy;
 pub use census::{Counts, KeyState, KeyView, Query, Sort, Wanted};
 pub use clock::Due;
 pub use generation::{Replaced, States};

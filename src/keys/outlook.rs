@@ -49,7 +49,9 @@ impl KeyPool {
         let rotation = &model.as_deref().unwrap_or(&generation.base).rotation;
         let is_in = |index: &&u32| {
             let is_in = |roster: &Roster| returns_at(roster, **index) == Some(Millis(0));
-            (**index as usize) < rotation.len() && is_in(&generation.base) && model.as_deref().is_none_or(is_in)
+            (**index as usize) < rotation.len()
+                && is_in(&generation.base)
+                && model.as_deref().is_none_or(is_in)
         };
         rotation.available() + rotation.busy() > not.iter().filter(is_in).count()
             || outlook(&generation, model.as_deref())

@@ -214,18 +214,6 @@ impl KeyPool {
         }
     }
 
-    /// Leases a key that is in rotation, but has as many requests as its ration allows: better than none.
-    pub fn lease_busy(&self, need: Need<'_>) -> Option<Lease<'_>> {
-        let generation = self.generation.load();
-        let model = generation.model(need.model);
-        let turn = model.as_deref().unwrap_or(&generation.base).rotation.take_busy(need.not)?;
-        let of_base = match &model {
-            None => Entry::Free,
-            Some(_) => generation.base.rotation.ration(turn.index).exceed(),
-        };
-        Some(Lease::new(self, generation, model, turn, of_base))
-    }
-
     /// Leases the key that is closest to recovery, failing that the one that was tried longest ago, at most once a
     /// second: so that a pool never stays dead by mistake.
     pub fn last_resort(&self, need: Need<'_>) -> Option<Lease<'_>> {

@@ -63,6 +63,17 @@ fn with_number(word: u64, which: u32, number: u16) -> u64 {
     word & !(u64::from(u16::MAX) << which) | u64::from(number) << which
 }
 
+/// Of those under way, the ones that count: whoever began before the request that was answered last is in what the
+/// provider said remains.
+fn counting(word: u64) -> u32 {
+    let since = number(word, BEGAN).wrapping_sub(number(word, HEARD));
+    if word & TOLD == 0 { under_way(word) } else { under_way(word).min(since.into()) }
+}
+
+fn has_room(word: u64) -> bool {
+    allowance(word) == 0 || counting(word) < allowance(word)
+}
+
 /// A request more, and its number.
 fn counted(word: u64) -> (u64, Entry) {
     let number = number(word, BEGAN).wrapping_add(1);
@@ -73,8 +84,13 @@ fn counted(word: u64) -> (u64, Entry) {
 impl Ration {
     /// Whether a further request would keep to it.
     pub(super) fn has_room(&self) -> bool {
-        let word = self.0.load(Ordering::SeqCst);
-        allowance(word) == 0 || under_way(word) < allowance(word)
+        has_room(self.0.load(Ordering::SeqCst))
+    }
+
+    /// How many counted requests have ended, modulo the range of numbers: it changes with each.
+    pub(super) fn ended(&self) -> u16 {
+        let word = self.0.load(Ordering::Acquire);
+        number(word, BEGAN).wrapping_sub(under_way(word) as u16)
     }
 
     /// Whether a probe is offered.
@@ -90,7 +106,7 @@ impl Ration {
                 (word & !PROBE, Entry::Probe)
             } else if allowance(word) == 0 {
                 return Some(Entry::Free);
-            } else if under_way(word) < allowance(word) {
+            } else if has_room(word) {
                 counted(word)
             } else {
                 return None;
@@ -248,6 +264,32 @@ mod tests {
         ration.tell(2, true);
         assert!(ration.has_room(), "more is left than before, and it is no older word");
         assert!(ration.is_last_word(Entry::Free), "nothing is known of when it began");
+    }
+
+    #[test]
+    fn requests_that_began_before_the_last_word_are_in_what_it_says_remains() {
+        let ration = Ration::default();
+        ration.set(9);
+        let entries = [(); 9].map(|()| ration.enter().unwrap());
+        assert!(ration.is_last_word(entries[6]));
+        ration.tell(4, true);
+        ration.leave();
+        let more = std::iter::from_fn(|| ration.enter()).take(100).count();
+        assert_eq!(more, 2, "two of the eight began after it");
+        ration.leave();
+        assert!(!ration.has_room(), "one that began before it makes no room");
+    }
+
+    #[test]
+    fn a_request_that_begins_is_none_that_ends() {
+        let ration = Ration::default();
+        ration.set(1);
+        let began = ration.ended();
+        ration.enter();
+        ration.exceed();
+        assert_eq!(ration.ended(), began);
+        ration.leave();
+        assert_ne!(ration.ended(), began);
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub(super) struct Rotation {
     standings: Box<[AtomicU64]>,
     rations: Box<[Ration]>,
     cursor: AtomicUsize,
+    busy_cursor: AtomicUsize,
 }
 
 /// Where a key is to be found.
@@ -63,6 +64,7 @@ impl Rotation {
             standings: words,
             rations: standings.iter().map(|_| Ration::default()).collect(),
             cursor: AtomicUsize::new(start.checked_rem(standings.len()).unwrap_or(0)),
+            busy_cursor: AtomicUsize::new(0),
         }
     }
 
@@ -147,6 +149,20 @@ impl Rotation {
         self.cursor.store(if found + 1 == self.len() { 0 } else { found + 1 }, Ordering::Relaxed);
         let index = u32::try_from(found).ok()?;
         Some(Turn { index, ends_lap: found < cursor, entry: self.ration(index).exceed() })
+    }
+
+    /// A key that is in rotation and busy; those who ask are told one after the other.
+    pub(super) fn next_busy(&self, not: &[u32]) -> Option<u32> {
+        let from = self.busy_cursor.load(Ordering::Relaxed);
+        let found = Self::search(from, not, |from| self.busy.next(from))?;
+        self.busy_cursor.store(found + 1, Ordering::Relaxed);
+        u32::try_from(found).ok()
+    }
+
+    /// Takes a key out of turn if it is busy: more than its ration.
+    pub(super) fn exceed(&self, index: u32) -> Option<Turn> {
+        let is_busy = (index as usize) < self.len() && self.busy.contains(index as usize);
+        is_busy.then(|| Turn { index, ends_lap: false, entry: self.ration(index).exceed() })
     }
 
     /// The first available key from `cursor` on, going round once, that is none of `not`.

@@ -69,6 +69,10 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 /// However long a request has waited for its first key, it may wait so long for its next: it stands before all others.
 const WAIT_AGAIN: Duration = Duration::from_millis(500);
 
+/// How long a request waits for keys that are in rotation to have room for it: a key whose requests take longer gets more
+/// than its ration.
+const WAIT_FOR_RATION: Duration = Duration::from_millis(400);
+
 /// A limit's reset was counted when the request came in, while a slow answer was still being made: so it is nearer than
 /// it is said by as long as the answer took, less what the next request may be faster on its way than this one was, and at
 /// most by one in so many parts. Measured in `docs/goodput.md`: without it a pool at its limits serves 3 % less.
@@ -310,7 +314,7 @@ impl Proxy {
         let by = so_far.ends_by().map_or(now + left, |end| end.min(now + left));
         let patience = by.saturating_duration_since(now);
         if !patience.is_zero() && keys.may_return_within(need.model, patience) {
-            let lease = keys.lease_by(need, so_far.began, by).await;
+            let lease = self.wait_for_a_key(need, so_far.began, by).await;
             so_far.waited.set(so_far.waited.get() + now.elapsed());
             if lease.is_some() {
                 return lease;
@@ -334,6 +338,23 @@ impl Proxy {
         Some(lease)
     }
 
+    /// Waits for the first key to come back; but not for answers that may take minutes, as long as a key is in rotation.
+    async fn wait_for_a_key(&self, need: Need<'_>, began: Instant, by: Instant) -> Option<Lease<'_>> {
+        let keys = &self.common.group.keys;
+        loop {
+            let until = Instant::now() + WAIT_FOR_RATION;
+            let busy = keys.find_busy(need);
+            let lease = keys.lease_by(need, began, until.min(by)).await;
+            if lease.is_some() || until > by {
+                return lease;
+            }
+            let left = by.saturating_duration_since(Instant::now());
+            if let Some(lease) = busy.and_then(|busy| keys.lease_stuck(need, busy, left)) {
+                return Some(lease);
+            }
+        }
+    }
+
     /// Settles the lease of an attempt that succeeded.
     fn succeed(
         &self,
@@ -343,11 +364,15 @@ impl Proxy {
         headers: &HeaderMap,
         so_far: &mut SoFar<'_>,
     ) {
-        let ahead = verdict::ahead(headers, lease.price(), SystemTime::now);
+        let tried_at = so_far.tried_at;
+        let since_sent = || {
+            let sent_at = request.sent_at(tried_at);
+            sent_at.map(|at| at.elapsed().saturating_sub(NETWORK)).unwrap_or_default()
+        };
+        let ahead = verdict::ahead(headers, lease.price(), SystemTime::now, since_sent);
         let left = match ahead {
             Some(Ahead { spent: Some(Wait { duration, from }), .. }) => {
-                let since = request.sent_at(so_far.tried_at).map(|at| at.elapsed()).unwrap_or_default();
-                let nearer = since.saturating_sub(NETWORK).min(duration / LATE);
+                let nearer = since_sent().min(duration / LATE);
                 Left::Nothing { wait: duration.saturating_sub(nearer), from }
             }
             Some(Ahead { remaining_requests: Some(requests), .. }) => Left::Requests(requests),

@@ -9,6 +9,9 @@ use super::dates;
 use super::rules::Until;
 use super::wait::{self, Wait};
 
+/// From how many requests on nobody keeps count of them.
+const FEW: f64 = 32.0;
+
 /// What an answer's headers say of the answers to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ahead {
@@ -24,10 +27,16 @@ pub struct Ahead {
 ///
 /// It is asked of every answer: without such headers it is one look at each name's beginning. A limit of tokens is spent
 /// when less is left than a request costs, as far as that is known (`price`, else 0). `now` is asked for only where a
-/// limit is spent.
-pub fn ahead(headers: &HeaderMap, price: u32, now: impl FnOnce() -> SystemTime) -> Option<Ahead> {
+/// limit is spent, or nearly: and so is how long ago the request was sent (`since_sent`), since what is said of a limit
+/// that is whole again by now says nothing any more.
+pub fn ahead(
+    headers: &HeaderMap,
+    price: u32,
+    now: impl FnOnce() -> SystemTime,
+    since_sent: impl FnOnce() -> Duration,
+) -> Option<Ahead> {
     let mut ahead = None;
-    let mut any_spent = false;
+    let mut any_scarce = false;
     for (name, value) in headers {
         if !is_of_limit(name.as_str()) {
             continue;
@@ -42,31 +51,55 @@ pub fn ahead(headers: &HeaderMap, price: u32, now: impl FnOnce() -> SystemTime) 
         });
         known.per_model |= is_per_model(name);
         let price = if is_of_tokens(name.as_str()) { f64::from(price) } else { 0.0 };
-        any_spent |= left <= 0.0 || left < price;
-        let left = if price > 0.0 { left / price } else { left };
+        any_scarce |= left <= FEW * price.max(1.0);
         if is_of_requests(name.as_str()) || price > 0.0 {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a float's cast saturates"
-            )]
-            let left = left as u32;
+            let left = requests(left, price);
             known.remaining_requests = Some(known.remaining_requests.map_or(left, |known| known.min(left)));
         }
     }
-    if any_spent && let Some(ahead) = &mut ahead {
-        let now = wait::their_time(headers, now());
-        ahead.spent = spent(headers, price)
-            .filter_map(|window| window.wait(now))
-            .filter(|wait| !wait.is_zero())
-            .max()
-            .map(|wait| Wait { duration: wait.min(wait::LONGEST), from: "reset header" });
+    if any_scarce && let Some(ahead) = &mut ahead {
+        look_closer(ahead, headers, price, wait::their_time(headers, now()), since_sent());
     }
     ahead
 }
 
-/// A limit of which nothing is left.
-pub(super) struct Spent<'a> {
+/// How many requests fit into what is left; `price` is 0 where requests are what is counted.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float's cast saturates")]
+fn requests(left: f64, price: f64) -> u32 {
+    let requests = if price > 0.0 { left / price } else { left };
+    requests as u32
+}
+
+/// Little is left of a limit: whether that is still so, and until when nothing is.
+#[cold]
+fn look_closer(ahead: &mut Ahead, headers: &HeaderMap, price: u32, now: SystemTime, since_sent: Duration) {
+    ahead.spent = spent(headers, price)
+        .filter(|window| !window.is_over(now, since_sent))
+        .filter_map(|window| window.wait(now))
+        .filter(|wait| !wait.is_zero())
+        .max()
+        .map(|wait| Wait { duration: wait.min(wait::LONGEST), from: "reset header" });
+    let limits = headers.iter().filter(|(name, _)| is_of_limit(name.as_str()));
+    let left = limits.filter_map(|(name, value)| {
+        let (name, value) = (name.as_str(), value.to_str().ok()?);
+        let left = remaining(name, value)?;
+        let price = if is_of_tokens(name) { f64::from(price) } else { 0.0 };
+        let is_over = || is_over(headers, name, value, now, since_sent);
+        ((is_of_requests(name) || price > 0.0) && !is_over()).then(|| requests(left, price))
+    });
+    ahead.remaining_requests = left.min();
+}
+
+/// Whether the limit is whole again of which a header says that least is left.
+fn is_over(headers: &HeaderMap, name: &str, value: &str, now: SystemTime, since_sent: Duration) -> bool {
+    let left = |window: &Window<'_>| number(window.left).unwrap_or(f64::MAX);
+    let scarcest = windows(headers, name, value).into_iter().min_by(|a, b| left(a).total_cmp(&left(b)));
+    scarcest.is_some_and(|window| window.is_over(now, since_sent))
+}
+
+/// What is left of a limit, and when it is whole again.
+pub(super) struct Window<'a> {
+    left: &'a str,
     reset: Option<&'a str>,
     /// The window's length, where its name tells it.
     length: Option<Duration>,
@@ -74,11 +107,17 @@ pub(super) struct Spent<'a> {
     calendar: Option<Until>,
 }
 
-impl Spent<'_> {
+impl Window<'_> {
     /// The time until it is whole again, zero if that is past.
     pub(super) fn wait(&self, now: SystemTime) -> Option<Duration> {
         let told = self.reset.and_then(|reset| wait::moment_or_length(reset, now)).or(self.length);
         told.or_else(|| dates::next(self.calendar?, now))
+    }
+
+    /// Whether it has become whole again since the request was sent. A reset of zero tells nothing.
+    fn is_over(&self, now: SystemTime, since_sent: Duration) -> bool {
+        let from_then = now.checked_sub(since_sent).and_then(|sent| self.wait(sent));
+        from_then.is_some_and(|wait| !wait.is_zero() && wait <= since_sent)
     }
 }
 
@@ -108,9 +147,8 @@ fn is_smaller_half(headers: &HeaderMap, remaining: &str, left: f64) -> bool {
         .is_some_and(|limit: f64| left < limit / 2.0)
 }
 
-/// The limits of which nothing is left, or fewer tokens than `price`. A limit of nothing is none: so some say
-/// "unlimited".
-pub(super) fn spent(headers: &HeaderMap, price: u32) -> impl Iterator<Item = Spent<'_>> {
+/// The limits of which nothing is left, or fewer tokens than `price`.
+pub(super) fn spent(headers: &HeaderMap, price: u32) -> impl Iterator<Item = Window<'_>> {
     let of_limits = headers.iter().filter(|(name, _)| is_of_limit(name.as_str()));
     of_limits.flat_map(move |(name, value)| {
         value
@@ -121,18 +159,27 @@ pub(super) fn spent(headers: &HeaderMap, price: u32) -> impl Iterator<Item = Spe
 }
 
 /// The limits of one header of which nothing is left: it may tell of several.
-fn spent_of<'a>(headers: &'a HeaderMap, name: &str, value: &'a str, price: f64) -> Vec<Spent<'a>> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+fn spent_of<'a>(headers: &'a HeaderMap, name: &str, value: &'a str, price: f64) -> Vec<Window<'a>> {
     let is_spent =
         |left: f64| left <= 0.0 || left < price && is_of_tokens(name) && is_smaller_half(headers, name, left);
     if !remaining(name, value).is_some_and(is_spent) {
         return Vec::new();
     }
+    let mut windows = windows(headers, name, value);
+    let is_one = windows.len() == 1;
+    windows.retain(|window| is_one || number(window.left) == Some(0.0));
+    windows
+}
+
+/// The limits of which one header says what is left. A limit of nothing is none: so some say "unlimited".
+fn windows<'a>(headers: &'a HeaderMap, name: &str, value: &'a str) -> Vec<Window<'a>> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if name == "ratelimit" {
-        let spent = policies(value)
-            .filter(|policy| item(policy, &["remaining", "r"]).is_some_and(is_nothing))
-            .map(|spent| Spent { reset: item(spent, &["reset", "t"]), length: None, calendar: None });
-        return spent.collect();
+        let of_policy = |policy| {
+            let left = item(policy, &["remaining", "r"])?;
+            Some(Window { left, reset: item(policy, &["reset", "t"]), length: None, calendar: None })
+        };
+        return policies(value).filter_map(of_policy).collect();
     }
     if text(&name.replace("remaining", "limit")).is_some_and(|limit| limit.trim() == "0") {
         return Vec::new();
@@ -150,10 +197,9 @@ fn spent_of<'a>(headers: &'a HeaderMap, name: &str, value: &'a str, price: f64) 
         .or_else(|| text("ratelimit-reset"));
     if value.contains(LIST) {
         let each = value.split(LIST).zip(reset.unwrap_or_default().split(LIST));
-        let spent = each.filter(|(left, _)| is_nothing(left));
-        return spent.map(|(_, reset)| Spent { reset: Some(reset), length, calendar }).collect();
+        return each.map(|(left, reset)| Window { left, reset: Some(reset), length, calendar }).collect();
     }
-    vec![Spent { reset, length, calendar }]
+    vec![Window { left: value, reset, length, calendar }]
 }
 
 /// Resets of limits of which the answer does not say what is left.
@@ -189,20 +235,23 @@ fn is_of_limit(name: &str) -> bool {
     }
 }
 
-/// What is left by this header: never less than nothing. Less than nothing is how Azure says "no limit".
+/// What is left by this header, of the limit of which least is.
 fn remaining(name: &str, value: &str) -> Option<f64> {
-    let number = match name {
+    let left = match name {
         "ratelimit" => {
-            policies(value).filter_map(|policy| item(policy, &["remaining", "r"])).min_by(|a, b| {
-                let number = |text: &str| text.trim().parse().unwrap_or(f64::MAX);
-                number(a).total_cmp(&number(b))
-            })?
+            let left = |policy| number(item(policy, &["remaining", "r"])?);
+            return policies(value).filter_map(left).min_by(f64::total_cmp);
         }
         // Not `timeremaining`.
         _ if name.contains("-remaining") => value,
         _ => return None,
     };
-    number.trim().parse().ok().or_else(|| least(number)).filter(|left: &f64| *left >= 0.0)
+    number(left).or_else(|| least(left))
+}
+
+/// As much as that. Less than nothing is how Azure says "no limit".
+fn number(left: &str) -> Option<f64> {
+    left.trim().parse().ok().filter(|left: &f64| *left >= 0.0)
 }
 
 /// Between the limits of a header that tells of several: in "1,000" it is one number.
@@ -212,17 +261,13 @@ const LIST: &str = ", ";
 #[cold]
 fn least(numbers: &str) -> Option<f64> {
     let numbers = numbers.contains(LIST).then(|| numbers.split(LIST))?;
-    numbers.filter_map(|number| number.trim().parse().ok()).min_by(f64::total_cmp)
+    numbers.filter_map(number).min_by(f64::total_cmp)
 }
 
 /// The limits of a `RateLimit` header: `"burst";r=5;t=3, "day";r=0;t=99`, or the old form, in which it is one.
 fn policies(value: &str) -> impl Iterator<Item = &str> {
     let is_list = value.contains(';');
     value.split(move |c| is_list && c == ',')
-}
-
-fn is_nothing(left: &str) -> bool {
-    left.trim().parse() == Ok(0.0)
 }
 
 /// A member of `limit=100, remaining=0, reset=30` or `"default";r=0;t=30`.
@@ -268,12 +313,20 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_496_400)
     }
 
-    fn told(headers: &[(&'static str, &str)]) -> Option<(Option<u128>, Option<u32>, bool)> {
-        let headers: HeaderMap = headers
+    fn map(headers: &[(&'static str, &str)]) -> HeaderMap {
+        headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
-            .collect();
-        ahead(&headers, 0, now).map(|ahead| {
+            .collect()
+    }
+
+    fn told(headers: &[(&'static str, &str)]) -> Option<(Option<u128>, Option<u32>, bool)> {
+        let headers = map(headers);
+        told_after(&headers, Duration::ZERO)
+    }
+
+    fn told_after(headers: &HeaderMap, took: Duration) -> Option<(Option<u128>, Option<u32>, bool)> {
+        ahead(headers, 0, now, || took).map(|ahead| {
             (ahead.spent.map(|wait| wait.duration.as_millis()), ahead.remaining_requests, ahead.per_model)
         })
     }
@@ -400,11 +453,62 @@ mod tests {
     }
 
     #[test]
-    fn no_clock_is_read_where_nothing_is_spent() {
+    fn no_clock_is_read_where_much_is_left() {
         let headers = HeaderMap::from_iter([(
             HeaderName::from_static("x-ratelimit-remaining-requests"),
-            HeaderValue::from_static("7"),
+            HeaderValue::from_static("70"),
         )]);
-        assert_eq!(ahead(&headers, 0, || panic!("the clock")).unwrap().remaining_requests, Some(7));
+        let ahead = ahead(&headers, 0, || panic!("the clock"), || panic!("the clock"));
+        assert_eq!(ahead.unwrap().remaining_requests, Some(70));
+    }
+
+    #[test]
+    fn what_was_left_of_a_limit_that_is_whole_again_says_nothing() {
+        for (headers, took, want) in [
+            (
+                &[("x-ratelimit-remaining-requests", "2"), ("x-ratelimit-reset-requests", "1s")][..],
+                900,
+                Some(2),
+            ),
+            (&[("x-ratelimit-remaining-requests", "2"), ("x-ratelimit-reset-requests", "1s")], 1_000, None),
+            (
+                &[("x-ratelimit-remaining-requests", "2"), ("x-ratelimit-reset-requests", "0s")],
+                1_000,
+                Some(2),
+            ),
+            (&[("x-ratelimit-remaining-requests", "2")], 60_000, Some(2)),
+            // A moment: it is 5 o'clock now, not when the request was sent.
+            (
+                &[
+                    ("anthropic-ratelimit-requests-remaining", "3"),
+                    ("anthropic-ratelimit-requests-reset", "2026-11-24T05:00:01Z"),
+                ],
+                60_000,
+                Some(3),
+            ),
+            (
+                &[
+                    ("anthropic-ratelimit-requests-remaining", "3"),
+                    ("anthropic-ratelimit-requests-reset", "2026-11-24T04:59:59Z"),
+                ],
+                60_000,
+                None,
+            ),
+            // Of two limits one is whole again.
+            (
+                &[("x-ratelimit-remaining-req-minute", "1"), ("x-ratelimit-remaining-req-day", "9")],
+                60_000,
+                Some(9),
+            ),
+            (&[("ratelimit", "\"burst\";r=1;t=3, \"day\";r=7;t=99")], 3_000, None),
+        ] {
+            let headers = map(headers);
+            let told = told_after(&headers, Duration::from_millis(took));
+            assert_eq!(told.and_then(|(_, left, _)| left), want, "{headers:?}");
+        }
+        let spent = map(&[("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "1s")]);
+        let after = |took| told_after(&spent, Duration::from_millis(took)).unwrap();
+        assert_eq!(after(900), (Some(1_000), Some(0), true));
+        assert_eq!(after(1_000), (None, None, true));
     }
 }

@@ -316,3 +316,39 @@ fn nobody_is_advised_to_wait_longer_than_a_minute() {
     assert_eq!(answer.refused(), (503, "no_available_keys".to_owned()));
     assert_eq!((answer.header("retry-after"), answer.header("x-should-retry")), (Some("60"), Some("false")));
 }
+
+#[test]
+fn a_key_whose_first_request_takes_long_serves_the_others_all_the_same() {
+    let mock = provider(&[]);
+    let gpt_load = GptLoad::before(&mock, &[("MAX_KEY_WAIT", "2")], &[A]);
+    mock.play(A, once(300));
+    assert_eq!(gpt_load.chat().status, 200);
+    mock.play(A, once(300));
+    let slow = json!({"mock": {"delay": "4s"}});
+    let first = asking(&gpt_load, slow.clone()).begin();
+    eventually("the key is back and busy", || mock.requests() == 4);
+    let began = Instant::now();
+    let others: Vec<_> = (0..6).map(|_| asking(&gpt_load, slow.clone()).begin()).collect();
+    eventually("all are asked", || mock.requests() == 10);
+    let waited = began.elapsed();
+    assert!(waited >= Duration::from_millis(350) && waited < Duration::from_millis(1_500), "{waited:?}");
+    for begun in others.into_iter().chain([first]) {
+        assert_eq!(begun.open().status, 200);
+    }
+}
+
+/// By the time that a slow answer tells what was left, the limit is whole again.
+#[test]
+fn what_a_slow_answer_says_was_left_holds_nobody_up() {
+    let mock = provider(&[]);
+    let told = [("x-ratelimit-remaining-requests", "2"), ("x-ratelimit-reset-requests", "200ms")];
+    mock.play(A, Play::answer(200, &told, json!({"choices": []})));
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    let slow = json!({"mock": {"delay": "600ms"}});
+    assert_eq!(asking(&gpt_load, slow.clone()).send().status, 200);
+    let answers: Vec<_> = (0..8).map(|_| asking(&gpt_load, slow.clone()).begin()).collect();
+    let began = Instant::now();
+    eventually("all are asked", || mock.requests() == 9);
+    assert!(began.elapsed() < Duration::from_millis(400), "{:?}", began.elapsed());
+    drop(answers);
+}

@@ -29,7 +29,7 @@ pub(super) fn check(input: &[u8]) {
     let answer = Answer { status: StatusCode::TOO_MANY_REQUESTS, headers: &headers, body, model: None };
     let waits = [
         verdict::judge(&answer, now).wait,
-        verdict::ahead(&headers, 0, || now).and_then(|ahead| ahead.spent),
+        verdict::ahead(&headers, 0, || now, Duration::default).and_then(|ahead| ahead.spent),
     ];
     for wait in waits.into_iter().flatten() {
         assert!(!wait.duration.is_zero() && wait.duration <= day, "{wait:?}");
