@@ -14,11 +14,13 @@ use super::quoted::Marks;
 use super::roster::{Roster, Story};
 use super::state::{Effect, Standing};
 
-/// Models whose keys can stand apart from the keys as such. Beyond that the one that mattered least recently is
-/// forgotten.
-pub(super) const MODELS_MAX: usize = 64;
-/// The same in standings (12 bytes each): a pool of a million keys keeps four models.
-const STANDINGS_MAX: usize = 1 << 22;
+/// What the rosters of models may take in all, in bytes. Beyond that the model that mattered least recently is forgotten.
+const MODELS_MEMORY: usize = 72 << 20;
+/// However few keys there are: what happens to one as such is told to each model's roster.
+const MODELS_MAX: usize = 512;
+/// A roster with its name and place, and what it has of each key: a standing, a ration, two bits.
+const ROSTER_BYTES: usize = 1 << 10;
+const KEY_BYTES: usize = 17;
 
 /// The keys of one reading of the file.
 pub(super) struct Generation {
@@ -248,9 +250,7 @@ impl KeyPool {
         let roster = Arc::new(Roster::new(id, Some(model.into()), &fresh, cursor, absent));
         roster.used.store(now, Ordering::Relaxed);
         let mut models = HashMap::clone(&generation.models.load());
-        while !models.is_empty()
-            && (models.len() >= MODELS_MAX || (models.len() + 1).saturating_mul(len) > STANDINGS_MAX)
-        {
+        while !models.is_empty() && models.len() >= models_max(len) {
             let oldest = models.iter().min_by_key(|(_, roster)| roster.used.load(Ordering::Relaxed));
             let Some(name) = oldest.map(|(name, _)| name.clone()) else { break };
             if let Some(forgotten) = models.remove(&name) {
@@ -263,6 +263,12 @@ impl KeyPool {
         roster.rotation.catch_up(&generation.base.rotation);
         roster
     }
+}
+
+/// For how many models keys can stand apart from the keys as such, in a pool of so many.
+pub(super) fn models_max(keys: usize) -> usize {
+    let roster = keys.saturating_mul(KEY_BYTES).saturating_add(ROSTER_BYTES);
+    (MODELS_MEMORY / roster).clamp(1, MODELS_MAX)
 }
 
 /// A roster for the keys of a new reading; `stays` tells where each was before, if it keeps its standing.

@@ -1,7 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers")]
 
 use super::*;
-use crate::keys::generation::MODELS_MAX;
+use crate::keys::generation::models_max;
 use crate::keys::{
     Accuser, Blacklisted, Cause, Effect, Failure, Left, Replaced, Settled, States, clock, file,
 };
@@ -265,11 +265,12 @@ fn a_models_standing_survives_a_reload_and_its_memory_is_bounded() {
     pool.replace(table(&["x", "b", "a"]), States::Keep);
     let leased = [(); 4].map(|()| lease_for(&pool, "big").unwrap().expose().to_owned());
     assert!(!leased.contains(&"a".to_owned()), "{leased:?}");
-    for model in 0..200 {
+    assert_eq!([3, 500, 50_000, 1_000_000, 100_000_000].map(models_max), [512, 512, 88, 4, 1]);
+    for model in 0..600 {
         let model = format!("model-{model}");
         lease_for(&pool, &model).unwrap().fail(for_model(&model, told(60)));
     }
-    assert_eq!(pool.blacklisted().len(), MODELS_MAX);
+    assert_eq!(pool.blacklisted().len(), models_max(3));
 }
 
 #[test]
