@@ -14,9 +14,12 @@ use super::roster::Roster;
 use super::rotation::Turn;
 use super::state::Millis;
 
+/// How long a request waits for keys that are in rotation to have room for it.
+pub(super) const WAIT_FOR_RATION: Duration = Duration::from_millis(400);
+
 /// A busy key, as a request found it that then went on to wait.
 #[derive(Clone, Copy, Debug)]
-pub struct Busy {
+pub(super) struct Busy {
     generation: u64,
     index: u32,
     ended: u16,
@@ -32,7 +35,7 @@ impl KeyPool {
     }
 
     /// A busy key, one that this request has not tried if there is such: for a later [`lease_stuck`](Self::lease_stuck).
-    pub fn find_busy(&self, need: Need<'_>) -> Option<Busy> {
+    pub(super) fn find_busy(&self, need: Need<'_>) -> Option<Busy> {
         let generation = self.generation.load();
         let model = generation.model(need.model);
         let rotation = &model.as_deref().unwrap_or(&generation.base).rotation;
@@ -43,7 +46,7 @@ impl KeyPool {
 
     /// Leases a key that was found busy if it is so still, none of its requests has ended since, and no key that is out
     /// comes back within `wait`: then there is nothing to wait for.
-    pub fn lease_stuck(&self, need: Need<'_>, found: Busy, wait: Duration) -> Option<Lease<'_>> {
+    pub(super) fn lease_stuck(&self, need: Need<'_>, found: Busy, wait: Duration) -> Option<Lease<'_>> {
         let generation = self.generation.load();
         let model = generation.model(need.model);
         if generation.number != found.generation

@@ -25,7 +25,6 @@ mod storm;
 pub mod watch;
 
 pub use blacklist::{Blacklisted, Changed, Condemned};
-pub use busy::Busy;
 pub use census::{Counts, KeyState, KeyView, Query, Sort, Wanted};
 pub use clock::Due;
 pub use generation::{Replaced, States};

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::blacklist::Changed;
+use super::busy::WAIT_FOR_RATION;
 use super::census::Losses;
 use super::clock::Due;
 use super::doubts::Doubts;
@@ -181,7 +182,8 @@ impl KeyPool {
     }
 
     /// Waits until `by` for the first key that meets the need, first come first served: by when the request began, so
-    /// that one that has to try again does not stand behind all who came after it.
+    /// that one that has to try again does not stand behind all who came after it. Where no key is due, it does not wait for
+    /// answers that may take minutes: a key in rotation whose requests take long gets more than its ration.
     ///
     /// # Cancel safety
     /// Dropping it gives the place up; whoever is next is woken in its stead.
@@ -199,8 +201,19 @@ impl KeyPool {
                 today.number == generation.number
                     && of_model.as_ref().map(Arc::as_ptr) == model.as_ref().map(Arc::as_ptr)
             };
+            let look = || (Instant::now() + WAIT_FOR_RATION, self.find_busy(need));
+            let (mut look_again, mut busy) = look();
             while is_in_use() {
-                let is_turn = timeout_at(until, place.turn()).await.is_ok();
+                let is_turn = timeout_at(until.min(look_again), place.turn()).await.is_ok();
+                if !is_turn && look_again < until {
+                    let left = by.saturating_duration_since(Instant::now());
+                    let stuck = busy.and_then(|busy| self.lease_stuck(need, busy, left));
+                    if stuck.is_some() {
+                        return stuck;
+                    }
+                    (look_again, busy) = look();
+                    continue;
+                }
                 if let Some(lease) = self.take(need, &[], |_| true) {
                     return Some(lease);
                 }

@@ -69,10 +69,6 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 /// However long a request has waited for its first key, it may wait so long for its next: it stands before all others.
 const WAIT_AGAIN: Duration = Duration::from_millis(500);
 
-/// How long a request waits for keys that are in rotation to have room for it: a key whose requests take longer gets more
-/// than its ration.
-const WAIT_FOR_RATION: Duration = Duration::from_millis(400);
-
 /// A limit's reset was counted when the request came in, while a slow answer was still being made: so it is nearer than
 /// it is said by as long as the answer took, less what the next request may be faster on its way than this one was, and at
 /// most by one in so many parts. Measured in `docs/goodput.md`: without it a pool at its limits serves 3 % less.
@@ -314,7 +310,7 @@ impl Proxy {
         let by = so_far.ends_by().map_or(now + left, |end| end.min(now + left));
         let patience = by.saturating_duration_since(now);
         if !patience.is_zero() && keys.may_return_within(need.model, patience) {
-            let lease = self.wait_for_a_key(need, so_far.began, by).await;
+            let lease = keys.lease_by(need, so_far.began, by).await;
             so_far.waited.set(so_far.waited.get() + now.elapsed());
             if lease.is_some() {
                 return lease;
@@ -336,23 +332,6 @@ impl Proxy {
         let lease = keys.last_resort(need)?;
         tracing::info!(key_index = lease.index(), "no key is available: trying the one closest to recovery");
         Some(lease)
-    }
-
-    /// Waits for the first key to come back; but not for answers that may take minutes, as long as a key is in rotation.
-    async fn wait_for_a_key(&self, need: Need<'_>, began: Instant, by: Instant) -> Option<Lease<'_>> {
-        let keys = &self.common.group.keys;
-        loop {
-            let until = Instant::now() + WAIT_FOR_RATION;
-            let busy = keys.find_busy(need);
-            let lease = keys.lease_by(need, began, until.min(by)).await;
-            if lease.is_some() || until > by {
-                return lease;
-            }
-            let left = by.saturating_duration_since(Instant::now());
-            if let Some(lease) = busy.and_then(|busy| keys.lease_stuck(need, busy, left)) {
-                return Some(lease);
-            }
-        }
     }
 
     /// Settles the lease of an attempt that succeeded.
