@@ -15,7 +15,15 @@ const LONGEST_ENVELOPE: usize = 16 * 1024;
 /// at once with vector instructions; where a processor has none, the answer is parsed.
 static MARKS: LazyLock<Option<Searcher>> = LazyLock::new(|| {
     // MiniMax's `base_resp` has a `status_code`; Tencent writes `Error`, others `ErrorCode`.
-    Searcher::new(["rror\"", "rrorCode\"", "fail", "\"success\"", "code\"", "insufficient_system_resource"])
+    Searcher::new([
+        "rror\"",
+        "rrorCode\"",
+        "fail",
+        "\"success\"",
+        "code\"",
+        "\"msg\"",
+        "insufficient_system_resource",
+    ])
 });
 
 /// What the whole body of an answer with status 200 is.
@@ -93,6 +101,8 @@ type Raw<'a> = Option<&'a RawValue>;
 struct Probe<'a> {
     #[serde(borrow)]
     error: Raw<'a>,
+    #[serde(borrow)]
+    errors: Raw<'a>,
     #[serde(borrow, rename = "type")]
     kind: Raw<'a>,
     #[serde(borrow)]
@@ -156,7 +166,7 @@ impl Probe<'_> {
     fn told(&self) -> InBody {
         match () {
             () if self.is_error() => InBody::Error,
-            () if self.has_status() => InBody::Complaint,
+            () if self.has_status() || self.has_errors() => InBody::Complaint,
             () => InBody::Answer,
         }
     }
@@ -190,10 +200,16 @@ impl Probe<'_> {
             && !self.has_answer()
     }
 
-    /// "error" as its status, a message in words, and nothing that was asked for.
+    /// GraphQL's list of what is wrong, and nothing that was asked for.
+    fn has_errors(&self) -> bool {
+        self.errors.is_some_and(|errors| errors.get().starts_with("[{")) && !self.has_answer()
+    }
+
+    /// "error" or an error's status as its status, a message in words, and nothing that was asked for.
     fn has_status(&self) -> bool {
-        self.status.is_some_and(|status| ["\"error\"", "\"Error\""].contains(&status.get()))
-            && self.messages().into_iter().any(is_said)
+        self.status.is_some_and(|status| {
+            ["\"error\"", "\"Error\""].contains(&status.get()) || is_failure(status.get())
+        }) && self.messages().into_iter().any(is_said)
             && !self.has_answer()
     }
 
@@ -220,6 +236,11 @@ fn is_true(value: Raw<'_>) -> bool {
         }
         _ => true,
     }
+}
+
+/// 4xx or 5xx, as a number or as a text.
+fn is_failure(status: &str) -> bool {
+    status.trim_matches('"').parse().is_ok_and(|status: u16| (400..600).contains(&status))
 }
 
 /// A text with something in it.
