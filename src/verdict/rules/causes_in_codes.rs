@@ -111,6 +111,12 @@ pub(super) static ROWS: &[Row] = &[
     )
     .brief(),
     row(
+        "code.unverified",
+        "https://novita.ai/docs/api-reference/basic-error-code.md",
+        KeyExhausted,
+        &[Status(&[401, 403]), CodeLike(&["realname", "verificationrequired", "verificationneeded"])],
+    ),
+    row(
         "code.account",
         SEEN,
         KeyInvalid,

@@ -120,7 +120,25 @@ const CLOSED: &[&str] = &[
     "限制使用",
 ];
 
+const BIND: &[&str] = &["bind your", "link your", "bind an", "bind a ", "绑定"];
+
 pub(super) static ROWS: &[Row] = &[
+    // Whoever has the key can cure it.
+    row(
+        "cause.unbound",
+        SEEN,
+        KeyExhausted,
+        &[Status(&[401, 403]), Then(BIND, &["account", "phone", "email", "账号", "账户", "手机", "邮箱"])],
+    ),
+    row(
+        "cause.verification_open",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 403]),
+            Then(&["verification", "实名"], &["not completed", "not been completed", "incomplete", "未完成"]),
+        ],
+    ),
     // Wrong, revoked, expired, closed.
     row(
         "cause.account_for_now",
@@ -299,6 +317,16 @@ pub(super) static ROWS: &[Row] = &[
                 &["lacks", "lacking", "missing", "without", "not have", "not granted", "requires"],
                 &["scope"],
             ),
+        ],
+    )
+    .of_model(),
+    row(
+        "cause.permission_required",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401]),
+            Then(&["permission"], &["is required", "are required", "is missing", "not granted"]),
         ],
     )
     .of_model(),

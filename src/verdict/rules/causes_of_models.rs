@@ -69,6 +69,22 @@ const NOT_YOURS: &[&str] = &[
     "没有权限",
 ];
 
+const AGREE: &[&str] = &[
+    "agree to",
+    "agreed to",
+    "accept the",
+    "accepted the",
+    "accept our",
+    "not accepted",
+    "acceptance of",
+    "接受",
+    "同意",
+];
+const TERMS: &[&str] = &["license", "licence", "terms", "agreement", "协议", "条款"];
+
+/// Whoever is shut out for what they did agreed to it before.
+const BROKEN: &[&str] = &["violat", "breach", "suspend", "terminat", "banned", "违反", "封禁"];
+
 pub(super) static ROWS: &[Row] = &[
     // The key is known and may not use the model.
     row(
@@ -188,6 +204,14 @@ pub(super) static ROWS: &[Row] = &[
         &[Status(&[401, 403]), Then(NOT_YOURS, MODEL), Silent(&["balance", "余额"])],
     )
     .denied(),
+    row(
+        "cause.terms_of_model",
+        SEEN,
+        KeyExhausted,
+        &[Status(&[401, 403]), Then(AGREE, TERMS), Silent(BROKEN), Says(MODEL)],
+    )
+    .denied(),
+    row("cause.terms_open", SEEN, KeyExhausted, &[Status(&[401, 403]), Then(AGREE, TERMS), Silent(BROKEN)]),
     row("cause.model_off", SEEN, RequestFault, &[Status(&[400, 403, 404, 410]), Then(MODEL, OFF)]).denied(),
     row(
         "cause.model_not_found",

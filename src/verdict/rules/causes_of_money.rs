@@ -109,6 +109,8 @@ const OVER: &[&str] = &[
     "用完",
 ];
 
+const EXCEEDED: &[&str] = &["exceeded", "exhausted", "reached", "used up"];
+
 pub(super) static ROWS: &[Row] = &[
     row("cause.credit_spent", SEEN, KeyExhausted, &[Status(OF_KEY), Then(MONEY, SPENT), NotOfRequest]),
     row("cause.no_credit", SEEN, KeyExhausted, &[Status(OF_KEY), Then(NOT_ENOUGH, MONEY), NotOfRequest]),
@@ -386,6 +388,17 @@ pub(super) static ROWS: &[Row] = &[
             NotOfRequest,
         ],
     )
+    .brief(),
+    row(
+        "cause.quota_of_model",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[403, 429, 0]),
+            Then(EXCEEDED, &["quota for model", "quota for the model", "quota for this model"]),
+        ],
+    )
+    .of_model()
     .brief(),
     row("cause.quota_spent", SEEN, KeyExhausted, &[Status(&[401, 402, 403, 429, 0]), Then(QUOTA, SPENT)])
         .brief(),

@@ -226,6 +226,13 @@ pub(super) static ROWS: &[Row] = &[
         &[Status(&[402, 403, 429, 500, 0]), Code(&["(1008)", "(2056)"])],
     ),
     row("minimax.key_told", MINIMAX, KeyInvalid, &[Status(&[401]), Code(&["(1004)", "(2049)"])]),
+    row(
+        "minimax.model_of_plan_told",
+        "https://github.com/liliMozi/openhanako/issues/452",
+        KeyExhausted,
+        &[Status(&[400, 403, 429, 500, 0]), Code(&["(2061)"])],
+    )
+    .denied(),
     // MiniMax: always 200, with `base_resp`.
     row("minimax.rate", MINIMAX, KeyLimited, &[Has(Form::BaseResp), Code(&["1002", "1039", "1041"])])
         .of_model(),
@@ -297,7 +304,7 @@ pub(super) static ROWS: &[Row] = &[
     // iFlytek.
     row("iflytek.quota", IFLYTEK, KeyExhausted, &[Code(&["11200", "11201"])]),
     row("iflytek.rate", IFLYTEK, KeyLimited, &[Code(&["11202", "11203"])]),
-    row("iflytek.content", IFLYTEK, RequestFault, &[Code(&["10013", "10014", "10019", "10907"])]),
+    row("iflytek.content", IFLYTEK, RequestFault, &[Code(&["10013", "10014", "10019", "10163", "10907"])]),
     // Huawei.
     row("huawei.quota", HUAWEI, KeyExhausted, &[Code(&["modelarts.81005", "modelarts.81006"])]),
     row("huawei.model", HUAWEI, KeyExhausted, &[Code(&["modelarts.81004"])]).denied(),

@@ -184,6 +184,13 @@ pub(super) static ROWS: &[Row] = &[
             Then(&["authentication", "token", "api key"], &["failed", "expired", "revoked", "invalid"]),
         ],
     ),
+    row(
+        "aws.model_not_found",
+        AWS,
+        RequestFault,
+        &[Status(&[404]), Code(&["resourcenotfoundexception"]), Says(&["model"])],
+    )
+    .denied(),
     row("aws.model", AWS, KeyExhausted, &[Code(&["accessdeniedexception"])]).denied(),
     // Hugging Face's server of models, Databricks, Yandex.
     row(
@@ -203,7 +210,10 @@ pub(super) static ROWS: &[Row] = &[
         "yandex.at_once",
         "https://yandex.cloud/docs/foundation-models/concepts/limits",
         KeyLimited,
-        &[Status(&[429]), Says(&["grpc quota limit exceed"])],
+        &[
+            Status(&[429]),
+            Says(&["grpc quota limit exceed", "gauge quota limit exceed", "rate quota limit exceed"]),
+        ],
     ),
     // Ollama, Hugging Face, and what others call a plan.
     row(
@@ -219,6 +229,13 @@ pub(super) static ROWS: &[Row] = &[
         KeyExhausted,
         &[Says(&["exceeded your monthly included credits", "monthly included credits"])],
     ),
+    row(
+        "huggingface.no_provider",
+        HUGGING_FACE,
+        RequestFault,
+        &[Status(&[400]), Code(&["model_not_supported"]), Says(&["you have enabled"])],
+    )
+    .denied(),
     row(
         "perplexity.model",
         "https://docs.perplexity.ai/guides/api-error-handling",

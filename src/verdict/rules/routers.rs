@@ -220,6 +220,19 @@ pub(super) static ROWS: &[Row] = &[
         &[Has(Form::Unsuccessful), Code(&["6111", "9106", "9109", "10000"])],
     ),
     row(
+        "cloudflare.account_blocked",
+        WORKERS_AI,
+        KeyInvalid,
+        &[Status(&[403]), Has(Form::Unsuccessful), Code(&["3023"])],
+    ),
+    row(
+        "cloudflare.model",
+        WORKERS_AI,
+        KeyExhausted,
+        &[Status(&[403]), Has(Form::Unsuccessful), Code(&["3041", "5016", "5018", "5035"])],
+    )
+    .denied(),
+    row(
         "cloudflare.blocked",
         CLOUDFLARE,
         RequestFault,
