@@ -153,7 +153,7 @@ impl KeyPool {
             cause: told.cause.clone(),
         };
         if told.model.is_none() {
-            self.resume_storm(told.index, &story);
+            self.resume_storm(told.index, &story, |_| true);
         }
         let set = |roster: &Roster, base: Option<&Roster>| {
             roster.stories().insert(told.index, Arc::new(story));
@@ -170,10 +170,11 @@ impl KeyPool {
         self.note_change(told.index, told.model.as_deref());
     }
 
-    pub(super) fn resume_storm(&self, index: u32, story: &Story) {
+    pub(super) fn resume_storm(&self, index: u32, story: &Story, is_on: impl Fn(usize) -> bool) {
         if let (Effect::Suspected, Some(upstream)) = (story.effect, story.cause.upstream) {
             let served = self.generation.load().served_by(index);
-            self.storms.resume(upstream, (index, served), story.since, self.now());
+            let since = is_on(upstream).then_some(story.since);
+            self.storms.resume(upstream, (index, served), since, self.now());
         }
     }
 

@@ -22,7 +22,7 @@ pub(super) const WAIT_FOR_RATION: Duration = Duration::from_millis(400);
 pub(super) struct Busy {
     generation: u64,
     index: u32,
-    ended: u16,
+    turns: Turns,
 }
 
 impl KeyPool {
@@ -40,17 +40,17 @@ impl KeyPool {
         let model = generation.model(need.model);
         let rotation = &model.as_deref().unwrap_or(&generation.base).rotation;
         let index = rotation.next_busy(need.not).or_else(|| rotation.next_busy(&[]))?;
-        let ended = ended(&generation, model.as_deref(), index);
-        Some(Busy { generation: generation.number, index, ended })
+        let turns = turns(&generation, model.as_deref(), index);
+        Some(Busy { generation: generation.number, index, turns })
     }
 
-    /// Leases a key that was found busy if it is so still, none of its requests has ended since, and no key that is out
-    /// comes back within `wait`: then there is nothing to wait for.
+    /// Leases a key that was found busy if it is so still, none of its requests has ended since and none begun, and no key
+    /// that is out comes back within `wait`: then there is nothing to wait for. So one at a time gets more than the ration.
     pub(super) fn lease_stuck(&self, need: Need<'_>, found: Busy, wait: Duration) -> Option<Lease<'_>> {
         let generation = self.generation.load();
         let model = generation.model(need.model);
         if generation.number != found.generation
-            || ended(&generation, model.as_deref(), found.index) != found.ended
+            || turns(&generation, model.as_deref(), found.index) != found.turns
         {
             return None;
         }
@@ -60,6 +60,18 @@ impl KeyPool {
             return None;
         }
         let turn = model.as_deref().unwrap_or(&generation.base).rotation.exceed(found.index)?;
+        Some(self.exceeding(generation, model, turn))
+    }
+
+    /// Leases, for who has waited in vain, a key that is busy by our own caution alone: no provider set its ration.
+    pub(super) fn lease_cautious(&self, need: Need<'_>) -> Option<Lease<'_>> {
+        let generation = self.generation.load();
+        let model = generation.model(need.model);
+        let rotation = &model.as_deref().unwrap_or(&generation.base).rotation;
+        let is_ours = |index: &u32| {
+            !rotation.ration(*index).is_told() && !generation.base.rotation.ration(*index).is_told()
+        };
+        let turn = rotation.next_busy(need.not).filter(is_ours).and_then(|index| rotation.exceed(index))?;
         Some(self.exceeding(generation, model, turn))
     }
 
@@ -76,8 +88,9 @@ impl KeyPool {
     }
 }
 
-/// How many of a key's counted requests have ended, in every respect.
-fn ended(generation: &Generation, model: Option<&Roster>, index: u32) -> u16 {
-    let ended = |roster: &Roster| roster.rotation.ration(index).ended();
-    ended(&generation.base).wrapping_add(model.map_or(0, ended))
+/// Changes with each counted request of a key that begins or ends, in every respect.
+type Turns = [Option<(u16, u32)>; 2];
+
+fn turns(generation: &Generation, model: Option<&Roster>, index: u32) -> Turns {
+    [Some(&generation.base), model].map(|roster| Some(roster?.rotation.ration(index).turns()))
 }

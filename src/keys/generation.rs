@@ -17,7 +17,7 @@ use super::state::{Effect, Standing};
 /// What the rosters of models may take in all, in bytes. Beyond that the model that mattered least recently is forgotten.
 const MODELS_MEMORY: usize = 72 << 20;
 /// However few keys there are: what happens to one as such is told to each model's roster.
-const MODELS_MAX: usize = 512;
+const MODELS_MAX: usize = 256;
 /// A roster with its name and place, and what it has of each key: a standing, a ration, two bits.
 const ROSTER_BYTES: usize = 1 << 10;
 const KEY_BYTES: usize = 17;
@@ -218,10 +218,11 @@ impl KeyPool {
                 catch_up(old, roster, Some(&new.base), &stays);
             }
         }
+        let on: Vec<usize> = self.storms.list().into_iter().map(|(upstream, ..)| upstream).collect();
         self.storms.clear();
         self.doubts.clear();
         for (index, story) in new.base.stories().iter() {
-            self.resume_storm(*index, story);
+            self.resume_storm(*index, story, |upstream| on.contains(&upstream));
         }
         self.announce(Due::Replaced);
         // Whoever waited on the old rosters looks again.

@@ -239,13 +239,13 @@ impl<'pool> Lease<'pool> {
     /// Settles what an upstream's good answer means for the keys as such; `None` if this one is none of them any more.
     #[inline]
     fn work(&self, upstream: usize, only_a_check: bool) -> Option<(Here<'_>, bool)> {
+        let here = self.here()?;
         let mut ended_storm = false;
         if self.pool.storms.any() {
-            let suspects = self.pool.storms.served(upstream, self.index, only_a_check, self.pool.now());
+            let suspects = self.pool.storms.served(upstream, here.index, only_a_check, self.pool.now());
             ended_storm = !suspects.is_empty();
             self.release(&suspects, |story| story.effect == Effect::Suspected);
         }
-        let here = self.here()?;
         if let Some(recovery) = here.succeed(self.pool, None, self.base_entry()) {
             ended_storm |= self.recovered(&here, recovery, upstream, only_a_check);
         }

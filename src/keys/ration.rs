@@ -87,10 +87,15 @@ impl Ration {
         has_room(self.0.load(Ordering::SeqCst))
     }
 
-    /// How many counted requests have ended, modulo the range of numbers: it changes with each.
-    pub(super) fn ended(&self) -> u16 {
+    /// Whether the provider set it.
+    pub(super) fn is_told(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & TOLD != 0
+    }
+
+    /// How many counted requests have begun, and are under way: it changes with each that begins or ends.
+    pub(super) fn turns(&self) -> (u16, u32) {
         let word = self.0.load(Ordering::Acquire);
-        number(word, BEGAN).wrapping_sub(under_way(word) as u16)
+        (number(word, BEGAN), under_way(word))
     }
 
     /// Whether a probe is offered.
@@ -281,15 +286,17 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_begins_is_none_that_ends() {
+    fn turns_tell_of_each_request_that_begins_or_ends() {
         let ration = Ration::default();
         ration.set(1);
-        let began = ration.ended();
-        ration.enter();
-        ration.exceed();
-        assert_eq!(ration.ended(), began);
-        ration.leave();
-        assert_ne!(ration.ended(), began);
+        let mut seen = vec![ration.turns()];
+        let steps: [fn(&Ration); 3] =
+            [|ration| assert!(ration.enter().is_some()), |ration| _ = ration.exceed(), Ration::leave];
+        for step in steps {
+            step(&ration);
+            assert!(!seen.contains(&ration.turns()));
+            seen.push(ration.turns());
+        }
     }
 
     #[test]

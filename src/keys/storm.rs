@@ -67,6 +67,8 @@ struct Upstream {
     /// Keys that are or were under suspicion, and how many of them the present or last storm put there.
     suspects: HashMap<u32, Suspect>,
     suspected: usize,
+    /// Those of them that have not been freed since they were last refused.
+    held: HashSet<u32>,
     /// A check was refused in this storm: so one that passes tells of its end. Lists that everybody may see tell nothing.
     refuses_checks: bool,
     /// Hard verdicts since it last served, and what the others have served meanwhile.
@@ -114,6 +116,7 @@ impl Upstream {
 
     fn suspect(&mut self, index: u32, served: u64, now: Millis) {
         let suspect = Suspect { served, failed: 0, storm: self.storms };
+        self.held.insert(index);
         if self.suspects.insert(index, suspect).is_none_or(|before| before.storm != self.storms) {
             self.suspected += 1;
             self.latest = now;
@@ -122,6 +125,7 @@ impl Upstream {
 
     /// A key is under suspicion no more. Returns whether the present or last storm had put it there.
     fn clear(&mut self, index: u32) -> bool {
+        self.held.remove(&index);
         let was = self.suspects.remove(&index).is_some_and(|suspect| suspect.storm == self.storms);
         self.suspected -= usize::from(was);
         was
@@ -132,9 +136,7 @@ impl Upstream {
         if !self.clear(index) {
             return Vec::new();
         }
-        let is_of_this =
-            |(index, suspect): (&u32, &Suspect)| (suspect.storm == self.storms).then_some(*index);
-        self.suspects.iter().filter_map(is_of_this).chain([index]).collect()
+        std::mem::take(&mut self.held).into_iter().chain([index]).collect()
     }
 }
 
@@ -175,7 +177,9 @@ impl Storms {
             match here.suspects.get_mut(&index).filter(|_| again) {
                 Some(suspect) if !by.by_check => {
                     suspect.failed = suspect.failed.saturating_add(1);
-                    Finding::Suspected(suspect.failed)
+                    let times = suspect.failed;
+                    here.held.insert(index);
+                    Finding::Suspected(times)
                 }
                 _ => {
                     here.clear(index);
@@ -185,15 +189,18 @@ impl Storms {
         })
     }
 
-    /// A key is under suspicion since before a restart or a reload.
+    /// A key is under suspicion since before a restart or a reload; `since` is when its storm began, if that is on.
     pub(super) fn resume(
         &self,
         upstream: usize,
         (index, served): (u32, u64),
-        since: SystemTime,
+        since: Option<SystemTime>,
         now: Millis,
     ) {
-        self.change(upstream, |state| state.suspect(upstream, (index, served), since, now));
+        self.change(upstream, |state| match since {
+            Some(since) => state.suspect(upstream, (index, served), since, now),
+            None => state.upstream(upstream).suspect(index, served, now),
+        });
     }
 
     /// Whether there is anything that a success may end.
@@ -214,22 +221,24 @@ impl Storms {
             if only_a_check && !here.refuses_checks {
                 return Vec::new();
             }
-            if here.since.is_some() {
-                let suspects = here.freed_by(index);
-                if !suspects.is_empty() || here.latest.0 + QUIET <= now.0 {
-                    here.since = None;
+            let mut freed = Vec::new();
+            let is_on = here.since.is_some();
+            if is_on {
+                freed = here.freed_by(index);
+                if freed.is_empty() && here.latest.0 + QUIET > now.0 {
+                    return freed;
                 }
-                return suspects;
+                here.since = None;
             }
             let row = std::mem::take(&mut here.in_a_row);
             (here.others_served, here.refuses_checks) = (0, false);
-            if row > 0 {
+            if row > 0 || is_on {
                 state.told.retain_mut(|told| {
                     told.in_a_row &= told.upstream != upstream;
                     told.in_a_row || !told.again
                 });
             }
-            Vec::new()
+            freed
         })
     }
 
@@ -310,6 +319,7 @@ impl State {
         if here.since.is_none() {
             here.storms = here.storms.wrapping_add(1);
             (here.in_a_row, here.others_served, here.refuses_checks, here.suspected) = (0, 0, false, 0);
+            here.held.clear();
         }
         here.since = Some(here.since.map_or(since, |earlier| earlier.min(since)));
         here.suspect(index, served, now);
@@ -394,7 +404,8 @@ mod tests {
         for times in 1..5 {
             assert_eq!(told(&storms, 0, 2, 1), Finding::Suspected(times));
         }
-        assert_eq!(storms.recovered(0, 2).len(), 4, "one that works after all frees the others");
+        assert_eq!(told(&storms, 0, 3, 1), Finding::Suspected(1));
+        assert_eq!(storms.recovered(0, 2), [3, 2], "one that works after all frees those that are out");
         assert!(storms.recovered(0, 2).is_empty() && storms.recovered(0, 9).is_empty());
     }
 

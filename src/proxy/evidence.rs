@@ -132,6 +132,8 @@ impl Proxy {
             if !is_served && (is_here || weak.is_said_by_all(&self.common.group.upstreams)) {
                 weak.set_aside(&self.common.group.upstreams);
             } else if !is_here && weak.effect != Effect::Denied {
+                // Of keys that stand side by side the next is to meet another upstream.
+                self.common.group.upstreams.leave_step();
                 self.upstream_failed(who);
             }
         }

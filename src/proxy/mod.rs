@@ -295,7 +295,7 @@ impl Proxy {
     #[cold]
     fn lease_surer<'a>(&'a self, need: Need<'_>, probe: Lease<'a>) -> Lease<'a> {
         match self.common.group.keys.lease(need) {
-            Some(lease) if !need.not.contains(&lease.index()) => {
+            Some(lease) if !lease.is_probe() && !need.not.contains(&lease.index()) => {
                 probe.leave_to_others();
                 lease
             }

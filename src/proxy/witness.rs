@@ -65,6 +65,6 @@ impl Proxy {
             lease = keys.lease_other(need, accused);
         }
         so_far.waited.set(so_far.waited.get() + now.elapsed());
-        lease
+        lease.or_else(|| keys.lease_busy(need))
     }
 }

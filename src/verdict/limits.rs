@@ -11,6 +11,8 @@ use super::wait::{self, Wait};
 
 /// From how many requests on nobody keeps count of them.
 const FEW: f64 = 32.0;
+/// No limit is whole again sooner.
+const SHORTEST_WINDOW: Duration = Duration::from_millis(200);
 
 /// What an answer's headers say of the answers to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +38,7 @@ pub fn ahead(
     since_sent: impl FnOnce() -> Duration,
 ) -> Option<Ahead> {
     let mut ahead = None;
-    let mut any_scarce = false;
+    let (mut any_spent, mut any_scarce) = (false, false);
     for (name, value) in headers {
         if !is_of_limit(name.as_str()) {
             continue;
@@ -51,6 +53,7 @@ pub fn ahead(
         });
         known.per_model |= is_per_model(name);
         let price = if is_of_tokens(name.as_str()) { f64::from(price) } else { 0.0 };
+        any_spent |= left <= 0.0 || left < price;
         any_scarce |= left <= FEW * price.max(1.0);
         if is_of_requests(name.as_str()) || price > 0.0 {
             let left = requests(left, price);
@@ -58,7 +61,10 @@ pub fn ahead(
         }
     }
     if any_scarce && let Some(ahead) = &mut ahead {
-        look_closer(ahead, headers, price, wait::their_time(headers, now()), since_sent());
+        let since_sent = since_sent();
+        if any_spent || since_sent >= SHORTEST_WINDOW {
+            look_closer(ahead, headers, price, wait::their_time(headers, now()), since_sent);
+        }
     }
     ahead
 }

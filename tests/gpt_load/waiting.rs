@@ -331,7 +331,8 @@ fn a_key_whose_first_request_takes_long_serves_the_others_all_the_same() {
     let others: Vec<_> = (0..6).map(|_| asking(&gpt_load, slow.clone()).begin()).collect();
     eventually("all are asked", || mock.requests() == 10);
     let waited = began.elapsed();
-    assert!(waited >= Duration::from_millis(350) && waited < Duration::from_millis(1_500), "{waited:?}");
+    // One more each 400 ms, and all when they have waited as long as they may.
+    assert!(waited >= Duration::from_millis(1_500) && waited < Duration::from_millis(2_900), "{waited:?}");
     for begun in others.into_iter().chain([first]) {
         assert_eq!(begun.open().status, 200);
     }
