@@ -63,18 +63,6 @@ impl KeyPool {
         Some(self.exceeding(generation, model, turn))
     }
 
-    /// Leases, for who has waited in vain, a key that is busy by our own caution alone: no provider set its ration.
-    pub(super) fn lease_cautious(&self, need: Need<'_>) -> Option<Lease<'_>> {
-        let generation = self.generation.load();
-        let model = generation.model(need.model);
-        let rotation = &model.as_deref().unwrap_or(&generation.base).rotation;
-        let is_ours = |index: &u32| {
-            !rotation.ration(*index).is_told() && !generation.base.rotation.ration(*index).is_told()
-        };
-        let turn = rotation.next_busy(need.not).filter(is_ours).and_then(|index| rotation.exceed(index))?;
-        Some(self.exceeding(generation, model, turn))
-    }
-
     fn exceeding(
         &self,
         generation: Guard<Arc<Generation>>,

@@ -219,7 +219,7 @@ impl KeyPool {
                 }
                 if !is_turn {
                     if until > by || !comes_back_by(&generation, model.as_deref(), self.now()) {
-                        return self.lease_cautious(need);
+                        return None;
                     }
                     until = by + CLOCK_LATE;
                 }

@@ -87,11 +87,6 @@ impl Ration {
         has_room(self.0.load(Ordering::SeqCst))
     }
 
-    /// Whether the provider set it.
-    pub(super) fn is_told(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & TOLD != 0
-    }
-
     /// How many counted requests have begun, and are under way: it changes with each that begins or ends.
     pub(super) fn turns(&self) -> (u16, u32) {
         let word = self.0.load(Ordering::Acquire);

@@ -328,11 +328,11 @@ fn a_key_whose_first_request_takes_long_serves_the_others_all_the_same() {
     let first = asking(&gpt_load, slow.clone()).begin();
     eventually("the key is back and busy", || mock.requests() == 4);
     let began = Instant::now();
-    let others: Vec<_> = (0..6).map(|_| asking(&gpt_load, slow.clone()).begin()).collect();
-    eventually("all are asked", || mock.requests() == 10);
+    let others: Vec<_> = (0..3).map(|_| asking(&gpt_load, slow.clone()).begin()).collect();
+    eventually("all are asked", || mock.requests() == 7);
     let waited = began.elapsed();
-    // One more each 400 ms, and all when they have waited as long as they may.
-    assert!(waited >= Duration::from_millis(1_500) && waited < Duration::from_millis(2_900), "{waited:?}");
+    // One more each 400 ms.
+    assert!(waited >= Duration::from_secs(1) && waited < Duration::from_secs(2), "{waited:?}");
     for begun in others.into_iter().chain([first]) {
         assert_eq!(begun.open().status, 200);
     }
