@@ -14,8 +14,14 @@ use super::roster::Roster;
 use super::rotation::Turn;
 use super::state::Millis;
 
-/// How long a request waits for keys that are in rotation to have room for it.
-pub(super) const WAIT_FOR_RATION: Duration = Duration::from_millis(400);
+/// For how long busy keys must have been silent before more is asked of them: an eighth of what a request can wait, within
+/// these bounds. What a provider refuses, it mostly refuses sooner.
+const SILENCE: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
+
+pub(super) fn silence(wait: Duration) -> Duration {
+    let [least, most] = SILENCE;
+    (wait / 8).clamp(least, most)
+}
 
 /// A busy key, as a request found it that then went on to wait.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +40,7 @@ impl KeyPool {
         Some(self.exceeding(generation, model, turn))
     }
 
-    /// A busy key, one that this request has not tried if there is such: for a later [`lease_stuck`](Self::lease_stuck).
+    /// A busy key, one that this request has not tried if there is such: for a later [`ease_stuck`](Self::ease_stuck).
     pub(super) fn find_busy(&self, need: Need<'_>) -> Option<Busy> {
         let generation = self.generation.load();
         let model = generation.model(need.model);
@@ -44,23 +50,31 @@ impl KeyPool {
         Some(Busy { generation: generation.number, index, turns })
     }
 
-    /// Leases a key that was found busy if it is so still, none of its requests has ended since and none begun, and no key
-    /// that is out comes back within `wait`: then there is nothing to wait for. So one at a time gets more than the ration.
-    pub(super) fn lease_stuck(&self, need: Need<'_>, found: Busy, wait: Duration) -> Option<Lease<'_>> {
+    /// Raises the ration of a key that was found busy if it is so still, none of its requests has ended since and none begun,
+    /// and no key that is out comes back within `wait`: what is under way was not refused, and there is nothing to wait for.
+    pub(super) fn ease_stuck(&self, need: Need<'_>, found: Busy, wait: Duration) {
         let generation = self.generation.load();
         let model = generation.model(need.model);
+        let roster = model.as_deref().unwrap_or(&generation.base);
         if generation.number != found.generation
+            || !roster.rotation.is_busy(found.index)
             || turns(&generation, model.as_deref(), found.index) != found.turns
         {
-            return None;
+            return;
         }
         let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         let by = Millis(self.now().0.saturating_add(wait));
         if comes_back_by(&generation, model.as_deref(), by) {
-            return None;
+            return;
         }
-        let turn = model.as_deref().unwrap_or(&generation.base).rotation.exceed(found.index)?;
-        Some(self.exceeding(generation, model, turn))
+        for roster in [Some(&generation.base), model.as_deref()].into_iter().flatten() {
+            let ration = roster.rotation.ration(found.index);
+            if !ration.has_room() {
+                ration.raise(roster.largest_ration());
+            }
+        }
+        generation.base.show(found.index, None);
+        generation.spread(found.index);
     }
 
     fn exceeding(

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::blacklist::Changed;
-use super::busy::WAIT_FOR_RATION;
+use super::busy::silence;
 use super::census::Losses;
 use super::clock::Due;
 use super::doubts::Doubts;
@@ -140,25 +140,22 @@ impl KeyPool {
         Some(Lease::new(self, generation, model, turn, of_base))
     }
 
-    /// Leases, out of turn, a key that has served before: this model, if one that did is free, else the latest that had its
-    /// turn. For a request that has one attempt left, or needs a witness: in a pool of which few may use a model or many
-    /// are no good, no attempt must be spent on a key that nothing is known of.
+    /// Leases, out of turn, a key that has served before, the latest that had its turn. For a request that has one attempt
+    /// left, or needs a witness: in a pool of which many are no good, no attempt must be spent on a key that nothing is
+    /// known of.
     pub fn lease_proven(&self, need: Need<'_>) -> Option<Lease<'_>> {
         let has_served = |generation: &Generation, index: u32| {
             let served = generation.served_by(index);
             served > 0 && !self.doubts.has(index, served)
         };
-        self.take_back(need, &self.likely(need), has_served)
+        self.take_back(need, &[], has_served)
     }
 
-    /// The same, but only one that has served this model of late.
+    /// The same, but one of those that have served this model of late: where not every key may use it.
     pub fn lease_likely(&self, need: Need<'_>) -> Option<Lease<'_>> {
-        let likely = self.likely(need);
+        let now = self.began.elapsed();
+        let likely: Vec<u32> = need.model.into_iter().flat_map(|model| self.served.by(model, now)).collect();
         self.take_back(need, &likely, |_, index| likely.contains(&index))
-    }
-
-    fn likely(&self, need: Need<'_>) -> Vec<u32> {
-        need.model.into_iter().flat_map(|model| self.served.by(model, self.began.elapsed())).collect()
     }
 
     fn take_back(
@@ -183,11 +180,12 @@ impl KeyPool {
 
     /// Waits until `by` for the first key that meets the need, first come first served: by when the request began, so
     /// that one that has to try again does not stand behind all who came after it. Where no key is due, it does not wait for
-    /// answers that may take minutes: a key in rotation whose requests take long gets more than its ration.
+    /// answers that may take minutes: the ration of a key whose requests take long is raised.
     ///
     /// # Cancel safety
     /// Dropping it gives the place up; whoever is next is woken in its stead.
     pub async fn lease_by(&self, need: Need<'_>, began: Instant, by: Instant) -> Option<Lease<'_>> {
+        let silence = silence(by.saturating_duration_since(Instant::now()));
         let mut until = by;
         loop {
             let generation = self.generation.load_full();
@@ -201,15 +199,13 @@ impl KeyPool {
                 today.number == generation.number
                     && of_model.as_ref().map(Arc::as_ptr) == model.as_ref().map(Arc::as_ptr)
             };
-            let look = || (Instant::now() + WAIT_FOR_RATION, self.find_busy(need));
+            let look = || (Instant::now() + silence, self.find_busy(need));
             let (mut look_again, mut busy) = look();
             while is_in_use() {
                 let is_turn = timeout_at(until.min(look_again), place.turn()).await.is_ok();
                 if !is_turn && look_again < until {
-                    let left = by.saturating_duration_since(Instant::now());
-                    let stuck = busy.and_then(|busy| self.lease_stuck(need, busy, left));
-                    if stuck.is_some() {
-                        return stuck;
+                    if let Some(busy) = busy {
+                        self.ease_stuck(need, busy, by.saturating_duration_since(Instant::now()));
                     }
                     (look_again, busy) = look();
                     continue;

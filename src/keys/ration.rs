@@ -162,13 +162,17 @@ impl Ration {
         self.grow(largest, |requests, _| requests * 2);
     }
 
-    /// Some time has passed, and there is no news: twice as many at a time, or one more if the provider said how many.
-    /// Returns whether there is still a ration.
+    /// Some time has passed: if there is no news, it is raised. Returns whether there is still a ration.
     pub(super) fn ease(&self, largest: u32) -> bool {
         let before = self.update(|word| word & !NEW);
         if before & NEW != 0 {
             return allowance(before) > 0;
         }
+        self.raise(largest)
+    }
+
+    /// Twice as many at a time, or one more if the provider said how many. Returns whether there is still a ration.
+    pub(super) fn raise(&self, largest: u32) -> bool {
         self.grow(largest, |requests, is_told| if is_told { requests + 1 } else { requests * 2 })
     }
 

@@ -159,10 +159,9 @@ impl Rotation {
         u32::try_from(found).ok()
     }
 
-    /// Takes a key out of turn if it is busy: more than its ration.
-    pub(super) fn exceed(&self, index: u32) -> Option<Turn> {
-        let is_busy = (index as usize) < self.len() && self.busy.contains(index as usize);
-        is_busy.then(|| Turn { index, ends_lap: false, entry: self.ration(index).exceed() })
+    /// Whether a key is in rotation and busy.
+    pub(super) fn is_busy(&self, index: u32) -> bool {
+        (index as usize) < self.len() && self.busy.contains(index as usize)
     }
 
     /// The first available key from `cursor` on, going round once, that is none of `not`.

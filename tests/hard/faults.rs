@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use mock_provider::{Options, Tls};
+use mock_provider::{Options, Play, Tls};
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
 
@@ -280,7 +280,7 @@ fn all_dead_then_back() {
     }
     let _back = mock_provider::Mock::start(Options {
         port: dead.port(),
-        keys: vec![(A.to_owned(), mock_provider::Play::Valid)],
+        keys: vec![(A.to_owned(), Play::Valid)],
         ..Options::default()
     });
     let began = Instant::now();
@@ -314,10 +314,7 @@ fn an_outage_is_not_multiplied_by_retries_ours_or_the_sdks() {
         ("529", "fails 529".parse().unwrap()),
         ("resets", "resetting before_head".parse().unwrap()),
         // What asks for a retry by itself.
-        (
-            "503 with Retry-After",
-            mock_provider::Play::answer(503, &[("retry-after", "1")], json!({"error": {}})),
-        ),
+        ("503 with Retry-After", Play::answer(503, &[("retry-after", "1")], json!({"error": {}}))),
     ] {
         let mock = provider(&[(A, "valid"), (B, "valid"), (C, "valid")]);
         let gpt_load = GptLoad::before(&mock, &[], &[A, B, C]);
@@ -338,6 +335,39 @@ fn an_outage_is_not_multiplied_by_retries_ours_or_the_sdks() {
             format!("{load} at the provider; no key blamed, 200 at once when it is back"),
         );
     }
+}
+
+/// More than half of a pool that is revoked looks like an outage; a check tells, a minute after the last refusal.
+#[test]
+#[ignore = "long: make test-hard"]
+fn the_guilty_among_the_suspects_of_a_storm_are_found_out_by_a_check_and_no_client_notices() {
+    const MINUTES: Duration = Duration::from_secs(180);
+    let keys: Vec<String> = (0..10).map(|key| format!("sk-test-guilty-{key:016}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let mock = provider(&keys.iter().map(|key| (*key, "valid")).collect::<Vec<_>>());
+    let gpt_load = GptLoad::before(&mock, &[], &keys);
+    for _ in &keys {
+        assert_eq!(gpt_load.chat().status, 200);
+    }
+    for key in &keys[..6] {
+        mock.play(key, Play::Revoked);
+    }
+    let began = Instant::now();
+    let guilty = || gpt_load.blacklist().iter().filter(|entry| entry["permanent"] == true).count();
+    while guilty() < 6 {
+        assert!(began.elapsed() < MINUTES, "{:?}", gpt_load.blacklist());
+        assert_eq!(gpt_load.chat().status, 200);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let asked: u64 = keys[..6].iter().map(|key| mock.key(key).asked).sum();
+    assert!(asked <= 6 * 12 + 6, "{asked}");
+    gpt_load.said("taken for the upstream's outage");
+    outcome(
+        "more than half of a pool is revoked",
+        format!(
+            "suspects at first, found out within three minutes; {asked} requests for six keys, none lost"
+        ),
+    );
 }
 
 #[test]

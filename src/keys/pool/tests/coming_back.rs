@@ -243,23 +243,31 @@ fn a_model_is_denied_to_all_only_if_no_key_that_could_come_back_may_use_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_busy_key_gets_more_than_its_ration_only_if_none_of_its_requests_ends() {
+async fn a_busy_keys_ration_is_raised_only_if_none_of_its_requests_ends() {
     let (pool, due) = pool(&["a", "b"]);
     let test = async {
         pool.lease(Need::default()).unwrap().fail(failure(told(600)));
         pool.lease(Need::default()).unwrap().fail(failure(told(1)));
         tokio::time::sleep(Duration::from_millis(1_100)).await;
         assert!(pool.find_busy(Need::default()).is_none(), "it is free");
-        let held = pool.lease(Need::default()).unwrap();
+        let mut held = vec![pool.lease(Need::default()).unwrap()];
+        let more = |found, wait| {
+            pool.ease_stuck(Need::default(), found, Duration::from_secs(wait));
+            std::iter::from_fn(|| pool.lease(Need::default())).collect::<Vec<_>>()
+        };
         let found = pool.find_busy(Need { not: &[1], model: None }).unwrap();
-        let stuck = |found, wait| pool.lease_stuck(Need::default(), found, Duration::from_secs(wait));
-        let more = stuck(found, 5).unwrap();
-        assert_eq!(more.index(), 1);
-        drop(more);
-        assert!(stuck(found, 5).is_none(), "one has ended since");
+        assert!(more(found, 600).is_empty(), "another comes back");
+        held.extend(more(found, 5));
+        assert_eq!(held.len(), 2, "twice as many");
+        assert!(more(found, 5).is_empty(), "one has begun since");
         let found = pool.find_busy(Need::default()).unwrap();
-        assert!(stuck(found, 600).is_none(), "another comes back");
-        assert!(stuck(found, 5).is_some());
+        held.extend(more(found, 5));
+        assert_eq!(held.len(), 4);
+        let found = pool.find_busy(Need::default()).unwrap();
+        held.truncate(3);
+        held.extend(pool.lease(Need::default()));
+        assert!(more(found, 5).is_empty(), "one has ended since");
+        assert_eq!(held.len(), 4);
         drop(held);
     };
     tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
