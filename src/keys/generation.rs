@@ -226,7 +226,7 @@ impl KeyPool {
         }
         self.announce(Due::Replaced);
         // Whoever waited on the old rosters looks again.
-        old.each(|roster, _| roster.wake_all());
+        old.each(|roster, _| roster.line.wake_all());
         done
     }
 
@@ -255,7 +255,7 @@ impl KeyPool {
             let oldest = models.iter().min_by_key(|(_, roster)| roster.used.load(Ordering::Relaxed));
             let Some(name) = oldest.map(|(name, _)| name.clone()) else { break };
             if let Some(forgotten) = models.remove(&name) {
-                forgotten.wake_all();
+                forgotten.line.wake_all();
             }
         }
         models.insert(model.into(), Arc::clone(&roster));

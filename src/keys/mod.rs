@@ -12,6 +12,7 @@ mod generation;
 mod here;
 pub mod journal;
 mod lease;
+mod line;
 mod outlook;
 mod pool;
 mod quoted;

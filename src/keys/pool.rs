@@ -8,26 +8,21 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::blacklist::Changed;
-use super::busy::silence;
 use super::census::Losses;
 use super::clock::Due;
 use super::doubts::Doubts;
 use super::file::KeyTable;
 use super::generation::Generation;
 use super::lease::Lease;
-use super::outlook::comes_back_by;
 use super::ration::Entry;
 use super::roster::{Roster, Story};
 use super::rotation::Turn;
 use super::served::Served;
 use super::state::{CooldownPolicy, Millis, Place, Standing};
 use super::storm::Storms;
-
-/// How long at most the ends of cooldowns may be late, where the machine stood still, for requests that wait for them.
-const CLOCK_LATE: Duration = Duration::from_millis(50);
 
 /// What a lease is asked for. A resource that belongs to one key or an estimate of tokens will be further fields.
 #[derive(Clone, Copy, Debug, Default)]
@@ -114,22 +109,29 @@ impl KeyPool {
     /// is one. Lock-free; its cost does not depend on how many keys there are or how many are out. `None` too if others
     /// wait for a key already: then this request has to stand behind them.
     pub fn lease(&self, need: Need<'_>) -> Option<Lease<'_>> {
-        self.take(need, &[], |roster| roster.waiting() == 0)
+        self.take(need, &[], |roster, base| {
+            roster.line.waiting() == 0 && base.is_none_or(|base| base.line.waiting() == 0)
+        })
     }
 
     /// The same, but none of `never`, whatever else there is; and not behind those who wait.
     pub fn lease_other(&self, need: Need<'_>, never: &[u32]) -> Option<Lease<'_>> {
-        self.take(need, never, |_| true)
+        self.take(need, never, |_, _| true)
     }
 
-    fn take(&self, need: Need<'_>, never: &[u32], may: impl Fn(&Roster) -> bool) -> Option<Lease<'_>> {
+    pub(super) fn take(
+        &self,
+        need: Need<'_>,
+        never: &[u32],
+        may: impl Fn(&Roster, Option<&Roster>) -> bool,
+    ) -> Option<Lease<'_>> {
         let generation = self.generation.load();
         let model = generation.model(need.model);
         let (roster, base) = match &model {
             None => (&generation.base, None),
             Some(roster) => (&**roster, Some(&generation.base)),
         };
-        if !may(roster) {
+        if !may(roster, base) {
             return None;
         }
         let fresh = roster.take(need.not, base);
@@ -170,57 +172,12 @@ impl KeyPool {
             None => (&generation.base, None),
             Some(roster) => (&**roster, Some(&generation.base)),
         };
-        if roster.waiting() > 0 {
+        if roster.line.waiting() > 0 {
             return None;
         }
         let suits = |index| !need.not.contains(&index) && suits(&generation, index);
         let (turn, of_base) = roster.take_back(base, likely.iter().copied(), suits)?;
         Some(Lease::new(self, generation, model, turn, of_base))
-    }
-
-    /// Waits until `by` for the first key that meets the need, first come first served: by when the request began, so
-    /// that one that has to try again does not stand behind all who came after it. Where no key is due, it does not wait for
-    /// answers that may take minutes: the ration of a key whose requests take long is raised.
-    ///
-    /// # Cancel safety
-    /// Dropping it gives the place up; whoever is next is woken in its stead.
-    pub async fn lease_by(&self, need: Need<'_>, began: Instant, by: Instant) -> Option<Lease<'_>> {
-        let silence = silence(by.saturating_duration_since(Instant::now()));
-        let mut until = by;
-        loop {
-            let generation = self.generation.load_full();
-            let model = generation.model(need.model);
-            let roster = model.as_deref().unwrap_or(&generation.base);
-            let place = roster.wait(began);
-            // A reload brings new rosters, and a model may get one of its own: then it is there that one waits.
-            let is_in_use = || {
-                let today = self.generation.load();
-                let of_model = today.model(need.model);
-                today.number == generation.number
-                    && of_model.as_ref().map(Arc::as_ptr) == model.as_ref().map(Arc::as_ptr)
-            };
-            let look = || (Instant::now() + silence, self.find_busy(need));
-            let (mut look_again, mut busy) = look();
-            while is_in_use() {
-                let is_turn = timeout_at(until.min(look_again), place.turn()).await.is_ok();
-                if !is_turn && look_again < until {
-                    if let Some(busy) = busy {
-                        self.ease_stuck(need, busy, by.saturating_duration_since(Instant::now()));
-                    }
-                    (look_again, busy) = look();
-                    continue;
-                }
-                if let Some(lease) = self.take(need, &[], |_| true) {
-                    return Some(lease);
-                }
-                if !is_turn {
-                    if until > by || !comes_back_by(&generation, model.as_deref(), self.now()) {
-                        return None;
-                    }
-                    until = by + CLOCK_LATE;
-                }
-            }
-        }
     }
 
     /// Leases the key that is closest to recovery, failing that the one that was tried longest ago, at most once a
@@ -313,7 +270,7 @@ impl KeyPool {
     /// Requests that wait for a key.
     pub fn waiting(&self) -> usize {
         let mut waiting = 0;
-        self.generation.load().each(|roster, _| waiting += roster.waiting());
+        self.generation.load().each(|roster, _| waiting += roster.line.waiting());
         waiting
     }
 

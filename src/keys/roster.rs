@@ -1,14 +1,12 @@
 //! Who may be leased: the keys as such, or the keys for one model. A rotation, the stories of the keys that are out,
 //! and those who wait for one to come back.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::Notify;
-use tokio::time::Instant;
-
+use super::line::Line;
 use super::outlook::Outlook;
 use super::ration::{Entry, LARGEST, LARGEST_OF_ALL};
 use super::rotation::{Rotation, Turn};
@@ -78,10 +76,7 @@ pub(super) struct Roster {
     /// Never locked on the way of a request that succeeds.
     stories: Mutex<Stories>,
     outlook: Mutex<Option<Outlook>>,
-    /// Requests that wait for a key: how many, and each in its place.
-    waiting: AtomicUsize,
-    queue: Mutex<BTreeMap<At, Arc<Notify>>>,
-    places: AtomicU64,
+    pub(super) line: Line,
     /// What requests cost here.
     pub(super) price: Price,
     /// When it last mattered, so that the memory for models can be bounded.
@@ -112,32 +107,6 @@ impl Price {
     }
 }
 
-/// A place among those who wait: when the request began, and a number.
-type At = (Instant, u64);
-
-/// A request's place among those who wait.
-pub(super) struct Waiting<'a> {
-    roster: &'a Roster,
-    at: At,
-    turn: Arc<Notify>,
-}
-
-impl Waiting<'_> {
-    /// It is this request's turn: there was a key, and nobody waits longer. It keeps its place until it is dropped.
-    pub(super) async fn turn(&self) {
-        self.turn.notified().await;
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.roster.queue().remove(&self.at);
-        self.roster.waiting.fetch_sub(1, Ordering::SeqCst);
-        // Whoever is next may have been waiting for this one to take its turn.
-        self.roster.wake_first();
-    }
-}
-
 impl Roster {
     pub(super) fn new(
         id: u32,
@@ -152,9 +121,7 @@ impl Roster {
             rotation: Rotation::new(standings, start, absent),
             stories: Mutex::default(),
             outlook: Mutex::default(),
-            waiting: AtomicUsize::new(0),
-            queue: Mutex::default(),
-            places: AtomicU64::new(0),
+            line: Line::default(),
             price: Price::default(),
             used: AtomicU64::new(0),
         }
@@ -192,7 +159,11 @@ impl Roster {
                 base.show(turn.index, None);
                 self.show(turn.index, Some(base));
             }
-            None => self.give_back(turn.index, turn.entry, Some(base)),
+            None => {
+                self.give_back(turn.index, turn.entry, Some(base));
+                // The base's own turns are not shown here: this key is not to be found again until it has room.
+                self.show(turn.index, Some(base));
+            }
         }
         entry
     }
@@ -228,43 +199,9 @@ impl Roster {
         }
     }
 
-    /// Wakes who has waited longest, if there is a key to be had.
-    pub(super) fn wake_first(&self) {
-        if self.waiting.load(Ordering::SeqCst) > 0
-            && self.rotation.available() > 0
-            && let Some((_, first)) = self.queue().first_key_value()
-        {
-            first.notify_one();
-        }
-    }
-
-    /// Wakes everybody: the roster is out of use.
-    pub(super) fn wake_all(&self) {
-        self.queue().values().for_each(|waiting| waiting.notify_one());
-    }
-
     /// From how many at a time on a ration is as good as none: while requests wait they would all fall on one key.
     pub(super) fn largest_ration(&self) -> u32 {
-        if self.waiting() == 0 { LARGEST } else { LARGEST_OF_ALL }
-    }
-
-    /// Takes a place among those who wait, before those who began later.
-    pub(super) fn wait(&self, began: Instant) -> Waiting<'_> {
-        let turn = Arc::new(Notify::new());
-        let at = (began, self.places.fetch_add(1, Ordering::Relaxed));
-        self.queue().insert(at, Arc::clone(&turn));
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        // A key that came back before that woke nobody.
-        self.wake_first();
-        Waiting { roster: self, at, turn }
-    }
-
-    fn queue(&self) -> MutexGuard<'_, BTreeMap<At, Arc<Notify>>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::SeqCst)
+        if self.line.waiting() == 0 { LARGEST } else { LARGEST_OF_ALL }
     }
 
     /// What was last to be expected of it.

@@ -27,6 +27,40 @@ async fn who_waits_is_served_in_the_order_in_which_requests_began() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_is_served_in_that_order_whatever_model_it_waits_for() {
+    let (pool, due) = pool(&["a"]);
+    let start = Instant::now();
+    lease_for(&pool, "m").unwrap().fail(for_model("m", told(1)));
+    pool.lease(Need::default()).unwrap().fail(failure(told(3)));
+    let order = std::cell::RefCell::new(Vec::new());
+    let wait = async |name: u32| {
+        let need = Need { model: (!name.is_multiple_of(3)).then_some("m"), not: &[] };
+        let began = start + Duration::from_millis(u64::from(name));
+        let lease = pool.lease_by(need, began, start + Duration::from_secs(5)).await.unwrap();
+        order.borrow_mut().push(name);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        lease.succeed(need.model, 0, Left::Unknown, false);
+    };
+    let waits = async {
+        tokio::join!(wait(6), wait(3), wait(5), wait(2), wait(1), wait(4));
+    };
+    tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = waits => {} }
+    assert_eq!(*order.borrow(), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(pool.waiting(), 0);
+}
+
+#[test]
+fn a_model_finds_no_key_that_has_no_room_itself_until_it_has() {
+    let (pool, _due) = pool(&["a"]);
+    lease_for(&pool, "m").unwrap().succeed(Some("m"), 0, Left::Requests(9), true);
+    pool.lease(Need::default()).unwrap().succeed(None, 0, Left::Requests(1), false);
+    let held = pool.lease(Need::default()).unwrap();
+    assert!(lease_for(&pool, "m").is_none());
+    drop(held);
+    assert!(lease_for(&pool, "m").is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_waits_longer_than_asked_and_nobody_overtakes() {
     let (pool, due) = pool(&["a"]);
     let test = async {
