@@ -54,6 +54,8 @@ pub struct Condemned {
     pub served_since_check: bool,
     /// It has passed a check before.
     pub passed_check: bool,
+    /// It was a suspect of a storm, and a check found it guilty.
+    pub of_storm: bool,
     /// It was checked since it is out.
     pub checked: bool,
     /// How long it has been out.
@@ -197,6 +199,7 @@ impl KeyPool {
     /// The keys that are out for good, or under suspicion of it.
     pub fn condemned(&self) -> Vec<Condemned> {
         let (generation, now) = (self.generation.load_full(), self.now());
+        let of_storms = self.storms.condemned();
         let stories = generation.base.stories();
         let stories = stories.iter().filter(|(_, story)| !story.is_operators());
         let condemned = stories.filter_map(|(index, story)| {
@@ -213,6 +216,7 @@ impl KeyPool {
                 suspected,
                 served_since_check,
                 passed_check,
+                of_storm: !suspected && of_storms.contains(index),
                 checked: story.checked,
                 out_for: story.since.elapsed().unwrap_or_default(),
                 tried_ago,

@@ -243,8 +243,7 @@ impl<'pool> Lease<'pool> {
         let mut ended_storm = false;
         if self.pool.storms.any() {
             let suspects = self.pool.storms.served(upstream, here.index, only_a_check, self.pool.now());
-            ended_storm = !suspects.is_empty();
-            self.release(&suspects, |story| story.effect == Effect::Suspected);
+            ended_storm = self.release(&suspects, |story| story.effect == Effect::Suspected);
         }
         if let Some(recovery) = here.succeed(self.pool, None, self.base_entry()) {
             ended_storm |= self.recovered(&here, recovery, upstream, only_a_check);
@@ -258,6 +257,8 @@ impl<'pool> Lease<'pool> {
         let suspects =
             if only_a_check { Vec::new() } else { self.pool.storms.recovered(upstream, here.index) };
         let any = self.release(&suspects, |story| story.effect == Effect::Suspected);
+        let condemned = self.pool.storms.acquitted(upstream, here.index).into_iter().collect::<Vec<_>>();
+        let any = self.release(&condemned, |story| story.effect == Effect::Invalid) || any;
         let was_given_up = matches!(recovery.was_out_for, Some(Effect::Invalid | Effect::Exhausted { .. }));
         let is_alone = was_given_up && here.generation.base.rotation.available() <= 1;
         // All were given up, and one of them works: the word on the others is worth no more.
@@ -439,6 +440,25 @@ impl<'pool> Lease<'pool> {
             any = true;
         }
         any
+    }
+
+    /// An upstream has refused this key, and another one serves it: so it may those that the first one condemned, where they
+    /// are all but the last.
+    #[cold]
+    pub fn absolve_accused_by(&self, upstream: usize) {
+        let Some(here) = self.here() else { return };
+        if here.generation.base.rotation.available() > 1 {
+            return;
+        }
+        let is_its = |story: &Story| {
+            matches!(story.effect, Effect::Invalid | Effect::Exhausted { .. })
+                && story.cause.upstream == Some(upstream)
+        };
+        let accused: Vec<u32> = {
+            let stories = here.generation.base.stories();
+            stories.iter().filter(|(_, story)| is_its(story)).map(|(index, _)| *index).collect()
+        };
+        self.release(&accused, is_its);
     }
 
     fn give_back(&self) {

@@ -2,7 +2,7 @@
 //! good" or "for long" within ten seconds (spec §6), or in whatever time if the upstreams that told so served nothing in
 //! between; or one upstream refuses key after key while others serve. Until such an upstream has served one of these keys
 //! again, or has refused no other for a while, its verdicts are held as suspicions; and after that, those against the same
-//! keys until a free check confirms them.
+//! keys until a free check confirms them. Where a key that was confirmed works after all, so may the others.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -69,6 +69,8 @@ struct Upstream {
     suspected: usize,
     /// Those of them that have not been freed since they were last refused.
     held: HashSet<u32>,
+    /// Those that a check has found guilty: if one of them is not, the outage was longer than its storm.
+    condemned: HashSet<u32>,
     /// A check was refused in this storm: so one that passes tells of its end. Lists that everybody may see tell nothing.
     refuses_checks: bool,
     /// Hard verdicts since it last served, and what the others have served meanwhile.
@@ -183,6 +185,11 @@ impl Storms {
                 }
                 _ => {
                     here.clear(index);
+                    if again {
+                        here.condemned.insert(index);
+                    } else {
+                        here.condemned.remove(&index);
+                    }
                     Finding::Believed
                 }
             }
@@ -213,21 +220,27 @@ impl Storms {
     #[cold]
     pub(super) fn served(&self, upstream: usize, index: u32, only_a_check: bool, now: Millis) -> Vec<u32> {
         self.change(upstream, |state| {
+            let mut freed = Vec::new();
             for (index, other) in state.by_upstream.iter_mut().enumerate() {
-                let counts = index != upstream && other.in_a_row > 0 && !only_a_check;
-                other.others_served += usize::from(counts);
+                if index != upstream && !only_a_check {
+                    other.others_served += usize::from(other.in_a_row > 0);
+                    if other.since.is_some() {
+                        // They may be served here.
+                        freed.extend(other.held.drain());
+                    }
+                }
             }
             let here = state.upstream(upstream);
             if only_a_check && !here.refuses_checks {
-                return Vec::new();
+                return freed;
             }
-            let mut freed = Vec::new();
             let is_on = here.since.is_some();
             if is_on {
-                freed = here.freed_by(index);
-                if freed.is_empty() && here.latest.0 + QUIET > now.0 {
+                let own = here.freed_by(index);
+                if own.is_empty() && here.latest.0 + QUIET > now.0 {
                     return freed;
                 }
+                freed.extend(own);
                 here.since = None;
             }
             let row = std::mem::take(&mut here.in_a_row);
@@ -245,6 +258,18 @@ impl Storms {
     /// A key that had failed was served, and no storm is on. Gives back those that were suspects with it.
     pub(super) fn recovered(&self, upstream: usize, index: u32) -> Vec<u32> {
         self.change(upstream, |state| state.upstream(upstream).freed_by(index))
+    }
+
+    /// A key works that a check had found guilty. Gives back those that were with it.
+    pub(super) fn acquitted(&self, upstream: usize, index: u32) -> HashSet<u32> {
+        let mut state = self.state();
+        let condemned = &mut state.upstream(upstream).condemned;
+        if condemned.contains(&index) { std::mem::take(condemned) } else { HashSet::new() }
+    }
+
+    /// The suspects of storms that checks have found guilty.
+    pub(super) fn condemned(&self) -> HashSet<u32> {
+        self.state().by_upstream.iter().flat_map(|here| here.condemned.iter().copied()).collect()
     }
 
     /// For how long a suspect is set aside at most: all of them together are tried at the same pace, however many they are.
@@ -410,6 +435,31 @@ mod tests {
     }
 
     #[test]
+    fn who_was_found_guilty_is_acquitted_with_any_that_works_after_all() {
+        let storms = Storms::default();
+        (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
+        served(&storms, 0, 0, 1);
+        let check = Accuser { by_check: true, ..by(0) };
+        for index in 1..4 {
+            assert_eq!(storms.told((index, 1), check, POOL, Millis(1)), Finding::Believed);
+        }
+        assert_eq!(storms.condemned(), HashSet::from([1, 2, 3]));
+        assert_eq!(told(&storms, 0, 3, 2), Finding::Believed, "for itself");
+        assert!(storms.acquitted(0, 3).is_empty() && storms.acquitted(1, 1).is_empty());
+        assert_eq!(storms.acquitted(0, 1), HashSet::from([1, 2]));
+        assert!(storms.acquitted(0, 2).is_empty());
+    }
+
+    #[test]
+    fn who_is_refused_by_one_upstream_may_be_served_by_another() {
+        let storms = Storms::default();
+        (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
+        assert!(storms.served(1, 9, true, Millis(1)).is_empty(), "a check serves nobody");
+        assert_eq!(served(&storms, 1, 9, 1).len(), 6);
+        assert!(served(&storms, 1, 9, 1).is_empty() && storms.list().len() == 1, "it is on all the same");
+    }
+
+    #[test]
     fn keys_that_are_served_all_the_while_end_no_storm_of_the_others_until_it_is_quiet() {
         let storms = Storms::default();
         (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
@@ -463,7 +513,7 @@ mod tests {
         let told: Vec<Finding> = (0..6).map(|index| told(&storms, index as usize % 2, index, 0)).collect();
         assert!(matches!(told.last(), Some(Finding::Begins(others)) if others.len() == 5), "{told:?}");
         assert_eq!(storms.list().len(), 2);
-        assert_eq!(served(&storms, 1, 1, 0).len(), 3);
+        assert_eq!(served(&storms, 1, 1, 0).len(), 6, "its own, and those that may be served here");
         assert!(storms.any(), "the other one's");
     }
 

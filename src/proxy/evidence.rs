@@ -5,6 +5,7 @@ use super::held::Held;
 use super::refused::Refused;
 use super::so_far::SoFar;
 use super::{Follow, Proxy};
+use crate::group::Group;
 use crate::keys::{Effect, Lease, Settled};
 use crate::upstream::Upstream;
 use crate::verdict::{Scope, Verdict};
@@ -27,8 +28,10 @@ impl Proxy {
                 tracing::debug!(upstream = %upstream.url, rule = judgement.rule, error = judgement.message, "upstream fault");
                 self.upstream_failed(upstream);
                 let is_barred = so_far.is_barred(&answer, self.common.group.upstreams.all().len());
+                // Whoever is behind a gateway that lost patience may have done it, or do so yet.
+                let may_be_done = matches!(answer.status().as_u16(), 504 | 524) && !request.harmless;
                 so_far.refused = Some(answer);
-                return if is_barred { Follow::Pass } else { Follow::NextUpstream };
+                return if is_barred || may_be_done { Follow::Pass } else { Follow::NextUpstream };
             }
             _ if judgement.denied_model => {
                 self.upstream_answered(upstream);
@@ -53,10 +56,15 @@ impl Proxy {
             lease,
             effect,
         };
-        if judgement.weak || !matches!(effect, Effect::Limited { .. }) {
+        let is_hard = !matches!(effect, Effect::Limited { .. });
+        if judgement.weak || is_hard {
             so_far.doubted.push(upstream.index);
         }
-        if judgement.weak {
+        // What would leave no key is believed once no upstream is left that may know better.
+        let Group { keys, upstreams, .. } = &*self.common.group;
+        let others = || upstreams.has_others_than(&[upstream.index]) || verdict.lease.is_probe();
+        let is_grave = || is_hard && upstreams.all().len() > 1 && keys.available() <= 1 && others();
+        if judgement.weak || is_grave() {
             return self.weigh(verdict, answer, so_far);
         }
         self.believe(so_far);
@@ -66,17 +74,19 @@ impl Proxy {
     }
 
     /// A weak verdict waits for what another key is told. The same of a second key was not about the keys; but where an
-    /// upstream is left that was not asked, it may have been about those that were.
+    /// upstream is left that was not asked, be it ejected, it may have been about those that were.
     fn weigh<'a>(&self, verdict: Held<'a>, mut answer: Box<Refused>, so_far: &mut SoFar<'a>) -> Follow {
         let mut follow = Follow::NextKey;
         self.hold(verdict, so_far);
         if so_far.is_said_of_several() {
-            if !self.common.group.upstreams.has_others_than(&so_far.asked()) {
+            if self.common.group.upstreams.are_all_in(&so_far.asked()) {
                 so_far.weak.iter().for_each(|weak| self.upstream_answered(weak.upstream));
                 follow = Follow::Pass;
             }
             // This is how it ends, unless another upstream knows better.
-            answer.judgement.verdict = Verdict::RequestFault;
+            if answer.judgement.weak {
+                answer.judgement.verdict = Verdict::RequestFault;
+            }
         }
         so_far.refused = Some(answer);
         follow
@@ -135,6 +145,9 @@ impl Proxy {
                 // Of keys that stand side by side the next is to meet another upstream.
                 self.common.group.upstreams.leave_step();
                 self.upstream_failed(who);
+                if is_served {
+                    weak.lease.absolve_accused_by(who.index);
+                }
             }
         }
     }

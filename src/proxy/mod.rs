@@ -306,9 +306,7 @@ impl Proxy {
     async fn lease_when_none_is_free(&self, need: Need<'_>, so_far: &SoFar<'_>) -> Option<Lease<'_>> {
         let Group { keys, max_key_wait, .. } = &*self.common.group;
         let now = Instant::now();
-        let left = max_key_wait.saturating_sub(so_far.waited.get()).max(WAIT_AGAIN.min(*max_key_wait));
-        let by = so_far.ends_by().map_or(now + left, |end| end.min(now + left));
-        let patience = by.saturating_duration_since(now);
+        let (by, patience) = so_far.patience(*max_key_wait);
         if !patience.is_zero() && keys.may_return_within(need.model, patience) {
             let lease = keys.lease_by(need, so_far.began, by).await;
             so_far.waited.set(so_far.waited.get() + now.elapsed());

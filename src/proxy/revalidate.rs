@@ -45,6 +45,9 @@ const SUSPECTS: Duration = Duration::from_secs(10);
 const SOON: Duration = Duration::from_secs(20);
 /// Where one was found to have been refused by mistake, so may be those that were refused later, or this much before.
 const EPISODE: Duration = Duration::from_secs(60);
+/// Of the keys that checks have found guilty after a storm one is checked so often, for a day: if it works, so may the others.
+const ONE_OF_A_STORM: Duration = Duration::from_secs(30);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// While there is no key left, nor will be within this, none is left alone for longer: clients may be sent elsewhere until there
 /// is one.
 const NONE_LEFT: Duration = Duration::from_secs(45);
@@ -260,7 +263,11 @@ fn refused(
 /// in turn, since one good key ends an upstream's storm; and whoever was tried longest ago before others.
 fn due(mut condemned: Vec<Condemned>, intervals: Intervals, doubts: Doubts) -> (Vec<Condemned>, Duration) {
     let mut next = LOOK;
+    let of_storms = one_of_each_storm(&condemned);
     condemned.retain(|key| {
+        if of_storms.contains(&key.index) {
+            return true;
+        }
         let Some(interval) = intervals.of_key(key, doubts) else { return false };
         let left = interval.saturating_sub(key.tried_ago);
         next = next.min(left);
@@ -278,6 +285,17 @@ fn due(mut condemned: Vec<Condemned>, intervals: Intervals, doubts: Doubts) -> (
         .collect();
     ranked.sort_by_key(|(trusted, rank, _)| (*trusted, *rank));
     (ranked.into_iter().take(ROUND).map(|(.., key)| key).collect(), next)
+}
+
+/// Whose turn it is of each upstream's storm, if it is anybody's.
+fn one_of_each_storm(condemned: &[Condemned]) -> Vec<u32> {
+    let mut of_upstream: HashMap<_, Vec<&Condemned>> = HashMap::new();
+    for key in condemned.iter().filter(|key| key.of_storm && key.out_for < DAY) {
+        of_upstream.entry(key.upstream).or_default().push(key);
+    }
+    let is_time = |keys: &&Vec<&Condemned>| keys.iter().all(|key| key.tried_ago >= ONE_OF_A_STORM);
+    let oldest = |keys: &Vec<&Condemned>| keys.iter().max_by_key(|key| key.tried_ago).map(|key| key.index);
+    of_upstream.values().filter(is_time).filter_map(oldest).collect()
 }
 
 /// Up to half as long again.
@@ -304,6 +322,7 @@ mod tests {
             suspected,
             served_since_check: false,
             passed_check: false,
+            of_storm: false,
             checked: true,
             out_for: tried_ago,
             upstream: Some(upstream),
@@ -338,6 +357,21 @@ mod tests {
         assert_eq!(next, Duration::from_secs(3));
         let many = (0..1000).map(|index| key(index, false, 0, 4000)).collect();
         assert_eq!(due(many, hour, Doubts::default()).0.len(), ROUND);
+    }
+
+    #[test]
+    fn one_of_those_that_were_found_guilty_after_a_storm_is_checked_each_half_minute() {
+        let of_storm =
+            |index, upstream, tried| Condemned { of_storm: true, ..key(index, false, upstream, tried) };
+        let due = |keys: &[Condemned]| {
+            let (due, _) = due(keys.to_vec(), Intervals::of(None), Doubts::default());
+            due.into_iter().map(|key| key.index).collect::<Vec<_>>()
+        };
+        let others = [of_storm(2, 1, 35), of_storm(3, 1, 31), key(4, false, 0, 3000)];
+        assert_eq!(due(&[&[of_storm(0, 0, 40), of_storm(1, 0, 29)], &others[..]].concat()), [2]);
+        assert_eq!(due(&[&[of_storm(0, 0, 40), of_storm(1, 0, 30)], &others[..]].concat()), [0, 2]);
+        let old = Condemned { out_for: DAY, ..of_storm(0, 0, 40) };
+        assert_eq!(due(&[old]), [0; 0]);
     }
 
     #[tokio::test(start_paused = true)]

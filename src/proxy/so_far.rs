@@ -11,10 +11,13 @@ use super::answer::StreamLimits;
 use super::attempt::{NoAnswer, Try};
 use super::held::Held;
 use super::refused::Refused;
-use super::{Answered, Common, Times};
+use super::{Answered, Common, Times, WAIT_AGAIN};
 use crate::keys::Effect;
 use crate::refusal::{Refusal, Retry};
 use crate::telemetry::counters::End;
+
+/// What a client is told to wait that has waited in vain for keys that are in rotation, but busy.
+const IN_VAIN: Duration = Duration::from_secs(1);
 
 /// How far a request has come.
 pub(super) struct SoFar<'a> {
@@ -71,6 +74,14 @@ impl SoFar<'_> {
         [self.limits.deadline, self.client_gives_up].into_iter().flatten().min()
     }
 
+    /// Until when it can wait for a key, having waited as long as it has, and for how long that is.
+    pub(super) fn patience(&self, max_key_wait: Duration) -> (Instant, Duration) {
+        let now = Instant::now();
+        let left = max_key_wait.saturating_sub(self.waited.get()).max(WAIT_AGAIN.min(max_key_wait));
+        let by = self.ends_by().map_or(now + left, |end| end.min(now + left));
+        (by, by.saturating_duration_since(now))
+    }
+
     /// Whether our way is barred: every upstream has been asked, and two answers said so.
     pub(super) fn is_barred(&self, answer: &Refused, upstreams: usize) -> bool {
         let before = self.refused.as_ref().is_some_and(|before| before.judgement.barred);
@@ -107,6 +118,9 @@ impl SoFar<'_> {
     /// The answer when nothing more is tried: the last that an upstream gave, if any gave one.
     pub(super) fn answer(self, request: &Try, common: &Common) -> Answered {
         let SoFar { refused, failure, .. } = self;
+        // Sent again, it might run twice: what was refused before must not ask for that.
+        let may_be_done = failure.as_ref().is_some_and(|failure| failure.maybe_done && !request.harmless);
+        let refused = refused.filter(|_| !may_be_done);
         let wait = common.group.keys.earliest_return(request.model());
         let streaming = request.streaming;
         match (refused, failure) {
@@ -126,9 +140,9 @@ impl SoFar<'_> {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "no_available_keys",
                 End::NoKeys,
-                "No key is available: all are blacklisted or in cooldown. /blacklist says why.",
+                "No key is available: all are blacklisted, in cooldown or busy. /blacklist says why.",
             )
-            .retry(Retry::until_a_key(wait))),
+            .retry(Retry::until_a_key(wait.map(|wait| if wait.is_zero() { IN_VAIN } else { wait })))),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::Proxy;
 use super::so_far::SoFar;
-use super::{Proxy, WAIT_AGAIN};
 use crate::group::Group;
 use crate::keys::{Lease, Need};
 use crate::upstream::Upstream;
@@ -21,7 +21,7 @@ impl Proxy {
     pub(super) async fn lease_to_learn(&self, need: Need<'_>, so_far: &SoFar<'_>) -> Option<Lease<'_>> {
         let Group { keys, upstreams, .. } = &*self.common.group;
         let accused = so_far.accused();
-        let is_done = |key: &u32| !upstreams.has_others_than(&so_far.asked_for(*key));
+        let is_done = |key: &u32| upstreams.are_all_in(&so_far.asked_for(*key));
         let done: Vec<u32> = accused.iter().copied().filter(is_done).collect();
         let again = Need { not: &done, ..need };
         // The only key that may use a model may have been asked where nobody may.
@@ -41,7 +41,7 @@ impl Proxy {
     pub(super) fn upstream_to_learn(&self, lease: &Lease<'_>, so_far: &SoFar<'_>) -> Option<&Upstream> {
         let upstreams = &self.common.group.upstreams;
         let (asked, of_key) = (so_far.asked(), so_far.asked_for(lease.index()));
-        let is_left = of_key.is_empty() || upstreams.has_others_than(&asked);
+        let is_left = of_key.is_empty() || !upstreams.are_all_in(&asked);
         upstreams.pick(if is_left { &asked } else { &of_key })
     }
 
@@ -53,9 +53,7 @@ impl Proxy {
     ) -> Option<Lease<'_>> {
         let Group { keys, max_key_wait, .. } = &*self.common.group;
         let now = Instant::now();
-        let left = max_key_wait.saturating_sub(so_far.waited.get()).max(WAIT_AGAIN.min(*max_key_wait));
-        let by = so_far.ends_by().map_or(now + left, |end| end.min(now + left));
-        let patience = by.saturating_duration_since(now);
+        let (by, patience) = so_far.patience(*max_key_wait);
         if patience.is_zero() || !keys.others_may_return_within(accused, need.model, patience) {
             return keys.lease_busy(need);
         }

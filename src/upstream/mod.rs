@@ -89,17 +89,14 @@ impl Upstreams {
         &self.list
     }
 
-    /// The next one in turn that is not ejected; for a request that `failed` at some, one of the others, or at least
-    /// not the last, if there is one. If all are ejected, the one due back first. `None` only if there are none at all.
+    /// The next one in turn that is not ejected; for a request that `failed` at some (twice: it is named twice), one of the
+    /// others, or at least not the last, if there is one. An ejected one has a request's third attempt rather than one at
+    /// which two have failed: it may be well again. If all are ejected, the one due back first. `None` only if there are
+    /// none at all.
     pub fn pick(&self, failed: &[usize]) -> Option<&Upstream> {
-        let latest = failed.last();
         let upstream = match self.list.as_ref() {
             [only] => only,
-            list => self
-                .turn(failed)
-                .or_else(|| self.turn(std::slice::from_ref(latest?)))
-                .or_else(|| list.get(*latest?).filter(|failed| failed.health.until().is_zero()))
-                .or_else(|| list.iter().min_by_key(|upstream| upstream.health.until()))?,
+            list => self.turn(failed).or_else(|| all_else(list, failed))?,
         };
         upstream.attempts.fetch_add(1, Ordering::Relaxed);
         Some(upstream)
@@ -172,6 +169,11 @@ impl Upstreams {
         self.list.iter().filter(is_other).any(|other| other.health.until().is_zero())
     }
 
+    /// Whether all are among these, ejected or not.
+    pub fn are_all_in(&self, these: &[usize]) -> bool {
+        self.list.iter().all(|upstream| these.contains(&upstream.index))
+    }
+
     /// An upstream failed. Returns for how long that ejected it; a single one never is.
     pub fn fail(&self, upstream: &Upstream) -> Option<Duration> {
         upstream.faults.fetch_add(1, Ordering::Relaxed);
@@ -216,6 +218,18 @@ impl Upstreams {
     fn now(&self) -> Duration {
         self.began.elapsed()
     }
+}
+
+#[cold]
+fn all_else<'a>(list: &'a [Upstream], failed: &[usize]) -> Option<&'a Upstream> {
+    let chosen = list.iter().min_by_key(|upstream| {
+        let times = failed.iter().filter(|failed| **failed == upstream.index).count();
+        let until = upstream.health.until();
+        let ejected = if until.is_zero() { 0 } else { 2 };
+        (times + ejected, times, failed.last() == Some(&upstream.index), until)
+    })?;
+    chosen.health.force();
+    Some(chosen)
 }
 
 /// The well-known names of `gen_ai.provider.name`, by what an upstream's host ends with.
@@ -303,7 +317,9 @@ mod tests {
             }
         }
         eject(&three, 1);
-        assert_eq!(three.pick(&[2, 0]).unwrap().index, 2);
+        for (failed, next) in [(&[2, 0][..], 2), (&[0, 0, 2], 2), (&[0, 2, 0, 2], 1), (&[0, 0, 2, 2, 1], 0)] {
+            assert_eq!(three.pick(failed).unwrap().index, next, "{failed:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -314,6 +330,8 @@ mod tests {
         eject(&two, 0);
         assert_eq!(picked(&two), 1);
         assert_eq!(picked(&two), 1);
+        assert!(two.fail(&two.list[1]).is_none());
+        assert_eq!(picked(&two), 0, "the other is due later now");
     }
 
     #[tokio::test(start_paused = true)]

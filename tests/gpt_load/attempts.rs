@@ -275,6 +275,29 @@ fn an_invalid_gemini_key_is_no_bad_request() {
     assert_eq!(gpt_load.blacklist()[0]["permanent"], true);
 }
 
+/// What was told before must not make the client send it again.
+#[test]
+fn what_may_have_been_done_is_told_so_whatever_was_refused_before_and_is_not_asked_for_again() {
+    let reset = || Play::Resetting(ResetAt::BeforeHead);
+    let limited = Play::answer(429, &[("retry-after", "1")], json!({"error": {"message": "slow down"}}));
+    let timed_out = |status| Play::answer(status, &[], json!({"error": {"message": "gateway timeout"}}));
+    for (first, then, status, attempts) in [
+        (limited, reset(), 502, 2),
+        (Play::Revoked, reset(), 502, 2),
+        (Play::Fails(503), reset(), 502, 2),
+        (timed_out(504), Play::Valid, 504, 1),
+        (timed_out(524), Play::Valid, 524, 1),
+    ] {
+        let mock = provider(&[]);
+        let plays = Play::Sequence(vec![(1, first), (1, then), (1, Play::Valid)]);
+        mock.phase(Some(plays));
+        let gpt_load = GptLoad::before(&mock, &[], &[A, B, C]);
+        let answer = gpt_load.post("/v1/files").json(&json!({"purpose": "batch"})).send();
+        assert_eq!((answer.status.as_u16(), mock.requests()), (status, attempts));
+        assert_eq!(answer.header("x-should-retry"), Some("false"), "{status}");
+    }
+}
+
 #[test]
 fn a_reset_is_run_again_only_where_that_is_harmless() {
     let mock = provider(&[(B, "valid")]);

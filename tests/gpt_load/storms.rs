@@ -242,6 +242,53 @@ fn an_outage_of_most_keys_while_others_are_served_loses_none() {
     gpt_load.said("its suspects are back");
 }
 
+/// One is ejected while the other serves; then it is the other one's turn to fail.
+#[test]
+fn an_outage_that_moves_from_one_upstream_to_another_costs_no_client_anything() {
+    let bare = || Play::answer(401, &[], json!({"error": "no"}));
+    for (before, after) in
+        [(Play::Fails(500), Play::Revoked), (Play::Revoked, bare()), (bare(), Play::Fails(500))]
+    {
+        let keys = numbered(20);
+        let upstreams = [(); 2].map(|()| all_valid(&keys));
+        let urls = upstreams.iter().map(Mock::url).collect::<Vec<_>>().join(",");
+        let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &urls)], &texts(&keys));
+        upstreams[0].phase(Some(before.clone()));
+        eventually("it is ejected", || {
+            assert_eq!(gpt_load.chat().status, 200);
+            gpt_load.told("/stats")["upstreams"][0]["ejections"] == 1
+        });
+        upstreams[0].phase(None);
+        upstreams[1].phase(Some(after.clone()));
+        for _ in 0..40 {
+            assert_eq!(gpt_load.chat().status, 200, "{before:?}, {after:?}");
+        }
+        assert_eq!(out(&gpt_load), BTreeSet::new(), "{before:?}, {after:?}");
+    }
+}
+
+/// While the last keys are left: one that is given up for what one upstream says would leave none.
+#[test]
+fn the_last_key_is_given_up_only_if_every_upstream_says_so() {
+    let quota = Play::OutOfQuota;
+    for (count, refusal) in [(1, Play::Revoked), (2, Play::Revoked), (1, quota.clone()), (4, quota)] {
+        let keys = numbered(count);
+        let upstreams = [(); 2].map(|()| all_valid(&keys));
+        upstreams[0].phase(Some(refusal.clone()));
+        let urls = upstreams.iter().map(Mock::url).collect::<Vec<_>>().join(",");
+        let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &urls)], &texts(&keys));
+        for _ in 0..30 {
+            assert_eq!(gpt_load.chat().status, 200, "{count} {refusal:?}");
+        }
+        assert_eq!(out(&gpt_load), BTreeSet::new(), "{count} {refusal:?}");
+    }
+    let upstreams = [(); 2].map(|()| provider(&[(A, "revoked")]));
+    let urls = upstreams.iter().map(Mock::url).collect::<Vec<_>>().join(",");
+    let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &urls)], &[A]);
+    assert_eq!(gpt_load.chat().refused(), (503, "keys_rejected".to_owned()));
+    assert_eq!(gpt_load.blacklist()[0]["permanent"], true, "both have said so");
+}
+
 #[test]
 fn bare_refusals_of_two_upstreams_in_three_cost_no_client_anything() {
     let keys = numbered(12);
