@@ -108,7 +108,11 @@ impl Dump {
             if let First::Error(data) = seen {
                 return judge_in_stream(&self.headers, &data, None, now);
             }
-        } else if InBody::of(&body) != InBody::Answer {
+        } else if match InBody::of(&body) {
+            InBody::Answer => false,
+            InBody::Page => kind.starts_with(b"text/html"),
+            InBody::Error | InBody::Complaint => true,
+        } {
             return judge_in_stream(&self.headers, &body, None, now);
         }
         verdict::judge(&answer, now)

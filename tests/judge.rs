@@ -83,3 +83,13 @@ fn what_cannot_be_judged_is_told_with_exit_status_2() {
         assert!(error.contains(want), "{arguments:?}: {error}");
     }
 }
+
+#[test]
+fn a_page_with_a_good_status_is_no_answer_where_it_says_that_it_is_one() {
+    let page = "<!doctype html><title>Scheduled maintenance</title>";
+    for (kind, verdict) in [("text/html", "upstream_fault"), ("text/plain", "success")] {
+        let output = judge(&[], &format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\n\r\n{page}"));
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains(&format!("verdict  {verdict}")), "{kind}:\n{text}");
+    }
+}

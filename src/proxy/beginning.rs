@@ -73,7 +73,7 @@ pub(super) async fn look(
         return Beginning::Healthy;
     }
     if stream.is_end() {
-        return if kind.is_events { without_event(request) } else { Beginning::Healthy };
+        return without_body(parts, kind, request);
     }
     if kind.is_encoded {
         return rare(encoded(parts, kind, stream, request, lease)).await;
@@ -111,9 +111,9 @@ pub(super) async fn look(
             return Beginning::Healthy;
         }
         let by = by.unwrap_or_else(|| stream.limits.end().min(Instant::now() + HELD));
-        return rare(envelope(stream, by, request, lease)).await;
+        return rare(envelope(stream, kind, by, request, lease)).await;
     }
-    of_whole(stream, request, lease)
+    of_whole(stream, kind, request, lease)
 }
 
 /// What does not begin like an error's envelope goes on with the rest to come. White space is none's beginning yet:
@@ -178,7 +178,7 @@ fn first_member(text: &[u8]) -> (usize, bool) {
 }
 
 /// What a whole JSON body is.
-fn of_whole(stream: &mut Stream, request: &Try, lease: &Lease<'_>) -> Beginning {
+fn of_whole(stream: &mut Stream, kind: Kind, request: &Try, lease: &Lease<'_>) -> Beginning {
     let Some(found) = InBody::if_marked(&stream.first) else {
         stream.is_plain = true;
         return Beginning::Healthy;
@@ -186,7 +186,23 @@ fn of_whole(stream: &mut Stream, request: &Try, lease: &Lease<'_>) -> Beginning 
     match found {
         InBody::Error | InBody::Complaint if !request.wants_no_error() => stream.hides(lease),
         InBody::Error | InBody::Complaint => return Beginning::Error(stream.first.to_vec()),
-        InBody::Answer => {}
+        // A maintenance page, or a portal's: nothing that a model said.
+        InBody::Page if kind.json == Json::Page => return Beginning::Error(stream.first.to_vec()),
+        InBody::Page | InBody::Answer => {}
+    }
+    Beginning::Healthy
+}
+
+/// An answer without a body, which may be all that was asked for.
+#[cold]
+fn without_body(parts: &Parts, kind: Kind, request: &Try) -> Beginning {
+    if kind.is_events {
+        return without_event(request);
+    }
+    // AWS' firewall wants to know whether a browser asks, and has the good status 202 for that.
+    if request.infers() && parts.headers.contains_key("x-amzn-waf-action") {
+        let error = "a firewall asks for a browser instead of an answer".to_owned();
+        return Beginning::Broken { timed_out: false, error };
     }
     Beginning::Healthy
 }
@@ -240,7 +256,8 @@ async fn encoded(
     } else {
         match InBody::of(&plain) {
             InBody::Error | InBody::Complaint => First::Error(plain.clone()),
-            InBody::Answer => First::Healthy,
+            InBody::Page if kind.json == Json::Page => First::Error(plain.clone()),
+            InBody::Page | InBody::Answer => First::Healthy,
         }
     };
     if let First::Error(error) = error {
@@ -264,7 +281,13 @@ fn may_be_error(so_far: &[u8], kind: Kind) -> bool {
     }
 }
 
-async fn envelope(stream: &mut Stream, by: Instant, request: &Try, lease: &Lease<'_>) -> Beginning {
+async fn envelope(
+    stream: &mut Stream,
+    kind: Kind,
+    by: Instant,
+    request: &Try,
+    lease: &Lease<'_>,
+) -> Beginning {
     while stream.first.len() as u64 <= ENVELOPE_MAX && !stream.incoming.is_end_stream() {
         match timeout_at(by, stream.incoming.frame()).await {
             Ok(Some(Ok(frame))) => {
@@ -278,7 +301,7 @@ async fn envelope(stream: &mut Stream, by: Instant, request: &Try, lease: &Lease
             Err(_elapsed) => return Beginning::Healthy,
         }
     }
-    of_whole(stream, request, lease)
+    of_whole(stream, kind, request, lease)
 }
 
 async fn first_event(stream: &mut Stream, request: &Try) -> Beginning {

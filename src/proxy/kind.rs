@@ -18,8 +18,10 @@ pub(super) struct Kind {
 pub(super) enum Json {
     #[default]
     No,
-    /// It is called otherwise, or nothing, as errors often are: a page where a model was asked for something.
+    /// It is called otherwise, or nothing, as errors often are.
     Maybe,
+    /// It is called a page where a model was asked for something.
+    Page,
     Yes,
 }
 
@@ -38,6 +40,7 @@ impl Kind {
                     Json::Maybe
                 }
                 () if is(b"audio/") || is(b"image/") || is(b"video/") => Json::No,
+                () if infers && is(b"text/html") => Json::Page,
                 () if infers => Json::Maybe,
                 () => Json::No,
             },

@@ -68,6 +68,8 @@ pub(super) enum Form {
     Unsuccessful,
     /// `base_resp`: MiniMax's.
     BaseResp,
+    /// `extensions` with a code: GraphQL's.
+    Extensions,
     /// An error within a chunk of an answer: the provider behind a router failed.
     Chunk,
 }
@@ -76,16 +78,19 @@ impl Envelope {
     /// Reads a decoded body, which says what it says without the name of the model that was asked for.
     pub(super) fn read(headers: &HeaderMap, body: &[u8], model: Option<&str>) -> Self {
         let mut envelope = Self::default();
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let text = str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed);
         let text = text.trim_start_matches('\u{feff}').trim();
         // Some answer with an event, whatever the status.
         let text = event_data(text).map_or(text, str::trim);
         match json::first(text) {
             Some(value) => envelope.read_json(&value),
+            // Alibaba's gateway says it in a header alone.
+            None if text.is_empty() => envelope.read_text(header("x-ca-error-message").unwrap_or_default()),
             None => envelope.read_text(text),
         }
         // AWS names the error's type in a header.
-        if let Some(kind) = headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok()) {
+        if let Some(kind) = header("x-amzn-errortype") {
             envelope.code(kind.split(':').next().unwrap_or(kind));
         }
         let message = &envelope.message;
@@ -250,11 +255,16 @@ impl Envelope {
                 | "errordetail" | "error_detail" | "errordetails" | "error_details" | "exception" | "problem",
                 Value::Object(_) | Value::Array(_),
             ) => self.visit(value, depth),
+            ("extensions", Value::Object(_)) => {
+                self.forms.push(Form::Extensions);
+                self.visit(value, depth);
+            }
             // The answer of whom a relay asked, as text.
             (
                 "response" | "response_body" | "responsebody" | "upstream_error" | "upstream_response",
                 Value::String(text),
             ) if text.starts_with('{') => self.say_or_unwrap(text),
+            ("quota_limit", Value::String(name)) if name.contains("Per") => self.code(name),
             // Google's name for a limit, which says more than how often it may be asked only where it is none.
             ("quota_limit_value", value) if is_zero(value) => self.code("quota_limit_value=0"),
             // It may be the request's body as well.

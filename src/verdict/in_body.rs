@@ -36,6 +36,8 @@ pub enum InBody {
     /// Only words on what is wrong: no answer of a model, but it may be one to those who asked for something else, the
     /// state of a job or the end of a file.
     Complaint,
+    /// A page for browsers: no answer of a model, but maybe one that a model wrote.
+    Page,
 }
 
 impl InBody {
@@ -49,8 +51,11 @@ impl InBody {
         if body.len() > LONGEST_ENVELOPE {
             return Some(Self::Answer);
         }
-        if is_lone_detail(body) {
-            return Some(Self::Complaint);
+        let text = behind_mark(body).trim_ascii_start();
+        match text.first() {
+            Some(b'{') if is_lone_detail(text) => return Some(Self::Complaint),
+            Some(b'<') if is_page(text) => return Some(Self::Page),
+            _ => {}
         }
         if MARKS.as_ref().is_some_and(|marks| marks.find(body).is_none()) {
             return None;
@@ -88,9 +93,14 @@ fn is_lone_detail(body: &[u8]) -> bool {
         #[serde(borrow)]
         detail: &'a RawValue,
     }
-    let body = behind_mark(body).trim_ascii_start();
     body.strip_prefix(b"{").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"detail\""))
         && serde_json::from_slice::<Detail<'_>>(body).is_ok_and(|Detail { detail }| is_said(Some(detail)))
+}
+
+#[cold]
+fn is_page(text: &[u8]) -> bool {
+    let begins = |mark: &[u8]| text.get(..mark.len()).is_some_and(|text| text.eq_ignore_ascii_case(mark));
+    begins(b"<!doctype html") || begins(b"<html")
 }
 
 /// A member, unparsed.

@@ -155,7 +155,7 @@ fn is_smaller_half(headers: &HeaderMap, remaining: &str, left: f64) -> bool {
 
 /// The limits of which nothing is left, or fewer tokens than `price`.
 pub(super) fn spent(headers: &HeaderMap, price: u32) -> impl Iterator<Item = Window<'_>> {
-    let of_limits = headers.iter().filter(|(name, _)| is_of_limit(name.as_str()));
+    let of_limits = headers.iter().filter(|(name, _)| is_of_any_limit(name.as_str()));
     of_limits.flat_map(move |(name, value)| {
         value
             .to_str()
@@ -212,7 +212,7 @@ fn windows<'a>(headers: &'a HeaderMap, name: &str, value: &'a str) -> Vec<Window
 pub(super) fn resets_without_remaining(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     headers
         .iter()
-        .filter(|(name, _)| is_of_limit(name.as_str()) && name.as_str().contains("reset"))
+        .filter(|(name, _)| is_of_any_limit(name.as_str()) && name.as_str().contains("reset"))
         .filter(|(name, _)| !headers.contains_key(name.as_str().replace("reset", "remaining")))
         .filter(|(name, _)| !is_left_of_subscription(headers, name.as_str()))
         .filter_map(|(_, value)| value.to_str().ok())
@@ -225,6 +225,11 @@ fn is_left_of_subscription(headers: &HeaderMap, reset: &str) -> bool {
     let is_left = || text("utilization")?.parse().ok().map(|used: f64| used < 1.0);
     reset.contains("overage")
         || text("status").map_or_else(|| is_left() == Some(true), |status| status.starts_with("allowed"))
+}
+
+/// Gateways' own limits too: they are looked for where something is refused or spent, not in every answer.
+fn is_of_any_limit(name: &str) -> bool {
+    is_of_limit(name) || name.starts_with("helicone-ratelimit-") || name.starts_with("x-ai-ratelimit-")
 }
 
 /// Told from a name's beginning: nearly every header fails at its first bytes.

@@ -242,10 +242,12 @@ pub(super) fn spoken(words: &Words) -> Option<Duration> {
     told.or_else(|| bare_seconds(words)).or_else(|| spoken_after(words))
 }
 
-/// "Retry after 30", "Retry-After: 30", "retry_after=30", "retry after 30 (seconds)": without a unit it is seconds.
+/// "Retry after 30", "Retry-After: 30", "retry_after=30", "retry after 30 (seconds)": without a unit it is seconds. With
+/// one, too: "retry after: 21 minutes".
 fn bare_seconds(words: &Words) -> Option<Duration> {
     let rests = ["retry after", "retry-after", "retry_after"].iter().filter_map(|word| words.after(word));
-    rests.filter_map(|rest| bare_number(rest.trim_start_matches([' ', ':', '=']))).max()
+    let told = |rest: &str| bare_number(rest).or_else(|| leading_length(rest).map(|(wait, _)| wait));
+    rests.filter_map(|rest| told(rest.trim_start_matches([' ', ':', '=']))).max()
 }
 
 fn bare_number(text: &str) -> Option<Duration> {

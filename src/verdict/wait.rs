@@ -105,7 +105,9 @@ fn retry_after(headers: &HeaderMap, name: &str, now: SystemTime) -> Option<Durat
     let told = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     // A date has a comma, too.
     let of_list = |text: &str| text.split(',').filter_map(|item| field(name, item, now)).max();
-    told.filter_map(|text| field(name, text, now).or_else(|| of_list(text))).max()
+    // Some put it in quotation marks.
+    let plain = told.map(|text| text.strip_prefix('"').map_or(text, |text| text.trim_end_matches('"')));
+    plain.filter_map(|text| field(name, text, now).or_else(|| of_list(text))).max()
 }
 
 /// The time by the provider's clock, for its dates; ours if it does not tell or can't be right.
@@ -225,6 +227,18 @@ mod tests {
             (&[("retry-after-ms", "1795496430000")], Some((30_000, "retry-after-ms"))),
             (&[("retry-after-ms", "1500ms")], Some((1_500, "retry-after-ms"))),
             (&[("retry-after", "30, 60")], Some((60_000, "retry-after"))),
+            (&[("retry-after", "\"30\"")], Some((30_000, "retry-after"))),
+            (&[("retry-after", "\"Tue, 24 Nov 2026 05:01:00 GMT\"")], Some((60_000, "retry-after"))),
+            (
+                &[("helicone-ratelimit-remaining", "0"), ("helicone-ratelimit-reset", "41")],
+                Some((41_000, "reset header")),
+            ),
+            (&[("helicone-ratelimit-remaining", "7"), ("helicone-ratelimit-reset", "41")], None),
+            (
+                &[("x-ai-ratelimit-remaining-gpt", "0"), ("x-ai-ratelimit-reset-gpt", "23")],
+                Some((23_000, "reset header")),
+            ),
+            (&[("x-ai-ratelimit-reset", "47")], Some((47_000, "reset header"))),
             (&[("retry-after", "PT30S")], Some((30_000, "retry-after"))),
             (&[("retry-after", "PT1M30S")], Some((90_000, "retry-after"))),
             (

@@ -333,6 +333,34 @@ fn a_jobs_error_and_what_a_file_has_in_it_are_what_was_asked_for() {
     );
 }
 
+/// An answer with its length, which comes in one piece.
+fn in_one_piece(head: &str, body: &str) -> Play {
+    let answer = format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    Play::Raw(vec![Step::Write(answer.into())])
+}
+
+#[test]
+fn a_maintenance_page_with_status_200_is_no_models_answer() {
+    let page = "<!DOCTYPE html>\n<html><head><title>Scheduled maintenance</title></head><body>Back soon</body></html>";
+    let html = "200 OK\r\ncontent-type: text/html; charset=utf-8";
+    let challenge = "202 Accepted\r\nx-amzn-waf-action: challenge";
+    let mock = provider(&[(B, "valid")]);
+    for (head, body) in [(html, page), (challenge, "")] {
+        mock.reset();
+        mock.play(A, in_one_piece(head, body));
+        let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+        let answer = gpt_load.post(CHAT).json(&chat()).send();
+        assert!(answer.status == 200 && answer.text().contains("Hello"), "{head}: {}", answer.text());
+        assert_eq!((asked(&mock, &[A, B]), gpt_load.blacklist().len()), (vec![1, 1], 0), "{head}");
+    }
+    // What a model wrote, and what is a page by itself.
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    mock.play(A, in_one_piece("200 OK\r\ncontent-type: text/plain", page));
+    assert_eq!(gpt_load.post(CHAT).json(&chat()).send().text(), page);
+    mock.play(A, in_one_piece(html, page));
+    assert_eq!(gpt_load.get("/v1/files/file-1/content").send().text(), page);
+}
+
 #[test]
 fn a_stream_of_objects_that_only_speaks_of_errors_is_not_waited_for() {
     let gemini = "/v1beta/models/gemini-2.5-flash:streamGenerateContent";

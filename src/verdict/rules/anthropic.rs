@@ -1,6 +1,6 @@
 //! Anthropic, and Claude wherever it is sold.
 
-use super::Test::{Code, Says, Silent, Status};
+use super::Test::{Code, CodeWith, Says, Silent, Status};
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
 
@@ -23,7 +23,19 @@ pub(super) static ROWS: &[Row] = &[
         &[Status(&[403]), Code(&["forbidden"]), Says(&["request not allowed"])],
     ),
     // Money speaks as a bad request or as a rate limit.
-    row("anthropic.spend_limit", LIMITS, KeyExhausted, &[Code(&["enforced_spend_limit_reached"])]),
+    row(
+        "anthropic.spend_limit",
+        "https://platform.claude.com/docs/en/api/rate-limits, /docs/en/api/typescript/$shared",
+        KeyExhausted,
+        &[Code(&["enforced_spend_limit_reached", "contract_spend_limit_reached"])],
+    ),
+    // The workspace's own key for its data, which is no matter of a model.
+    row(
+        "anthropic.encryption_key",
+        "https://platform.claude.com/docs/en/api/http/$shared",
+        KeyExhausted,
+        &[Status(&[400, 403]), CodeWith(&["cmek_key_", "cmek_context_"])],
+    ),
     row(
         "anthropic.credit",
         ERRORS,

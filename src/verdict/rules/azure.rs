@@ -34,6 +34,12 @@ pub(super) static ROWS: &[Row] = &[
         &[Status(&[401, 403]), Says(&["lacks the required data action"])],
     )
     .of_model(),
+    row(
+        "azure.subscription_off",
+        "https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-states",
+        KeyExhausted,
+        &[Code(&["readonlydisabledsubscription"])],
+    ),
     row("azure.call_volume", APIM, KeyExhausted, &[Says(&["out of call volume quota"])]),
     row(
         "azure.blocked",

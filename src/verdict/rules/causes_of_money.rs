@@ -145,6 +145,7 @@ pub(super) static ROWS: &[Row] = &[
                 "negative balance",
                 "add a payment",
                 "top up",
+                "top_up",
                 "recharge",
                 "欠费",
                 "充值",

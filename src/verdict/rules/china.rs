@@ -65,9 +65,24 @@ pub(super) static ROWS: &[Row] = &[
         "dashscope.free_told",
         DASHSCOPE,
         KeyExhausted,
-        &[Says(&["free tier of the model has been exhausted"])],
+        &[Says(&["free tier of the model has been exhausted", "free allocated quota exceeded"])],
     )
     .of_model(),
+    // A plan's windows, with the codes of limits per minute.
+    row(
+        "dashscope.plan_spent",
+        "https://www.alibabacloud.com/help/model-studio/coding-plan-faq",
+        KeyExhausted,
+        &[
+            Status(&[403, 429, 0]),
+            Says(&["allocated quota exceeded"]),
+            Says(&[
+                "hour allocated quota exceeded",
+                "week allocated quota exceeded",
+                "month allocated quota exceeded",
+            ]),
+        ],
+    ),
     row(
         "dashscope.throttled_by_its_page",
         DASHSCOPE,

@@ -54,7 +54,24 @@ pub(super) static ROWS: &[Row] = &[
         UpstreamFault,
         &[Status(&[401, 403, 429]), Header("cf-mitigated")],
     ),
-    row("gateway.page", CLOUDFLARE, UpstreamFault, &[Status(&[403, 429, 451]), Has(Form::Page)]),
+    row(
+        "gateway.captcha",
+        "https://docs.aws.amazon.com/waf/latest/developerguide/waf-captcha-and-challenge-actions.html",
+        UpstreamFault,
+        &[Status(&[405]), Header("x-amzn-waf-action")],
+    ),
+    row("gateway.page", CLOUDFLARE, UpstreamFault, &[Status(&[0, 403, 429, 451]), Has(Form::Page)]),
+    // A server's own page has the status' name in its title, too.
+    row(
+        "gateway.blocked_with_405",
+        "the page of Alibaba Cloud's firewall, see tests/corpus",
+        UpstreamFault,
+        &[
+            Status(&[405]),
+            Has(Form::Page),
+            Says(&["<title>405</title>", "访问被阻断", "potential threats to the server"]),
+        ],
+    ),
     row("gateway.blocked", CLOUDFLARE, UpstreamFault, &[Status(&[403, 429]), Says(&["error code: 10"])]),
     row(
         "gateway.silent",

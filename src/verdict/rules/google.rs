@@ -1,11 +1,12 @@
 //! Google: Gemini, its OpenAI route, Vertex, Cloud Code.
 
-use super::Test::{Code, CodeWith, Has, Says, Silent, Status};
+use super::Test::{Code, CodeWith, Has, NoCodeWith, Says, Silent, Status};
 use super::{Form, Row, Until, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
 
 const GEMINI: &str = "https://ai.google.dev/gemini-api/docs/troubleshooting";
 const LIMITS: &str = "https://ai.google.dev/gemini-api/docs/rate-limits";
+const QUOTAS: &str = "https://docs.cloud.google.com/docs/quotas/view-manage";
 const REASONS: &str = "https://cloud.google.com/service-infrastructure/docs/service-control/reference/rpc/google.api/servicecontrol.v1#errorreason";
 const VERTEX: &str = "https://cloud.google.com/vertex-ai/generative-ai/docs/error-code-429";
 const VERTEX_ERRORS: &str =
@@ -131,6 +132,20 @@ pub(super) static ROWS: &[Row] = &[
     )
     .of_model(),
     row("google.no_quota_in_metadata", LIMITS, KeyExhausted, &[Code(&["quota_limit_value=0"])]).of_model(),
+    // Quotas name the model where they are kept per model.
+    row(
+        "google.per_day_of_project",
+        QUOTAS,
+        KeyExhausted,
+        &[
+            Code(&["resource_exhausted"]),
+            CodeWith(&["perday"]),
+            CodeWith(&["perproject"]),
+            NoCodeWith(&["model"]),
+            Silent(&["model"]),
+        ],
+    )
+    .until(Until::PacificMidnight),
     row("google.per_day", LIMITS, KeyExhausted, &[CodeWith(&["perday"])])
         .of_model()
         .until(Until::PacificMidnight),
@@ -143,6 +158,18 @@ pub(super) static ROWS: &[Row] = &[
     .of_model()
     .until(Until::PacificMidnight),
     row("google.quota_exhausted", GEMINI, KeyExhausted, &[Code(&["quota_exhausted"])]).of_model(),
+    row(
+        "google.per_minute_of_project",
+        QUOTAS,
+        KeyLimited,
+        &[
+            Code(&["resource_exhausted"]),
+            CodeWith(&["perminute", "persecond", "perhour"]),
+            CodeWith(&["perproject"]),
+            NoCodeWith(&["model"]),
+            Silent(&["model"]),
+        ],
+    ),
     row("google.per_minute", LIMITS, KeyLimited, &[CodeWith(&["perminute", "persecond", "perhour"])])
         .of_model(),
     row(
@@ -171,7 +198,7 @@ pub(super) static ROWS: &[Row] = &[
             Has(Form::Array),
             Code(&["429", "resource_exhausted"]),
             Says(&["exceeded your current quota"]),
-            Silent(&["please retry in"]),
+            Silent(&["please retry in", "per minute"]),
         ],
     )
     .of_model(),

@@ -87,6 +87,8 @@ enum Test {
     Code(&'static [&'static str]),
     /// A code contains one of these: names of quotas are long.
     CodeWith(&'static [&'static str]),
+    /// No code contains one of these.
+    NoCodeWith(&'static [&'static str]),
     /// A code contains one of these, however it joins its words: `INSUFFICIENT_BALANCE`, `InsufficientBalanceError`.
     CodeLike(&'static [&'static str]),
     /// The message says one of these. See [`Answer::says`].
@@ -133,6 +135,7 @@ impl Answer<'_> {
             Test::Status(_) => true,
             Test::Code(words) => codes.iter().any(|code| words.contains(&code.as_str())),
             Test::CodeWith(parts) => codes.iter().any(|code| parts.iter().any(|part| code.contains(part))),
+            Test::NoCodeWith(parts) => !codes.iter().any(|code| parts.iter().any(|part| code.contains(part))),
             Test::CodeLike(parts) => {
                 self.envelope.joined.iter().any(|code| parts.iter().any(|part| code.contains(part)))
             }
@@ -393,6 +396,7 @@ mod tests {
                 let words: &[&[&str]] = match test {
                     Test::Code(words)
                     | Test::CodeWith(words)
+                    | Test::NoCodeWith(words)
                     | Test::CodeLike(words)
                     | Test::Says(words)
                     | Test::Silent(words) => &[words],

@@ -1,8 +1,8 @@
 //! Groq, Mistral, Cohere, Cerebras, Together, Fireworks, xAI, NVIDIA, AWS, Ollama, Perplexity, Hugging Face and others
 //! with words of their own.
 
-use super::Test::{Code, CodeWith, HeaderIs, Says, Silent, Status, Then};
-use super::{Row, Until, row};
+use super::Test::{Code, CodeLike, CodeWith, Has, HeaderIs, Says, Silent, Status, Then};
+use super::{Form, Row, Until, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
 
 const GROQ: &str = "https://console.groq.com/docs/errors";
@@ -38,6 +38,13 @@ pub(super) static ROWS: &[Row] = &[
         &[Status(&[429]), HeaderIs("x-ratelimit-limit-req-minute", "0")],
     )
     .denied(),
+    // Its servers know no models.
+    row(
+        "graphql.rate",
+        "https://shopify.dev/docs/api/usage/limits, see tests/corpus",
+        KeyLimited,
+        &[Has(Form::Extensions), CodeLike(&["ratelimit", "throttled", "toomanyrequests"])],
+    ),
     row(
         "mistral.rate",
         MISTRAL,

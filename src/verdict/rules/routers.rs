@@ -179,6 +179,13 @@ pub(super) static ROWS: &[Row] = &[
     ),
     // LiteLLM answers 400 to a spent budget and 401 to a model that is not allowed.
     row(
+        "litellm.budget_of_model",
+        LITELLM,
+        KeyExhausted,
+        &[Code(&["budget_exceeded"]), Says(&["exceeded budget for model"])],
+    )
+    .of_model(),
+    row(
         "litellm.budget",
         LITELLM,
         KeyExhausted,
