@@ -91,6 +91,67 @@ async fn a_long_cooldown_gets_one_live_request_each_interval() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn tests_that_find_a_long_cooldown_to_be_true_do_not_multiply() {
+    let (pool, due) = pool(&["a"]);
+    let test = async {
+        let under_way = [(); 4].map(|()| pool.lease(Need::default()).unwrap());
+        for (lease, wait) in under_way.into_iter().zip(80_000..) {
+            lease.fail(failure(told(wait)));
+        }
+        let mut tests = Vec::new();
+        for wait in 0..60 {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            tests.extend(pool.lease(Need::default()).map(|test| {
+                test.fail(failure(told(70_000 + wait)));
+                wait
+            }));
+        }
+        let spaced = tests.windows(2).all(|two| two[1] - two[0] >= 9);
+        assert!(tests.len() >= 5 && spaced, "one each ten minutes: {tests:?}");
+    };
+    tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cooldown_that_ends_sooner_than_was_announced_ends_on_time() {
+    let (pool, due) = pool(&["a"]);
+    let test = async {
+        pool.lease(Need::default()).unwrap().fail(failure(told(80_000)));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        pool.last_resort(Need::default()).unwrap().fail(failure(told(5)));
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        assert!(pool.lease(Need::default()).is_some());
+    };
+    tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clock_remembers_one_event_of_a_kind_for_a_key_however_often_it_fails() {
+    let (pool, mut due) = pool(&["a"]);
+    let mut queue = clock::Queue::default();
+    let mut queued = || {
+        while let Ok(heard) = due.try_recv() {
+            match heard {
+                Due::Later(event) => queue.add(event),
+                Due::Replaced => pool.begin_anew(&mut queue),
+            }
+        }
+        queue.len()
+    };
+    for _ in 0..9 {
+        pool.probe_key(0).unwrap().fail(for_model("retired", Effect::Denied));
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    assert_eq!(queued(), 2, "its return, and a test");
+    pool.replace(table(&["a"]), States::Keep);
+    pool.probe_key(0).unwrap().fail(for_model("retired", told(7200)));
+    assert_eq!(queued(), 2);
+    pool.replace(table(&["a"]), States::Keep);
+    pool.probe_key(0).unwrap().succeed(None, 0, Left::Requests(3), false);
+    assert_eq!(queued(), 3, "and its ration");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dead_pool_is_tried_once_a_second() {
     let (pool, _due) = pool(&["a", "b", "c"]);
     for effect in [Effect::Invalid, told(3600), told(600)] {
