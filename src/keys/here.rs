@@ -97,11 +97,19 @@ impl Here<'_> {
         if after.is_available() {
             return false;
         }
-        let since = match story {
-            Some(story) if !before.is_available() => story.since,
-            _ => SystemTime::now(),
+        let story = match story.filter(|_| !before.is_available()) {
+            // A late word that changes nothing: it is out for what it was out for.
+            Some(story)
+                if before.place == after.place && !(effect == Effect::Suspected && story.is_hard()) =>
+            {
+                Story { tried: now, checked: false, ..(**story).clone() }
+            }
+            story => {
+                let since = story.map_or_else(SystemTime::now, |story| story.since);
+                Story { effect, since, tried: now, checked: false, cause }
+            }
         };
-        stories.insert(self.index, Arc::new(Story { effect, since, tried: now, checked: false, cause }));
+        stories.insert(self.index, Arc::new(story));
         drop(stories);
         if before.place != after.place {
             pool.schedule(&self.generation, roster, self.index, after);
@@ -150,7 +158,7 @@ impl Here<'_> {
     pub(super) fn suspect(&self, pool: &KeyPool, index: u32, policy: &CooldownPolicy) {
         let base = &self.generation.base;
         let Some(story) = base.story(index) else { return };
-        if !matches!(story.effect, Effect::Invalid | Effect::Exhausted { .. }) {
+        if !story.is_hard() {
             return;
         }
         let (now, jitter) = (pool.now(), fastrand::f64());

@@ -399,10 +399,7 @@ impl<'pool> Lease<'pool> {
                 "one upstream of several refuses key after key: taken for its outage, \
                  the keys stay with the others until it has served again"
             );
-            let is_hard = |story: &Story| {
-                matches!(story.effect, Effect::Invalid | Effect::Exhausted { .. } | Effect::Suspected)
-            };
-            self.release(&others, is_hard);
+            self.release(&others, |story| story.is_hard() || story.effect == Effect::Suspected);
             return;
         }
         tracing::error!(

@@ -54,6 +54,11 @@ impl Story {
         &*self.cause.rule == BY_OPERATOR
     }
 
+    /// Whether the key was believed to be out for good, or for long.
+    pub(super) fn is_hard(&self) -> bool {
+        matches!(self.effect, Effect::Invalid | Effect::Exhausted { .. })
+    }
+
     /// What the key is out for, in operators' words.
     pub(super) fn reason(&self) -> &'static str {
         reason(self.effect, &self.cause)

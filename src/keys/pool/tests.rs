@@ -159,6 +159,23 @@ fn the_blacklist_tells_the_story() {
 }
 
 #[test]
+fn a_late_word_that_changes_nothing_leaves_the_key_out_for_what_it_was_out_for() {
+    let quota = Effect::Exhausted { wait: Some(Duration::from_secs(80_000)) };
+    for first in [Effect::Invalid, quota] {
+        for late in [LIMITED, told(20), Effect::Exhausted { wait: None }] {
+            let (pool, _due) = pool(&["a"]);
+            let [one, two, three] = [(); 3].map(|()| pool.lease(Need::default()).unwrap());
+            one.fail(failure(first));
+            assert_eq!(two.fail(failure(late)), Settled::Noted);
+            let wait = Duration::from_secs(20);
+            three.succeed(None, 0, Left::Nothing { wait, from: "header" }, false);
+            assert_eq!(pool.blacklisted()[0].effect, first, "{late:?}");
+            assert_eq!(pool.condemned().len(), usize::from(first == Effect::Invalid), "it is checked again");
+        }
+    }
+}
+
+#[test]
 fn a_reload_keeps_the_state_of_keys_that_stay_wherever_they_moved() {
     let (pool, _due) = pool(&["a", "b", "c"]);
     pool.lease(Need::default()).unwrap().fail(failure(Effect::Invalid));
