@@ -156,8 +156,13 @@ impl KeyPool {
             self.resume_storm(told.index, &story, |_| true);
         }
         let set = |roster: &Roster, base: Option<&Roster>| {
-            roster.stories().insert(told.index, Arc::new(story));
+            let mut stories = roster.stories();
+            stories.insert(told.index, Arc::new(story));
+            roster.rotation.ration(told.index).withdraw_probe();
             roster.change(told.index, base, |_| standing);
+            // If it was out already, it may have been on offer.
+            roster.show(told.index, base);
+            drop(stories);
             self.schedule(&generation, roster, told.index, standing);
         };
         match told.model.as_deref() {
@@ -185,8 +190,11 @@ impl KeyPool {
             return;
         }
         generation.each(|roster, base| {
-            let told = roster.stories().remove(&index).is_some();
+            // Held until the standing is changed: whoever sets the key aside after that leaves a story that is to stay.
+            let mut stories = roster.stories();
+            let told = stories.remove(&index).is_some();
             roster.change(index, base, |_| Standing::FRESH);
+            drop(stories);
             if told {
                 self.note_change(index, roster.model.as_deref());
             }

@@ -185,8 +185,10 @@ impl KeyPool {
     /// Offers a key that is in cooldown to one request, unless one has tried it of late: then an interval after that.
     fn offer_probe(&self, roster: &Roster, base: Option<&Roster>, event: Event) -> Option<Event> {
         let Place::Cooldown(end) = roster.rotation.standing(event.index).place else { return None };
-        let story = roster.story(event.index);
-        if story.as_ref().is_some_and(|story| story.is_operators()) {
+        // Held until it is offered: an operator who sets it aside takes the offer back.
+        let stories = roster.stories();
+        let story = stories.get(&event.index);
+        if story.is_some_and(|story| story.is_operators()) {
             return None;
         }
         let now = self.now();
@@ -220,9 +222,11 @@ impl KeyPool {
         roster.rotation.ration(event.index).withdraw_probe();
         // Not all at once: what waited for it would run it into its limit again.
         self.keep_to_ration(generation, roster, event.index, |ration| ration.set(1));
+        // Held until the standing is changed: whoever sets the key aside after that leaves a story that is to stay.
+        let mut stories = roster.stories();
         let (_, after) = roster.change(event.index, base, |standing| standing.at(now));
         if after.is_available() {
-            roster.stories().remove(&event.index);
+            stories.remove(&event.index);
         }
         None
     }

@@ -195,7 +195,10 @@ impl<'pool> Lease<'pool> {
     pub fn leave_to_others(self) {
         let Some(here) = self.here() else { return };
         for (roster, base, entry) in self.rosters(&here) {
-            if entry == Entry::Probe && !roster.rotation.standing(here.index).is_available() {
+            let stories = roster.stories();
+            let is_operators = stories.get(&here.index).is_some_and(|story| story.is_operators());
+            let is_out = !roster.rotation.standing(here.index).is_available();
+            if entry == Entry::Probe && is_out && !is_operators {
                 roster.rotation.ration(here.index).offer_probe();
                 roster.show(here.index, base);
             }
@@ -425,12 +428,15 @@ impl<'pool> Lease<'pool> {
         let generation = self.pool.generation.load_full();
         for index in keys.iter().copied() {
             let base = &generation.base;
-            if !base.story(index).is_some_and(|story| reason(&story) && !story.is_operators()) {
+            // Held until the standing is changed: whoever sets the key aside after that leaves a story that is to stay.
+            let mut stories = base.stories();
+            if !stories.get(&index).is_some_and(|story| reason(story) && !story.is_operators()) {
                 continue;
             }
-            base.stories().remove(&index);
+            stories.remove(&index);
             self.pool.keep_to_ration(&generation, base, index, |ration| ration.set(1));
             base.change(index, None, |standing| Standing { place: Place::Available, ..standing });
+            drop(stories);
             generation.spread(index);
             self.pool.note_change(index, None);
             any = true;

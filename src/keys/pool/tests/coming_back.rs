@@ -113,6 +113,25 @@ async fn tests_that_find_a_long_cooldown_to_be_true_do_not_multiply() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_test_undoes_what_an_operator_says() {
+    let (pool, due) = pool(&["a"]);
+    let test = async {
+        for is_under_way in [false, true] {
+            pool.lease(Need::default()).unwrap().fail(failure(told(3600)));
+            tokio::time::sleep(Duration::from_secs(601)).await;
+            let test = is_under_way.then(|| pool.lease(Need::default()).unwrap());
+            pool.set_aside_by_operator(0, None);
+            assert!(pool.lease(Need::default()).is_none(), "it was on offer");
+            test.map(|test| test.succeed(None, 0, Left::Unknown, false));
+            pool.probe_key(0).unwrap().pass_check(0);
+            assert_eq!((pool.available(), pool.blacklisted().len()), (0, 1));
+            pool.restore(0);
+        }
+    };
+    tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cooldown_that_ends_sooner_than_was_announced_ends_on_time() {
     let (pool, due) = pool(&["a"]);
     let test = async {
