@@ -230,13 +230,12 @@ impl<'pool> Lease<'pool> {
         ended_storm
     }
 
-    /// The key passed a free check at `upstream`. Returns whether it ended an outage of that upstream's.
-    pub fn pass_check(self, upstream: usize) -> bool {
-        let Some((here, ended_storm)) = self.work(upstream, true) else { return false };
-        if let Some(tally) = here.generation.tally(here.index) {
-            tally.note_passed_check();
-        }
-        ended_storm
+    /// The key passed a free check at `upstream`. Returns whether it ended an outage of that upstream's; `None` if the key is
+    /// not back: it is gone, or an operator has set it aside meanwhile.
+    pub fn pass_check(self, upstream: usize) -> Option<bool> {
+        let (here, ended_storm) = self.work(upstream, true)?;
+        here.generation.tally(here.index)?.note_passed_check();
+        here.generation.base.rotation.standing(here.index).is_available().then_some(ended_storm)
     }
 
     /// Settles what an upstream's good answer means for the keys as such; `None` if this one is none of them any more.

@@ -20,7 +20,7 @@ use super::generation::Generation;
 use super::lease::Lease;
 use super::outlook::comes_back_by;
 use super::ration::Entry;
-use super::roster::{Roster, Story};
+use super::roster::Roster;
 use super::rotation::Turn;
 use super::served::Served;
 use super::state::{CooldownPolicy, Millis, Place, Standing};
@@ -267,20 +267,19 @@ impl KeyPool {
         Some(self.probe(generation, model, index))
     }
 
-    /// A lease on a certain key, whether it is out or not, to find out whether it works: for a revalidation. The key
-    /// counts as tried, whatever comes of it.
-    pub fn probe_key(&self, index: u32) -> Option<Lease<'_>> {
+    /// A lease on a certain key, whether it is out or not.
+    #[cfg(test)]
+    pub(super) fn probe_key(&self, index: u32) -> Option<Lease<'_>> {
         let generation = self.generation.load();
-        if index as usize >= generation.base.rotation.len() {
-            return None;
-        }
-        if let Some(story) = generation.base.stories().get_mut(&index) {
-            *story = Arc::new(Story { tried: self.now(), checked: true, ..(**story).clone() });
-        }
-        Some(self.probe(generation, None, index))
+        ((index as usize) < generation.base.rotation.len()).then(|| self.probe(generation, None, index))
     }
 
-    fn probe(&self, generation: Guard<Arc<Generation>>, model: Option<Arc<Roster>>, index: u32) -> Lease<'_> {
+    pub(super) fn probe(
+        &self,
+        generation: Guard<Arc<Generation>>,
+        model: Option<Arc<Roster>>,
+        index: u32,
+    ) -> Lease<'_> {
         let entry = |roster: &Roster| {
             if roster.rotation.standing(index).is_available() {
                 roster.rotation.ration(index).exceed()

@@ -54,6 +54,11 @@ impl Story {
         &*self.cause.rule == BY_OPERATOR
     }
 
+    /// Whether the key is out until it is found to be good.
+    pub(super) fn is_condemned(&self) -> bool {
+        matches!(self.effect, Effect::Invalid | Effect::Suspected) && !self.is_operators()
+    }
+
     /// Whether the key was believed to be out for good, or for long.
     pub(super) fn is_hard(&self) -> bool {
         matches!(self.effect, Effect::Invalid | Effect::Exhausted { .. })

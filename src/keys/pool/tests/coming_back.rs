@@ -123,7 +123,7 @@ async fn no_test_undoes_what_an_operator_says() {
             pool.set_aside_by_operator(0, None);
             assert!(pool.lease(Need::default()).is_none(), "it was on offer");
             test.map(|test| test.succeed(None, 0, Left::Unknown, false));
-            pool.probe_key(0).unwrap().pass_check(0);
+            assert_eq!(pool.probe_key(0).unwrap().pass_check(0), None);
             assert_eq!((pool.available(), pool.blacklisted().len()), (0, 1));
             pool.restore(0);
         }
@@ -220,6 +220,27 @@ async fn a_storm_is_held_as_suspicion_until_a_key_works() {
         assert!(pool.blacklisted().iter().all(|key| key.permanent && key.index == index));
     };
     tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
+
+#[test]
+fn only_the_key_that_was_condemned_is_checked_and_only_while_it_is() {
+    let (pool, _due) = pool(&["a", "b"]);
+    let condemn = || {
+        pool.probe_key(0).unwrap().fail(failure(Effect::Invalid));
+        pool.condemned()[0]
+    };
+    let key = condemn();
+    assert_eq!(pool.lease_condemned(&key).map(|lease| lease.index()), Some(0));
+    assert!(pool.condemned()[0].checked);
+    pool.restore(0);
+    assert!(pool.lease_condemned(&key).is_none(), "it is back");
+    let key = condemn();
+    pool.replace(table(&["b", "a"]), States::Keep);
+    assert!(pool.lease_condemned(&key).is_none(), "another has its place");
+    let key = pool.condemned()[0];
+    assert_eq!(pool.lease_condemned(&key).map(|lease| lease.index()), Some(1));
+    pool.set_aside_by_operator(1, None);
+    assert!(pool.lease_condemned(&key).is_none(), "an operator has set it aside");
 }
 
 #[test]
