@@ -267,11 +267,12 @@ impl<'pool> Lease<'pool> {
         self.release(&given_up, |_| true) || any
     }
 
-    /// How the lease came to its key in a roster that may be newer than it is.
-    fn entry_of(&self, roster: &Roster) -> Entry {
-        match &self.model {
+    /// How the lease came to its key in a roster of today's. After a reload requests are numbered anew.
+    fn entry_of(&self, here: &Here<'_>, roster: &Roster) -> Entry {
+        match (&here.generation, &self.model) {
+            (Today::Other(_), _) => Entry::Free,
             _ if roster.id == 0 => self.base_entry(),
-            Some(model) if model.id == roster.id => self.entry,
+            (_, Some(model)) if model.id == roster.id => self.entry,
             _ => Entry::Free,
         }
     }
@@ -302,7 +303,7 @@ impl<'pool> Lease<'pool> {
                 }
                 let about = of_model.as_deref().unwrap_or(&generation.base);
                 let base = (about.id != 0).then_some(&generation.base);
-                let entry = self.entry_of(about);
+                let entry = self.entry_of(here, about);
                 if !about.rotation.ration(here.index).is_last_word(entry) {
                     return;
                 }
@@ -326,8 +327,11 @@ impl<'pool> Lease<'pool> {
             Left::Nothing { wait, from } => {
                 let of_model = model.and_then(|_| here.model.clone());
                 let about = of_model.as_deref().unwrap_or(&generation.base);
-                let entry =
-                    if model.is_some() && of_model.is_none() { Entry::Free } else { self.entry_of(about) };
+                let entry = if model.is_some() && of_model.is_none() {
+                    Entry::Free
+                } else {
+                    self.entry_of(here, about)
+                };
                 if !about.rotation.ration(here.index).is_last_word(entry) {
                     return;
                 }

@@ -364,6 +364,23 @@ fn what_the_request_that_began_last_was_told_is_the_last_word() {
 }
 
 #[test]
+fn what_a_request_from_before_a_reload_is_told_makes_no_later_one_look_older() {
+    for model in [None, Some("big")] {
+        let (pool, _due) = pool(&["a"]);
+        let need = Need { model, not: &[] };
+        let succeed = |lease: Lease<'_>, left| lease.succeed(model, 0, left, model.is_some());
+        succeed(pool.lease(need).unwrap(), Left::Requests(2));
+        (0..500).for_each(|_| drop(pool.lease(need).unwrap()));
+        let before = pool.lease(need).unwrap();
+        pool.replace(table(&["a"]), States::Keep);
+        succeed(before, Left::Requests(3));
+        let nothing = Left::Nothing { wait: Duration::from_secs(20), from: "header" };
+        succeed(pool.lease(need).unwrap(), nothing);
+        assert_eq!(pool.blacklisted().len(), 1, "{model:?}");
+    }
+}
+
+#[test]
 fn one_upstreams_word_does_not_bring_back_what_another_set_aside() {
     let (pool, _due) = pool(&["a"]);
     pool.lease(Need::default()).unwrap().succeed(None, 0, Left::Requests(2), false);
