@@ -217,6 +217,7 @@ impl KeyPool {
             if let Some(old) = old.models.load().get(name) {
                 catch_up(old, roster, Some(&new.base), &stays);
             }
+            roster.catch_up(&new.base);
         }
         let on: Vec<usize> = self.storms.list().into_iter().map(|(upstream, ..)| upstream).collect();
         self.storms.clear();
@@ -261,7 +262,7 @@ impl KeyPool {
         models.insert(model.into(), Arc::clone(&roster));
         generation.store_models(models);
         // What changed while the roster was made.
-        roster.rotation.catch_up(&generation.base.rotation);
+        roster.catch_up(&generation.base);
         roster
     }
 }

@@ -238,6 +238,12 @@ impl Roster {
         }
     }
 
+    /// Shows every key where it belongs, as the keys as such stand now.
+    pub(super) fn catch_up(&self, base: &Self) {
+        self.rotation.catch_up(&base.rotation);
+        self.wake_first();
+    }
+
     /// Wakes who has waited longest, if there is a key to be had.
     pub(super) fn wake_first(&self) {
         if self.waiting.load(Ordering::SeqCst) > 0
