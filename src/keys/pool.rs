@@ -208,6 +208,7 @@ impl KeyPool {
                         self.ease_stuck(need, busy, by.saturating_duration_since(Instant::now()));
                     }
                     (look_again, busy) = look();
+                    roster.wake_first();
                     continue;
                 }
                 if let Some(lease) = self.take(need, &[], |_| true) {

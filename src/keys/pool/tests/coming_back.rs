@@ -65,6 +65,23 @@ async fn a_key_that_is_due_is_waited_for_though_the_clock_is_late() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_key_that_woke_nobody_is_found_soon() {
+    let (pool, _due) = pool(&["a"]);
+    pool.lease(Need::default()).unwrap().fail(failure(told(4)));
+    let began = Instant::now();
+    let silently = async {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        pool.generation.load().base.rotation.change(0, None, |_| Standing::FRESH);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        lease = pool.lease_by(Need::default(), began, began + Duration::from_secs(5)) => assert!(lease.is_some()),
+        () = silently => unreachable!(),
+    }
+    assert!(began.elapsed() < Duration::from_secs(1));
+}
+
 async fn futures_pending(future: &mut (impl Future + Unpin)) -> bool {
     std::future::poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx).is_pending()))
         .await
