@@ -68,6 +68,8 @@ pub struct KeyPool {
     pub(super) rosters: AtomicU32,
     /// One reload at a time. Never taken on a request's way.
     pub(super) replacing: Mutex<()>,
+    /// One new roster of a model at a time: taken by requests that fail, and by a reload for those made meanwhile.
+    pub(super) making: Mutex<()>,
 }
 
 impl KeyPool {
@@ -97,6 +99,7 @@ impl KeyPool {
             last_resort: AtomicU64::new(0),
             rosters: AtomicU32::new(1),
             replacing: Mutex::new(()),
+            making: Mutex::new(()),
         };
         (pool, heard)
     }

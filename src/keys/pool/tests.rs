@@ -277,6 +277,21 @@ fn a_key_that_is_limited_for_a_model_serves_the_others() {
 }
 
 #[test]
+fn a_key_is_set_aside_for_a_new_model_while_the_file_is_read_anew() {
+    let (pool, _due) = pool(&["a", "b"]);
+    let reload = pool.replacing.lock().unwrap();
+    std::thread::scope(|scope| {
+        let failing = scope.spawn(|| lease_for(&pool, "big").unwrap().fail(for_model("big", told(60))));
+        let began = std::time::Instant::now();
+        while !failing.is_finished() && began.elapsed() < Duration::from_secs(5) {
+            std::thread::yield_now();
+        }
+        assert!(failing.is_finished(), "it waits for the reload");
+        drop(reload);
+    });
+}
+
+#[test]
 fn a_models_standing_survives_a_reload_and_its_memory_is_bounded() {
     let (pool, _due) = pool(&["a", "b"]);
     lease_for(&pool, "big").unwrap().fail(for_model("big", told(60)));
