@@ -12,8 +12,8 @@ use super::ration::Ration;
 use super::roster::Roster;
 use super::state::{Millis, Place, Standing};
 
-/// A ration that nothing else changes doubles so often, in milliseconds: the smallest is over within ten seconds
-/// (spec §6).
+/// A ration that nothing else changes doubles so often, in milliseconds: the smallest is over within ten seconds (spec §6);
+/// while requests wait, and would all fall on that key, it has grown to 64 by then and is over after 17.
 const RATION_STEP: u64 = 1_400;
 
 /// Word to the clock.
