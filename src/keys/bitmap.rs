@@ -58,7 +58,8 @@ impl Bitmap {
 
     /// How many positions are set.
     pub(super) fn count(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
+        // SeqCst, as is the number of those who wait: who begins to wait sees the position that was put in, or is seen.
+        self.count.load(Ordering::SeqCst)
     }
 
     /// Whether `position` is set.
@@ -116,7 +117,7 @@ impl Bitmap {
         let before = self.levels[0][position / FAN].fetch_or(bit(position), Ordering::SeqCst);
         let was_out = before & bit(position) == 0;
         if was_out {
-            self.count.fetch_add(1, Ordering::Relaxed);
+            self.count.fetch_add(1, Ordering::SeqCst);
         }
         self.raise(1, position / FAN);
         was_out
@@ -127,7 +128,7 @@ impl Bitmap {
         let mut index = position / FAN;
         let before = self.levels[0][index].fetch_and(!bit(position), Ordering::SeqCst);
         if before & bit(position) != 0 {
-            self.count.fetch_sub(1, Ordering::Relaxed);
+            self.count.fetch_sub(1, Ordering::SeqCst);
         }
         let mut left = before & !bit(position);
         for level in 1..self.levels.len() {

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::generation::Generation;
+use super::lease::Lease;
 use super::pool::KeyPool;
 use super::roster::{Cause, Roster, Story, reason};
 use super::secret::preview;
@@ -48,6 +49,8 @@ impl Blacklisted {
 pub struct Condemned {
     /// Its place in the file.
     pub index: u32,
+    /// Which reading of the file that is.
+    pub generation: u64,
     /// It is only suspected: most of the pool was told the same.
     pub suspected: bool,
     /// It has served requests, and has passed no check after that.
@@ -158,8 +161,13 @@ impl KeyPool {
             self.resume_storm(told.index, &story, |_| true);
         }
         let set = |roster: &Roster, base: Option<&Roster>| {
-            roster.stories().insert(told.index, Arc::new(story));
+            let mut stories = roster.stories();
+            stories.insert(told.index, Arc::new(story));
+            roster.rotation.ration(told.index).withdraw_probe();
             roster.change(told.index, base, |_| standing);
+            // If it was out already, it may have been on offer.
+            roster.show(told.index, base);
+            drop(stories);
             self.schedule(&generation, roster, told.index, standing);
         };
         match told.model.as_deref() {
@@ -187,8 +195,11 @@ impl KeyPool {
             return;
         }
         generation.each(|roster, base| {
-            let told = roster.stories().remove(&index).is_some();
+            // Held until the standing is changed: whoever sets the key aside after that leaves a story that is to stay.
+            let mut stories = roster.stories();
+            let told = stories.remove(&index).is_some();
             roster.change(index, base, |_| Standing::FRESH);
+            drop(stories);
             if told {
                 self.note_change(index, roster.model.as_deref());
             }
@@ -200,23 +211,23 @@ impl KeyPool {
     pub fn condemned(&self) -> Vec<Condemned> {
         let (generation, now) = (self.generation.load_full(), self.now());
         let of_storms = self.storms.condemned();
-        let stories = generation.base.stories();
-        let stories = stories.iter().filter(|(_, story)| !story.is_operators());
-        let condemned = stories.filter_map(|(index, story)| {
-            let suspected = match story.effect {
-                Effect::Suspected => true,
-                Effect::Invalid => false,
-                _ => return None,
-            };
+        // Requests that fail wait for the stories: they are not kept while the rest is worked out.
+        let condemned: Vec<(u32, Arc<Story>)> = {
+            let stories = generation.base.stories();
+            let condemned = stories.iter().filter(|(_, story)| story.is_condemned());
+            condemned.map(|(index, story)| (*index, Arc::clone(story))).collect()
+        };
+        let condemned = condemned.into_iter().filter_map(|(index, story)| {
             let tried_ago = Duration::from_millis(now.0.saturating_sub(story.tried.0));
-            let tally = generation.tally(*index)?;
+            let tally = generation.tally(index)?;
             let (passed_check, served_since_check) = tally.passed_and_served_since();
             Some(Condemned {
-                index: *index,
-                suspected,
+                index,
+                generation: generation.number,
+                suspected: story.effect == Effect::Suspected,
                 served_since_check,
                 passed_check,
-                of_storm: !suspected && of_storms.contains(index),
+                of_storm: story.effect == Effect::Invalid && of_storms.contains(&index),
                 checked: story.checked,
                 out_for: story.since.elapsed().unwrap_or_default(),
                 tried_ago,
@@ -224,6 +235,20 @@ impl KeyPool {
             })
         });
         condemned.collect()
+    }
+
+    /// A lease on a key that is still condemned, to check it. It counts as tried, whatever comes of it.
+    pub fn lease_condemned(&self, key: &Condemned) -> Option<Lease<'_>> {
+        let generation = self.generation.load();
+        if generation.number != key.generation {
+            return None;
+        }
+        {
+            let mut stories = generation.base.stories();
+            let story = stories.get_mut(&key.index).filter(|story| story.is_condemned())?;
+            *story = Arc::new(Story { tried: self.now(), checked: true, ..(**story).clone() });
+        }
+        Some(self.probe(generation, None, key.index))
     }
 
     /// Whether there is a change that nobody has taken.

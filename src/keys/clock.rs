@@ -1,8 +1,7 @@
 //! Lets things happen to keys on time: cooldowns end, long ones are put to the test, rations run out. One queue,
 //! asleep until the first of them, so that neither a lease nor a key needs a clock of its own.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, HashMap};
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -13,8 +12,8 @@ use super::ration::Ration;
 use super::roster::Roster;
 use super::state::{Millis, Place, Standing};
 
-/// A ration that nothing else changes doubles so often, in milliseconds: the smallest is over within ten seconds
-/// (spec §6).
+/// A ration that nothing else changes doubles so often, in milliseconds: the smallest is over within ten seconds (spec §6);
+/// while requests wait, and would all fall on that key, it has grown to 64 by then and is over after 17.
 const RATION_STEP: u64 = 1_400;
 
 /// Word to the clock.
@@ -27,7 +26,7 @@ pub enum Due {
 }
 
 /// Something that happens to a key at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Event {
     pub(super) at: Millis,
     generation: u64,
@@ -36,8 +35,14 @@ pub struct Event {
     pub(super) what: What,
 }
 
+impl Event {
+    fn untimed(self) -> Self {
+        Self { at: Millis(0), ..self }
+    }
+}
+
 /// What happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum What {
     /// Its cooldown ends.
     Return,
@@ -47,24 +52,63 @@ pub(super) enum What {
     MoreShare,
 }
 
+/// What will happen, and when: at most one event of a kind for a key of a roster, the earliest. One that comes too early
+/// is put off when its time has come, so that whatever prolongs a cooldown needs no further one.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    in_order: BTreeSet<Event>,
+    /// By what will happen: the event without its time.
+    times: HashMap<Event, Millis, foldhash::fast::FixedState>,
+}
+
+impl Queue {
+    pub(super) fn add(&mut self, event: Event) {
+        let untimed = event.untimed();
+        if let Some(at) = self.times.get(&untimed).copied() {
+            if at <= event.at {
+                return;
+            }
+            self.in_order.remove(&Event { at, ..event });
+        }
+        self.times.insert(untimed, event.at);
+        self.in_order.insert(event);
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        assert_eq!(self.in_order.len(), self.times.len());
+        self.times.len()
+    }
+
+    fn first(&self) -> Option<Millis> {
+        self.in_order.first().map(|event| event.at)
+    }
+
+    fn take_first(&mut self) -> Option<Event> {
+        let event = self.in_order.pop_first()?;
+        self.times.remove(&event.untimed());
+        Some(event)
+    }
+}
+
 /// Runs until the pool is gone.
 ///
 /// # Cancel safety
 /// Dropping it loses the events it knew of; nothing else.
 pub async fn run(pool: &KeyPool, mut due: mpsc::UnboundedReceiver<Due>) {
-    let mut queue = BinaryHeap::new();
+    let mut queue = Queue::default();
     loop {
-        let first = queue.peek().map(|Reverse(event): &Reverse<Event>| *event);
+        let first = queue.first();
         let next = async {
             match first {
-                Some(event) => sleep_until(pool.instant(event.at)).await,
+                Some(at) => sleep_until(pool.instant(at)).await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             heard = due.recv() => match heard {
-                Some(Due::Later(event)) => queue.push(Reverse(event)),
-                Some(Due::Replaced) => queue = pool.cooldowns().into_iter().map(Reverse).collect(),
+                Some(Due::Later(event)) => queue.add(event),
+                Some(Due::Replaced) => pool.begin_anew(&mut queue),
                 None => return,
             },
             () = next => happen(&mut queue, pool),
@@ -73,14 +117,12 @@ pub async fn run(pool: &KeyPool, mut due: mpsc::UnboundedReceiver<Due>) {
 }
 
 /// Lets happen what is due.
-fn happen(queue: &mut BinaryHeap<Reverse<Event>>, pool: &KeyPool) {
+fn happen(queue: &mut Queue, pool: &KeyPool) {
     let now = Instant::now();
-    while let Some(Reverse(event)) = queue.peek()
-        && pool.instant(event.at) <= now
-    {
-        let event = *event;
-        queue.pop();
-        queue.extend(pool.happen(event).map(Reverse));
+    while queue.first().is_some_and(|at| pool.instant(at) <= now) {
+        if let Some(again) = queue.take_first().and_then(|event| pool.happen(event)) {
+            queue.add(again);
+        }
     }
 }
 
@@ -90,15 +132,15 @@ impl KeyPool {
         let Place::Cooldown(at) = standing.place else { return };
         let event = Event { at, generation: generation.number, roster: roster.id, index, what: What::Return };
         self.announce(Due::Later(event));
-        if let Some(test) = self.next_probe(at) {
+        if let Some(test) = self.next_probe(self.now(), at) {
             self.announce(Due::Later(Event { at: test, what: What::Probe, ..event }));
         }
     }
 
-    /// When a cooldown until `end` is next put to the test, if it is that long.
-    fn next_probe(&self, end: Millis) -> Option<Millis> {
+    /// When a cooldown until `end` is next put to the test, if it is that long; `tried` is when its key was last.
+    fn next_probe(&self, tried: Millis, end: Millis) -> Option<Millis> {
         let interval = u64::try_from(self.policy.probe_interval?.as_millis()).ok()?;
-        Some(Millis(self.now().0 + interval)).filter(|at| *at < end)
+        Some(Millis(tried.0.saturating_add(interval))).filter(|at| *at < end)
     }
 
     /// Keeps a key to a ration for a while; `ration` sets it.
@@ -126,15 +168,7 @@ impl KeyPool {
         generation.roster(event.roster, |roster, base| {
             match event.what {
                 What::Return => again = self.end_cooldown(&generation, roster, base, event),
-                What::Probe => {
-                    if let Place::Cooldown(end) = roster.rotation.standing(event.index).place
-                        && roster.story(event.index).is_none_or(|story| !story.is_operators())
-                    {
-                        roster.rotation.ration(event.index).offer_probe();
-                        roster.show(event.index, base);
-                        again = self.next_probe(end).map(|at| Event { at, ..event });
-                    }
-                }
+                What::Probe => again = self.offer_probe(roster, base, event),
                 What::MoreShare => {
                     let grows = roster.rotation.ration(event.index).ease(roster.largest_ration());
                     again = grows.then(|| Event { at: Millis(self.now().0 + RATION_STEP), ..event });
@@ -146,6 +180,30 @@ impl KeyPool {
             }
         });
         again
+    }
+
+    /// Offers a key that is in cooldown to one request, unless one has tried it of late: then an interval after that.
+    fn offer_probe(&self, roster: &Roster, base: Option<&Roster>, event: Event) -> Option<Event> {
+        let Place::Cooldown(end) = roster.rotation.standing(event.index).place else { return None };
+        // Held until it is offered: an operator who sets it aside takes the offer back.
+        let stories = roster.stories();
+        let story = stories.get(&event.index);
+        if story.is_some_and(|story| story.is_operators()) {
+            return None;
+        }
+        let now = self.now();
+        // Who took the last offer may have tried it any time since.
+        let late = |tried: &Millis| {
+            self.policy
+                .probe_interval
+                .is_some_and(|interval| self.instant(*tried) + interval / 2 > self.instant(now))
+        };
+        let tried = story.map(|story| story.tried).filter(late);
+        if tried.is_none() {
+            roster.rotation.ration(event.index).offer_probe();
+            roster.show(event.index, base);
+        }
+        self.next_probe(tried.unwrap_or(now), end).map(|at| Event { at, ..event })
     }
 
     fn end_cooldown(
@@ -164,33 +222,33 @@ impl KeyPool {
         roster.rotation.ration(event.index).withdraw_probe();
         // Not all at once: what waited for it would run it into its limit again.
         self.keep_to_ration(generation, roster, event.index, |ration| ration.set(1));
+        // Held until the standing is changed: whoever sets the key aside after that leaves a story that is to stay.
+        let mut stories = roster.stories();
         let (_, after) = roster.change(event.index, base, |standing| standing.at(now));
         if after.is_available() {
-            roster.stories().remove(&event.index);
+            stories.remove(&event.index);
         }
         None
     }
 
-    /// Every cooldown that is running.
-    pub(super) fn cooldowns(&self) -> Vec<Event> {
+    /// The keys were replaced: forgets what was to happen to the old ones, and reads all cooldowns that are running.
+    pub(super) fn begin_anew(&self, queue: &mut Queue) {
         let generation = self.generation.load();
-        let mut events = Vec::new();
+        // What was announced of the new ones before this was heard.
+        queue.in_order.retain(|event| event.generation == generation.number);
+        queue.times.retain(|event, _| event.generation == generation.number);
         generation.each(|roster, _| {
             for index in (0_u32..).take(roster.rotation.len()) {
                 if let Place::Cooldown(at) = roster.rotation.standing(index).place {
-                    let event = Event {
-                        at,
-                        generation: generation.number,
-                        roster: roster.id,
-                        index,
-                        what: What::Return,
-                    };
-                    events.push(event);
-                    events.extend(self.next_probe(at).map(|at| Event { at, what: What::Probe, ..event }));
+                    let generation = generation.number;
+                    let event = Event { at, generation, roster: roster.id, index, what: What::Return };
+                    queue.add(event);
+                    if let Some(at) = self.next_probe(self.now(), at) {
+                        queue.add(Event { at, what: What::Probe, ..event });
+                    }
                 }
             }
         });
-        events
     }
 
     pub(super) fn announce(&self, due: Due) {

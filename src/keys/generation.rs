@@ -198,25 +198,23 @@ impl KeyPool {
             stays.into_iter().map(|at| at.filter(|_| states == States::Keep)).collect();
         let base = moved(&old.base, &stays, start, |_| false);
         let new = Generation { tallies, ..Generation::new(keys, base, old.number + 1, resets) };
-        let mut models = HashMap::new();
         if states == States::Keep {
-            for (name, roster) in old.models.load().iter() {
-                let absent = |index: usize| {
-                    u32::try_from(index).is_ok_and(|index| !new.base.rotation.standing(index).is_available())
-                };
-                models.insert(name.clone(), Arc::new(moved(roster, &stays, start, absent)));
-            }
+            carry_models(&old, &new, &stays, start);
         }
-        new.store_models(models);
         let new = Arc::new(new);
         self.generation.store(Arc::clone(&new));
         self.number.store(new.number, Ordering::Release);
         // What was settled on the old generation while it was being copied.
         catch_up(&old.base, &new.base, None, &stays);
+        if states == States::Keep {
+            let _one_at_a_time = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+            carry_models(&old, &new, &stays, start);
+        }
         for (name, roster) in new.models.load().iter() {
             if let Some(old) = old.models.load().get(name) {
                 catch_up(old, roster, Some(&new.base), &stays);
             }
+            roster.catch_up(&new.base);
         }
         let on: Vec<usize> = self.storms.list().into_iter().map(|(upstream, ..)| upstream).collect();
         self.storms.clear();
@@ -237,7 +235,7 @@ impl KeyPool {
             roster.used.store(now, Ordering::Relaxed);
             return roster;
         }
-        let _one_at_a_time = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(roster) = generation.model(Some(model)) {
             return roster;
         }
@@ -261,7 +259,7 @@ impl KeyPool {
         models.insert(model.into(), Arc::clone(&roster));
         generation.store_models(models);
         // What changed while the roster was made.
-        roster.rotation.catch_up(&generation.base.rotation);
+        roster.catch_up(&generation.base);
         roster
     }
 }
@@ -270,6 +268,21 @@ impl KeyPool {
 pub(super) fn models_max(keys: usize) -> usize {
     let roster = keys.saturating_mul(KEY_BYTES).saturating_add(ROSTER_BYTES);
     (MODELS_MEMORY / roster).clamp(1, MODELS_MAX)
+}
+
+/// Brings over the models that the new generation does not have.
+fn carry_models(old: &Generation, new: &Generation, stays: &[Option<u32>], start: usize) {
+    let mut models = HashMap::clone(&new.models.load());
+    let carried = models.len();
+    for (name, roster) in old.models.load().iter() {
+        let absent = |index: usize| {
+            u32::try_from(index).is_ok_and(|index| !new.base.rotation.standing(index).is_available())
+        };
+        models.entry(name.clone()).or_insert_with(|| Arc::new(moved(roster, stays, start, absent)));
+    }
+    if models.len() > carried {
+        new.store_models(models);
+    }
 }
 
 /// A roster for the keys of a new reading; `stays` tells where each was before, if it keeps its standing.

@@ -59,14 +59,20 @@ impl Here<'_> {
 
     #[cold]
     fn recover(&self, pool: &KeyPool, roster: &Roster, base: Option<&Roster>, entry: Entry) -> Recovery {
+        // Held until the standing is changed: whoever sets the key aside after that leaves a story that is to stay.
+        let mut stories = roster.stories();
+        if stories.get(&self.index).is_some_and(|story| story.is_operators()) {
+            return Recovery { was_out_for: None };
+        }
         let (before, after) = roster.change(self.index, base, |standing| {
             standing.after(Effect::Success, &pool.policy.cooldown, Millis(0), 0.0, entry == Entry::Probe)
         });
         if before.is_available() || !after.is_available() {
             return Recovery { was_out_for: None };
         }
+        let story = stories.remove(&self.index);
+        drop(stories);
         // A probe has found that it works again: its full share comes within seconds.
-        let story = roster.stories().remove(&self.index);
         pool.keep_to_ration(&self.generation, roster, self.index, |ration| ration.set(2));
         pool.note_change(self.index, roster.model.as_deref());
         self.generation.spread(self.index);
@@ -97,11 +103,19 @@ impl Here<'_> {
         if after.is_available() {
             return false;
         }
-        let since = match story {
-            Some(story) if !before.is_available() => story.since,
-            _ => SystemTime::now(),
+        let story = match story.filter(|_| !before.is_available()) {
+            // A late word that changes nothing: it is out for what it was out for.
+            Some(story)
+                if before.place == after.place && !(effect == Effect::Suspected && story.is_hard()) =>
+            {
+                Story { tried: now, checked: false, ..(**story).clone() }
+            }
+            story => {
+                let since = story.map_or_else(SystemTime::now, |story| story.since);
+                Story { effect, since, tried: now, checked: false, cause }
+            }
         };
-        stories.insert(self.index, Arc::new(Story { effect, since, tried: now, checked: false, cause }));
+        stories.insert(self.index, Arc::new(story));
         drop(stories);
         if before.place != after.place {
             pool.schedule(&self.generation, roster, self.index, after);
@@ -127,7 +141,7 @@ impl Here<'_> {
         if roster.rotation.standing(self.index).is_available() {
             return;
         }
-        // Held until the standing is changed: whoever sets the key aside meanwhile leaves a story that is to stay.
+        // Held, as in `recover`.
         let mut stories = roster.stories();
         let is_its = |story: &Arc<Story>| {
             matches!(story.effect, Effect::Spent { .. }) && story.cause.upstream == Some(upstream)
@@ -149,8 +163,9 @@ impl Here<'_> {
     /// Holds a key that was believed to be out for good, or for long, as a suspect.
     pub(super) fn suspect(&self, pool: &KeyPool, index: u32, policy: &CooldownPolicy) {
         let base = &self.generation.base;
-        let Some(story) = base.story(index) else { return };
-        if !matches!(story.effect, Effect::Invalid | Effect::Exhausted { .. }) {
+        let mut stories = base.stories();
+        let Some(story) = stories.get(&index).map(Arc::clone) else { return };
+        if !story.is_hard() {
             return;
         }
         let (now, jitter) = (pool.now(), fastrand::f64());
@@ -159,7 +174,8 @@ impl Here<'_> {
             standing.after(Effect::Suspected, policy, now, jitter, false)
         });
         let story = Story { effect: Effect::Suspected, ..(*story).clone() };
-        base.stories().insert(index, Arc::new(story));
+        stories.insert(index, Arc::new(story));
+        drop(stories);
         pool.schedule(&self.generation, base, index, after);
         pool.note_change(index, None);
     }

@@ -195,7 +195,10 @@ impl<'pool> Lease<'pool> {
     pub fn leave_to_others(self) {
         let Some(here) = self.here() else { return };
         for (roster, base, entry) in self.rosters(&here) {
-            if entry == Entry::Probe && !roster.rotation.standing(here.index).is_available() {
+            let stories = roster.stories();
+            let is_operators = stories.get(&here.index).is_some_and(|story| story.is_operators());
+            let is_out = !roster.rotation.standing(here.index).is_available();
+            if entry == Entry::Probe && is_out && !is_operators {
                 roster.rotation.ration(here.index).offer_probe();
                 roster.show(here.index, base);
             }
@@ -227,13 +230,12 @@ impl<'pool> Lease<'pool> {
         ended_storm
     }
 
-    /// The key passed a free check at `upstream`. Returns whether it ended an outage of that upstream's.
-    pub fn pass_check(self, upstream: usize) -> bool {
-        let Some((here, ended_storm)) = self.work(upstream, true) else { return false };
-        if let Some(tally) = here.generation.tally(here.index) {
-            tally.note_passed_check();
-        }
-        ended_storm
+    /// The key passed a free check at `upstream`. Returns whether it ended an outage of that upstream's; `None` if the key is
+    /// not back: it is gone, or an operator has set it aside meanwhile.
+    pub fn pass_check(self, upstream: usize) -> Option<bool> {
+        let (here, ended_storm) = self.work(upstream, true)?;
+        here.generation.tally(here.index)?.note_passed_check();
+        here.generation.base.rotation.standing(here.index).is_available().then_some(ended_storm)
     }
 
     /// Settles what an upstream's good answer means for the keys as such; `None` if this one is none of them any more.
@@ -266,11 +268,12 @@ impl<'pool> Lease<'pool> {
         self.release(&given_up, |_| true) || any
     }
 
-    /// How the lease came to its key in a roster that may be newer than it is.
-    fn entry_of(&self, roster: &Roster) -> Entry {
-        match &self.model {
+    /// How the lease came to its key in a roster of today's. After a reload requests are numbered anew.
+    fn entry_of(&self, here: &Here<'_>, roster: &Roster) -> Entry {
+        match (&here.generation, &self.model) {
+            (Today::Other(_), _) => Entry::Free,
             _ if roster.id == 0 => self.base_entry(),
-            Some(model) if model.id == roster.id => self.entry,
+            (_, Some(model)) if model.id == roster.id => self.entry,
             _ => Entry::Free,
         }
     }
@@ -301,7 +304,7 @@ impl<'pool> Lease<'pool> {
                 }
                 let about = of_model.as_deref().unwrap_or(&generation.base);
                 let base = (about.id != 0).then_some(&generation.base);
-                let entry = self.entry_of(about);
+                let entry = self.entry_of(here, about);
                 if !about.rotation.ration(here.index).is_last_word(entry) {
                     return;
                 }
@@ -325,8 +328,11 @@ impl<'pool> Lease<'pool> {
             Left::Nothing { wait, from } => {
                 let of_model = model.and_then(|_| here.model.clone());
                 let about = of_model.as_deref().unwrap_or(&generation.base);
-                let entry =
-                    if model.is_some() && of_model.is_none() { Entry::Free } else { self.entry_of(about) };
+                let entry = if model.is_some() && of_model.is_none() {
+                    Entry::Free
+                } else {
+                    self.entry_of(here, about)
+                };
                 if !about.rotation.ration(here.index).is_last_word(entry) {
                     return;
                 }
@@ -400,10 +406,7 @@ impl<'pool> Lease<'pool> {
                 "one upstream of several refuses key after key: taken for its outage, \
                  the keys stay with the others until it has served again"
             );
-            let is_hard = |story: &Story| {
-                matches!(story.effect, Effect::Invalid | Effect::Exhausted { .. } | Effect::Suspected)
-            };
-            self.release(&others, is_hard);
+            self.release(&others, |story| story.is_hard() || story.effect == Effect::Suspected);
             return;
         }
         tracing::error!(
@@ -429,12 +432,15 @@ impl<'pool> Lease<'pool> {
         let generation = self.pool.generation.load_full();
         for index in keys.iter().copied() {
             let base = &generation.base;
-            if !base.story(index).is_some_and(|story| reason(&story) && !story.is_operators()) {
+            // Held until the standing is changed: whoever sets the key aside after that leaves a story that is to stay.
+            let mut stories = base.stories();
+            if !stories.get(&index).is_some_and(|story| reason(story) && !story.is_operators()) {
                 continue;
             }
-            base.stories().remove(&index);
+            stories.remove(&index);
             self.pool.keep_to_ration(&generation, base, index, |ration| ration.set(1));
             base.change(index, None, |standing| Standing { place: Place::Available, ..standing });
+            drop(stories);
             generation.spread(index);
             self.pool.note_change(index, None);
             any = true;

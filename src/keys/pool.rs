@@ -18,7 +18,7 @@ use super::file::KeyTable;
 use super::generation::Generation;
 use super::lease::Lease;
 use super::ration::Entry;
-use super::roster::{Roster, Story};
+use super::roster::Roster;
 use super::rotation::Turn;
 use super::served::Served;
 use super::state::{CooldownPolicy, Millis, Place, Standing};
@@ -63,6 +63,8 @@ pub struct KeyPool {
     pub(super) rosters: AtomicU32,
     /// One reload at a time. Never taken on a request's way.
     pub(super) replacing: Mutex<()>,
+    /// One new roster of a model at a time: taken by requests that fail, and by a reload for those made meanwhile.
+    pub(super) making: Mutex<()>,
 }
 
 impl KeyPool {
@@ -92,6 +94,7 @@ impl KeyPool {
             last_resort: AtomicU64::new(0),
             rosters: AtomicU32::new(1),
             replacing: Mutex::new(()),
+            making: Mutex::new(()),
         };
         (pool, heard)
     }
@@ -224,20 +227,19 @@ impl KeyPool {
         Some(self.probe(generation, model, index))
     }
 
-    /// A lease on a certain key, whether it is out or not, to find out whether it works: for a revalidation. The key
-    /// counts as tried, whatever comes of it.
-    pub fn probe_key(&self, index: u32) -> Option<Lease<'_>> {
+    /// A lease on a certain key, whether it is out or not.
+    #[cfg(test)]
+    pub(super) fn probe_key(&self, index: u32) -> Option<Lease<'_>> {
         let generation = self.generation.load();
-        if index as usize >= generation.base.rotation.len() {
-            return None;
-        }
-        if let Some(story) = generation.base.stories().get_mut(&index) {
-            *story = Arc::new(Story { tried: self.now(), checked: true, ..(**story).clone() });
-        }
-        Some(self.probe(generation, None, index))
+        ((index as usize) < generation.base.rotation.len()).then(|| self.probe(generation, None, index))
     }
 
-    fn probe(&self, generation: Guard<Arc<Generation>>, model: Option<Arc<Roster>>, index: u32) -> Lease<'_> {
+    pub(super) fn probe(
+        &self,
+        generation: Guard<Arc<Generation>>,
+        model: Option<Arc<Roster>>,
+        index: u32,
+    ) -> Lease<'_> {
         let entry = |roster: &Roster| {
             if roster.rotation.standing(index).is_available() {
                 roster.rotation.ration(index).exceed()

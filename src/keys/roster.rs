@@ -52,6 +52,16 @@ impl Story {
         &*self.cause.rule == BY_OPERATOR
     }
 
+    /// Whether the key is out until it is found to be good.
+    pub(super) fn is_condemned(&self) -> bool {
+        matches!(self.effect, Effect::Invalid | Effect::Suspected) && !self.is_operators()
+    }
+
+    /// Whether the key was believed to be out for good, or for long.
+    pub(super) fn is_hard(&self) -> bool {
+        matches!(self.effect, Effect::Invalid | Effect::Exhausted { .. })
+    }
+
     /// What the key is out for, in operators' words.
     pub(super) fn reason(&self) -> &'static str {
         reason(self.effect, &self.cause)
@@ -197,6 +207,12 @@ impl Roster {
         if self.rotation.show(index, base.map(|base| &base.rotation)) {
             self.wake_first();
         }
+    }
+
+    /// Shows every key where it belongs, as the keys as such stand now.
+    pub(super) fn catch_up(&self, base: &Self) {
+        self.rotation.catch_up(&base.rotation);
+        self.wake_first();
     }
 
     /// From how many at a time on a ration is as good as none: while requests wait they would all fall on one key.

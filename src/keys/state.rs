@@ -10,7 +10,7 @@ const DENIAL: Duration = Duration::from_secs(60 * 60);
 pub const LONGEST_COOLDOWN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Milliseconds since the pool began. Fits 42 bits for 139 years.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(super) struct Millis(pub(super) u64);
 
 impl Millis {

@@ -185,7 +185,9 @@ impl Revalidation {
             doubts.none_left = keys.earliest_return(None).is_none_or(|wait| wait > NONE_LEFT);
             let (due, next) = due(keys.condemned(), self.intervals, doubts);
             for key in &due {
-                let found = self.check(key).await;
+                // It may be back by now, or the file have been read anew.
+                let Some(lease) = keys.lease_condemned(key) else { continue };
+                let found = self.check(key, lease).await;
                 self.checks.note(found);
                 if found == Found::Restored {
                     doubts.since = doubts.since.or_else(|| Instant::now().checked_sub(key.out_for + EPISODE));
@@ -198,12 +200,11 @@ impl Revalidation {
         }
     }
 
-    async fn check(&self, key: &Condemned) -> Found {
+    async fn check(&self, key: &Condemned, lease: Lease<'_>) -> Found {
         let upstreams = &self.group.upstreams;
         // Whoever condemned it has to say so again; another upstream may not know the key at all.
         let accuser = key.upstream.and_then(|index| upstreams.all().get(index));
         let Some(upstream) = accuser.or_else(|| upstreams.pick(&[])) else { return Found::Inconclusive };
-        let Some(lease) = self.group.keys.probe_key(key.index) else { return Found::Inconclusive };
         let Ok(mut request) = models_list(&upstream.url) else { return Found::Inconclusive };
         let by = Instant::now() + self.patience;
         match request.send(&self.client, upstream, &lease, None, self.patience, by).await {
@@ -228,7 +229,7 @@ impl Revalidation {
 /// Settles the lease of a key that works.
 fn restore(lease: Lease<'_>, upstream: &Upstream) -> Found {
     let (key_index, key_preview) = (lease.index(), lease.preview());
-    let ended_storm = lease.pass_check(upstream.index);
+    let Some(ended_storm) = lease.pass_check(upstream.index) else { return Found::Inconclusive };
     tracing::info!(key_index, key_preview, upstream = %upstream.url, "key restored: it passed a revalidation");
     if ended_storm {
         tracing::info!(upstream = %upstream.url, "the upstream works again: its suspects are back");
@@ -319,6 +320,7 @@ mod tests {
         let tried_ago = Duration::from_secs(tried);
         Condemned {
             index,
+            generation: 0,
             suspected,
             served_since_check: false,
             passed_check: false,

@@ -159,6 +159,23 @@ fn the_blacklist_tells_the_story() {
 }
 
 #[test]
+fn a_late_word_that_changes_nothing_leaves_the_key_out_for_what_it_was_out_for() {
+    let quota = Effect::Exhausted { wait: Some(Duration::from_secs(80_000)) };
+    for first in [Effect::Invalid, quota] {
+        for late in [LIMITED, told(20), Effect::Exhausted { wait: None }] {
+            let (pool, _due) = pool(&["a"]);
+            let [one, two, three] = [(); 3].map(|()| pool.lease(Need::default()).unwrap());
+            one.fail(failure(first));
+            assert_eq!(two.fail(failure(late)), Settled::Noted);
+            let wait = Duration::from_secs(20);
+            three.succeed(None, 0, Left::Nothing { wait, from: "header" }, false);
+            assert_eq!(pool.blacklisted()[0].effect, first, "{late:?}");
+            assert_eq!(pool.condemned().len(), usize::from(first == Effect::Invalid), "it is checked again");
+        }
+    }
+}
+
+#[test]
 fn a_reload_keeps_the_state_of_keys_that_stay_wherever_they_moved() {
     let (pool, _due) = pool(&["a", "b", "c"]);
     pool.lease(Need::default()).unwrap().fail(failure(Effect::Invalid));
@@ -260,6 +277,21 @@ fn a_key_that_is_limited_for_a_model_serves_the_others() {
 }
 
 #[test]
+fn a_key_is_set_aside_for_a_new_model_while_the_file_is_read_anew() {
+    let (pool, _due) = pool(&["a", "b"]);
+    let reload = pool.replacing.lock().unwrap();
+    std::thread::scope(|scope| {
+        let failing = scope.spawn(|| lease_for(&pool, "big").unwrap().fail(for_model("big", told(60))));
+        let began = std::time::Instant::now();
+        while !failing.is_finished() && began.elapsed() < Duration::from_secs(5) {
+            std::thread::yield_now();
+        }
+        assert!(failing.is_finished(), "it waits for the reload");
+        drop(reload);
+    });
+}
+
+#[test]
 fn a_models_standing_survives_a_reload_and_its_memory_is_bounded() {
     let (pool, _due) = pool(&["a", "b"]);
     lease_for(&pool, "big").unwrap().fail(for_model("big", told(60)));
@@ -343,6 +375,23 @@ fn what_the_request_that_began_last_was_told_is_the_last_word() {
         assert!(pool.lease(need).is_none(), "one is left");
         last.fail(Failure { model, ..failure(told(20)) });
         assert!(pool.lease(need).is_none());
+    }
+}
+
+#[test]
+fn what_a_request_from_before_a_reload_is_told_makes_no_later_one_look_older() {
+    for model in [None, Some("big")] {
+        let (pool, _due) = pool(&["a"]);
+        let need = Need { model, not: &[] };
+        let succeed = |lease: Lease<'_>, left| lease.succeed(model, 0, left, model.is_some());
+        succeed(pool.lease(need).unwrap(), Left::Requests(2));
+        (0..500).for_each(|_| drop(pool.lease(need).unwrap()));
+        let before = pool.lease(need).unwrap();
+        pool.replace(table(&["a"]), States::Keep);
+        succeed(before, Left::Requests(3));
+        let nothing = Left::Nothing { wait: Duration::from_secs(20), from: "header" };
+        succeed(pool.lease(need).unwrap(), nothing);
+        assert_eq!(pool.blacklisted().len(), 1, "{model:?}");
     }
 }
 

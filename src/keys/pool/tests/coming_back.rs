@@ -99,6 +99,23 @@ async fn a_key_that_is_due_is_waited_for_though_the_clock_is_late() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_key_that_woke_nobody_is_found_soon() {
+    let (pool, _due) = pool(&["a"]);
+    pool.lease(Need::default()).unwrap().fail(failure(told(4)));
+    let began = Instant::now();
+    let silently = async {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        pool.generation.load().base.rotation.change(0, None, |_| Standing::FRESH);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        lease = pool.lease_by(Need::default(), began, began + Duration::from_secs(5)) => assert!(lease.is_some()),
+        () = silently => unreachable!(),
+    }
+    assert!(began.elapsed() < Duration::from_secs(1));
+}
+
 async fn futures_pending(future: &mut (impl Future + Unpin)) -> bool {
     std::future::poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx).is_pending()))
         .await
@@ -122,6 +139,86 @@ async fn a_long_cooldown_gets_one_live_request_each_interval() {
         assert!(pool.blacklisted().is_empty() && pool.lease(Need::default()).is_some());
     };
     tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tests_that_find_a_long_cooldown_to_be_true_do_not_multiply() {
+    let (pool, due) = pool(&["a"]);
+    let test = async {
+        let under_way = [(); 4].map(|()| pool.lease(Need::default()).unwrap());
+        for (lease, wait) in under_way.into_iter().zip(80_000..) {
+            lease.fail(failure(told(wait)));
+        }
+        let mut tests = Vec::new();
+        for wait in 0..60 {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            tests.extend(pool.lease(Need::default()).map(|test| {
+                test.fail(failure(told(70_000 + wait)));
+                wait
+            }));
+        }
+        let spaced = tests.windows(2).all(|two| two[1] - two[0] >= 9);
+        assert!(tests.len() >= 5 && spaced, "one each ten minutes: {tests:?}");
+    };
+    tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_test_undoes_what_an_operator_says() {
+    let (pool, due) = pool(&["a"]);
+    let test = async {
+        for is_under_way in [false, true] {
+            pool.lease(Need::default()).unwrap().fail(failure(told(3600)));
+            tokio::time::sleep(Duration::from_secs(601)).await;
+            let test = is_under_way.then(|| pool.lease(Need::default()).unwrap());
+            pool.set_aside_by_operator(0, None);
+            assert!(pool.lease(Need::default()).is_none(), "it was on offer");
+            test.map(|test| test.succeed(None, 0, Left::Unknown, false));
+            assert_eq!(pool.probe_key(0).unwrap().pass_check(0), None);
+            assert_eq!((pool.available(), pool.blacklisted().len()), (0, 1));
+            pool.restore(0);
+        }
+    };
+    tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cooldown_that_ends_sooner_than_was_announced_ends_on_time() {
+    let (pool, due) = pool(&["a"]);
+    let test = async {
+        pool.lease(Need::default()).unwrap().fail(failure(told(80_000)));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        pool.last_resort(Need::default()).unwrap().fail(failure(told(5)));
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        assert!(pool.lease(Need::default()).is_some());
+    };
+    tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clock_remembers_one_event_of_a_kind_for_a_key_however_often_it_fails() {
+    let (pool, mut due) = pool(&["a"]);
+    let mut queue = clock::Queue::default();
+    let mut queued = || {
+        while let Ok(heard) = due.try_recv() {
+            match heard {
+                Due::Later(event) => queue.add(event),
+                Due::Replaced => pool.begin_anew(&mut queue),
+            }
+        }
+        queue.len()
+    };
+    for _ in 0..9 {
+        pool.probe_key(0).unwrap().fail(for_model("retired", Effect::Denied));
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    assert_eq!(queued(), 2, "its return, and a test");
+    pool.replace(table(&["a"]), States::Keep);
+    pool.probe_key(0).unwrap().fail(for_model("retired", told(7200)));
+    assert_eq!(queued(), 2);
+    pool.replace(table(&["a"]), States::Keep);
+    pool.probe_key(0).unwrap().succeed(None, 0, Left::Requests(3), false);
+    assert_eq!(queued(), 3, "and its ration");
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,6 +271,27 @@ async fn a_storm_is_held_as_suspicion_until_a_key_works() {
         assert!(pool.blacklisted().iter().all(|key| key.permanent && key.index == index));
     };
     tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
+
+#[test]
+fn only_the_key_that_was_condemned_is_checked_and_only_while_it_is() {
+    let (pool, _due) = pool(&["a", "b"]);
+    let condemn = || {
+        pool.probe_key(0).unwrap().fail(failure(Effect::Invalid));
+        pool.condemned()[0]
+    };
+    let key = condemn();
+    assert_eq!(pool.lease_condemned(&key).map(|lease| lease.index()), Some(0));
+    assert!(pool.condemned()[0].checked);
+    pool.restore(0);
+    assert!(pool.lease_condemned(&key).is_none(), "it is back");
+    let key = condemn();
+    pool.replace(table(&["b", "a"]), States::Keep);
+    assert!(pool.lease_condemned(&key).is_none(), "another has its place");
+    let key = pool.condemned()[0];
+    assert_eq!(pool.lease_condemned(&key).map(|lease| lease.index()), Some(1));
+    pool.set_aside_by_operator(1, None);
+    assert!(pool.lease_condemned(&key).is_none(), "an operator has set it aside");
 }
 
 #[test]
