@@ -74,7 +74,7 @@ impl Queue {
         self.in_order.insert(event);
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(feature = "loom")))]
     pub(super) fn len(&self) -> usize {
         assert_eq!(self.in_order.len(), self.times.len());
         self.times.len()

@@ -308,10 +308,13 @@ fn catch_up(old: &Roster, new: &Roster, base: Option<&Roster>, stays: &[Option<u
     for (index, at) in (0_u32..).zip(stays).filter_map(|(index, at)| Some((index, (*at)?))) {
         let (late, copied) = (old.rotation.standing(at), new.rotation.standing(index));
         if late != copied && copied == Standing::FRESH {
-            if let Some(story) = old.story(at) {
-                new.stories().insert(index, story);
+            let story = old.story(at);
+            // Held until the standing is changed: whoever set the key aside on the new roster meanwhile has the last word.
+            let mut stories = new.stories();
+            let (before, _) = new.change(index, base, |now| if now == copied { late } else { now });
+            if let Some(story) = story.filter(|_| before == copied) {
+                stories.insert(index, story);
             }
-            new.change(index, base, |now| if now == copied { late } else { now });
         }
     }
 }

@@ -228,7 +228,7 @@ impl KeyPool {
     }
 
     /// A lease on a certain key, whether it is out or not.
-    #[cfg(test)]
+    #[cfg(all(test, not(feature = "loom")))]
     pub(super) fn probe_key(&self, index: u32) -> Option<Lease<'_>> {
         let generation = self.generation.load();
         ((index as usize) < generation.base.rotation.len()).then(|| self.probe(generation, None, index))
