@@ -147,8 +147,8 @@ variables! {
             "Seconds of the longest such cooldown, and of the first for a key that is out of credit.",
             "上述冷却的最长秒数，也是额度耗尽的密钥的首次冷却秒数。";
         KEY_REVALIDATE_INTERVAL = "3600" Open accepted::SECONDS_OR_NEVER,
-            "Seconds between free checks of permanently blacklisted keys, and between live tests of keys in a longer cooldown; `0`: never.",
-            "对永久拉黑的密钥进行免费复查的间隔秒数，也是冷却更长的密钥以实际请求试探的间隔；`0` 表示从不。";
+            "Seconds between free checks of permanently blacklisted keys, and between live tests of keys in a longer cooldown; `0`: never, but for keys that an outage has swept away.",
+            "对永久拉黑的密钥进行免费复查的间隔秒数，也是冷却更长的密钥以实际请求试探的间隔；`0` 表示从不（被上游故障波及的密钥除外）。";
         MAX_KEY_WAIT = "5" Open accepted::SECONDS_OR_NONE,
             "Seconds that a request may wait for a key to come back; `0`: not at all.",
             "请求等待密钥恢复的最长秒数；`0` 表示不等待。";

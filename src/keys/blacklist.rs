@@ -55,8 +55,8 @@ pub struct Condemned {
     pub suspected: bool,
     /// It has served requests, and has passed no check after that.
     pub served_since_check: bool,
-    /// It has passed a check before.
-    pub passed_check: bool,
+    /// How many checks it has passed since it last served, or else when it last passed one; 0: none ever.
+    pub passes: u8,
     /// It was a suspect of a storm, and a check found it guilty.
     pub of_storm: bool,
     /// It was checked since it is out.
@@ -220,13 +220,13 @@ impl KeyPool {
         let condemned = condemned.into_iter().filter_map(|(index, story)| {
             let tried_ago = Duration::from_millis(now.0.saturating_sub(story.tried.0));
             let tally = generation.tally(index)?;
-            let (passed_check, served_since_check) = tally.passed_and_served_since();
+            let (passes, served_since_check) = tally.passes_and_served_since();
             Some(Condemned {
                 index,
                 generation: generation.number,
                 suspected: story.effect == Effect::Suspected,
                 served_since_check,
-                passed_check,
+                passes,
                 of_storm: story.effect == Effect::Invalid && of_storms.contains(&index),
                 checked: story.checked,
                 out_for: story.since.elapsed().unwrap_or_default(),

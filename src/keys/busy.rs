@@ -9,7 +9,7 @@ use super::generation::Generation;
 use super::lease::Lease;
 use super::outlook::comes_back_by;
 use super::pool::{KeyPool, Need};
-use super::ration::Entry;
+use super::ration::{Entry, LARGEST_OF_ALL};
 use super::roster::Roster;
 use super::rotation::Turn;
 use super::state::Millis;
@@ -70,7 +70,7 @@ impl KeyPool {
         for roster in [Some(&generation.base), model.as_deref()].into_iter().flatten() {
             let ration = roster.rotation.ration(found.index);
             if !ration.has_room() {
-                ration.raise(roster.largest_ration());
+                ration.raise(LARGEST_OF_ALL);
             }
         }
         generation.base.show(found.index, None);

@@ -243,7 +243,8 @@ impl KeyPool {
                     let generation = generation.number;
                     let event = Event { at, generation, roster: roster.id, index, what: What::Return };
                     queue.add(event);
-                    if let Some(at) = self.next_probe(self.now(), at) {
+                    let tried = roster.story(index).map_or_else(|| self.now(), |story| story.tried);
+                    if let Some(at) = self.next_probe(tried, at) {
                         queue.add(Event { at, what: What::Probe, ..event });
                     }
                 }

@@ -21,6 +21,9 @@ const MODELS_MAX: usize = 256;
 /// A roster with its name and place, and what it has of each key: a standing, a ration, two bits.
 const ROSTER_BYTES: usize = 1 << 10;
 const KEY_BYTES: usize = 17;
+/// What of a count of requests tells whether there was one since.
+const MARK_BITS: u32 = 24;
+const MARK: u32 = (1 << MARK_BITS) - 1;
 
 /// The keys of one reading of the file.
 pub(super) struct Generation {
@@ -44,31 +47,36 @@ pub(super) struct Tally {
     pub(super) served: AtomicU64,
     /// Requests that failed for its sake.
     pub(super) failed: AtomicU32,
-    /// One more than it had served when it last passed a check, in the low bits; 0: it never did.
-    passed_at: AtomicU32,
+    /// What it had served when it last passed a check, in the low bits, and above these how many it had passed since it last
+    /// served; 0: none ever.
+    passed: AtomicU32,
 }
 
 impl Tally {
     fn copy(&self) -> Self {
         let copy = |count: &AtomicU32| AtomicU32::new(count.load(Ordering::Relaxed));
         let served = AtomicU64::new(self.served.load(Ordering::Relaxed));
-        Self { served, failed: copy(&self.failed), passed_at: copy(&self.passed_at) }
+        Self { served, failed: copy(&self.failed), passed: copy(&self.passed) }
     }
 
     /// It passed a check.
     pub(super) fn note_passed_check(&self) {
-        self.passed_at.store(self.mark().saturating_add(1), Ordering::Relaxed);
+        let (passes, served_since) = self.passes_and_served_since();
+        let passes = if served_since { 1 } else { passes.saturating_add(1) };
+        self.passed.store(u32::from(passes) << MARK_BITS | self.mark(), Ordering::Relaxed);
     }
 
-    /// Whether it ever passed a check, and whether it has served since.
-    pub(super) fn passed_and_served_since(&self) -> (bool, bool) {
-        let passed_at = self.passed_at.load(Ordering::Relaxed);
-        (passed_at > 0, self.mark() != passed_at.saturating_sub(1))
+    /// How many checks it passed in a row without serving in between, and whether it has served since the last.
+    pub(super) fn passes_and_served_since(&self) -> (u8, bool) {
+        let word = self.passed.load(Ordering::Relaxed);
+        let [passes, ..] = word.to_be_bytes();
+        (passes, self.mark() != if passes == 0 { 0 } else { word & MARK })
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "low bits tell whether it has served since")]
+    /// Tells whether it has served since.
+    #[expect(clippy::cast_possible_truncation, reason = "low bits tell that")]
     fn mark(&self) -> u32 {
-        self.served.load(Ordering::Relaxed) as u32
+        self.served.load(Ordering::Relaxed) as u32 & MARK
     }
 }
 
@@ -249,15 +257,17 @@ impl KeyPool {
         let roster = Arc::new(Roster::new(id, Some(model.into()), &fresh, cursor, absent));
         roster.used.store(now, Ordering::Relaxed);
         let mut models = HashMap::clone(&generation.models.load());
+        let mut forgotten = Vec::new();
         while !models.is_empty() && models.len() >= models_max(len) {
             let oldest = models.iter().min_by_key(|(_, roster)| roster.used.load(Ordering::Relaxed));
             let Some(name) = oldest.map(|(name, _)| name.clone()) else { break };
-            if let Some(forgotten) = models.remove(&name) {
-                forgotten.line.wake_all();
-            }
+            forgotten.extend(models.remove(&name));
         }
         models.insert(model.into(), Arc::clone(&roster));
         generation.store_models(models);
+        for roster in forgotten {
+            roster.line.wake_all();
+        }
         // What changed while the roster was made.
         roster.catch_up(&generation.base);
         roster

@@ -18,6 +18,8 @@ use super::secret::preview;
 use super::state::{Effect, Place, Standing};
 use super::storm::{Accuser, Finding, SET_ASIDE_AFTER};
 
+/// Verdicts of so many milliseconds may be of one outage.
+const OF_LATE: u64 = 60_000;
 /// How many bytes of a key's beginning a preview shows.
 const SHOWN: usize = 8;
 
@@ -448,17 +450,20 @@ impl<'pool> Lease<'pool> {
         any
     }
 
-    /// An upstream has refused this key, and another one serves it: so it may those that the first one condemned, where they
-    /// are all but the last.
+    /// An upstream has refused this key, and another one serves it: so it may those that the first one condemned of late,
+    /// where they are all but the last.
     #[cold]
     pub fn absolve_accused_by(&self, upstream: usize) {
         let Some(here) = self.here() else { return };
         if here.generation.base.rotation.available() > 1 {
             return;
         }
+        let since = self.pool.now().0.saturating_sub(OF_LATE);
         let is_its = |story: &Story| {
-            matches!(story.effect, Effect::Invalid | Effect::Exhausted { .. })
+            story.is_hard()
+                && story.cause.wait.is_none()
                 && story.cause.upstream == Some(upstream)
+                && story.tried.0 >= since
         };
         let accused: Vec<u32> = {
             let stories = here.generation.base.stories();

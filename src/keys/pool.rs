@@ -142,6 +142,10 @@ impl KeyPool {
             None if need.not.len() > never.len() => roster.take(never, base)?,
             fresh => fresh?,
         };
+        if of_base == Entry::Probe || model.is_none() && turn.entry == Entry::Probe {
+            // All models were shown the one test of a key that is out.
+            generation.spread(turn.index);
+        }
         Some(Lease::new(self, generation, model, turn, of_base))
     }
 

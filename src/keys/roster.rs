@@ -83,7 +83,7 @@ pub(super) struct Roster {
     /// The model that it is about.
     pub(super) model: Option<Box<str>>,
     pub(super) rotation: Rotation,
-    /// Never locked on the way of a request that succeeds.
+    /// Never locked on the way of a request that succeeds with a key as good as new.
     stories: Mutex<Stories>,
     outlook: Mutex<Option<Outlook>>,
     pub(super) line: Line,

@@ -356,7 +356,7 @@ impl Ending {
         if let Some(upstream) =
             self.upstream.and_then(|index| self.proxy.common.group.upstreams.all().get(index))
         {
-            self.proxy.upstream_failed(upstream);
+            self.proxy.upstream_failed(upstream, Duration::ZERO);
         }
     }
 

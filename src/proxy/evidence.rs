@@ -1,5 +1,7 @@
 //! What a refusal proves, and against whom: the key, the upstream that said so, or neither (spec §6, "evidence across keys").
 
+use std::time::Duration;
+
 use super::attempt::Try;
 use super::held::Held;
 use super::refused::Refused;
@@ -26,7 +28,7 @@ impl Proxy {
         let effect = match judgement.verdict {
             Verdict::UpstreamFault => {
                 tracing::debug!(upstream = %upstream.url, rule = judgement.rule, error = judgement.message, "upstream fault");
-                self.upstream_failed(upstream);
+                self.upstream_failed(upstream, so_far.tried_at.elapsed());
                 let is_barred = so_far.is_barred(&answer, self.common.group.upstreams.all().len());
                 // Whoever is behind a gateway that lost patience may have done it, or do so yet.
                 let may_be_done = matches!(answer.status().as_u16(), 504 | 524) && !request.harmless;
@@ -60,11 +62,7 @@ impl Proxy {
         if judgement.weak || is_hard {
             so_far.doubted.push(upstream.index);
         }
-        // What would leave no key is believed once no upstream is left that may know better.
-        let Group { keys, upstreams, .. } = &*self.common.group;
-        let others = || upstreams.has_others_than(&[upstream.index]) || verdict.lease.is_probe();
-        let is_grave = || is_hard && upstreams.all().len() > 1 && keys.available() <= 1 && others();
-        if judgement.weak || is_grave() {
+        if judgement.weak || is_hard && self.is_grave(&verdict, so_far) {
             return self.weigh(verdict, answer, so_far);
         }
         self.believe(so_far);
@@ -73,13 +71,24 @@ impl Proxy {
         Follow::NextKey
     }
 
+    /// Whether it would leave no key, and an upstream is left that may know better.
+    fn is_grave(&self, verdict: &Held<'_>, so_far: &SoFar<'_>) -> bool {
+        let Group { keys, upstreams, .. } = &*self.common.group;
+        if keys.available() > 1 || verdict.lease.is_probe() {
+            return false;
+        }
+        let mut asked = so_far.refused_by(verdict.lease.index());
+        asked.push(verdict.upstream.index);
+        upstreams.has_others_than(&asked)
+    }
+
     /// A weak verdict waits for what another key is told. The same of a second key was not about the keys; but where an
     /// upstream is left that was not asked, be it ejected, it may have been about those that were.
     fn weigh<'a>(&self, verdict: Held<'a>, mut answer: Box<Refused>, so_far: &mut SoFar<'a>) -> Follow {
         let mut follow = Follow::NextKey;
         self.hold(verdict, so_far);
         if so_far.is_said_of_several() {
-            if self.common.group.upstreams.are_all_in(&so_far.asked()) {
+            if !self.common.group.upstreams.has_unasked(&so_far.doubted) {
                 so_far.weak.iter().for_each(|weak| self.upstream_answered(weak.upstream));
                 follow = Follow::Pass;
             }
@@ -144,7 +153,7 @@ impl Proxy {
             } else if !is_here && weak.effect != Effect::Denied {
                 // Of keys that stand side by side the next is to meet another upstream.
                 self.common.group.upstreams.leave_step();
-                self.upstream_failed(who);
+                self.upstream_failed(who, Duration::ZERO);
                 if is_served {
                     weak.lease.absolve_accused_by(who.index);
                 }
@@ -161,10 +170,11 @@ impl Proxy {
         self.believe(so_far);
     }
 
-    /// Weak verdicts that nothing speaks against stand, unless there are upstreams that have not said so.
+    /// Weak verdicts that nothing speaks against stand, unless there are upstreams that have not said so. Of a key that was
+    /// out already they take nothing away.
     fn believe(&self, so_far: &mut SoFar<'_>) {
         for weak in so_far.weak.drain(..) {
-            if weak.is_said_by_all(&self.common.group.upstreams) {
+            if weak.is_said_by_all(&self.common.group.upstreams) || weak.lease.is_probe() {
                 self.blame(weak);
             }
         }
@@ -174,8 +184,9 @@ impl Proxy {
     fn blame(&self, verdict: Held<'_>) {
         let upstream = verdict.upstream;
         match verdict.set_aside(&self.common.group.upstreams) {
-            Settled::OfUpstream => self.upstream_failed(upstream),
-            Settled::Unclear => {}
+            Settled::OfUpstream => self.upstream_failed(upstream, Duration::ZERO),
+            // In a storm it does not answer as it should.
+            Settled::Unclear | Settled::Out(Effect::Suspected) => {}
             Settled::Noted | Settled::Out(_) => self.upstream_answered(upstream),
         }
     }

@@ -283,10 +283,12 @@ impl Proxy {
         if lease.ends_lap() {
             group.upstreams.end_lap(group.keys.available());
         }
-        let upstream = if so_far.doubted.is_empty() {
-            group.upstreams.pick(&so_far.failed_upstreams)
-        } else {
+        let upstream = if !so_far.doubted.is_empty() {
             self.upstream_to_learn(&lease, so_far)
+        } else if lease.is_probe() {
+            self.upstream_to_test(so_far)
+        } else {
+            group.upstreams.pick(&so_far.failed_upstreams)
         };
         Some((lease, upstream?))
     }
@@ -357,7 +359,7 @@ impl Proxy {
         };
         let per_model = ahead.is_some_and(|ahead| ahead.per_model);
         if lease.succeed(request.model(), upstream.index, left, per_model) {
-            tracing::info!(upstream = %upstream.url, "the upstream works again: its suspects are back");
+            tracing::info!(upstream = %upstream.url, "suspects of an outage are back: a key was served");
         }
         self.upstream_answered(upstream);
         if !so_far.weak.is_empty() {
@@ -390,16 +392,16 @@ impl Proxy {
             return Err(fault.refusal());
         }
         tracing::debug!(upstream = %upstream.url, key_index = lease.index(), error = failure.error, "no answer");
-        self.upstream_failed(upstream);
+        self.upstream_failed(upstream, so_far.tried_at.elapsed());
         let is_final = failure.maybe_done && !request.harmless;
         so_far.failure = Some(failure);
         Ok(if is_final { Follow::Pass } else { Follow::NextUpstream })
     }
 
-    /// Counts an upstream's fault.
+    /// Counts an upstream's fault, which was known after so long.
     #[cold]
-    fn upstream_failed(&self, upstream: &Upstream) {
-        if let Some(ejected) = self.common.group.upstreams.fail(upstream) {
+    fn upstream_failed(&self, upstream: &Upstream, after: Duration) {
+        if let Some(ejected) = self.common.group.upstreams.fail(upstream, after) {
             tracing::warn!(upstream = %upstream.url, for_s = ejected.as_secs(), "upstream ejected");
         }
     }

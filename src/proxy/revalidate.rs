@@ -5,7 +5,7 @@
 //! A few providers show their list to everybody: there a revoked key comes back each interval, and leaves again with
 //! one live request, which another key heals.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -123,18 +123,18 @@ impl Intervals {
         }
     }
 
-    fn of_key(self, key: &Condemned, doubts: Doubts) -> Option<Duration> {
+    fn of_key(self, key: &Condemned, doubts: &Doubts) -> Option<Duration> {
         if key.suspected {
             return Some((key.out_for / 2).clamp(self.suspected, NONE_LEFT.max(self.suspected)));
         }
         let in_doubt = key.served_since_check
-            || !key.passed_check && doubts.since.is_some_and(|since| since.elapsed() >= key.out_for);
+            || key.passes == 0 && doubts.since.is_some_and(|since| since.elapsed() >= key.out_for);
         let sooner = if doubts.none_left {
             (key.out_for / 2).clamp(SOON, NONE_LEFT)
         } else if in_doubt {
             SOON.max(key.out_for / 2)
-        } else if !(key.checked || key.passed_check) {
-            SOON
+        } else if !key.checked && (key.passes == 0 || doubts.discerning.contains(&key.upstream)) {
+            SOON.saturating_mul(1 << key.passes.min(16))
         } else {
             Duration::MAX
         };
@@ -143,12 +143,14 @@ impl Intervals {
 }
 
 /// What makes it doubtful that keys are out by their own fault.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Doubts {
     /// There is no key left.
     none_left: bool,
     /// Since when verdicts are to be doubted, as one was found to be wrong.
     since: Option<Instant>,
+    /// Upstreams whose list has refused a key: it is not for everybody.
+    discerning: HashSet<Option<usize>>,
 }
 
 /// Checks keys again, for as long as it runs.
@@ -183,14 +185,19 @@ impl Revalidation {
         loop {
             let keys = &self.group.keys;
             doubts.none_left = keys.earliest_return(None).is_none_or(|wait| wait > NONE_LEFT);
-            let (due, next) = due(keys.condemned(), self.intervals, doubts);
+            let (due, next) = due(keys.condemned(), self.intervals, &doubts);
             for key in &due {
                 // It may be back by now, or the file have been read anew.
                 let Some(lease) = keys.lease_condemned(key) else { continue };
                 let found = self.check(key, lease).await;
                 self.checks.note(found);
-                if found == Found::Restored {
-                    doubts.since = doubts.since.or_else(|| Instant::now().checked_sub(key.out_for + EPISODE));
+                match found {
+                    Found::Restored => {
+                        let since = || Instant::now().checked_sub(key.out_for + EPISODE);
+                        doubts.since = doubts.since.or_else(since);
+                    }
+                    Found::Confirmed => _ = doubts.discerning.insert(key.upstream),
+                    Found::Inconclusive => {}
                 }
                 tokio::time::sleep(jittered(PAUSE)).await;
             }
@@ -232,7 +239,7 @@ fn restore(lease: Lease<'_>, upstream: &Upstream) -> Found {
     let Some(ended_storm) = lease.pass_check(upstream.index) else { return Found::Inconclusive };
     tracing::info!(key_index, key_preview, upstream = %upstream.url, "key restored: it passed a revalidation");
     if ended_storm {
-        tracing::info!(upstream = %upstream.url, "the upstream works again: its suspects are back");
+        tracing::info!(upstream = %upstream.url, "suspects of an outage are back: a key passed its check");
     }
     Found::Restored
 }
@@ -262,7 +269,7 @@ fn refused(
 
 /// The next keys to check, and, if there are none, how long until one is due. Suspects first; among them the upstreams
 /// in turn, since one good key ends an upstream's storm; and whoever was tried longest ago before others.
-fn due(mut condemned: Vec<Condemned>, intervals: Intervals, doubts: Doubts) -> (Vec<Condemned>, Duration) {
+fn due(mut condemned: Vec<Condemned>, intervals: Intervals, doubts: &Doubts) -> (Vec<Condemned>, Duration) {
     let mut next = LOOK;
     let of_storms = one_of_each_storm(&condemned);
     condemned.retain(|key| {
@@ -323,7 +330,7 @@ mod tests {
             generation: 0,
             suspected,
             served_since_check: false,
-            passed_check: false,
+            passes: 0,
             of_storm: false,
             checked: true,
             out_for: tried_ago,
@@ -344,7 +351,7 @@ mod tests {
             key(6, false, 0, 3599),
         ];
         let indices = |interval| {
-            let (due, _) = due(condemned.clone(), Intervals::of(interval), Doubts::default());
+            let (due, _) = due(condemned.clone(), Intervals::of(interval), &Doubts::default());
             due.into_iter().map(|key| key.index).collect::<Vec<_>>()
         };
         assert_eq!(indices(Some(Duration::from_secs(3600))), [3, 4, 2, 1, 0]);
@@ -354,11 +361,11 @@ mod tests {
     #[test]
     fn nobody_is_due_before_the_interval_is_over_and_a_round_is_short() {
         let hour = Intervals::of(Some(Duration::from_secs(3600)));
-        let (none, next) = due(vec![key(0, false, 0, 3597), key(1, false, 0, 10)], hour, Doubts::default());
+        let (none, next) = due(vec![key(0, false, 0, 3597), key(1, false, 0, 10)], hour, &Doubts::default());
         assert!(none.is_empty());
         assert_eq!(next, Duration::from_secs(3));
         let many = (0..1000).map(|index| key(index, false, 0, 4000)).collect();
-        assert_eq!(due(many, hour, Doubts::default()).0.len(), ROUND);
+        assert_eq!(due(many, hour, &Doubts::default()).0.len(), ROUND);
     }
 
     #[test]
@@ -366,7 +373,7 @@ mod tests {
         let of_storm =
             |index, upstream, tried| Condemned { of_storm: true, ..key(index, false, upstream, tried) };
         let due = |keys: &[Condemned]| {
-            let (due, _) = due(keys.to_vec(), Intervals::of(None), Doubts::default());
+            let (due, _) = due(keys.to_vec(), Intervals::of(None), &Doubts::default());
             due.into_iter().map(|key| key.index).collect::<Vec<_>>()
         };
         let others = [of_storm(2, 1, 35), of_storm(3, 1, 31), key(4, false, 0, 3000)];
@@ -381,27 +388,33 @@ mod tests {
         let seconds = Duration::from_secs;
         let hour = Intervals::of(Some(seconds(3600)));
         let fresh = key(0, false, 0, 0);
-        let served = Condemned { served_since_check: true, passed_check: true, ..fresh };
-        let wait = |key: Condemned, out_for, doubts| {
+        let served = Condemned { served_since_check: true, passes: 1, ..fresh };
+        let wait = |key: Condemned, out_for, doubts: &Doubts| {
             let wait = hour.of_key(&Condemned { out_for: seconds(out_for), ..key }, doubts);
             wait.map_or(0, |wait| wait.as_secs())
         };
-        let none = Doubts::default();
+        let none = &Doubts::default();
         assert_eq!(wait(fresh, 30, none), 3600);
         let unchecked = Condemned { checked: false, ..fresh };
         assert_eq!(
-            [unchecked, Condemned { passed_check: true, ..unchecked }].map(|key| wait(key, 30, none)),
+            [unchecked, Condemned { passes: 1, ..unchecked }].map(|key| wait(key, 30, none)),
             [20, 3600]
+        );
+        let discerning = &Doubts { discerning: HashSet::from([Some(0)]), ..Doubts::default() };
+        assert_eq!(
+            [1, 2, 5, 255].map(|passes| wait(Condemned { passes, ..unchecked }, 30, discerning)),
+            [40, 80, 640, 3600],
+            "it has passed where others were refused, and was refused again before it served"
         );
         let suspect = Condemned { suspected: true, ..fresh };
         assert_eq!([5, 60, 900].map(|out_for| wait(suspect, out_for, none)), [10, 30, 45]);
         assert_eq!([10, 200, 9000].map(|out_for| wait(served, out_for, none)), [20, 100, 3600]);
-        let none_left = Doubts { none_left: true, ..none };
+        let none_left = &Doubts { none_left: true, ..Doubts::default() };
         assert_eq!([10, 60, 9000].map(|out_for| wait(fresh, out_for, none_left)), [20, 30, 45]);
-        let mistakes = Doubts { since: Some(Instant::now()), ..none };
+        let mistakes = &Doubts { since: Some(Instant::now()), ..Doubts::default() };
         tokio::time::advance(seconds(100)).await;
         assert_eq!([50, 101].map(|out_for| wait(fresh, out_for, mistakes)), [25, 3600]);
-        let came_back = Condemned { passed_check: true, ..fresh };
+        let came_back = Condemned { passes: 1, ..fresh };
         assert_eq!(wait(came_back, 50, mistakes), 3600, "a list that everybody may see proves nothing twice");
         let short = Intervals::of(Some(seconds(5)));
         assert_eq!(short.of_key(&served, none_left), Some(seconds(5)));

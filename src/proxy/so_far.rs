@@ -90,7 +90,10 @@ impl SoFar<'_> {
 
     /// The keys of whom a verdict is not believed yet.
     pub(super) fn accused(&self) -> Vec<u32> {
-        self.weak.iter().map(|weak| weak.lease.index()).collect()
+        let mut accused: Vec<u32> = self.weak.iter().map(|weak| weak.lease.index()).collect();
+        accused.sort_unstable();
+        accused.dedup();
+        accused
     }
 
     /// Whether what was said of one key was said of another.
@@ -111,8 +114,13 @@ impl SoFar<'_> {
 
     /// The same for one of the accused keys: it may be good where another was refused.
     pub(super) fn asked_for(&self, key: u32) -> Vec<usize> {
+        [&*self.failed_upstreams, &*self.refused_by(key)].concat()
+    }
+
+    /// The upstreams that have refused it.
+    pub(super) fn refused_by(&self, key: u32) -> Vec<usize> {
         let own = self.weak.iter().filter(|weak| weak.lease.index() == key);
-        self.failed_upstreams.iter().copied().chain(own.map(|weak| weak.upstream.index)).collect()
+        own.map(|weak| weak.upstream.index).collect()
     }
 
     /// The answer when nothing more is tried: the last that an upstream gave, if any gave one.

@@ -21,7 +21,7 @@ impl Proxy {
     pub(super) async fn lease_to_learn(&self, need: Need<'_>, so_far: &SoFar<'_>) -> Option<Lease<'_>> {
         let Group { keys, upstreams, .. } = &*self.common.group;
         let accused = so_far.accused();
-        let is_done = |key: &u32| upstreams.are_all_in(&so_far.asked_for(*key));
+        let is_done = |key: &u32| !upstreams.has_unasked(&so_far.refused_by(*key));
         let done: Vec<u32> = accused.iter().copied().filter(is_done).collect();
         let again = Need { not: &done, ..need };
         // The only key that may use a model may have been asked where nobody may.
@@ -41,8 +41,23 @@ impl Proxy {
     pub(super) fn upstream_to_learn(&self, lease: &Lease<'_>, so_far: &SoFar<'_>) -> Option<&Upstream> {
         let upstreams = &self.common.group.upstreams;
         let (asked, of_key) = (so_far.asked(), so_far.asked_for(lease.index()));
-        let is_left = of_key.is_empty() || !upstreams.are_all_in(&asked);
+        let is_left = of_key.is_empty() || upstreams.has_unasked(&asked);
         upstreams.pick(if is_left { &asked } else { &of_key })
+    }
+
+    /// Where a key that is out is put to the test: every other time at any upstream, be it ejected. It may have been one's
+    /// fault that it is out, and where all are, nobody else finds out which upstream is well.
+    #[cold]
+    pub(super) fn upstream_to_test(&self, so_far: &SoFar<'_>) -> Option<&Upstream> {
+        let upstreams = &self.common.group.upstreams;
+        if !so_far.failed_upstreams.is_empty() || fastrand::bool() {
+            return upstreams.pick(&so_far.failed_upstreams);
+        }
+        let count = upstreams.all().len();
+        let chosen = fastrand::usize(..count.max(1));
+        let others: Vec<usize> =
+            (0..count).filter(|index| *index != chosen).flat_map(|index| [index; 2]).collect();
+        upstreams.pick(&others)
     }
 
     async fn another_in_time(

@@ -21,14 +21,13 @@ const PROBE: Duration = Duration::from_secs(10);
 pub(super) struct Health(AtomicU64);
 
 /// Packed in a word: 42 bits of `until` in milliseconds (0 = not ejected), 10 of faults and 8 of ejections in a
-/// row, one for "a probe is under way" and one for "a request goes there all the same".
+/// row, one for "a probe is under way".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 struct State {
     until: u64,
     faults: u64,
     ejections: u64,
     probing: bool,
-    forced: bool,
 }
 
 impl State {
@@ -37,7 +36,6 @@ impl State {
             | self.faults.min((1 << 10) - 1) << 42
             | self.ejections.min((1 << 8) - 1) << 52
             | u64::from(self.probing) << 60
-            | u64::from(self.forced) << 61
     }
 
     fn unpack(word: u64) -> Self {
@@ -46,7 +44,6 @@ impl State {
             faults: (word >> 42) & ((1 << 10) - 1),
             ejections: (word >> 52) & ((1 << 8) - 1),
             probing: word >> 60 & 1 == 1,
-            forced: word >> 61 & 1 == 1,
         }
     }
 
@@ -55,31 +52,15 @@ impl State {
         // While ejected, only the probe's failure says something new.
         let ejects = if self.until == 0 { faults >= FAULTS_TO_EJECT } else { self.probing };
         if !ejects {
-            let again = if self.forced { ejected(now, self.ejections.saturating_sub(1)) } else { 0 };
-            return Self { faults, until: self.until.max(again), forced: false, ..self };
+            return Self { faults, ..self };
         }
-        let until = ejected(now, self.ejections);
-        Self { until, faults, ejections: self.ejections + 1, probing: false, forced: false }
+        let doubled = FIRST_EJECTION.saturating_mul(1 << self.ejections.min(16));
+        let until = millis(now + doubled.min(LONGEST_EJECTION)).max(1);
+        Self { until, faults, ejections: self.ejections + 1, probing: false }
     }
-}
-
-/// When an ejection after so many others ends.
-fn ejected(now: Duration, ejections: u64) -> u64 {
-    let doubled = FIRST_EJECTION.saturating_mul(1 << ejections.min(16));
-    millis(now + doubled.min(LONGEST_EJECTION)).max(1)
 }
 
 impl Health {
-    /// A request goes there although it is ejected, for want of others: if that fails too, it is due later.
-    pub(super) fn force(&self) {
-        let forced = |word| {
-            let state = State::unpack(word);
-            (state.until != 0).then(|| State { forced: true, ..state }.pack())
-        };
-        // `Err` means that it is ejected no more.
-        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, forced);
-    }
-
     /// Whether a request may go there now. An ejection that is over admits one request, its probe.
     pub(super) fn admits(&self, now: impl FnOnce() -> Duration) -> bool {
         let word = self.0.load(Ordering::Acquire);
@@ -186,24 +167,6 @@ mod tests {
         assert!(health.succeed());
         assert!(health.admits(|| at(11)) && health.admits(|| at(11)));
         assert_eq!(health.faults(), 0);
-    }
-
-    #[test]
-    fn what_is_asked_while_all_are_ejected_and_fails_is_due_later_but_ejected_no_longer_than_before() {
-        let health = Health::default();
-        health.force();
-        assert!(health.admits(|| at(0)), "it is not ejected");
-        for _ in 0..5 {
-            health.fail(at(0));
-        }
-        for seconds in [3, 8] {
-            health.force();
-            assert_eq!(health.fail(at(seconds)), None);
-            assert_eq!(health.fail(at(seconds + 1)), None, "one that began before");
-            assert_eq!(health.until(), at(seconds + 10));
-        }
-        assert!(health.admits(|| at(18)));
-        assert_eq!(health.fail(at(18)), Some(at(20)));
     }
 
     #[test]

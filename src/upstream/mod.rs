@@ -27,6 +27,8 @@ pub struct Upstream {
     health: Health,
     attempts: AtomicU64,
     faults: AtomicU64,
+    /// When it last failed, in milliseconds since the beginning, and, in the lowest bit, whether it took long to; 0: never.
+    failed_at: AtomicU64,
     ejections: AtomicU64,
 }
 
@@ -62,6 +64,10 @@ const FAULTS_OF_AN_OUTAGE: u64 = 20;
 /// together the unlucky ones come back first.
 const SHORTEST_OUTAGE: Duration = Duration::from_secs(1);
 
+/// An ejected one that has failed is left alone for so long by requests that fail at the others, and altogether if it took
+/// longer to fail: then it would cost them more than they have to win.
+const REST: Duration = Duration::from_secs(1);
+
 impl Upstreams {
     /// All of them healthy.
     pub fn new(urls: Vec<BaseUrl>) -> Self {
@@ -72,6 +78,7 @@ impl Upstreams {
             health: Health::default(),
             attempts: AtomicU64::new(0),
             faults: AtomicU64::new(0),
+            failed_at: AtomicU64::new(0),
             ejections: AtomicU64::new(0),
         };
         Self {
@@ -91,15 +98,37 @@ impl Upstreams {
 
     /// The next one in turn that is not ejected; for a request that `failed` at some (twice: it is named twice), one of the
     /// others, or at least not the last, if there is one. An ejected one has a request's third attempt rather than one at
-    /// which two have failed: it may be well again. If all are ejected, the one due back first. `None` only if there are
-    /// none at all.
+    /// which two have failed: it may be well again. If all are ejected, the one due back first that has not just failed.
+    /// `None` only if there are none at all.
     pub fn pick(&self, failed: &[usize]) -> Option<&Upstream> {
         let upstream = match self.list.as_ref() {
             [only] => only,
-            list => self.turn(failed).or_else(|| all_else(list, failed))?,
+            _ => self.turn(failed).or_else(|| self.any_else(failed))?,
         };
         upstream.attempts.fetch_add(1, Ordering::Relaxed);
         Some(upstream)
+    }
+
+    #[cold]
+    fn any_else(&self, failed: &[usize]) -> Option<&Upstream> {
+        self.list.iter().min_by_key(|upstream| {
+            let times = failed.iter().filter(|failed| **failed == upstream.index).count();
+            let until = upstream.health.until();
+            let ejected = match upstream {
+                _ if until.is_zero() => 0,
+                rested if self.is_rested(rested) => 2,
+                _ => 4,
+            };
+            // Of several that are ejected any may be the one that is well.
+            let order = if failed.is_empty() { until } else { Duration::from_millis(fastrand::u64(..1000)) };
+            (times + ejected, times, failed.last() == Some(&upstream.index), order)
+        })
+    }
+
+    /// Whether an ejected one may be tried all the same.
+    fn is_rested(&self, upstream: &Upstream) -> bool {
+        let failed = upstream.failed_at.load(Ordering::Relaxed);
+        failed & 1 == 0 && Duration::from_millis(failed >> 1) + REST <= self.now()
     }
 
     fn turn(&self, not: &[usize]) -> Option<&Upstream> {
@@ -169,14 +198,18 @@ impl Upstreams {
         self.list.iter().filter(is_other).any(|other| other.health.until().is_zero())
     }
 
-    /// Whether all are among these, ejected or not.
-    pub fn are_all_in(&self, these: &[usize]) -> bool {
-        self.list.iter().all(|upstream| these.contains(&upstream.index))
+    /// Whether one is left that was not asked: one that is not ejected, or may be tried all the same.
+    pub fn has_unasked(&self, asked: &[usize]) -> bool {
+        let is_other = |other: &&Upstream| !asked.contains(&other.index);
+        let may_be_asked = |other: &Upstream| other.health.until().is_zero() || self.is_rested(other);
+        self.list.iter().filter(is_other).any(may_be_asked)
     }
 
-    /// An upstream failed. Returns for how long that ejected it; a single one never is.
-    pub fn fail(&self, upstream: &Upstream) -> Option<Duration> {
+    /// An upstream failed after so long. Returns for how long that ejected it; a single one never is.
+    pub fn fail(&self, upstream: &Upstream, after: Duration) -> Option<Duration> {
         upstream.faults.fetch_add(1, Ordering::Relaxed);
+        let failed_at = millis(self.now()) << 1 | u64::from(after > REST);
+        upstream.failed_at.store(failed_at, Ordering::Relaxed);
         if self.faults_in_a_row.load(Ordering::Relaxed) == 0 {
             self.row_began.store(millis(self.now()), Ordering::Relaxed);
         }
@@ -218,18 +251,6 @@ impl Upstreams {
     fn now(&self) -> Duration {
         self.began.elapsed()
     }
-}
-
-#[cold]
-fn all_else<'a>(list: &'a [Upstream], failed: &[usize]) -> Option<&'a Upstream> {
-    let chosen = list.iter().min_by_key(|upstream| {
-        let times = failed.iter().filter(|failed| **failed == upstream.index).count();
-        let until = upstream.health.until();
-        let ejected = if until.is_zero() { 0 } else { 2 };
-        (times + ejected, times, failed.last() == Some(&upstream.index), until)
-    })?;
-    chosen.health.force();
-    Some(chosen)
 }
 
 /// The well-known names of `gen_ai.provider.name`, by what an upstream's host ends with.
@@ -278,7 +299,7 @@ mod tests {
 
     fn eject(upstreams: &Upstreams, index: usize) {
         for _ in 0..5 {
-            upstreams.fail(&upstreams.list[index]);
+            upstreams.fail(&upstreams.list[index], Duration::ZERO);
         }
     }
 
@@ -306,8 +327,8 @@ mod tests {
         assert_eq!(upstreams(1).pick(&[0]).unwrap().index, 0);
     }
 
-    #[test]
-    fn a_request_that_failed_at_some_is_sent_to_the_others_and_then_to_any_but_the_last() {
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_failed_at_some_is_sent_to_the_others_and_then_to_any_but_the_last() {
         let three = upstreams(3);
         for (failed, next) in
             [(&[0, 1][..], &[2][..]), (&[2, 0], &[1]), (&[0, 1, 2], &[0, 1]), (&[1, 2, 0], &[1, 2])]
@@ -317,9 +338,19 @@ mod tests {
             }
         }
         eject(&three, 1);
-        for (failed, next) in [(&[2, 0][..], 2), (&[0, 0, 2], 2), (&[0, 2, 0, 2], 1), (&[0, 0, 2, 2, 1], 0)] {
-            assert_eq!(three.pick(failed).unwrap().index, next, "{failed:?}");
-        }
+        let picks = |wanted: &[(&[usize], usize)]| {
+            for (failed, next) in wanted {
+                assert_eq!(three.pick(failed).unwrap().index, *next, "{failed:?}");
+            }
+        };
+        picks(&[(&[2, 0], 2), (&[0, 2, 0, 2], 0)]);
+        assert!(!three.has_unasked(&[0, 2]) && three.has_unasked(&[0]));
+        tokio::time::advance(REST).await;
+        picks(&[(&[2, 0], 2), (&[0, 0, 2], 2), (&[0, 2, 0, 2], 1)]);
+        assert!(three.has_unasked(&[0, 2]));
+        three.fail(&three.list[1], REST * 2);
+        tokio::time::advance(REST * 5).await;
+        picks(&[(&[0, 2, 0, 2], 0)]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -330,8 +361,11 @@ mod tests {
         eject(&two, 0);
         assert_eq!(picked(&two), 1);
         assert_eq!(picked(&two), 1);
-        assert!(two.fail(&two.list[1]).is_none());
-        assert_eq!(picked(&two), 0, "the other is due later now");
+        tokio::time::advance(REST).await;
+        assert!(two.fail(&two.list[1], Duration::ZERO).is_none());
+        assert_eq!(picked(&two), 0, "the other has just failed");
+        tokio::time::advance(REST).await;
+        assert_eq!(picked(&two), 1);
     }
 
     #[tokio::test(start_paused = true)]
@@ -339,7 +373,7 @@ mod tests {
         let two = upstreams(2);
         for fault in 0..FAULTS_OF_AN_OUTAGE {
             assert!(two.may_retry(1_000_000), "after {fault}");
-            two.fail(two.pick(&[]).unwrap());
+            two.fail(two.pick(&[]).unwrap(), Duration::ZERO);
             tokio::time::advance(SHORTEST_OUTAGE / 25).await;
         }
         assert!(two.may_retry(1_000_000), "those that went well may have been slower");

@@ -142,6 +142,26 @@ async fn a_long_cooldown_gets_one_live_request_each_interval() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn reloads_put_no_test_of_a_long_cooldown_off() {
+    let (pool, due) = pool(&["a"]);
+    let test = async {
+        pool.lease(Need::default()).unwrap().fail(failure(told(3600)));
+        let mut tests = Vec::new();
+        for minute in 1..25 {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            pool.replace(table(&["a"]), States::Keep);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            tests.extend(pool.lease(Need::default()).map(|test| {
+                test.fail(failure(told(3600)));
+                minute
+            }));
+        }
+        assert_eq!(tests, [10, 20]);
+    };
+    tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
+
+#[tokio::test(start_paused = true)]
 async fn tests_that_find_a_long_cooldown_to_be_true_do_not_multiply() {
     let (pool, due) = pool(&["a"]);
     let test = async {
