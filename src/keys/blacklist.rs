@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::generation::Generation;
 use super::lease::Lease;
 use super::pool::KeyPool;
-use super::roster::{Cause, Roster, Story, reason};
+use super::roster::{Cause, Roster, Story, reason, verdict};
 use super::secret::preview;
 use super::state::{Effect, Millis, Place, Standing};
 
@@ -40,6 +40,11 @@ impl Blacklisted {
     /// What it is out for, in operators' words: the verdict's name, or [`BY_OPERATOR`](super::BY_OPERATOR).
     pub fn reason(&self) -> &'static str {
         reason(self.effect, &self.cause)
+    }
+
+    /// The verdict's name.
+    pub fn verdict(&self) -> &'static str {
+        verdict(self.effect, &self.cause)
     }
 }
 

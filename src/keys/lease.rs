@@ -362,6 +362,11 @@ impl<'pool> Lease<'pool> {
         [Some((base, None, self.base_entry())), of_model].into_iter().flatten()
     }
 
+    /// The upstreams whose storm is on.
+    pub fn storming(&self) -> Vec<usize> {
+        self.pool.storms.list().into_iter().map(|(upstream, ..)| upstream).collect()
+    }
+
     /// The key failed. Returns what it came to.
     pub fn fail(self, failure: Failure<'_>) -> Settled {
         let Some(here) = self.here() else { return Settled::Noted };

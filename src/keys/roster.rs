@@ -29,6 +29,8 @@ pub struct Cause {
     pub wait_from: Option<Box<str>>,
     /// The upstream that said it, by its index.
     pub upstream: Option<usize>,
+    /// It was about credit or a quota: a free check tells nothing of that.
+    pub of_credit: bool,
 }
 
 /// The rule of a key that an operator set aside: nobody but an operator, or the time that was named, brings it back.
@@ -52,9 +54,10 @@ impl Story {
         &*self.cause.rule == BY_OPERATOR
     }
 
-    /// Whether the key is out until it is found to be good.
+    /// Whether the key is out until a check finds it to be good.
     pub(super) fn is_condemned(&self) -> bool {
-        matches!(self.effect, Effect::Invalid | Effect::Suspected) && !self.is_operators()
+        let is_suspect = self.effect == Effect::Suspected && !self.cause.of_credit;
+        (self.effect == Effect::Invalid || is_suspect) && !self.is_operators()
     }
 
     /// Whether the key was believed to be out for good, or for long.
@@ -70,7 +73,15 @@ impl Story {
 
 /// What a key is out for, in operators' words: the verdict's name, or that one of them set it aside.
 pub(super) fn reason(effect: Effect, cause: &Cause) -> &'static str {
-    if &*cause.rule == BY_OPERATOR { BY_OPERATOR } else { effect.name() }
+    if &*cause.rule == BY_OPERATOR { BY_OPERATOR } else { verdict(effect, cause) }
+}
+
+/// The verdict's name, also where it is held as a suspicion.
+pub(super) fn verdict(effect: Effect, cause: &Cause) -> &'static str {
+    match effect {
+        Effect::Suspected if cause.of_credit => Effect::Exhausted { wait: None }.name(),
+        _ => effect.name(),
+    }
 }
 
 /// The stories of the keys that are out. Their numbers are nobody's choice, so that a fast hash will do.

@@ -96,7 +96,7 @@ pub struct Accuser<'a> {
     pub url: &'a str,
     /// In answer to a free check of ours, not to a client's request.
     pub by_check: bool,
-    /// There is another upstream, and it is not ejected.
+    /// There is another upstream, and it is neither ejected nor in a storm of its own.
     pub is_one_of_several: bool,
 }
 
@@ -221,10 +221,11 @@ impl Storms {
     pub(super) fn served(&self, upstream: usize, index: u32, only_a_check: bool, now: Millis) -> Vec<u32> {
         self.change(upstream, |state| {
             let mut freed = Vec::new();
+            let is_well = state.upstream(upstream).since.is_none();
             for (index, other) in state.by_upstream.iter_mut().enumerate() {
                 if index != upstream && !only_a_check {
                     other.others_served += usize::from(other.in_a_row > 0);
-                    if other.since.is_some() {
+                    if is_well && other.since.is_some() {
                         // They may be served here.
                         freed.extend(other.held.drain());
                     }
@@ -513,7 +514,8 @@ mod tests {
         let told: Vec<Finding> = (0..6).map(|index| told(&storms, index as usize % 2, index, 0)).collect();
         assert!(matches!(told.last(), Some(Finding::Begins(others)) if others.len() == 5), "{told:?}");
         assert_eq!(storms.list().len(), 2);
-        assert_eq!(served(&storms, 1, 1, 0).len(), 6, "its own, and those that may be served here");
+        assert_eq!(served(&storms, 1, 1, 0).len(), 3);
+        assert_eq!(served(&storms, 1, 1, 0).len(), 3, "the other one's may be served here now");
         assert!(storms.any(), "the other one's");
     }
 

@@ -303,7 +303,7 @@ fn entry(key: &Blacklisted, upstreams: &[Upstream]) -> Value {
     json!({
         "index": key.index,
         "preview": key.preview,
-        "reason": key.effect.name(),
+        "reason": key.verdict(),
         "permanent": key.permanent,
         "blacklist_at": rfc3339(key.blacklist_at),
         "recovers_at": key.recovers_at.map(rfc3339),

@@ -37,7 +37,7 @@ impl Held<'_> {
     pub(super) fn set_aside(self, upstreams: &Upstreams) -> Settled {
         let Self { lease, effect, model, cause, too_few_tokens, upstream, .. } = self;
         let (key_index, key_preview) = (lease.index(), lease.preview());
-        let by = accuser(upstream, upstreams, false);
+        let by = accuser(&lease, upstream, upstreams, false);
         let failure = Failure { effect, model: model.as_deref(), by, too_few_tokens, cause: cause.clone() };
         let settled = lease.fail(failure);
         if let Settled::Out(effect) = settled {
@@ -60,7 +60,15 @@ impl Held<'_> {
 }
 
 /// Who refused a key: in answer to a check of ours, or to a client's request.
-pub(super) fn accuser<'a>(upstream: &'a Upstream, upstreams: &Upstreams, by_check: bool) -> Accuser<'a> {
-    let is_one_of_several = upstreams.has_others_than(&[upstream.index]);
+pub(super) fn accuser<'a>(
+    lease: &Lease<'_>,
+    upstream: &'a Upstream,
+    upstreams: &Upstreams,
+    by_check: bool,
+) -> Accuser<'a> {
+    // Where all of them refuse keys, none knows better.
+    let mut these = lease.storming();
+    these.push(upstream.index);
+    let is_one_of_several = upstreams.has_others_than(&these);
     Accuser { upstream: upstream.index, url: upstream.url.shown(), by_check, is_one_of_several }
 }

@@ -149,6 +149,7 @@ impl Refused {
             wait: judgement.wait.as_ref().map(|wait| wait.duration),
             wait_from: judgement.wait.as_ref().map(|wait| wait.from.into()),
             upstream: Some(upstream.index),
+            of_credit: judgement.verdict == Verdict::KeyExhausted,
         }
     }
 

@@ -263,7 +263,8 @@ fn refused(
         _ => return Found::Inconclusive,
     };
     let cause = answer.cause(upstream);
-    lease.fail(Failure { by: accuser(upstream, upstreams, true), cause, ..effect.into() });
+    let by = accuser(&lease, upstream, upstreams, true);
+    lease.fail(Failure { by, cause, ..effect.into() });
     Found::Confirmed
 }
 

@@ -151,13 +151,18 @@ fn a_storm_is_not_over_because_a_list_of_models_is_shown() {
         let keys = numbered(8);
         let env = [("KEY_COOLDOWN", "600"), ("MAX_KEY_WAIT", "0")];
         let gpt_load = GptLoad::before_peer(&peer, &env, &texts(&keys));
-        eventually("keys have passed checks and been refused again", || {
+        // Whether there is credit no list tells: then none is asked for.
+        let enough = if status == 401 { 3 } else { 0 };
+        eventually("all are out, and have passed checks and been refused again", || {
             gpt_load.chat();
-            revalidation(&gpt_load)["restored"].as_u64() >= Some(3)
+            gpt_load.healthy_keys() == 0 && revalidation(&gpt_load)["restored"].as_u64() >= Some(enough)
         });
         let stats = gpt_load.told("/stats");
         assert_eq!(stats["keys"]["storms"][0]["suspects"], 8, "{status}: {stats}");
         assert!(gpt_load.blacklist().iter().all(|entry| entry["permanent"] == false), "{status}");
+        let reason = if status == 401 { "key_invalid" } else { "key_exhausted" };
+        assert_eq!(gpt_load.blacklist()[0]["reason"], reason);
+        assert_eq!(revalidation(&gpt_load)["checked"].as_u64() > Some(0), status == 401);
         is_out.store(false, Relaxed);
         eventually("one serves", || gpt_load.chat().status == 200);
         assert_eq!(out(&gpt_load), BTreeSet::new(), "{status}");
@@ -289,6 +294,27 @@ fn the_last_key_is_given_up_only_if_every_upstream_says_so() {
     let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &urls)], &[A]);
     assert_eq!(gpt_load.chat().refused(), (503, "keys_rejected".to_owned()));
     assert_eq!(gpt_load.blacklist()[0]["permanent"], true, "both have said so");
+}
+
+/// A storm at each of them: none knows better.
+#[test]
+fn keys_that_are_dead_at_every_upstream_are_found_out_though_they_are_most_of_the_pool() {
+    let keys = numbered(10);
+    let upstreams = [(); 2].map(|()| all_valid(&keys));
+    let urls = upstreams.iter().map(Mock::url).collect::<Vec<_>>().join(",");
+    let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &urls)], &texts(&keys));
+    for _ in 0..20 {
+        assert_eq!(gpt_load.chat().status, 200);
+    }
+    for upstream in &upstreams {
+        keys[..6].iter().for_each(|key| upstream.play(key, Play::OutOfQuota));
+    }
+    let refused =
+        || upstreams.iter().flat_map(|at| keys[..6].iter().map(|key| at.key(key).asked)).sum::<u64>();
+    let before = refused();
+    let failed = (0..200).filter(|_| gpt_load.chat().status != 200).count();
+    assert!(failed <= 3 && refused() - before <= 60, "{failed} {}", refused() - before);
+    assert!(out(&gpt_load).len() >= 5, "{:?}", out(&gpt_load));
 }
 
 #[test]

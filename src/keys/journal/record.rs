@@ -59,6 +59,8 @@ pub(super) struct Out {
     wait_from: Option<Box<str>>,
     /// The upstream's URL: its index may be another after a restart.
     upstream: Option<Box<str>>,
+    #[serde(default)]
+    of_credit: bool,
 }
 
 impl Out {
@@ -79,6 +81,7 @@ impl Out {
             wait: told.cause.wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
             wait_from: told.cause.wait_from.clone(),
             upstream: upstream.map(|url| url.as_str().into()),
+            of_credit: told.cause.of_credit,
         }
     }
 
@@ -110,6 +113,7 @@ impl Out {
                 wait: self.wait.map(Duration::from_millis),
                 wait_from: self.wait_from.clone(),
                 upstream: upstreams.iter().position(|url| upstream == Some(url.as_str())),
+                of_credit: self.of_credit,
             },
         })
     }

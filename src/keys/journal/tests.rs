@@ -45,6 +45,7 @@ fn out(index: u32, model: Option<&str>, seconds: Option<u64>) -> Blacklisted {
             wait: Some(Duration::from_millis(1500)),
             wait_from: Some("retry-after".into()),
             upstream: Some(1),
+            of_credit: true,
         },
     }
 }
