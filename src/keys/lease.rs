@@ -192,6 +192,12 @@ impl<'pool> Lease<'pool> {
         self.entry == Entry::Probe || self.of_base == Entry::Probe
     }
 
+    /// All models were shown the one test of a key that is out.
+    #[cold]
+    pub(super) fn withdraw_from_models(&self) {
+        self.generation.spread(self.index);
+    }
+
     /// Leaves the test to another request.
     #[cold]
     pub fn leave_to_others(self) {

@@ -142,11 +142,11 @@ impl KeyPool {
             None if need.not.len() > never.len() => roster.take(never, base)?,
             fresh => fresh?,
         };
-        if of_base == Entry::Probe || model.is_none() && turn.entry == Entry::Probe {
-            // All models were shown the one test of a key that is out.
-            generation.spread(turn.index);
+        let lease = Lease::new(self, generation, model, turn, of_base);
+        if lease.is_probe() {
+            lease.withdraw_from_models();
         }
-        Some(Lease::new(self, generation, model, turn, of_base))
+        Some(lease)
     }
 
     /// Leases, out of turn, a key that has served before, the latest that had its turn. For a request that has one attempt

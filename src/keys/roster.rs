@@ -150,8 +150,9 @@ impl Roster {
 
     /// Takes the next turn; for a model, of a key that `base` has available too.
     pub(super) fn take(&self, not: &[u32], base: Option<&Self>) -> Option<(Turn, Entry)> {
+        let Some(base) = base else { return Some((self.rotation.take(not, None)?, Entry::Free)) };
         loop {
-            let turn = self.rotation.take(not, base.map(|base| &base.rotation))?;
+            let turn = self.rotation.take(not, Some(&base.rotation))?;
             if let Some(entry) = self.enter_base(turn, base) {
                 return Some((turn, entry));
             }
@@ -166,13 +167,11 @@ impl Roster {
         suits: impl Fn(u32) -> bool,
     ) -> Option<(Turn, Entry)> {
         let turn = self.rotation.take_back(base.map(|base| &base.rotation), likely, suits)?;
-        Some((turn, self.enter_base(turn, base)?))
+        Some((turn, base.map_or(Some(Entry::Free), |base| self.enter_base(turn, base))?))
     }
 
     /// A model's turn is one of the key's as such too; it is given back if that has no room for it.
-    #[inline]
-    fn enter_base(&self, turn: Turn, base: Option<&Self>) -> Option<Entry> {
-        let Some(base) = base else { return Some(Entry::Free) };
+    fn enter_base(&self, turn: Turn, base: &Self) -> Option<Entry> {
         let entry = base.rotation.ration(turn.index).enter();
         match entry {
             Some(Entry::Free) => {}

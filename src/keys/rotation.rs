@@ -134,6 +134,7 @@ impl Rotation {
     }
 
     /// Enters a key that was found available. `None`: others have filled its ration since.
+    #[inline]
     fn enter(&self, index: u32, base: Option<&Self>) -> Option<Entry> {
         let entry = self.ration(index).enter();
         if entry != Some(Entry::Free) {
