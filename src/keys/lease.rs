@@ -9,17 +9,15 @@ use arc_swap::Guard;
 use memchr::memmem;
 
 use super::generation::Generation;
-use super::here::{Here, Recovery, Today};
+use super::here::{Here, Today};
 use super::pool::KeyPool;
 use super::ration::{Entry, LARGEST};
-use super::roster::{Cause, Roster, Story};
+use super::roster::{Cause, Roster};
 use super::rotation::Turn;
 use super::secret::preview;
-use super::state::{Effect, Place, Standing};
+use super::state::Effect;
 use super::storm::{Accuser, Finding, SET_ASIDE_AFTER};
 
-/// Verdicts of so many milliseconds may be of one outage.
-const OF_LATE: u64 = 60_000;
 /// How many bytes of a key's beginning a preview shows.
 const SHOWN: usize = 8;
 
@@ -253,27 +251,12 @@ impl<'pool> Lease<'pool> {
         let mut ended_storm = false;
         if self.pool.storms.any() {
             let suspects = self.pool.storms.served(upstream, here.index, only_a_check, self.pool.now());
-            ended_storm = self.release(&suspects, |story| story.effect == Effect::Suspected);
+            ended_storm = self.pool.release(&suspects, |story| story.effect == Effect::Suspected);
         }
         if let Some(recovery) = here.succeed(self.pool, None, self.base_entry()) {
             ended_storm |= self.recovered(&here, recovery, upstream, only_a_check);
         }
         Some((here, ended_storm))
-    }
-
-    /// A key works that had failed: so may those that were given up with it. Returns whether there are any.
-    #[cold]
-    fn recovered(&self, here: &Here<'_>, recovery: Recovery, upstream: usize, only_a_check: bool) -> bool {
-        let suspects =
-            if only_a_check { Vec::new() } else { self.pool.storms.recovered(upstream, here.index) };
-        let any = self.release(&suspects, |story| story.effect == Effect::Suspected);
-        let condemned = self.pool.storms.acquitted(upstream, here.index).into_iter().collect::<Vec<_>>();
-        let any = self.release(&condemned, |story| story.effect == Effect::Invalid) || any;
-        let was_given_up = matches!(recovery.was_out_for, Some(Effect::Invalid | Effect::Exhausted { .. }));
-        let is_alone = was_given_up && here.generation.base.rotation.available() <= 1;
-        // All were given up, and one of them works: the word on the others is worth no more.
-        let given_up = if is_alone { here.generation.given_up(only_a_check) } else { Vec::new() };
-        self.release(&given_up, |_| true) || any
     }
 
     /// How the lease came to its key in a roster of today's. After a reload requests are numbered anew.
@@ -407,80 +390,6 @@ impl<'pool> Lease<'pool> {
             of_model.as_deref().unwrap_or(&here.generation.base).price.learn(tokens.saturating_add(1));
         }
         if is_out { Settled::Out(effect) } else { Settled::Noted }
-    }
-
-    /// Undoes what was believed of the other keys that a storm has swept away.
-    fn begin_storm(&self, here: &Here<'_>, by: Accuser<'_>, others: Vec<u32>) {
-        let keys = others.len() + 1;
-        if by.is_one_of_several {
-            tracing::error!(
-                upstream = by.url,
-                keys,
-                "one upstream of several refuses key after key: taken for its outage, \
-                 the keys stay with the others until it has served again"
-            );
-            self.release(&others, |story| story.is_hard() || story.effect == Effect::Suspected);
-            return;
-        }
-        tracing::error!(
-            upstream = by.url,
-            keys,
-            "most of the pool was refused at once: taken for the upstream's outage, \
-             the keys are held as suspects until one works again"
-        );
-        let policy = self.pool.of_suspects();
-        for index in others {
-            here.suspect(self.pool, index, &policy);
-        }
-    }
-
-    /// Lets keys that are out for such a reason back into rotation, each for one request at first. Returns whether there are
-    /// any.
-    #[cold]
-    fn release(&self, keys: &[u32], reason: impl Fn(&Story) -> bool) -> bool {
-        let mut any = false;
-        if keys.is_empty() {
-            return any;
-        }
-        let generation = self.pool.generation.load_full();
-        for index in keys.iter().copied() {
-            let base = &generation.base;
-            // Held until the standing is changed: whoever sets the key aside after that leaves a story that is to stay.
-            let mut stories = base.stories();
-            if !stories.get(&index).is_some_and(|story| reason(story) && !story.is_operators()) {
-                continue;
-            }
-            stories.remove(&index);
-            self.pool.keep_to_ration(&generation, base, index, |ration| ration.set(1));
-            base.change(index, None, |standing| Standing { place: Place::Available, ..standing });
-            drop(stories);
-            generation.spread(index);
-            self.pool.note_change(index, None);
-            any = true;
-        }
-        any
-    }
-
-    /// An upstream has refused this key, and another one serves it: so it may those that the first one condemned of late,
-    /// where they are all but the last.
-    #[cold]
-    pub fn absolve_accused_by(&self, upstream: usize) {
-        let Some(here) = self.here() else { return };
-        if here.generation.base.rotation.available() > 1 {
-            return;
-        }
-        let since = self.pool.now().0.saturating_sub(OF_LATE);
-        let is_its = |story: &Story| {
-            story.is_hard()
-                && story.cause.wait.is_none()
-                && story.cause.upstream == Some(upstream)
-                && story.tried.0 >= since
-        };
-        let accused: Vec<u32> = {
-            let stories = here.generation.base.stories();
-            stories.iter().filter(|(_, story)| is_its(story)).map(|(index, _)| *index).collect()
-        };
-        self.release(&accused, is_its);
     }
 
     fn give_back(&self) {

@@ -14,6 +14,7 @@ pub mod journal;
 mod lease;
 mod line;
 mod outlook;
+mod pardon;
 mod pool;
 mod quoted;
 mod ration;

@@ -395,7 +395,12 @@ impl Proxy {
         self.upstream_failed(upstream, so_far.tried_at.elapsed());
         let is_final = failure.maybe_done && !request.harmless;
         so_far.failure = Some(failure);
-        Ok(if is_final { Follow::Pass } else { Follow::NextUpstream })
+        if is_final {
+            // Sent again, it might run twice: what was refused before must not ask for that.
+            so_far.refused = None;
+            return Ok(Follow::Pass);
+        }
+        Ok(Follow::NextUpstream)
     }
 
     /// Counts an upstream's fault, which was known after so long.

@@ -126,9 +126,6 @@ impl SoFar<'_> {
     /// The answer when nothing more is tried: the last that an upstream gave, if any gave one.
     pub(super) fn answer(self, request: &Try, common: &Common) -> Answered {
         let SoFar { refused, failure, .. } = self;
-        // Sent again, it might run twice: what was refused before must not ask for that.
-        let may_be_done = failure.as_ref().is_some_and(|failure| failure.maybe_done && !request.harmless);
-        let refused = refused.filter(|_| !may_be_done);
         let wait = common.group.keys.earliest_return(request.model());
         let streaming = request.streaming;
         match (refused, failure) {

@@ -50,14 +50,8 @@ impl Proxy {
     #[cold]
     pub(super) fn upstream_to_test(&self, so_far: &SoFar<'_>) -> Option<&Upstream> {
         let upstreams = &self.common.group.upstreams;
-        if !so_far.failed_upstreams.is_empty() || fastrand::bool() {
-            return upstreams.pick(&so_far.failed_upstreams);
-        }
-        let count = upstreams.all().len();
-        let chosen = fastrand::usize(..count.max(1));
-        let others: Vec<usize> =
-            (0..count).filter(|index| *index != chosen).flat_map(|index| [index; 2]).collect();
-        upstreams.pick(&others)
+        let anywhere = so_far.failed_upstreams.is_empty() && fastrand::bool();
+        if anywhere { upstreams.pick_any() } else { upstreams.pick(&so_far.failed_upstreams) }
     }
 
     async fn another_in_time(

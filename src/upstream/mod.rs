@@ -109,6 +109,15 @@ impl Upstreams {
         Some(upstream)
     }
 
+    /// Any of them, be it ejected, but none that may not be tried all the same.
+    pub fn pick_any(&self) -> Option<&Upstream> {
+        let suits = self.list.iter().filter(|upstream| self.may_be_asked(upstream));
+        let upstream = fastrand::choice(suits.collect::<Vec<_>>());
+        upstream
+            .inspect(|upstream| _ = upstream.attempts.fetch_add(1, Ordering::Relaxed))
+            .or_else(|| self.pick(&[]))
+    }
+
     #[cold]
     fn any_else(&self, failed: &[usize]) -> Option<&Upstream> {
         self.list.iter().min_by_key(|upstream| {
@@ -123,6 +132,10 @@ impl Upstreams {
             let order = if failed.is_empty() { until } else { Duration::from_millis(fastrand::u64(..1000)) };
             (times + ejected, times, failed.last() == Some(&upstream.index), order)
         })
+    }
+
+    fn may_be_asked(&self, upstream: &Upstream) -> bool {
+        upstream.health.until().is_zero() || self.is_rested(upstream)
     }
 
     /// Whether an ejected one may be tried all the same.
@@ -200,9 +213,7 @@ impl Upstreams {
 
     /// Whether one is left that was not asked: one that is not ejected, or may be tried all the same.
     pub fn has_unasked(&self, asked: &[usize]) -> bool {
-        let is_other = |other: &&Upstream| !asked.contains(&other.index);
-        let may_be_asked = |other: &Upstream| other.health.until().is_zero() || self.is_rested(other);
-        self.list.iter().filter(is_other).any(may_be_asked)
+        self.list.iter().any(|other| !asked.contains(&other.index) && self.may_be_asked(other))
     }
 
     /// An upstream failed after so long. Returns for how long that ejected it; a single one never is.
@@ -351,6 +362,21 @@ mod tests {
         three.fail(&three.list[1], REST * 2);
         tokio::time::advance(REST * 5).await;
         picks(&[(&[0, 2, 0, 2], 0)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn any_may_be_put_to_the_test_but_one_that_has_just_failed() {
+        let three = upstreams(3);
+        eject(&three, 1);
+        let met = || (0..200).map(|_| three.pick_any().unwrap().index).collect::<HashSet<_>>();
+        assert_eq!(met(), HashSet::from([0, 2]));
+        tokio::time::advance(REST).await;
+        assert_eq!(met(), HashSet::from([0, 1, 2]), "ejected, but rested");
+        three.fail(&three.list[1], REST * 2);
+        tokio::time::advance(REST).await;
+        assert_eq!(met(), HashSet::from([0, 2]), "it would cost too much");
+        let attempts = three.all().iter().map(|upstream| three.report(upstream).attempts).sum::<u64>();
+        assert_eq!(attempts, 600);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,0 +1,111 @@
+//! Which other keys one key's fate speaks for: a storm makes others suspects, a key that works frees those that were refused
+//! with it.
+
+use super::here::{Here, Recovery};
+use super::lease::Lease;
+use super::pool::KeyPool;
+use super::roster::Story;
+use super::state::{Effect, Place, Standing};
+use super::storm::Accuser;
+
+/// Verdicts of so many milliseconds may be of one outage.
+const OF_LATE: u64 = 60_000;
+
+impl Lease<'_> {
+    /// A key works that had failed: so may those that were given up with it. Returns whether there are any.
+    #[cold]
+    pub(super) fn recovered(
+        &self,
+        here: &Here<'_>,
+        recovery: Recovery,
+        upstream: usize,
+        only_a_check: bool,
+    ) -> bool {
+        let suspects =
+            if only_a_check { Vec::new() } else { self.pool.storms.recovered(upstream, here.index) };
+        let any = self.pool.release(&suspects, |story| story.effect == Effect::Suspected);
+        let condemned = self.pool.storms.acquitted(upstream, here.index);
+        let any = self.pool.release(&condemned, |story| story.effect == Effect::Invalid) || any;
+        let was_given_up = matches!(recovery.was_out_for, Some(Effect::Invalid | Effect::Exhausted { .. }));
+        let is_alone = was_given_up && here.generation.base.rotation.available() <= 1;
+        // All were given up, and one of them works: the word on the others is worth no more.
+        let given_up = if is_alone { here.generation.given_up(only_a_check) } else { Vec::new() };
+        self.pool.release(&given_up, |_| true) || any
+    }
+
+    /// Undoes what was believed of the other keys that a storm has swept away.
+    pub(super) fn begin_storm(&self, here: &Here<'_>, by: Accuser<'_>, others: Vec<u32>) {
+        let keys = others.len() + 1;
+        if by.is_one_of_several {
+            tracing::error!(
+                upstream = by.url,
+                keys,
+                "one upstream of several refuses key after key: taken for its outage, \
+                 the keys stay with the others until it has served again"
+            );
+            self.pool.release(&others, |story| story.is_hard() || story.effect == Effect::Suspected);
+            return;
+        }
+        tracing::error!(
+            upstream = by.url,
+            keys,
+            "most of the pool was refused at once: taken for the upstream's outage, \
+             the keys are held as suspects until one works again"
+        );
+        let policy = self.pool.of_suspects();
+        for index in others {
+            here.suspect(self.pool, index, &policy);
+        }
+    }
+
+    /// An upstream has refused this key, and another one serves it: so it may those that the first one condemned of late,
+    /// where they are all but the last.
+    #[cold]
+    pub fn absolve_accused_by(&self, upstream: usize) {
+        let Some(here) = self.here() else { return };
+        if here.generation.base.rotation.available() > 1 {
+            return;
+        }
+        let since = self.pool.now().0.saturating_sub(OF_LATE);
+        let is_its = |story: &Story| {
+            story.is_hard()
+                && story.cause.wait.is_none()
+                && story.cause.upstream == Some(upstream)
+                && story.tried.0 >= since
+        };
+        let accused: Vec<u32> = {
+            let stories = here.generation.base.stories();
+            stories.iter().filter(|(_, story)| is_its(story)).map(|(index, _)| *index).collect()
+        };
+        self.pool.release(&accused, is_its);
+    }
+}
+
+impl KeyPool {
+    /// Lets keys that are out for such a reason back into rotation, each for one request at first. Returns whether there are
+    /// any.
+    #[cold]
+    pub(super) fn release(&self, keys: &[u32], reason: impl Fn(&Story) -> bool) -> bool {
+        let mut any = false;
+        if keys.is_empty() {
+            return any;
+        }
+        let generation = self.generation.load_full();
+        for index in keys.iter().copied() {
+            let base = &generation.base;
+            // Held until the standing is changed: whoever sets the key aside after that leaves a story that is to stay.
+            let mut stories = base.stories();
+            if !stories.get(&index).is_some_and(|story| reason(story) && !story.is_operators()) {
+                continue;
+            }
+            stories.remove(&index);
+            self.keep_to_ration(&generation, base, index, |ration| ration.set(1));
+            base.change(index, None, |standing| Standing { place: Place::Available, ..standing });
+            drop(stories);
+            generation.spread(index);
+            self.note_change(index, None);
+            any = true;
+        }
+        any
+    }
+}

@@ -1,0 +1,177 @@
+use super::*;
+
+const POOL: usize = 10;
+
+fn by(upstream: usize) -> Accuser<'static> {
+    Accuser { upstream, ..Accuser::default() }
+}
+
+fn told(storms: &Storms, upstream: usize, index: u32, at: u64) -> Finding {
+    storms.told((index, 1), by(upstream), POOL, Millis(at))
+}
+
+/// A key is served.
+fn served(storms: &Storms, upstream: usize, index: u32, at: u64) -> Vec<u32> {
+    storms.served(upstream, index, false, Millis(at))
+}
+
+/// The keys that it has swept away, if that was its beginning.
+fn swept(finding: Finding) -> Option<Vec<u32>> {
+    let Finding::Begins(mut others) = finding else { return None };
+    others.sort_unstable();
+    Some(others)
+}
+
+#[test]
+fn more_than_half_of_the_pool_within_ten_seconds_is_a_storm() {
+    let storms = Storms::default();
+    for index in 0..5 {
+        assert_eq!(told(&storms, 0, index, 1000), Finding::Believed);
+        assert!(served(&storms, 0, 9, 1000).is_empty());
+    }
+    assert_eq!(swept(told(&storms, 0, 5, 9000)), Some(vec![0, 1, 2, 3, 4]));
+    assert!(storms.any());
+    assert_eq!(told(&storms, 0, 6, 60_000), Finding::Suspected(0));
+    assert_eq!(storms.list().len(), 1);
+    assert_eq!(served(&storms, 0, 3, 60_001).len(), 7);
+    assert!(!storms.any() && served(&storms, 0, 3, 60_002).is_empty());
+}
+
+#[test]
+fn a_slow_one_is_known_by_that_nothing_was_served_meanwhile() {
+    let storms = Storms::default();
+    for index in 0..5 {
+        assert_eq!(told(&storms, 0, index, u64::from(index) * 60_000), Finding::Believed);
+    }
+    assert_eq!(swept(told(&storms, 0, 5, 500_000)), Some(vec![0, 1, 2, 3, 4]));
+    let storms = Storms::default();
+    for index in 0..10 {
+        assert_eq!(told(&storms, 0, index, u64::from(index) * 3000), Finding::Believed);
+        served(&storms, 0, 9, 0);
+    }
+    let storms = Storms::default();
+    for index in 0..4 {
+        assert_eq!(storms.told((index, 1), by(1), 4, Millis(0)), Finding::Believed, "a small pool");
+    }
+}
+
+#[test]
+fn a_suspect_is_believed_guilty_after_a_check_alone() {
+    let storms = Storms::default();
+    (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
+    let check = Accuser { by_check: true, ..by(0) };
+    assert_eq!(storms.told((1, 1), check, POOL, Millis(1)), Finding::Suspected(0), "the storm is on");
+    served(&storms, 0, 0, 1);
+    assert_eq!(storms.told((1, 1), check, POOL, Millis(1)), Finding::Believed);
+    for times in 1..5 {
+        assert_eq!(told(&storms, 0, 2, 1), Finding::Suspected(times));
+    }
+    assert_eq!(told(&storms, 0, 3, 1), Finding::Suspected(1));
+    assert_eq!(storms.recovered(0, 2), [3, 2], "one that works after all frees those that are out");
+    assert!(storms.recovered(0, 2).is_empty() && storms.recovered(0, 9).is_empty());
+}
+
+#[test]
+fn who_was_found_guilty_is_acquitted_with_any_that_works_after_all() {
+    let storms = Storms::default();
+    (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
+    served(&storms, 0, 0, 1);
+    let check = Accuser { by_check: true, ..by(0) };
+    for index in 1..4 {
+        assert_eq!(storms.told((index, 1), check, POOL, Millis(1)), Finding::Believed);
+    }
+    assert_eq!(storms.condemned(), HashSet::from([1, 2, 3]));
+    assert_eq!(told(&storms, 0, 3, 2), Finding::Believed, "for itself");
+    assert!(storms.acquitted(0, 3).is_empty() && storms.acquitted(1, 1).is_empty());
+    assert_eq!(HashSet::from_iter(storms.acquitted(0, 1)), HashSet::from([1, 2]));
+    assert!(storms.acquitted(0, 2).is_empty());
+}
+
+#[test]
+fn who_is_refused_by_one_upstream_may_be_served_by_another() {
+    let storms = Storms::default();
+    (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
+    assert!(storms.served(1, 9, true, Millis(1)).is_empty(), "a check serves nobody");
+    assert_eq!(served(&storms, 1, 9, 1).len(), 6);
+    assert!(served(&storms, 1, 9, 1).is_empty() && storms.list().len() == 1, "it is on all the same");
+}
+
+#[test]
+fn keys_that_are_served_all_the_while_end_no_storm_of_the_others_until_it_is_quiet() {
+    let storms = Storms::default();
+    (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
+    assert!(served(&storms, 0, 9, 50).is_empty());
+    assert_eq!(told(&storms, 0, 7, 30_000), Finding::Suspected(0), "and not lost for good");
+    assert_eq!(told(&storms, 0, 1, 80_000), Finding::Suspected(0), "again");
+    assert_eq!(storms.longest_suspicion(), 7 * TRIED_EVERY);
+    assert!(served(&storms, 0, 9, 89_999).is_empty() && storms.list().len() == 1);
+    assert!(served(&storms, 0, 9, 90_000).is_empty() && storms.list().is_empty() && !storms.any());
+    assert_eq!(told(&storms, 0, 8, 90_001), Finding::Believed);
+    assert_eq!(told(&storms, 0, 1, 90_001), Finding::Suspected(1));
+    assert_eq!(storms.longest_suspicion(), 7 * TRIED_EVERY);
+    assert_eq!(storms.recovered(0, 7).len(), 7);
+}
+
+#[test]
+fn a_second_storm_is_known_too_but_not_by_the_guilty_of_the_first() {
+    let storms = Storms::default();
+    let told = |index: u32, served: u64| storms.told((index, served), by(0), POOL, Millis(1));
+    (0..6).for_each(|index| drop(told(index, 1)));
+    served(&storms, 0, 5, 1);
+    for round in 1..4 {
+        // All in a row, as they stand in the file.
+        for index in 0..5 {
+            assert_eq!(told(index, 1), Finding::Suspected(round));
+        }
+        served(&storms, 0, 9, 1);
+    }
+    for times in 2..4 {
+        (0..5).for_each(|index| assert_eq!(told(index, times), Finding::Believed));
+        assert!(matches!(told(5, times), Finding::Begins(_)), "keys that have worked since");
+        assert_eq!(told(9, 0), Finding::Suspected(0));
+        assert_eq!(storms.list().first().map(|(.., suspects)| *suspects), Some(7), "of this storm");
+        served(&storms, 0, 5, 1);
+    }
+}
+
+#[test]
+fn a_check_ends_a_storm_only_where_others_were_refused_in_it() {
+    let storms = Storms::default();
+    (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
+    let passed = |index| storms.served(0, index, true, Millis(1));
+    assert!(passed(1).is_empty() && storms.list().len() == 1, "its list is for everybody");
+    storms.told((1, 1), Accuser { by_check: true, ..by(0) }, POOL, Millis(1));
+    assert_eq!(passed(1).len(), 6);
+}
+
+#[test]
+fn upstreams_that_fail_together_have_each_their_storm() {
+    let storms = Storms::default();
+    let told: Vec<Finding> = (0..6).map(|index| told(&storms, index as usize % 2, index, 0)).collect();
+    assert!(matches!(told.last(), Some(Finding::Begins(others)) if others.len() == 5), "{told:?}");
+    assert_eq!(storms.list().len(), 2);
+    assert_eq!(served(&storms, 1, 1, 0).len(), 3);
+    assert_eq!(served(&storms, 1, 1, 0).len(), 3, "the other one's may be served here now");
+    assert!(storms.any(), "the other one's");
+}
+
+#[test]
+fn one_of_several_that_refuses_key_after_key_while_others_serve_has_one_in_any_pool() {
+    for (pool, enough) in [(3, 2), (1000, 8)] {
+        let storms = Storms::default();
+        let one = Accuser { is_one_of_several: true, ..by(0) };
+        for index in 0..enough {
+            assert_eq!(storms.told((index, 1), one, pool, Millis(0)), Finding::Believed);
+        }
+        (0..8).for_each(|_| drop(served(&storms, 1, 99, 0)));
+        let finding = storms.told((enough, 1), by(0), pool, Millis(0));
+        assert_eq!(finding, Finding::Believed, "the others are out themselves");
+        let others = (0..=enough).collect();
+        assert_eq!(swept(storms.told((enough + 1, 1), one, pool, Millis(0))), Some(others), "{pool}");
+        let storms = Storms::default();
+        for index in 0..=enough {
+            assert_eq!(storms.told((index, 0), one, pool, Millis(0)), Finding::Believed, "they never worked");
+            (0..8).for_each(|_| drop(served(&storms, 1, 99, 0)));
+        }
+    }
+}
