@@ -185,8 +185,7 @@ impl Proxy {
         let upstream = verdict.upstream;
         match verdict.set_aside(&self.common.group.upstreams) {
             Settled::OfUpstream => self.upstream_failed(upstream, Duration::ZERO),
-            // In a storm it does not answer as it should.
-            Settled::Unclear | Settled::Out(Effect::Suspected) => {}
+            Settled::Unclear => {}
             Settled::Noted | Settled::Out(_) => self.upstream_answered(upstream),
         }
     }

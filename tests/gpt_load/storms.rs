@@ -162,7 +162,6 @@ fn a_storm_is_not_over_because_a_list_of_models_is_shown() {
         assert!(gpt_load.blacklist().iter().all(|entry| entry["permanent"] == false), "{status}");
         let reason = if status == 401 { "key_invalid" } else { "key_exhausted" };
         assert_eq!(gpt_load.blacklist()[0]["reason"], reason);
-        assert_eq!(revalidation(&gpt_load)["checked"].as_u64() > Some(0), status == 401);
         is_out.store(false, Relaxed);
         eventually("one serves", || gpt_load.chat().status == 200);
         assert_eq!(out(&gpt_load), BTreeSet::new(), "{status}");

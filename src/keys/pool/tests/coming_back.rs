@@ -444,3 +444,68 @@ async fn a_busy_keys_ration_is_raised_only_if_none_of_its_requests_ends() {
     };
     tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
 }
+
+/// Most of the pool is refused so at once.
+fn storm(pool: &KeyPool, effect: Effect) {
+    for index in 0..6 {
+        let cause = Cause { of_credit: effect != Effect::Invalid, upstream: Some(0), ..Cause::default() };
+        pool.probe_key(index).unwrap().fail(Failure { cause, ..effect.into() });
+    }
+    assert_eq!(pool.storms().len(), 1);
+}
+
+#[test]
+fn suspects_of_spent_credit_are_named_so_and_not_checked() {
+    for (effect, name, checked) in
+        [(Effect::Invalid, "key_invalid", 6), (Effect::Exhausted { wait: None }, "key_exhausted", 0)]
+    {
+        let (pool, _due) = pool(&["a", "b", "c", "d", "e", "f", "g"]);
+        storm(&pool, effect);
+        assert!(
+            pool.blacklisted().iter().all(|key| key.effect == Effect::Suspected && key.verdict() == name)
+        );
+        assert_eq!(pool.condemned().len(), checked, "{name}");
+    }
+}
+
+#[test]
+fn keys_that_checks_condemned_after_a_storm_are_back_with_the_first_that_passes_one() {
+    let (pool, _due) = pool(&["a", "b", "c", "d", "e", "f", "g", "h"]);
+    storm(&pool, Effect::Invalid);
+    pool.probe_key(0).unwrap().succeed(None, 0, Left::Unknown, false);
+    assert!(pool.storms().is_empty() && pool.blacklisted().is_empty(), "one of them works");
+    let refuse = |index, by_check| {
+        let by = Accuser { by_check, ..Accuser::default() };
+        pool.probe_key(index).unwrap().fail(Failure { by, ..Effect::Invalid.into() });
+    };
+    for index in 1..4 {
+        refuse(index, false);
+        refuse(index, true);
+    }
+    let of_itself = Failure { by: Accuser::default(), ..Effect::Invalid.into() };
+    pool.probe_key(7).unwrap().fail(of_itself);
+    let permanent =
+        || pool.blacklisted().iter().filter(|key| key.permanent).map(|key| key.index).collect::<Vec<_>>();
+    assert_eq!(permanent(), [1, 2, 3, 7]);
+    let condemned = pool.condemned();
+    assert_eq!(condemned.iter().filter(|key| key.of_storm).count(), 3);
+    let second = condemned.iter().find(|key| key.index == 2).unwrap();
+    assert!(pool.lease_condemned(second).unwrap().pass_check(0).is_some());
+    assert_eq!(permanent(), [7], "who was no suspect is not back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_one_test_of_a_long_cooldown_is_one_for_all_models() {
+    let (pool, due) = pool(&["a"]);
+    let test = async {
+        for model in ["m", "n"] {
+            lease_for(&pool, model).unwrap().fail(for_model(model, told(1)));
+        }
+        pool.lease(Need::default()).unwrap().fail(failure(told(3600)));
+        tokio::time::sleep(Duration::from_secs(601)).await;
+        let test = lease_for(&pool, "m").unwrap();
+        assert!(test.is_probe());
+        assert!(lease_for(&pool, "n").is_none() && pool.lease(Need::default()).is_none());
+    };
+    tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
