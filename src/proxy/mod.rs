@@ -286,7 +286,7 @@ impl Proxy {
         let upstream = if !so_far.doubted.is_empty() {
             self.upstream_to_learn(&lease, so_far)
         } else if lease.is_probe() {
-            self.upstream_to_test(so_far)
+            self.upstream_to_test(&lease, so_far)
         } else {
             group.upstreams.pick(&so_far.failed_upstreams)
         };

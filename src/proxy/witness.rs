@@ -45,13 +45,15 @@ impl Proxy {
         upstreams.pick(if is_left { &asked } else { &of_key })
     }
 
-    /// Where a key that is out is put to the test: every other time at any upstream, be it ejected. It may have been one's
-    /// fault that it is out, and where all are, nobody else finds out which upstream is well.
+    /// Where a key that is out is put to the test: every other time at any upstream that has no storm, be it ejected. It may
+    /// have been one's fault that it is out, and where all are, nobody else finds out which upstream is well.
     #[cold]
-    pub(super) fn upstream_to_test(&self, so_far: &SoFar<'_>) -> Option<&Upstream> {
+    pub(super) fn upstream_to_test(&self, lease: &Lease<'_>, so_far: &SoFar<'_>) -> Option<&Upstream> {
         let upstreams = &self.common.group.upstreams;
-        let anywhere = so_far.failed_upstreams.is_empty() && fastrand::bool();
-        if anywhere { upstreams.pick_any() } else { upstreams.pick(&so_far.failed_upstreams) }
+        if so_far.failed_upstreams.is_empty() && fastrand::bool() {
+            return upstreams.pick_any_but(&lease.storming());
+        }
+        upstreams.pick(&so_far.failed_upstreams)
     }
 
     async fn another_in_time(

@@ -109,13 +109,14 @@ impl Upstreams {
         Some(upstream)
     }
 
-    /// Any of them, be it ejected, but none that may not be tried all the same.
-    pub fn pick_any(&self) -> Option<&Upstream> {
-        let suits = self.list.iter().filter(|upstream| self.may_be_asked(upstream));
-        let upstream = fastrand::choice(suits.collect::<Vec<_>>());
-        upstream
-            .inspect(|upstream| _ = upstream.attempts.fetch_add(1, Ordering::Relaxed))
-            .or_else(|| self.pick(&[]))
+    /// Any of them but these, be it ejected, if it may be tried all the same; else the next one in turn.
+    pub fn pick_any_but(&self, these: &[usize]) -> Option<&Upstream> {
+        let suits = |upstream: &&Upstream| !these.contains(&upstream.index) && self.may_be_asked(upstream);
+        let Some(upstream) = fastrand::choice(self.list.iter().filter(suits).collect::<Vec<_>>()) else {
+            return self.pick(&[]);
+        };
+        upstream.attempts.fetch_add(1, Ordering::Relaxed);
+        Some(upstream)
     }
 
     #[cold]
@@ -368,15 +369,18 @@ mod tests {
     async fn any_may_be_put_to_the_test_but_one_that_has_just_failed() {
         let three = upstreams(3);
         eject(&three, 1);
-        let met = || (0..200).map(|_| three.pick_any().unwrap().index).collect::<HashSet<_>>();
+        let met_but = |these: &[usize]| (0..200).map(|_| three.pick_any_but(these).unwrap().index).collect();
+        let met = || -> HashSet<_> { met_but(&[]) };
         assert_eq!(met(), HashSet::from([0, 2]));
         tokio::time::advance(REST).await;
         assert_eq!(met(), HashSet::from([0, 1, 2]), "ejected, but rested");
         three.fail(&three.list[1], REST * 2);
         tokio::time::advance(REST).await;
         assert_eq!(met(), HashSet::from([0, 2]), "it would cost too much");
+        assert_eq!(met_but(&[2]), HashSet::from([0]));
+        assert_eq!(met_but(&[0, 2]), HashSet::from([0, 2]), "there is none, so that it is somebody's turn");
         let attempts = three.all().iter().map(|upstream| three.report(upstream).attempts).sum::<u64>();
-        assert_eq!(attempts, 600);
+        assert_eq!(attempts, 1000);
     }
 
     #[tokio::test(start_paused = true)]
