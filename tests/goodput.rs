@@ -6,6 +6,8 @@ use self::curable::{Reading, Window, Word, is_curable, is_healthy};
 
 #[path = "../benches/goodput/curable.rs"]
 mod curable;
+#[path = "../benches/goodput/stalls.rs"]
+mod stalls;
 
 const GRAIN: Duration = ms(25);
 const DEAREST: u32 = 80;
@@ -30,7 +32,7 @@ fn healthy(words: &[Word], at: u64) -> bool {
 }
 
 fn curable(keys: &[&[Word]], end: u64) -> bool {
-    is_curable(keys.iter().copied(), ms(end), GRAIN, 50, BLIND)
+    is_curable(keys.iter().copied(), (ms(end).saturating_sub(GRAIN), ms(end)), 50, BLIND)
 }
 
 #[test]
@@ -101,4 +103,21 @@ fn a_refusal_is_curable_if_one_key_was_healthy_all_the_while() {
     let passed_on = [word(0, 470, [0, 300])];
     let came_free = [word(0, 490, [2, 300])];
     assert!(!curable(&[&passed_on, &came_free], 500), "no key was healthy for so long");
+}
+
+#[test]
+fn a_machine_that_stands_still_does_not_run() {
+    let three = [(ms(50), ms(10)), (ms(130), ms(30)), (ms(200), ms(8))];
+    let since = |end| stalls::since(&three, ms(end), GRAIN);
+    assert_eq!(since(90), ms(65), "no stall");
+    assert_eq!(since(60), ms(25), "15 ms before it and 10 after");
+    assert_eq!(since(155), ms(130), "it ran for all that time");
+    assert_eq!(since(140), ms(85), "30 ms do not count");
+    assert_eq!(since(120), ms(75), "20 of them");
+    assert_eq!(since(130), ms(75), "the moment in which it goes on");
+    assert_eq!(since(210), ms(177));
+    assert_eq!(since(5), ms(0));
+    let two = [(ms(60), ms(10)), (ms(80), ms(10))];
+    assert_eq!(stalls::since(&two, ms(85), GRAIN), ms(40), "5, 10 and 10 ms, and two stalls");
+    assert_eq!(stalls::stood(&two, ms(70)), [ms(10), ms(10)]);
 }

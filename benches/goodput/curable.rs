@@ -69,15 +69,13 @@ pub(super) fn is_healthy(words: &[Word], at: Duration, tokens: u32, reading: Rea
 }
 
 /// Whether a request of so many tokens that was refused at `end` could have been cured: one key was healthy all the
-/// while from `grain` before that.
+/// while from `begin` on.
 pub(super) fn is_curable<'a>(
     keys: impl IntoIterator<Item = &'a [Word]>,
-    end: Duration,
-    grain: Duration,
+    (begin, end): (Duration, Duration),
     tokens: u32,
     reading: Reading,
 ) -> bool {
-    let begin = end.saturating_sub(grain);
     let within = |at: &Duration| (begin..=end).contains(at);
     keys.into_iter().any(|words| {
         // Between what happens to it a key can only become healthy.

@@ -25,6 +25,7 @@ mod keys;
 mod possible;
 mod pulse;
 mod report;
+mod stalls;
 mod words;
 
 use std::io::{BufRead as _, BufReader};

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::stalls::Stall;
+
 const BEAT: Duration = Duration::from_millis(1);
 /// Less is noted by nobody.
 const LATE: Duration = Duration::from_millis(4);
@@ -14,9 +16,6 @@ pub(super) struct Pulse {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Vec<Stall>>,
 }
-
-/// The end of a beat that came late, and how late.
-pub(super) type Stall = (Duration, Duration);
 
 impl Pulse {
     pub(super) fn start(began: Instant) -> Self {
@@ -41,9 +40,4 @@ impl Pulse {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
     }
-}
-
-/// How long it stood still in all between two moments.
-pub(super) fn within(stalls: &[Stall], begin: Duration, end: Duration) -> Duration {
-    stalls.iter().filter(|(at, _)| (begin..=end).contains(at)).map(|(_, late)| *late).sum()
 }

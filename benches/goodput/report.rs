@@ -10,11 +10,11 @@ use super::Kind;
 use super::clients::{DEAREST, Done, WORK};
 use super::curable::{Reading, Word, is_curable};
 use super::keys::Key;
-use super::pulse::{Stall, within};
+use super::stalls::{self, Stall};
 
-/// A key that became healthy less than this before a refusal came too late for it: a key is taken up 10 ms after the
-/// moment that its provider named, as far as that can be told (`NETWORK` in `src/proxy/mod.rs`), and timers, wake-ups and
-/// two sockets take a few more.
+/// A key that became healthy less than this of the machine's time before a refusal came too late for it: a key is taken up
+/// 10 ms after the moment that its provider named, as far as that can be told (`NETWORK` in `src/proxy/mod.rs`), and timers,
+/// wake-ups and two sockets take a few more.
 const GRAIN: Duration = Duration::from_millis(25);
 
 /// How the provider's words are read: as gpt-load may, to the letter, and by who knows what requests will cost.
@@ -38,6 +38,8 @@ pub(super) struct Row {
     limited: usize,
     failed: usize,
     curable: [usize; 3],
+    /// By the clock on the wall, though the machine stood still.
+    curable_by_the_clock: usize,
     fairness: f64,
     waited: [Duration; 2],
 }
@@ -86,13 +88,14 @@ impl Row {
             limited: of_kind(Kind::Limited),
             failed: of_kind(Kind::Failed),
             curable: [0; 3],
+            curable_by_the_clock: 0,
             fairness: fairness(&good),
             waited: [waited(0.5), waited(0.99)],
         }
     }
 
     /// Counts the errors that a healthy key could have cured: the provider's own 5xx, and refusals while there was one.
-    /// Tells of the first of them what the machine did then.
+    /// Tells when the first of them were.
     pub(super) fn judged(
         mut self,
         words: &[Vec<Word>],
@@ -100,25 +103,24 @@ impl Row {
         from: Duration,
         stalls: &[Stall],
     ) -> Self {
-        let refused = || done.iter().filter(|done| done.at >= from && done.kind == Kind::Limited);
-        let keys = || words.iter().map(Vec::as_slice);
-        let curable = READINGS.map(|reading| {
-            refused()
-                .filter(|done| is_curable(keys(), done.end, GRAIN, done.tokens, reading))
-                .map(|done| done.end)
-                .collect::<Vec<_>>()
-        });
-        for end in curable[0].iter().take(100) {
-            let stood = within(stalls, end.saturating_sub(GRAIN * 3), *end);
-            println!(
-                "curable at {end:.3?}: within {:?} before, the machine stood still for {stood:.1?}",
-                GRAIN * 3
-            );
+        let curable = |stalls: &[Stall], reading: Reading| -> Vec<Duration> {
+            let refused = done.iter().filter(|done| done.at >= from && done.kind == Kind::Limited);
+            let is_curable = |done: &&Done| {
+                let begin = stalls::since(stalls, done.end, GRAIN);
+                is_curable(words.iter().map(Vec::as_slice), (begin, done.end), done.tokens, reading)
+            };
+            refused.filter(is_curable).map(|done| done.end).collect()
+        };
+        let by_the_clock = curable(&[], READINGS[0]);
+        let counted = READINGS.map(|reading| curable(stalls, reading));
+        for end in by_the_clock.iter().take(100) {
+            let ran = end.saturating_sub(stalls::since(stalls, *end, GRAIN));
+            println!("curable by the clock at {end:.3?}: the machine took {ran:.1?} to run for {GRAIN:?}");
         }
-        let all = within(stalls, from, Duration::MAX);
-        let longest = stalls.iter().map(|(_, late)| *late).max().unwrap_or_default();
+        let [all, longest] = stalls::stood(stalls, from);
         println!("the machine stood still for {all:.1?} in all, {longest:.1?} at most");
-        self.curable = curable.map(|curable| self.failed + curable.len());
+        self.curable = counted.map(|ends| self.failed + ends.len());
+        self.curable_by_the_clock = self.failed + by_the_clock.len();
         self
     }
 
@@ -169,12 +171,12 @@ fn percent(part: u64, whole: u64) -> f64 {
 pub(super) fn table(rows: &[Row]) -> String {
     let mut table = String::from(
         "| demand | requests | served of the possible | if costs were known | wasted attempts | 5xx of the provider's own | client-visible \
-         errors | of these 5xx of the provider's | curable ones | to the letter / if costs were known | short of the scheduler | fairness | waited p50 / p99 | dead keys asked |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+         errors | of these 5xx of the provider's | curable ones | by the clock | to the letter / if costs were known | short of the scheduler | fairness | waited p50 / p99 | dead keys asked |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for row in rows {
         let _ = writeln!(
             table,
-            "| {} % | {} | {:.2} % | {:.2} % | {:.2} % | {:.2} % | {} | {} | {} | {} / {} | {} | {:.3} | {} / {} ms | {} times |",
+            "| {} % | {} | {:.2} % | {:.2} % | {:.2} % | {:.2} % | {} | {} | {} | {} | {} / {} | {} | {:.3} | {} / {} ms | {} times |",
             row.percent,
             row.requests,
             percent(row.served as u64, row.possible as u64),
@@ -184,6 +186,7 @@ pub(super) fn table(rows: &[Row]) -> String {
             row.limited + row.failed,
             row.failed,
             row.curable[0],
+            row.curable_by_the_clock,
             row.curable[1],
             row.curable[2],
             row.short(),
@@ -220,19 +223,20 @@ than `MAX_KEY_WAIT` for its turn either. *If costs were known*: compared with on
 more requests by giving small ones to keys that are short of tokens and large ones to keys that are short of requests;
 gpt-load does not look at what a request will cost. *Wasted attempts*: answers other than 2xx and the provider's own
 5xx, of all attempts. *Client-visible errors*: refusals while all keys are at their limits, and the provider's own 5xx
-that no other key cured. *Curable ones*: those 5xx, and refusals while a key was healthy, as told below. *To the letter /
-if costs were known*: the same by two stricter readings. *Short of the scheduler*: refusals beyond those that the scheduler
-of the first comparison had to give as well. *Fairness*: Jain's index of the requests that keys of
-one tier served (1: all the same), the lowest of all tiers. *Waited*: how much longer than the provider's own 100 ms an
-answer took. *Dead keys asked*: requests that the 40 revoked and exhausted keys got in all; they are found out before
-the measured time. Twenty of them are free calls that check the revoked ones once more, twenty seconds later.
+that no other key cured. *Curable ones*: those 5xx, and refusals while a key was healthy, as told below. *By the clock*:
+the same if the time in which the machine itself stood still counts too. *To the letter / if costs were known*: the
+curable ones by two stricter readings. *Short of the scheduler*: refusals beyond those that the scheduler of the first
+comparison had to give as well. *Fairness*: Jain's index of the requests that keys of one tier served (1: all the same),
+the lowest of all tiers. *Waited*: how much longer than the provider's own 100 ms an answer took. *Dead keys asked*:
+requests that the 40 revoked and exhausted keys got in all; they are found out before the measured time. Twenty of them are free calls that check the revoked ones once more, twenty seconds later.
 
 Demands above 100 % begin with a burst that empties the buckets, so that what is measured is the lasting state.
 
 **What a healthy key could have cured.** Each 5xx of the provider's that a client saw counts as curable, whether there
-was a key and an attempt left for it or not. A refusal counts if there was a healthy key for all of its last 25 ms: one and
-the same key, judged by what the provider had said of it, from the headers of its answers, not by what gpt-load thought. A
-key is healthy if it is none of the 40 dead ones and would take one more request, by the provider's last word:
+was a key and an attempt left for it or not. A refusal counts if there was a healthy key for all of its last 25 ms in which the
+machine ran: one and the same key, judged by what the provider had said of it, from the headers of its answers, not by
+what gpt-load thought. A key is healthy if it is none of the 40 dead ones and would take one more request, by the
+provider's last word:
 
 - The last word is the answer to the request that came last among those that have been answered. What came since is still
   under way, and is taken from what that answer said remains.
@@ -249,8 +253,10 @@ key is healthy if it is none of the 40 dead ones and would take one more request
 25 ms are what a healthy key needs to reach whoever waits: gpt-load takes the moment that is named for up to 10 ms later
 than it could be, since a network may delay the next request less than it did the last (`NETWORK` in `src/proxy/mod.rs`),
 and the milliseconds of timers, two sockets and a machine whose two cores also run the clients and the provider come on
-top. The bench prints how late keys were taken up, and for how long the machine stood still meanwhile. One that does so for
-longer, since others want it too, may leave curable ones.
+top. While the whole machine stands still nobody can take up a key: a thread of the bench that does nothing but sleep for
+a millisecond at a time sees it, and such time is no part of the 25 ms. *By the clock* leaves that out of account; it
+counts each request that is refused in the moment in which the machine goes on, though one key could have served one of
+them. The bench prints when that was, how long the machine stood still, and how late keys were taken up.
 `tests/goodput.rs` has histories made by hand in which the judgement finds curable refusals, and some in which it must not.
 
 **What is left short of the scheduler.** OpenAI tells when a bucket is *full* again, not when it holds one request; a full

@@ -329,15 +329,18 @@ impl Chaos {
         });
         let mut held = Held::by(gpt_load);
         let mut still = Instant::now();
-        eventually("no connection to the provider is left, and its descriptors stay as they are for a while", || {
-            let now = Held::by(gpt_load);
-            // A check of a revoked key may come at any time, and keeps its connection until that has been idle for long.
-            if self.mock.open_connections() != 0 || now.descriptors != held.descriptors {
-                still = Instant::now();
-            }
-            held = now;
-            still.elapsed() > Duration::from_secs(2)
-        });
+        eventually(
+            "no connection to the provider is left, and its descriptors stay as they are for a while",
+            || {
+                let now = Held::by(gpt_load);
+                // A check of a revoked key may come at any time, and keeps its connection until that has been idle for long.
+                if self.mock.open_connections() != 0 || now.descriptors != held.descriptors {
+                    still = Instant::now();
+                }
+                held = now;
+                still.elapsed() > Duration::from_secs(2)
+            },
+        );
         held
     }
 
