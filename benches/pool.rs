@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use gpt_load::keys::{CooldownPolicy, Effect, Failure, KeyPool, Left, Need, PoolPolicy, file};
+use gpt_load::keys::{CooldownPolicy, Effect, Failure, KeyPool, Need, PoolPolicy, Remains, Service, file};
 
 /// Leases in one sample: one alone is too short for the clock.
 const BATCH: usize = 64;
@@ -45,7 +45,12 @@ fn lease(bencher: Bencher<'_, '_>, keys: usize, blacklisted_percent: usize) {
     let pool = pool(keys, blacklisted_percent);
     bencher.counter(ItemsCount::new(BATCH)).bench(|| {
         for _ in 0..BATCH {
-            pool.lease(black_box(Need::default())).unwrap().succeed(None, 0, Left::Unknown, false);
+            pool.lease(black_box(Need::default())).unwrap().succeed(
+                None,
+                0,
+                Service::Paid,
+                Remains::default(),
+            );
         }
     });
 }
@@ -103,5 +108,7 @@ fn for_a_model(bencher: Bencher<'_, '_>, keys: usize) {
         let failure = Failure { model: need.model, ..effect.into() };
         pool.lease(need).unwrap().fail(failure);
     }
-    bencher.bench(|| pool.lease(black_box(need)).unwrap().succeed(need.model, 0, Left::Unknown, false));
+    bencher.bench(|| {
+        pool.lease(black_box(need)).unwrap().succeed(need.model, 0, Service::Paid, Remains::default())
+    });
 }

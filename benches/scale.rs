@@ -15,7 +15,9 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use gpt_load::keys::{CooldownPolicy, Effect, Failure, KeyPool, Lease, Left, Need, PoolPolicy, clock, file};
+use gpt_load::keys::{
+    CooldownPolicy, Effect, Failure, KeyPool, Lease, Need, PoolPolicy, Remains, Service, clock, file,
+};
 
 const KEYS: usize = 1_000_000;
 /// Timed together: one lease alone is too short for the clock. More than these are not held at once, since a thread reads
@@ -131,7 +133,7 @@ fn leases(pool: &KeyPool, batches: usize) -> Vec<f64> {
     let one = || {
         let (took, taken) = timed(|| take(pool));
         for lease in taken {
-            lease.succeed(None, 0, Left::Unknown, false);
+            lease.succeed(None, 0, Service::Paid, Remains::default());
         }
         took
     };

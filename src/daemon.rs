@@ -314,14 +314,6 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
         })
     }
-
-    /// The next signal that ends the process.
-    async fn end(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }
 
 /// What runs beside the workers, on the main thread.
@@ -343,7 +335,7 @@ impl Background {
         due: mpsc::UnboundedReceiver<Due>,
         version: Option<Version>,
         alert: Option<Alert>,
-        mut signals: Signals,
+        signals: Signals,
         workers: Vec<JoinHandle<usize>>,
         grace: Duration,
     ) -> ExitCode {
@@ -356,6 +348,14 @@ impl Background {
             // Reading a million keys must not hold up the clock.
             drop(spawn_blocking(move || group.reload(States::Keep)).await);
         };
+        let Signals { mut terminate, mut interrupt, mut hangup } = signals;
+        let hang_ups = async {
+            while hangup.recv().await.is_some() {
+                this.logging.reopen();
+                this.reload_certificate().await;
+                reload().await;
+            }
+        };
         self.look_at_upstreams();
         let housekeeping = async {
             tokio::join!(
@@ -365,19 +365,15 @@ impl Background {
                 this.revalidation.run(),
                 this.sample(alert),
                 this.watch_certificate(),
+                hang_ups,
             );
         };
         let mut housekeeping = std::pin::pin!(housekeeping);
         loop {
             tokio::select! {
                 () = &mut housekeeping => {}
-                _ = signals.hangup.recv() => {
-                    self.logging.reopen();
-                    self.reload_certificate().await;
-                    reload().await;
-                }
-                _ = signals.terminate.recv() => break,
-                _ = signals.interrupt.recv() => break,
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
                 _ = &mut workers => {
                     tracing::error!("the workers ended unasked");
                     return ExitCode::FAILURE;
@@ -393,7 +389,8 @@ impl Background {
         let cut = tokio::select! {
             cut = &mut workers => cut,
             () = tokio::time::sleep(grace) => self.cut(workers).await,
-            () = signals.end() => self.cut(workers).await,
+            _ = terminate.recv() => self.cut(workers).await,
+            _ = interrupt.recv() => self.cut(workers).await,
             () = &mut housekeeping => Ok(0),
         };
         self.group.write_journal();

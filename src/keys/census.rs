@@ -334,7 +334,7 @@ fn millis(time: SystemTime) -> u64 {
 #[allow(clippy::unwrap_used, clippy::format_collect, reason = "tests")]
 mod tests {
     use super::super::file;
-    use super::super::{CooldownPolicy, Failure, Left, Need, PoolPolicy, Settled};
+    use super::super::{CooldownPolicy, Failure, Need, PoolPolicy, Remains, Service, Settled};
     use super::*;
 
     fn pool(keys: usize) -> KeyPool {
@@ -438,7 +438,7 @@ mod tests {
             let settled = pool.lease(Need::default()).unwrap().fail(Effect::Invalid.into());
             assert_eq!(settled, Settled::Out(Effect::Invalid));
         }
-        pool.probe_key(1).unwrap().succeed(None, 0, Left::Unknown, false);
+        pool.probe_key(1).unwrap().succeed(None, 0, Service::Paid, Remains::default());
         assert_eq!(counted(&pool), (3, 0, 1));
     }
 

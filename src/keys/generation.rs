@@ -13,6 +13,7 @@ use super::pool::KeyPool;
 use super::quoted::Marks;
 use super::roster::{Roster, Story};
 use super::state::{Effect, Standing};
+use super::storm::Service;
 
 /// What the rosters of models may take in all, in bytes. Beyond that the model that mattered least recently is forgotten.
 const MODELS_MEMORY: usize = 72 << 20;
@@ -144,14 +145,14 @@ impl Generation {
         self.any_models.store(any, Ordering::SeqCst);
     }
 
-    /// The keys that are set aside for good, or for long since the provider does not say until when; but for an operator's. A
-    /// check does not tell whether there is credit.
-    pub(super) fn given_up(&self, by_a_check: bool) -> Vec<u32> {
+    /// The keys that are set aside for good, or for long since the provider does not say until when; but for an operator's.
+    /// Those of which such a service tells something.
+    pub(super) fn given_up(&self, service: Service) -> Vec<u32> {
         let stories = self.base.stories();
         let is_given_up = |story: &Story| match story.effect {
             _ if story.is_operators() => false,
             Effect::Invalid => true,
-            Effect::Exhausted { .. } => !by_a_check && story.cause.wait.is_none(),
+            Effect::Exhausted { .. } => service == Service::Paid && story.cause.wait.is_none(),
             _ => false,
         };
         stories.iter().filter(|(_, story)| is_given_up(story)).map(|(index, _)| *index).collect()
@@ -230,6 +231,8 @@ impl KeyPool {
         for (index, story) in new.base.stories().iter() {
             self.resume_storm(*index, story, |upstream| on.contains(&upstream));
         }
+        let is_known = |at: &u32| (*at as usize) < old.base.rotation.len();
+        self.served.renumber(|at| new.keys.find(old.keys.get(Some(at).filter(is_known)?)));
         self.announce(Due::Replaced);
         // Whoever waited on the old rosters looks again.
         old.each(|roster, _| roster.line.wake_all());

@@ -11,6 +11,7 @@ use super::pool::KeyPool;
 use super::ration::Entry;
 use super::roster::{Cause, Roster, Story};
 use super::state::{CooldownPolicy, Effect, Millis, Place, Standing};
+use super::storm::Service;
 
 /// Where a lease's key stands today: a reload may have moved it.
 pub(super) struct Here<'a> {
@@ -48,20 +49,35 @@ pub(super) struct Recovery {
 impl Here<'_> {
     /// Settles a success. `None`: nearly always there is nothing to change.
     #[inline]
-    pub(super) fn succeed(&self, pool: &KeyPool, model: Option<&Roster>, entry: Entry) -> Option<Recovery> {
+    pub(super) fn succeed(
+        &self,
+        pool: &KeyPool,
+        model: Option<&Roster>,
+        service: Service,
+        entry: Entry,
+    ) -> Option<Recovery> {
         let base = model.map(|_| &self.generation.base);
         let roster = model.unwrap_or(&self.generation.base);
         if roster.rotation.standing(self.index) == Standing::FRESH {
             return None;
         }
-        Some(self.recover(pool, roster, base, entry))
+        Some(self.recover(pool, roster, base, service, entry))
     }
 
     #[cold]
-    fn recover(&self, pool: &KeyPool, roster: &Roster, base: Option<&Roster>, entry: Entry) -> Recovery {
+    fn recover(
+        &self,
+        pool: &KeyPool,
+        roster: &Roster,
+        base: Option<&Roster>,
+        service: Service,
+        entry: Entry,
+    ) -> Recovery {
         // Held until the standing is changed: whoever sets the key aside after that leaves a story that is to stay.
         let mut stories = roster.stories();
-        if stories.get(&self.index).is_some_and(|story| story.is_operators()) {
+        let stays =
+            |story: &Arc<Story>| story.is_operators() || service == Service::Free && story.is_of_credit();
+        if stories.get(&self.index).is_some_and(stays) {
             return Recovery { was_out_for: None };
         }
         let (before, after) = roster.change(self.index, base, |standing| {
@@ -106,7 +122,10 @@ impl Here<'_> {
         let story = match story.filter(|_| !before.is_available()) {
             // A late word that changes nothing: it is out for what it was out for.
             Some(story)
-                if before.place == after.place && !(effect == Effect::Suspected && story.is_hard()) =>
+                if before.place == after.place
+                    && (after.place == Place::Permanent
+                        || effect != Effect::Suspected
+                        || !story.is_hard()) =>
             {
                 Story { tried: now, checked: false, ..(**story).clone() }
             }
@@ -117,6 +136,10 @@ impl Here<'_> {
         };
         stories.insert(self.index, Arc::new(story));
         drop(stories);
+        if after.place == Place::Permanent {
+            roster.rotation.ration(self.index).withdraw_probe();
+            roster.show(self.index, base);
+        }
         if before.place != after.place {
             pool.schedule(&self.generation, roster, self.index, after);
             pool.note_change(self.index, model);

@@ -16,7 +16,7 @@ use super::roster::{Cause, Roster};
 use super::rotation::Turn;
 use super::secret::preview;
 use super::state::Effect;
-use super::storm::{Accuser, Finding, SET_ASIDE_AFTER};
+use super::storm::{Accuser, Finding, SET_ASIDE_AFTER, SPENT_AFTER, Service};
 
 /// How many bytes of a key's beginning a preview shows.
 const SHOWN: usize = 8;
@@ -49,6 +49,26 @@ pub enum Left {
         /// The header that says so.
         from: &'static str,
     },
+}
+
+impl Left {
+    /// Whether a key has to be spared.
+    fn is_little(self) -> bool {
+        match self {
+            Self::Unknown => false,
+            Self::Requests(requests) => requests <= LARGEST,
+            Self::Nothing { .. } => true,
+        }
+    }
+}
+
+/// What is left to a key, and for which model alone, if it is for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Remains<'a> {
+    /// What is left.
+    pub left: Left,
+    /// Of what.
+    pub model: Option<&'a str>,
 }
 
 /// Why a key is to be set aside.
@@ -179,9 +199,10 @@ impl<'pool> Lease<'pool> {
         self.model.as_deref().unwrap_or(&self.generation.base).price.tokens()
     }
 
-    /// Whether this turn was the last of a lap over the keys.
-    pub fn ends_lap(&self) -> bool {
-        self.ends_lap
+    /// Over how many keys this turn was the last of a lap, if it was.
+    pub fn ends_lap_over(&self) -> Option<usize> {
+        let lap = || self.model.as_deref().unwrap_or(&self.generation.base).rotation.available();
+        self.ends_lap.then(lap)
     }
 
     /// Whether it puts a key to the test that is out, so that it may well fail.
@@ -212,49 +233,62 @@ impl<'pool> Lease<'pool> {
     }
 
     /// The key did its work, for `model` if one was asked for, at `upstream`. Returns whether it ended an outage of
-    /// that upstream's. `left` is about the model where `left_per_model`.
-    pub fn succeed(self, model: Option<&str>, upstream: usize, left: Left, left_per_model: bool) -> bool {
+    /// that upstream's.
+    pub fn succeed(
+        self,
+        model: Option<&str>,
+        upstream: usize,
+        service: Service,
+        remains: Remains<'_>,
+    ) -> bool {
+        let Some((here, ended_storm)) = self.work(upstream, service) else { return false };
         if let Some(model) = model {
-            self.pool.served.note(model, self.index, self.pool.since_began());
+            self.pool.served.note(model, here.index, self.pool.since_began());
         }
-        let Some((here, ended_storm)) = self.work(upstream, false) else { return false };
         if let Some(tally) = here.generation.tally(here.index) {
             tally.served.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(roster) = &here.model {
-            here.succeed(self.pool, Some(roster), self.entry);
+            here.succeed(self.pool, Some(roster), service, self.entry);
         }
-        let is_rationed = self.entry != Entry::Free || self.of_base != Entry::Free;
-        let is_scarce = match left {
-            Left::Unknown => false,
-            Left::Requests(requests) => requests <= LARGEST,
-            Left::Nothing { .. } => true,
-        };
-        if is_rationed || is_scarce {
-            self.note_left(&here, model.filter(|_| left_per_model), upstream, left);
+        if self.is_rationed() || remains.left.is_little() {
+            self.note_remains(&here, upstream, remains);
         }
         ended_storm
+    }
+
+    /// The same for an answer that is no success, and nothing that the key is to blame for.
+    pub fn hear(&self, upstream: usize, remains: Remains<'_>) {
+        if remains.left.is_little()
+            && let Some(here) = self.here()
+        {
+            self.note_remains(&here, upstream, remains);
+        }
+    }
+
+    fn is_rationed(&self) -> bool {
+        self.entry != Entry::Free || self.of_base != Entry::Free
     }
 
     /// The key passed a free check at `upstream`. Returns whether it ended an outage of that upstream's; `None` if the key is
     /// not back: it is gone, or an operator has set it aside meanwhile.
     pub fn pass_check(self, upstream: usize) -> Option<bool> {
-        let (here, ended_storm) = self.work(upstream, true)?;
+        let (here, ended_storm) = self.work(upstream, Service::Free)?;
         here.generation.tally(here.index)?.note_passed_check();
         here.generation.base.rotation.standing(here.index).is_available().then_some(ended_storm)
     }
 
     /// Settles what an upstream's good answer means for the keys as such; `None` if this one is none of them any more.
     #[inline]
-    fn work(&self, upstream: usize, only_a_check: bool) -> Option<(Here<'_>, bool)> {
+    fn work(&self, upstream: usize, service: Service) -> Option<(Here<'_>, bool)> {
         let here = self.here()?;
         let mut ended_storm = false;
         if self.pool.storms.any() {
-            let suspects = self.pool.storms.served(upstream, here.index, only_a_check, self.pool.now());
+            let suspects = self.pool.storms.served(upstream, here.index, service, self.pool.now());
             ended_storm = self.pool.release(&suspects, |story| story.effect == Effect::Suspected);
         }
-        if let Some(recovery) = here.succeed(self.pool, None, self.base_entry()) {
-            ended_storm |= self.recovered(&here, recovery, upstream, only_a_check);
+        if let Some(recovery) = here.succeed(self.pool, None, service, self.base_entry()) {
+            ended_storm |= self.recovered(&here, recovery, upstream, service);
         }
         Some((here, ended_storm))
     }
@@ -274,7 +308,7 @@ impl<'pool> Lease<'pool> {
     }
 
     /// Sets the key's ration, or the key aside, by what `upstream` says is left to it.
-    fn note_left(&self, here: &Here<'_>, model: Option<&str>, upstream: usize, left: Left) {
+    fn note_remains(&self, here: &Here<'_>, upstream: usize, Remains { left, model }: Remains<'_>) {
         let generation = &here.generation;
         match left {
             Left::Unknown => {
@@ -359,10 +393,10 @@ impl<'pool> Lease<'pool> {
     /// The key failed. Returns what it came to.
     pub fn fail(self, failure: Failure<'_>) -> Settled {
         let Some(here) = self.here() else { return Settled::Noted };
-        if let Some(tally) = here.generation.tally(here.index) {
+        let Failure { mut effect, model, by, too_few_tokens, cause } = failure;
+        if let Some(tally) = here.generation.tally(here.index).filter(|_| !by.by_check) {
             tally.failed.fetch_add(1, Ordering::Relaxed);
         }
-        let Failure { mut effect, model, by, too_few_tokens, cause } = failure;
         // Keys that take turns also run out of a model's quota together.
         if model.is_none() && matches!(effect, Effect::Invalid | Effect::Exhausted { .. }) {
             let pool = here.generation.base.rotation.len();
@@ -373,9 +407,11 @@ impl<'pool> Lease<'pool> {
                 Finding::Suspected(times) => times < SET_ASIDE_AFTER,
                 Finding::Begins(_) => true,
             };
-            if finding != Finding::Believed {
-                effect = Effect::Suspected;
-            }
+            effect = match (&finding, effect) {
+                (Finding::Believed, effect) => effect,
+                (Finding::Suspected(SPENT_AFTER..), Effect::Exhausted { .. }) => effect,
+                _ => Effect::Suspected,
+            };
             if let Finding::Begins(others) = finding {
                 self.begin_storm(&here, by, others);
             }
@@ -420,7 +456,7 @@ impl<'pool> Lease<'pool> {
 impl Drop for Lease<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.entry != Entry::Free || self.of_base != Entry::Free {
+        if self.is_rationed() {
             self.give_back();
         }
     }

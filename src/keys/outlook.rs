@@ -30,7 +30,7 @@ impl KeyPool {
         let generation = self.generation.load();
         let model = generation.model(model);
         let rotation = &model.as_deref().unwrap_or(&generation.base).rotation;
-        if rotation.available() + rotation.busy() > 0 {
+        if rotation.serving() > 0 {
             return Some(Duration::ZERO);
         }
         let at = outlook(&generation, model.as_deref()).earliest?;
@@ -53,7 +53,7 @@ impl KeyPool {
                 && is_in(&generation.base)
                 && model.as_deref().is_none_or(is_in)
         };
-        rotation.available() + rotation.busy() > not.iter().filter(is_in).count()
+        rotation.serving() > not.iter().filter(is_in).count()
             || outlook(&generation, model.as_deref())
                 .earliest
                 .is_some_and(|at| self.instant(at) <= Instant::now() + wait)

@@ -6,7 +6,7 @@ use super::lease::Lease;
 use super::pool::KeyPool;
 use super::roster::Story;
 use super::state::{Effect, Place, Standing};
-use super::storm::Accuser;
+use super::storm::{Accuser, Service};
 
 /// Verdicts of so many milliseconds may be of one outage.
 const OF_LATE: u64 = 60_000;
@@ -19,17 +19,19 @@ impl Lease<'_> {
         here: &Here<'_>,
         recovery: Recovery,
         upstream: usize,
-        only_a_check: bool,
+        service: Service,
     ) -> bool {
-        let suspects =
-            if only_a_check { Vec::new() } else { self.pool.storms.recovered(upstream, here.index) };
+        let suspects = match service {
+            Service::Paid => self.pool.storms.recovered(upstream, here.index),
+            Service::Free => Vec::new(),
+        };
         let any = self.pool.release(&suspects, |story| story.effect == Effect::Suspected);
         let condemned = self.pool.storms.acquitted(upstream, here.index);
         let any = self.pool.release(&condemned, |story| story.effect == Effect::Invalid) || any;
         let was_given_up = matches!(recovery.was_out_for, Some(Effect::Invalid | Effect::Exhausted { .. }));
-        let is_alone = was_given_up && here.generation.base.rotation.available() <= 1;
+        let is_alone = was_given_up && here.generation.base.rotation.serving() <= 1;
         // All were given up, and one of them works: the word on the others is worth no more.
-        let given_up = if is_alone { here.generation.given_up(only_a_check) } else { Vec::new() };
+        let given_up = if is_alone { here.generation.given_up(service) } else { Vec::new() };
         self.pool.release(&given_up, |_| true) || any
     }
 
@@ -63,7 +65,7 @@ impl Lease<'_> {
     #[cold]
     pub fn absolve_accused_by(&self, upstream: usize) {
         let Some(here) = self.here() else { return };
-        if here.generation.base.rotation.available() > 1 {
+        if here.generation.base.rotation.serving() > 1 {
             return;
         }
         let since = self.pool.now().0.saturating_sub(OF_LATE);

@@ -142,11 +142,21 @@ impl KeyPool {
             None if need.not.len() > never.len() => roster.take(never, base)?,
             fresh => fresh?,
         };
+        Some(self.turned(generation, model, turn, of_base))
+    }
+
+    fn turned(
+        &self,
+        generation: Guard<Arc<Generation>>,
+        model: Option<Arc<Roster>>,
+        turn: Turn,
+        of_base: Entry,
+    ) -> Lease<'_> {
         let lease = Lease::new(self, generation, model, turn, of_base);
         if lease.is_probe() {
             lease.withdraw_from_models();
         }
-        Some(lease)
+        lease
     }
 
     /// Leases, out of turn, a key that has served before, the latest that had its turn. For a request that has one attempt
@@ -184,7 +194,7 @@ impl KeyPool {
         }
         let suits = |index| !need.not.contains(&index) && suits(&generation, index);
         let (turn, of_base) = roster.take_back(base, likely.iter().copied(), suits)?;
-        Some(Lease::new(self, generation, model, turn, of_base))
+        Some(self.turned(generation, model, turn, of_base))
     }
 
     /// Leases the key that is closest to recovery, failing that the one that was tried longest ago, at most once a
@@ -264,8 +274,7 @@ impl KeyPool {
 
     /// How many of them are in rotation.
     pub fn available(&self) -> usize {
-        let generation = self.generation.load();
-        generation.base.rotation.available() + generation.base.rotation.busy()
+        self.generation.load().base.rotation.serving()
     }
 
     /// Whose turn is next.

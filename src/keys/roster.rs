@@ -60,6 +60,11 @@ impl Story {
         (self.effect == Effect::Invalid || is_suspect) && !self.is_operators()
     }
 
+    /// Whether the key is out for want of credit or a quota: what costs nothing tells nothing of that.
+    pub(super) fn is_of_credit(&self) -> bool {
+        self.cause.of_credit || matches!(self.effect, Effect::Exhausted { .. })
+    }
+
     /// Whether the key was believed to be out for good, or for long.
     pub(super) fn is_hard(&self) -> bool {
         matches!(self.effect, Effect::Invalid | Effect::Exhausted { .. })

@@ -82,6 +82,11 @@ impl Rotation {
         self.available.count()
     }
 
+    /// How many are in rotation, busy ones too.
+    pub(super) fn serving(&self) -> usize {
+        self.available() + self.busy()
+    }
+
     /// How many more are in rotation, but busy.
     pub(super) fn busy(&self) -> usize {
         self.busy.count()

@@ -78,6 +78,18 @@ impl Served {
         own.map(|word| word & MINUTE).max().unwrap_or(0)
     }
 
+    /// The keys have other numbers, or are gone.
+    pub(super) fn renumber(&self, new: impl Fn(u32) -> Option<u32>) {
+        for place in self.0.iter().flatten().flat_map(|model| &model.keys) {
+            let word = place.load(Ordering::Relaxed);
+            if word != 0 {
+                let key = u32::try_from(key_of(word)).ok().and_then(&new);
+                let moved = key.map_or(0, |key| served(key, word & MINUTE));
+                let _ = place.compare_exchange(word, moved, Ordering::Relaxed, Ordering::Relaxed);
+            }
+        }
+    }
+
     #[expect(clippy::indexing_slicing, reason = "the remainder is below the length")]
     fn set(&self, model: &str) -> (&[Model; WAYS], u64) {
         // FNV-1a: short, and good enough for a table that may forget.
@@ -199,6 +211,16 @@ mod tests {
             }
         }
         assert_eq!(any_of(&served, "gpt-5", at(10)), [3, 47, 48, 49]);
+    }
+
+    #[test]
+    fn keys_that_get_other_numbers_are_known_by_these() {
+        let served = Served::default();
+        for key in [4, 5, 6] {
+            served.note("gpt-5", key, at(u64::from(key)));
+        }
+        served.renumber(|key| (key != 5).then_some(key + 100));
+        assert_eq!(by(&served, "gpt-5", at(7)), [106, 104]);
     }
 
     #[test]

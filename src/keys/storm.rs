@@ -1,7 +1,7 @@
 //! Recognises that upstreams, not the keys, are at fault: more than half of a pool of at least five keys is told "for
 //! good" or "for long" within ten seconds (spec §6), or in whatever time if the upstreams that told so served nothing in
 //! between; or one upstream refuses key after key while others serve. Until such an upstream has served one of these keys
-//! again, or has refused no other for a while, its verdicts are held as suspicions; and after that, those against the same
+//! again, and has refused no other for a while, its verdicts are held as suspicions; and after that, those against the same
 //! keys until a free check confirms them. Where a key that was confirmed works after all, so may the others.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -15,7 +15,7 @@ use super::state::Millis;
 const SMALLEST_POOL: usize = 5;
 /// Within so many milliseconds.
 const WINDOW: u64 = 10_000;
-/// Verdicts that are remembered: as many as half of the largest pool that can be told so fast.
+/// Verdicts that are remembered, or more than half of a larger pool.
 const REMEMBERED: usize = 1 << 16;
 /// As many keys as one upstream may refuse in a row while others serve as many requests, or a bit more than half of a
 /// small pool.
@@ -24,6 +24,8 @@ const REFUSED_IN_A_ROW: usize = 8;
 /// As many live requests as a suspect may fail after its storm before it is set aside as one, where another upstream may
 /// know better.
 pub(super) const SET_ASIDE_AFTER: u8 = 3;
+/// As many as one may fail whose credit is in doubt before its cooldown is as long as of any: no check tells of that.
+pub(super) const SPENT_AFTER: u8 = 6;
 /// An upstream that serves some keys and refuses others has had its storm when it has refused no other key for so many
 /// milliseconds.
 const QUIET: u64 = 60_000;
@@ -64,6 +66,8 @@ struct Upstream {
     since: Option<SystemTime>,
     latest: Millis,
     storms: u32,
+    /// Until when, after a storm, its outage may go on: it has served some keys, and may refuse others.
+    unsettled: Millis,
     /// Keys that are or were under suspicion, and how many of them the present or last storm put there.
     suspects: HashMap<u32, Suspect>,
     suspected: usize,
@@ -71,8 +75,9 @@ struct Upstream {
     held: HashSet<u32>,
     /// Those that a check has found guilty: if one of them is not, the outage was longer than its storm.
     condemned: HashSet<u32>,
-    /// A check was refused in this storm: so one that passes tells of its end. Lists that everybody may see tell nothing.
-    refuses_checks: bool,
+    /// A free request was refused in this storm: so one that is served tells of its end. Lists that everybody may see tell
+    /// nothing.
+    refuses_free: bool,
     /// Hard verdicts since it last served, and what the others have served meanwhile.
     in_a_row: usize,
     others_served: usize,
@@ -87,6 +92,16 @@ struct Suspect {
     storm: u32,
 }
 
+/// What a key is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Service {
+    /// Something that costs credit, or may.
+    #[default]
+    Paid,
+    /// A list or the like, as our checks do too: it tells nothing of credit, and some upstreams show it to everybody.
+    Free,
+}
+
 /// Who says that a key failed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Accuser<'a> {
@@ -94,6 +109,8 @@ pub struct Accuser<'a> {
     pub upstream: usize,
     /// Its URL, as it may be shown.
     pub url: &'a str,
+    /// What the key was asked for.
+    pub service: Service,
     /// In answer to a free check of ours, not to a client's request.
     pub by_check: bool,
     /// There is another upstream, and it is neither ejected nor in a storm of its own.
@@ -155,13 +172,13 @@ impl Storms {
             let here = state.upstream(by.upstream);
             if here.since.is_some() {
                 here.suspect(index, served, now);
-                here.refuses_checks |= by.by_check;
+                here.refuses_free |= by.service == Service::Free;
                 return Finding::Suspected(0);
             }
             let again = here.suspects.get(&index).is_some_and(|suspect| suspect.served == served);
             here.in_a_row += 1;
             let is_old = |told: &Told| told.at.0 + WINDOW < now.0 && !told.in_a_row;
-            while state.told.front().is_some_and(is_old) || state.told.len() >= REMEMBERED {
+            while state.told.front().is_some_and(is_old) || state.told.len() >= REMEMBERED.max(pool / 2 + 1) {
                 state.told.pop_front();
             }
             state.told.push_back(Told {
@@ -182,6 +199,11 @@ impl Storms {
                     let times = suspect.failed;
                     here.held.insert(index);
                     Finding::Suspected(times)
+                }
+                None if !by.by_check && now < here.unsettled && !here.condemned.contains(&index) => {
+                    here.suspect(index, served, now);
+                    here.unsettled = Millis(now.0 + QUIET);
+                    Finding::Suspected(0)
                 }
                 _ => {
                     here.clear(index);
@@ -215,15 +237,15 @@ impl Storms {
         self.on.load(Ordering::Relaxed) > 0
     }
 
-    /// An upstream served a key's request, or only passed its check. Ends the storm, if one was on and the key is a suspect,
+    /// An upstream served a key. Ends the storm, if one was on and the key is a suspect,
     /// or none was refused of late. Gives back the other suspects, if they may be tried again.
     #[cold]
-    pub(super) fn served(&self, upstream: usize, index: u32, only_a_check: bool, now: Millis) -> Vec<u32> {
+    pub(super) fn served(&self, upstream: usize, index: u32, service: Service, now: Millis) -> Vec<u32> {
         self.change(upstream, |state| {
             let mut freed = Vec::new();
             let is_well = state.upstream(upstream).since.is_none();
             for (index, other) in state.by_upstream.iter_mut().enumerate() {
-                if index != upstream && !only_a_check {
+                if index != upstream && service == Service::Paid {
                     other.others_served += usize::from(other.in_a_row > 0);
                     if is_well && other.since.is_some() {
                         // They may be served here.
@@ -232,20 +254,22 @@ impl Storms {
                 }
             }
             let here = state.upstream(upstream);
-            if only_a_check && !here.refuses_checks {
+            if service == Service::Free && !here.refuses_free {
                 return freed;
             }
             let is_on = here.since.is_some();
             if is_on {
                 let own = here.freed_by(index);
-                if own.is_empty() && here.latest.0 + QUIET > now.0 {
+                if !own.is_empty() {
+                    here.unsettled = Millis(now.0 + QUIET);
+                } else if here.latest.0 + QUIET > now.0 {
                     return freed;
                 }
                 freed.extend(own);
                 here.since = None;
             }
             let row = std::mem::take(&mut here.in_a_row);
-            (here.others_served, here.refuses_checks) = (0, false);
+            (here.others_served, here.refuses_free) = (0, false);
             if row > 0 || is_on {
                 state.told.retain_mut(|told| {
                     told.in_a_row &= told.upstream != upstream;
@@ -275,7 +299,7 @@ impl Storms {
 
     /// For how long a suspect is set aside at most: all of them together are tried at the same pace, however many they are.
     pub(super) fn longest_suspicion(&self) -> Duration {
-        let suspects: usize = self.state().by_upstream.iter().map(|here| here.suspected).sum();
+        let suspects: usize = self.state().by_upstream.iter().map(|here| here.held.len()).sum();
         TRIED_EVERY.saturating_mul(u32::try_from(suspects).unwrap_or(u32::MAX))
     }
 
@@ -317,7 +341,9 @@ impl State {
         // Keys that are no good anywhere have never served; and good answers take longer than refusals.
         let have_served =
             || self.told.iter().filter(is_this).filter(|told| told.served > 0).count() * 2 >= enough;
-        let is_alone = is_long && have_served();
+        // One key that was asked several times at once says nothing of others.
+        let are_several = || pool < 2 || self.told.iter().filter(is_this).any(|told| told.index != index);
+        let is_alone = is_long && have_served() && are_several();
         if !is_alone && !is_most(self.told.len()) {
             return None;
         }
@@ -344,7 +370,7 @@ impl State {
         let here = self.upstream(upstream);
         if here.since.is_none() {
             here.storms = here.storms.wrapping_add(1);
-            (here.in_a_row, here.others_served, here.refuses_checks, here.suspected) = (0, 0, false, 0);
+            (here.in_a_row, here.others_served, here.refuses_free, here.suspected) = (0, 0, false, 0);
             here.held.clear();
         }
         here.since = Some(here.since.map_or(since, |earlier| earlier.min(since)));

@@ -14,7 +14,7 @@ use super::body::{Outgoing, RequestBody};
 use super::credentials::{self, Place};
 use super::headers::{self, Found};
 use super::upgrade::{Upgrade, Upgraded};
-use crate::keys::Lease;
+use crate::keys::{Lease, Service};
 use crate::rare::rare;
 use crate::upstream::client::{Answer, Client};
 use crate::upstream::connect::{ConnectError, chain};
@@ -144,6 +144,12 @@ impl Try {
         self.harmless && self.head.method == Method::POST
     }
 
+    /// What a key is asked for with it.
+    pub(super) fn service(&self) -> Service {
+        let reads = matches!(self.head.method, Method::GET | Method::HEAD) && self.upgrade.is_none();
+        if reads { Service::Free } else { Service::Paid }
+    }
+
     /// Whether an error with a good status is no answer to it: else it may be a job's state, or what a file has in it.
     pub(super) fn wants_no_error(&self) -> bool {
         self.infers() || self.head.method == Method::GET && self.path().ends_with("/models")
@@ -153,7 +159,7 @@ impl Try {
     /// waits for the head of its answer until `head_by`. `running` hears what comes before that.
     ///
     /// A kept connection that the upstream closed in the moment of its reuse is not an attempt that failed: the
-    /// request goes out again on a new one, if that is safe.
+    /// request goes out again on a new one, if that is safe. But one that was in use a moment ago was not closed for that.
     pub(super) async fn send(
         &mut self,
         client: &Rc<Client<Outgoing>>,
@@ -182,7 +188,7 @@ impl Try {
                     return Outcome::Failed(NoAnswer { error, ..NoAnswer::default() });
                 }
             };
-            let reused = connection.reused;
+            let (reused, rested) = (connection.reused, connection.rested);
             if !reused {
                 self.connected_at = Some(Instant::now());
             }
@@ -207,7 +213,7 @@ impl Try {
                     if reused
                         && !(fresh || failed.is_garbled())
                         && self.body.is_replayable()
-                        && (!failed.sent || self.harmless) =>
+                        && (!failed.sent || rested && self.harmless) =>
                 {
                     fresh = true;
                 }

@@ -6,7 +6,7 @@ use super::attempt::Try;
 use super::held::Held;
 use super::refused::Refused;
 use super::so_far::SoFar;
-use super::{Follow, Proxy};
+use super::{Follow, Proxy, remains};
 use crate::group::Group;
 use crate::keys::{Effect, Lease, Settled};
 use crate::upstream::Upstream;
@@ -25,6 +25,9 @@ impl Proxy {
     ) -> Follow {
         let judgement = &answer.judgement;
         let wait = judgement.wait.as_ref().map(|wait| wait.duration);
+        if matches!(judgement.verdict, Verdict::UpstreamFault | Verdict::RequestFault | Verdict::Success) {
+            lease.hear(upstream.index, remains(answer.headers(), &lease, request, so_far.tried_at));
+        }
         let effect = match judgement.verdict {
             Verdict::UpstreamFault => {
                 tracing::debug!(upstream = %upstream.url, rule = judgement.rule, error = judgement.message, "upstream fault");
@@ -54,6 +57,7 @@ impl Proxy {
             model: per_model.then(|| request.model()).flatten().map(Box::from),
             cause: answer.cause(upstream),
             too_few_tokens: answer.too_few_tokens(),
+            service: request.service(),
             upstream,
             lease,
             effect,
@@ -129,6 +133,7 @@ impl Proxy {
                 upstream,
                 lease,
                 effect: Effect::Denied,
+                service: request.service(),
                 too_few_tokens: None,
             };
             so_far.doubted.push(upstream.index);

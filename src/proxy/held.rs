@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use crate::keys::{Accuser, Cause, Effect, Failure, Lease, Settled};
+use crate::keys::{Accuser, Cause, Effect, Failure, Lease, Service, Settled};
 use crate::upstream::{Upstream, Upstreams};
 
 /// A verdict against a key, with the lease that it will settle.
@@ -10,6 +10,7 @@ pub(super) struct Held<'a> {
     pub(super) lease: Lease<'a>,
     pub(super) effect: Effect,
     pub(super) upstream: &'a Upstream,
+    pub(super) service: Service,
     pub(super) status: StatusCode,
     pub(super) model: Option<Box<str>>,
     pub(super) cause: Cause,
@@ -35,9 +36,9 @@ impl Held<'_> {
 
     /// Sets the key aside, unless that is found to be its upstream's fault.
     pub(super) fn set_aside(self, upstreams: &Upstreams) -> Settled {
-        let Self { lease, effect, model, cause, too_few_tokens, upstream, .. } = self;
+        let Self { lease, effect, model, cause, too_few_tokens, upstream, service, .. } = self;
         let (key_index, key_preview) = (lease.index(), lease.preview());
-        let by = accuser(&lease, upstream, upstreams, false);
+        let by = accuser(&lease, upstream, upstreams, service);
         let failure = Failure { effect, model: model.as_deref(), by, too_few_tokens, cause: cause.clone() };
         let settled = lease.fail(failure);
         if let Settled::Out(effect) = settled {
@@ -59,16 +60,22 @@ impl Held<'_> {
     }
 }
 
-/// Who refused a key: in answer to a check of ours, or to a client's request.
+/// Who refused a client's request with a key.
 pub(super) fn accuser<'a>(
     lease: &Lease<'_>,
     upstream: &'a Upstream,
     upstreams: &Upstreams,
-    by_check: bool,
+    service: Service,
 ) -> Accuser<'a> {
     // Where all of them refuse keys, none knows better.
     let mut these = lease.storming();
     these.push(upstream.index);
     let is_one_of_several = upstreams.has_others_than(&these);
-    Accuser { upstream: upstream.index, url: upstream.url.shown(), by_check, is_one_of_several }
+    Accuser {
+        upstream: upstream.index,
+        url: upstream.url.shown(),
+        service,
+        by_check: false,
+        is_one_of_several,
+    }
 }

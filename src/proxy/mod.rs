@@ -45,7 +45,7 @@ use self::kind::Kind;
 use self::refused::Refused;
 use self::so_far::SoFar;
 use crate::group::Group;
-use crate::keys::{Lease, Left, Need};
+use crate::keys::{Lease, Left, Need, Remains};
 use crate::rare::rare;
 use crate::refusal::Refusal;
 use crate::telemetry::RequestLog;
@@ -65,6 +65,9 @@ pub use self::upgrade::Tunnel;
 
 /// The first pause before a retry elsewhere; each further one doubles it (spec §8).
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+
+/// How many keys that are put to the test are passed over for one that is in rotation.
+const SIDE_BY_SIDE: u32 = 32;
 
 /// However long a request has waited for its first key, it may wait so long for its next: it stands before all others.
 const WAIT_AGAIN: Duration = Duration::from_millis(500);
@@ -280,8 +283,8 @@ impl Proxy {
         } else {
             rare(self.lease_to_learn(need, so_far)).await?
         };
-        if lease.ends_lap() {
-            group.upstreams.end_lap(group.keys.available());
+        if let Some(keys) = lease.ends_lap_over() {
+            group.upstreams.end_lap(keys);
         }
         let upstream = if !so_far.doubted.is_empty() {
             self.upstream_to_learn(&lease, so_far)
@@ -296,13 +299,19 @@ impl Proxy {
     /// Who can't be tried again is not to find out whether a key works, if there is another.
     #[cold]
     fn lease_surer<'a>(&'a self, need: Need<'_>, probe: Lease<'a>) -> Lease<'a> {
-        match self.common.group.keys.lease(need) {
-            Some(lease) if !lease.is_probe() && !need.not.contains(&lease.index()) => {
-                probe.leave_to_others();
-                lease
+        // Keys that fell together are put to the test together, side by side.
+        for _ in 0..SIDE_BY_SIDE {
+            match self.common.group.keys.lease(need) {
+                Some(lease) if need.not.contains(&lease.index()) => break,
+                Some(lease) if lease.is_probe() => lease.leave_to_others(),
+                Some(lease) => {
+                    probe.leave_to_others();
+                    return lease;
+                }
+                None => break,
             }
-            _ => probe,
         }
+        probe
     }
 
     async fn lease_when_none_is_free(&self, need: Need<'_>, so_far: &SoFar<'_>) -> Option<Lease<'_>> {
@@ -343,22 +352,8 @@ impl Proxy {
         headers: &HeaderMap,
         so_far: &mut SoFar<'_>,
     ) {
-        let tried_at = so_far.tried_at;
-        let since_sent = || {
-            let sent_at = request.sent_at(tried_at);
-            sent_at.map(|at| at.elapsed().saturating_sub(NETWORK)).unwrap_or_default()
-        };
-        let ahead = verdict::ahead(headers, lease.price(), SystemTime::now, since_sent);
-        let left = match ahead {
-            Some(Ahead { spent: Some(Wait { duration, from }), .. }) => {
-                let nearer = since_sent().min(duration / LATE);
-                Left::Nothing { wait: duration.saturating_sub(nearer), from }
-            }
-            Some(Ahead { remaining_requests: Some(requests), .. }) => Left::Requests(requests),
-            _ => Left::Unknown,
-        };
-        let per_model = ahead.is_some_and(|ahead| ahead.per_model);
-        if lease.succeed(request.model(), upstream.index, left, per_model) {
+        let remains = remains(headers, &lease, request, so_far.tried_at);
+        if lease.succeed(request.model(), upstream.index, request.service(), remains) {
             tracing::info!(upstream = %upstream.url, "suspects of an outage are back: a key was served");
         }
         self.upstream_answered(upstream);
@@ -427,6 +422,26 @@ impl Proxy {
     fn stripe(&self) -> &Stripe {
         self.common.counters.stripe(self.worker)
     }
+}
+
+/// What the headers of an answer, to an attempt that began at `tried_at`, say of what is left to its key.
+#[inline]
+fn remains<'a>(headers: &HeaderMap, lease: &Lease<'_>, request: &'a Try, tried_at: Instant) -> Remains<'a> {
+    let since_sent = || {
+        let sent_at = request.sent_at(tried_at);
+        sent_at.map(|at| at.elapsed().saturating_sub(NETWORK)).unwrap_or_default()
+    };
+    let ahead = verdict::ahead(headers, lease.price(), SystemTime::now, since_sent);
+    let left = match ahead {
+        Some(Ahead { spent: Some(Wait { duration, from }), .. }) => {
+            let nearer = since_sent().min(duration / LATE);
+            Left::Nothing { wait: duration.saturating_sub(nearer), from }
+        }
+        Some(Ahead { remaining_requests: Some(requests), .. }) => Left::Requests(requests),
+        _ => Left::Unknown,
+    };
+    let per_model = ahead.is_some_and(|ahead| ahead.per_model);
+    Remains { left, model: request.model().filter(|_| per_model) }
 }
 
 /// An answer with how the request ends if all goes well from here, or our refusal.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, RETRY_AFTER};
 use http::response::Parts;
-use http::{Response, StatusCode, Version};
+use http::{HeaderMap, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout_at};
 
@@ -78,7 +78,7 @@ impl Refused {
         // Judged without the keys: what it says is cut short, and half a key would not be found any more.
         let body = changed.as_deref().unwrap_or(&first);
         let answer = verdict::Answer { status: parts.status, headers: &parts.headers, body, model };
-        let judgement = verdict::judge(&answer, SystemTime::now());
+        let judgement = verdict::judge_whole(&answer, SystemTime::now());
         let mut refused = Box::new(Self { parts, first, rest: None, judgement });
         if ended || cut {
             if let Some(changed) = changed {
@@ -130,6 +130,11 @@ impl Refused {
     /// Its status.
     pub(super) fn status(&self) -> StatusCode {
         self.parts.status
+    }
+
+    /// Its headers.
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
     }
 
     /// How many tokens its key had left when it was refused for want of more.
@@ -194,7 +199,7 @@ impl Refused {
         let said = &self.judgement.message;
         let message = format!("The upstream rejected the keys of this pool ({}): {said}", self.parts.status);
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "keys_rejected", End::KeysRejected, message)
-            .retry(Retry::until_a_key(wait.filter(|wait| !wait.is_zero())))
+            .retry(Retry::until_a_key(wait))
     }
 }
 

@@ -23,7 +23,7 @@ use super::held::accuser;
 use super::provider;
 use super::refused::Refused;
 use crate::group::Group;
-use crate::keys::{BY_OPERATOR, Blacklisted, Condemned, Effect, Failure, Lease};
+use crate::keys::{Accuser, BY_OPERATOR, Blacklisted, Condemned, Effect, Failure, Lease, Service};
 use crate::upstream::client::Client;
 use crate::upstream::connect::Connector;
 use crate::upstream::{BaseUrl, Upstream, Upstreams};
@@ -118,14 +118,17 @@ impl Intervals {
         }
         match key.effect {
             Effect::Invalid => self.condemned,
-            Effect::Suspected => Some(self.suspected),
+            Effect::Suspected if !key.cause.of_credit => Some(self.suspected),
             _ => None,
         }
     }
 
     fn of_key(self, key: &Condemned, doubts: &Doubts) -> Option<Duration> {
         if key.suspected {
-            return Some((key.out_for / 2).clamp(self.suspected, NONE_LEFT.max(self.suspected)));
+            // Where it has passed and was refused again, everybody may see the list.
+            let least =
+                self.suspected.saturating_mul(1 << key.passes.min(16)).min(self.condemned.unwrap_or(DAY));
+            return Some((key.out_for / 2).clamp(least, NONE_LEFT.max(least)));
         }
         let in_doubt = key.served_since_check
             || key.passes == 0 && doubts.since.is_some_and(|since| since.elapsed() >= key.out_for);
@@ -215,12 +218,12 @@ impl Revalidation {
         let Ok(mut request) = models_list(&upstream.url) else { return Found::Inconclusive };
         let by = Instant::now() + self.patience;
         match request.send(&self.client, upstream, &lease, None, self.patience, by).await {
-            Outcome::Answer(response) if response.status().is_success() => restore(lease, upstream),
             Outcome::Switched(..) => Found::Inconclusive,
-            Outcome::Answer(response) if response.status().as_u16() < 400 => Found::Inconclusive,
+            Outcome::Answer(response) if response.status().is_redirection() => Found::Inconclusive,
             Outcome::Answer(response) => {
                 let limits = StreamLimits { silence: self.patience, deadline: Some(by) };
                 match Refused::read(response, &lease, None, limits, true).await {
+                    Ok(answer) if answer.judgement.verdict == Verdict::Success => restore(lease, upstream),
                     Ok(answer) => refused(lease, key, upstream, upstreams, &answer),
                     Err(_late) => Found::Inconclusive,
                 }
@@ -259,11 +262,11 @@ fn refused(
         Verdict::KeyInvalid if !key.suspected => return Found::Confirmed,
         Verdict::KeyInvalid => Effect::Invalid,
         Verdict::KeyExhausted => Effect::Exhausted { wait },
-        Verdict::KeyLimited => Effect::Limited { wait },
+        // A limit may be that of the list, and tells nothing of the key.
         _ => return Found::Inconclusive,
     };
     let cause = answer.cause(upstream);
-    let by = accuser(&lease, upstream, upstreams, true);
+    let by = Accuser { by_check: true, ..accuser(&lease, upstream, upstreams, Service::Free) };
     lease.fail(Failure { by, cause, ..effect.into() });
     Found::Confirmed
 }
@@ -409,6 +412,8 @@ mod tests {
         );
         let suspect = Condemned { suspected: true, ..fresh };
         assert_eq!([5, 60, 900].map(|out_for| wait(suspect, out_for, none)), [10, 30, 45]);
+        let passed = |passes| wait(Condemned { passes, ..suspect }, 900, none);
+        assert_eq!([1, 4, 20].map(passed), [45, 160, 3600], "everybody may see that list");
         assert_eq!([10, 200, 9000].map(|out_for| wait(served, out_for, none)), [20, 100, 3600]);
         let none_left = &Doubts { none_left: true, ..Doubts::default() };
         assert_eq!([10, 60, 9000].map(|out_for| wait(fresh, out_for, none_left)), [20, 30, 45]);

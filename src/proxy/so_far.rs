@@ -65,6 +65,7 @@ impl SoFar<'_> {
 
     /// The next attempt begins now.
     pub(super) fn begin_attempt(&mut self) -> Instant {
+        self.failure = None;
         self.tried_at = Instant::now();
         self.tried_at
     }

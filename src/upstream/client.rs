@@ -63,8 +63,10 @@ struct Idle<B> {
 pub struct Connection<B> {
     sender: Sender<B>,
     upstream: usize,
-    /// Whether it served a request before: then it may have been closed by the peer in the same moment.
+    /// Whether it served a request before.
     pub reused: bool,
+    /// Whether it was of no use for a while after that: then it may have been closed by the peer in the same moment.
+    pub rested: bool,
 }
 
 enum Sender<B> {
@@ -112,13 +114,13 @@ impl<B: Sendable> Client<B> {
         upstream: &Upstream,
         limit: Duration,
     ) -> Result<Connection<B>, ConnectError> {
-        while let Some(mut sender) = self.kept_sender(upstream.index) {
+        while let Some((mut sender, rested)) = self.kept_sender(upstream.index) {
             let ready = match &mut sender {
                 Sender::Http1(http1) => http1.is_free(),
                 Sender::Http2(http2) => http2.ready().await.is_ok(),
             };
             if ready {
-                return Ok(Connection { sender, upstream: upstream.index, reused: true });
+                return Ok(Connection { sender, upstream: upstream.index, reused: true, rested });
             }
         }
         rare(self.fresh_connection(upstream, limit)).await
@@ -142,7 +144,7 @@ impl<B: Sendable> Client<B> {
             } else {
                 Sender::Http1(Box::new(Http1::new(socket)))
             };
-            Ok(Connection { sender, upstream: upstream.index, reused: false })
+            Ok(Connection { sender, upstream: upstream.index, reused: false, rested: false })
         };
         timeout_at(Instant::now() + limit, connect).await.unwrap_or(Err(ConnectError::TimedOut(limit)))
     }
@@ -159,21 +161,24 @@ impl<B: Sendable> Client<B> {
         let connect = async {
             let socket = self.connector.clone().connect(&upstream.url, Versions::Http1).await?;
             let sender = Sender::Http1(Box::new(Http1::new(socket)));
-            Ok(Connection { sender, upstream: upstream.index, reused: false })
+            Ok(Connection { sender, upstream: upstream.index, reused: false, rested: false })
         };
         timeout_at(Instant::now() + limit, connect).await.unwrap_or(Err(ConnectError::TimedOut(limit)))
     }
 
-    fn kept_sender(&self, upstream: usize) -> Option<Sender<B>> {
+    /// A kept one, and whether it has rested: for a second at least.
+    fn kept_sender(&self, upstream: usize) -> Option<(Sender<B>, bool)> {
         let mut kept = self.kept.borrow_mut();
         let kept = kept.get_mut(upstream)?;
         if let Some(http2) = &kept.http2 {
             if !http2.is_closed() {
-                return Some(Sender::Http2(http2.clone()));
+                return Some((Sender::Http2(http2.clone()), false));
             }
             kept.http2 = None;
         }
-        kept.http1.pop().map(|idle| Sender::Http1(idle.connection))
+        kept.http1
+            .pop()
+            .map(|idle| (Sender::Http1(idle.connection), self.sweeps.get().wrapping_sub(idle.since) > 1))
     }
 
     fn keep_http2(&self, upstream: usize, sender: http2::SendRequest<B>) {

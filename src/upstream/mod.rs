@@ -52,17 +52,13 @@ pub struct Upstreams {
     list: Box<[Upstream]>,
     cursor: AtomicUsize,
     budget: RetryBudget,
-    /// Of all of them together, and when the first of these came, in milliseconds since `began`.
+    /// Of all of them together.
     faults_in_a_row: AtomicU64,
-    row_began: AtomicU64,
     began: Instant,
 }
 
 /// Faults in a row, wherever, that make an outage: more than a restart on the other side takes, or bad luck.
 const FAULTS_OF_AN_OUTAGE: u64 = 20;
-/// How long they have to go on before our own retries end. Faults are answered fast: of many requests that went out
-/// together the unlucky ones come back first.
-const SHORTEST_OUTAGE: Duration = Duration::from_secs(1);
 
 /// An ejected one that has failed is left alone for so long by requests that fail at the others, and altogether if it took
 /// longer to fail: then it would cost them more than they have to win.
@@ -86,7 +82,6 @@ impl Upstreams {
             cursor: AtomicUsize::new(0),
             budget: RetryBudget::default(),
             faults_in_a_row: AtomicU64::new(0),
-            row_began: AtomicU64::new(0),
             began: Instant::now(),
         }
     }
@@ -98,8 +93,8 @@ impl Upstreams {
 
     /// The next one in turn that is not ejected; for a request that `failed` at some (twice: it is named twice), one of the
     /// others, or at least not the last, if there is one. An ejected one has a request's third attempt rather than one at
-    /// which two have failed: it may be well again. If all are ejected, the one due back first that has not just failed.
-    /// `None` only if there are none at all.
+    /// which two have failed: it may be well again. If all are ejected, the one due back first. `None` only if there are none
+    /// at all.
     pub fn pick(&self, failed: &[usize]) -> Option<&Upstream> {
         let upstream = match self.list.as_ref() {
             [only] => only,
@@ -121,17 +116,18 @@ impl Upstreams {
 
     #[cold]
     fn any_else(&self, failed: &[usize]) -> Option<&Upstream> {
+        if failed.is_empty() {
+            return self.list.iter().min_by_key(|upstream| upstream.health.until());
+        }
         self.list.iter().min_by_key(|upstream| {
             let times = failed.iter().filter(|failed| **failed == upstream.index).count();
-            let until = upstream.health.until();
             let ejected = match upstream {
-                _ if until.is_zero() => 0,
+                well if well.health.until().is_zero() => 0,
                 rested if self.is_rested(rested) => 2,
                 _ => 4,
             };
             // Of several that are ejected any may be the one that is well.
-            let order = if failed.is_empty() { until } else { Duration::from_millis(fastrand::u64(..1000)) };
-            (times + ejected, times, failed.last() == Some(&upstream.index), order)
+            (times + ejected, times, failed.last() == Some(&upstream.index), fastrand::u32(..))
         })
     }
 
@@ -172,14 +168,14 @@ impl Upstreams {
     }
 
     /// Keeps keys and upstreams from going in lockstep. Called when a lap over `keys` available keys ends: without
-    /// it, every key would meet the same upstream on each lap wherever the two counts have a common divisor. Skips
-    /// as many turns as make them coprime, so that each key meets every upstream.
+    /// it, every key would meet the same upstream on each lap wherever that count and the count of the upstreams that are
+    /// not ejected have a common divisor. Skips as many turns as make them coprime, so that each key meets every upstream.
     pub fn end_lap(&self, keys: usize) {
-        let len = self.list.len();
-        if len < 2 {
+        if self.list.len() < 2 {
             return;
         }
-        let skip = (0..len).find(|skip| gcd(keys + skip, len) == 1).unwrap_or(0);
+        let taking = self.list.iter().filter(|upstream| upstream.health.until().is_zero()).count();
+        let skip = (0..taking).find(|skip| gcd(keys + skip, taking) == 1).unwrap_or(0);
         if skip > 0 {
             self.skip(skip);
         }
@@ -191,8 +187,15 @@ impl Upstreams {
         self.skip(fastrand::usize(..self.list.len().max(1)));
     }
 
+    /// Passes over so many turns of those that are not ejected.
     fn skip(&self, turns: usize) {
-        let skipped = |cursor: usize| Some((cursor + turns) % self.list.len().max(1));
+        let len = self.list.len();
+        let takes = |index: &usize| self.list.get(*index).is_some_and(|it| it.health.until().is_zero());
+        let behind_next = |cursor: usize| {
+            let next = (0..len).map(|step| (cursor + step) % len).find(takes);
+            next.map_or(cursor, |index| (index + 1) % len)
+        };
+        let skipped = |cursor: usize| Some((0..turns).fold(cursor, |cursor, _| behind_next(cursor)));
         // It always succeeds: the closure always gives a value.
         let _ = self.cursor.fetch_update(Ordering::Relaxed, Ordering::Relaxed, skipped);
     }
@@ -222,9 +225,6 @@ impl Upstreams {
         upstream.faults.fetch_add(1, Ordering::Relaxed);
         let failed_at = millis(self.now()) << 1 | u64::from(after > REST);
         upstream.failed_at.store(failed_at, Ordering::Relaxed);
-        if self.faults_in_a_row.load(Ordering::Relaxed) == 0 {
-            self.row_began.store(millis(self.now()), Ordering::Relaxed);
-        }
         self.faults_in_a_row.fetch_add(1, Ordering::Relaxed);
         if self.list.len() < 2 {
             return None;
@@ -234,12 +234,9 @@ impl Upstreams {
         ejected
     }
 
-    /// Whether one more retry for an upstream's fault is allowed, after so many requests in all: by the retry budget, and
-    /// only while it could help.
+    /// Whether the retry budget has one more retry for an upstream's fault, after so many requests in all.
     pub fn may_retry(&self, requests: u64) -> bool {
-        let row_began = || Duration::from_millis(self.row_began.load(Ordering::Relaxed));
-        let is_outage = self.are_out() && self.now() >= row_began() + SHORTEST_OUTAGE;
-        !is_outage && self.budget.withdraw(requests, self.now())
+        self.budget.withdraw(requests, self.now())
     }
 
     /// Whether nothing but faults has come from any of them of late: more retries by clients, who have been given all of
@@ -391,26 +388,22 @@ mod tests {
         eject(&two, 0);
         assert_eq!(picked(&two), 1);
         assert_eq!(picked(&two), 1);
-        tokio::time::advance(REST).await;
         assert!(two.fail(&two.list[1], Duration::ZERO).is_none());
-        assert_eq!(picked(&two), 0, "the other has just failed");
-        tokio::time::advance(REST).await;
-        assert_eq!(picked(&two), 1);
+        assert_eq!(picked(&two), 1, "though it has just failed: a retry goes to the other");
+        assert_eq!(two.pick(&[1]).unwrap().index, 0);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_outage_gets_no_retries_until_an_answer_comes() {
+    async fn an_outage_is_over_with_the_first_answer_and_gets_its_retries_meanwhile() {
         let two = upstreams(2);
         for fault in 0..FAULTS_OF_AN_OUTAGE {
-            assert!(two.may_retry(1_000_000), "after {fault}");
+            assert!(!two.are_out(), "after {fault}");
             two.fail(two.pick(&[]).unwrap(), Duration::ZERO);
-            tokio::time::advance(SHORTEST_OUTAGE / 25).await;
+            tokio::time::advance(Duration::from_secs(1)).await;
         }
-        assert!(two.may_retry(1_000_000), "those that went well may have been slower");
-        tokio::time::advance(SHORTEST_OUTAGE / 5).await;
-        assert!(!two.may_retry(1_000_000) && two.are_out());
+        assert!(two.are_out() && two.may_retry(1_000_000));
         two.succeed(&two.all()[0]);
-        assert!(two.may_retry(1_000_000) && !two.are_out());
+        assert!(!two.are_out());
     }
 
     #[test]
@@ -423,12 +416,14 @@ mod tests {
 
     #[test]
     fn every_key_meets_every_upstream() {
-        for upstream_count in 2..=6 {
+        for (upstream_count, ejected) in (2..=6).flat_map(|count| (0..count - 1).map(move |out| (count, out)))
+        {
             for keys in 1..=24 {
                 let upstreams = upstreams(upstream_count);
+                (0..ejected).for_each(|index| eject(&upstreams, index));
                 let mut met = vec![HashSet::new(); keys];
                 let mut counts = vec![0_u32; upstream_count];
-                for _ in 0..upstream_count {
+                for _ in ejected..upstream_count {
                     for met in &mut met {
                         let upstream = picked(&upstreams);
                         met.insert(upstream);
@@ -437,9 +432,10 @@ mod tests {
                     upstreams.end_lap(keys);
                 }
                 assert!(
-                    met.iter().all(|met| met.len() == upstream_count),
-                    "{keys} keys, {upstream_count} upstreams"
+                    met.iter().all(|met| met.len() == upstream_count - ejected),
+                    "{keys} keys, {upstream_count} upstreams, {ejected} ejected"
                 );
+                let counts = &counts[ejected..];
                 assert_eq!(counts.iter().max(), counts.iter().min(), "and none has more than its share");
             }
         }

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
+use http::Response;
 use http::header::CONTENT_ENCODING;
-use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Mutex;
@@ -265,32 +265,13 @@ impl Shared {
             body = redacted.as_slice().into();
             parts.headers.remove(CONTENT_ENCODING);
         }
-        let status = error_status(&parts.headers, parts.status, &body);
-        let answer = verdict::Answer { status, headers: &parts.headers, body: &body, model: None };
-        let judgement = verdict::judge(&answer, SystemTime::now());
+        let answer =
+            verdict::Answer { status: parts.status, headers: &parts.headers, body: &body, model: None };
+        let judgement = verdict::judge_whole(&answer, SystemTime::now());
         let finding = Finding::of(&judgement, parts.status.as_u16());
         if judgement.verdict == Verdict::Success && !parts.status.is_success() {
             return Finding::unknown("redirected", finding.status, "the upstream sends elsewhere");
         }
         finding
-    }
-}
-
-/// The status to judge by: an error within a 200 is judged by what it says, and what is no JSON is no API's answer.
-fn error_status(headers: &http::HeaderMap, status: StatusCode, body: &[u8]) -> StatusCode {
-    if !status.is_success() {
-        return status;
-    }
-    let is_object =
-        |body: &[u8]| body.trim_ascii_start().first().is_some_and(|byte| matches!(byte, b'{' | b'['));
-    let body = verdict::decoded(headers, body);
-    if !is_object(&body) {
-        // Somebody's page: as if the upstream were not there.
-        return StatusCode::BAD_GATEWAY;
-    }
-    let error = serde_json::from_slice::<serde_json::Value>(&body).ok();
-    match error.as_ref().and_then(|body| body.get("error")).filter(|error| !error.is_null()) {
-        Some(_) => StatusCode::BAD_REQUEST,
-        None => status,
     }
 }

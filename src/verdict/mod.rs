@@ -170,6 +170,24 @@ pub fn judge_in_stream(headers: &HeaderMap, error: &[u8], model: Option<&str>, n
     judged(status, headers, &envelope, now)
 }
 
+/// Judges the whole answer to a question of our own, which wants JSON: an error within a 200 by what it says, and what is no
+/// JSON as a page of somebody who stands before the API.
+pub fn judge_whole(answer: &Answer<'_>, now: SystemTime) -> Judgement {
+    if !answer.status.is_success() {
+        return judge(answer, now);
+    }
+    let body = decoded(answer.headers, answer.body);
+    if !matches!(behind_mark(&body).trim_ascii_start().first(), Some(b'{' | b'[')) {
+        return judge(&Answer { status: StatusCode::BAD_GATEWAY, ..*answer }, now);
+    }
+    match InBody::of(&body) {
+        InBody::Answer => judge(answer, now),
+        InBody::Error | InBody::Complaint | InBody::Page => {
+            judge_in_stream(answer.headers, &body, answer.model, now)
+        }
+    }
+}
+
 fn judged(status: u16, headers: &HeaderMap, envelope: &Envelope, now: SystemTime) -> Judgement {
     let mut row = rules::row_for(status, headers, envelope);
     // For good is what nobody says the end of.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mock_provider::{Mock, Play, ResetAt, Says};
 use serde_json::{Value, json};
 
-use crate::support::{A, Ask, B, C, D, GptLoad, asked, chat, chat_with, direct, eventually, provider};
+use crate::support::{A, Ask, B, C, D, GptLoad, Peer, asked, chat, chat_with, direct, eventually, provider};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -198,6 +198,37 @@ fn a_request_never_tries_a_key_twice_while_there_is_another() {
     assert_eq!(asked(&mock, &[A, B, C, D]), [1, 1, 1, 1]);
 }
 
+/// What ended in time is told as it came, though another attempt did not.
+#[test]
+fn an_answer_counts_more_than_an_earlier_upstream_that_could_not_be_reached_in_time() {
+    let silent = Peer::start(|_| std::thread::sleep(Duration::from_secs(2)));
+    let mock = provider(&[]);
+    let error = json!({"error": {"message": "Invalid value: 'x'.", "type": "invalid_request_error"}});
+    mock.play(A, Play::answer(400, &[], error));
+    let upstreams = format!("{},{}", silent.url().replace("http:", "https:"), mock.url());
+    let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &upstreams), ("RESPONSE_TIMEOUT", "1")], &[A]);
+    let answer = gpt_load.chat();
+    assert_eq!((answer.status.as_u16(), mock.requests()), (400, 1), "{}", answer.text());
+}
+
+/// A connection that was in use a moment ago was not closed for having rested: that is an attempt, and a fault.
+#[test]
+fn what_an_upstream_drops_after_it_has_read_it_is_counted() {
+    let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+    let peer = Peer::start(move |wire| {
+        if wire.request().is_some() {
+            wire.send(answer.as_bytes());
+            drop(wire.request());
+        }
+    });
+    let gpt_load = GptLoad::before_peer(&peer, &[("WORKERS", "1")], &[A]);
+    for _ in 0..3 {
+        assert_eq!(gpt_load.chat().status, 200);
+    }
+    let told = &gpt_load.told("/stats")["upstreams"][0];
+    assert_eq!((&told["attempts"], &told["faults"]), (&json!(5), &json!(2)), "{told}");
+}
+
 #[test]
 fn attempts_end_with_max_retries() {
     let mock = provider(&[]);
@@ -206,6 +237,7 @@ fn attempts_end_with_max_retries() {
     assert_eq!(answer.refused(), (503, "keys_rejected".to_owned()));
     let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
     assert!(message.contains("Incorrect API key provided"), "{message}");
+    assert_eq!(answer.header("x-should-retry"), Some("true"), "others are left");
     assert_eq!(asked(&mock, &[A, B, C, D]), [1, 1, 0, 0]);
 }
 

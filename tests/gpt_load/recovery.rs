@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use mock_provider::{Mock, Options, Play};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{A, B, C, D, GptLoad, Launch, eventually, patience, provider};
 
@@ -175,6 +175,67 @@ fn nothing_is_learnt_from_an_upstream_that_fails_or_has_no_list() {
         let entry = &gpt_load.blacklist()[0];
         assert_eq!((entry["index"].as_u64(), entry["permanent"].as_bool()), (Some(0), Some(true)), "{play}");
     }
+}
+
+/// Nor from a list that may not be asked for more, is somebody's page, or holds an error.
+#[test]
+fn a_key_that_is_no_more_is_not_back_because_its_list_is_limited_or_no_list() {
+    let error = json!({"error": {"message": "Internal failure", "type": "server_error"}});
+    for (status, body) in [
+        (429, json!({"error": {"message": "Too many requests"}})),
+        (403, json!({"message": "Forbidden"})),
+        (200, json!("<html>We are down for maintenance</html>")),
+        (200, error),
+        (200, json!({"base_resp": {"status_code": 1002, "status_msg": "rate limit"}})),
+    ] {
+        let mock = provider(&[(A, "revoked"), (B, "valid")]);
+        let gpt_load = GptLoad::before(&mock, &[("KEY_REVALIDATE_INTERVAL", "1")], &[A, B]);
+        assert_eq!(gpt_load.chat().status, 200);
+        mock.play(A, Play::answer(status, &[], body.clone()));
+        eventually("a check", || revalidation(&gpt_load)["inconclusive"].as_u64() > Some(0));
+        let entry = &gpt_load.blacklist()[0];
+        assert_eq!((&entry["index"], &entry["permanent"]), (&json!(0), &json!(true)), "{status} {body}");
+    }
+}
+
+/// Those that were set aside together are put to the test together: who can't be tried again passes over all of them.
+#[test]
+fn who_has_one_attempt_gets_a_good_key_though_several_are_put_to_the_test_side_by_side() {
+    let keys = numbered(6);
+    let mock = all_valid(&keys);
+    for key in &keys[1..4] {
+        mock.play(key, Play::OutOfQuota);
+    }
+    let gpt_load =
+        GptLoad::before(&mock, &[("KEY_REVALIDATE_INTERVAL", "2"), ("MAX_RETRIES", "0")], &texts(&keys));
+    let statuses: Vec<_> = (0..6).map(|_| gpt_load.chat().status).collect();
+    assert_eq!(statuses, [200, 429, 429, 429, 200, 200]);
+    std::thread::sleep(Duration::from_secs(3));
+    for _ in 0..12 {
+        assert_eq!(gpt_load.chat().status, 200);
+    }
+}
+
+/// A list costs nothing, so it tells nothing of credit.
+#[test]
+fn keys_without_credit_do_not_come_back_because_a_list_was_asked_for() {
+    let keys = numbered(4);
+    let mock = provider(&[]);
+    for key in &keys {
+        mock.play(key, Play::answer(402, &[], json!({"error": {"message": "Insufficient Balance"}})));
+    }
+    let gpt_load = GptLoad::before(&mock, &[("MAX_KEY_WAIT", "0")], &texts(&keys));
+    eventually("all are out", || {
+        gpt_load.chat();
+        out(&gpt_load).len() == 4
+    });
+    keys.iter().for_each(|key| mock.play(key, Play::Valid));
+    eventually("one shows its list", || gpt_load.get("/v1/models").send().status == 200);
+    assert_eq!(out(&gpt_load).len(), 4);
+    eventually("one is asked for an answer, and all are", || {
+        gpt_load.chat();
+        out(&gpt_load).is_empty()
+    });
 }
 
 /// Spec §6: "a failure costs the client nothing: it is retried".

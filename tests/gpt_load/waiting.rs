@@ -215,6 +215,22 @@ fn limits_that_are_told_ahead_are_not_run_into() {
     }
 }
 
+/// Whatever the answer is: here one that says that the request is no good.
+#[test]
+fn a_limit_that_an_error_tells_ahead_is_not_run_into() {
+    let mock = provider(&[(B, "valid")]);
+    let spent = [("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "60s")];
+    let error = json!({"error": {"message": "Invalid value: 'x'.", "type": "invalid_request_error"}});
+    mock.play(A, Play::answer(400, &spent, error));
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+    assert_eq!(gpt_load.chat().status, 400);
+    let entry = &gpt_load.blacklist()[0];
+    assert_eq!((&entry["index"], &entry["rule"]), (&json!(0), &json!("ahead.nothing_left")));
+    for _ in 0..4 {
+        assert_eq!(gpt_load.chat().status, 200);
+    }
+}
+
 /// A limit counts from when the request came, but a long one comes late.
 #[test]
 fn a_reset_is_nearer_by_what_a_short_request_took_and_not_by_a_long_ones_upload() {

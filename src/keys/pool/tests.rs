@@ -3,10 +3,20 @@
 use super::*;
 use crate::keys::generation::models_max;
 use crate::keys::{
-    Accuser, Blacklisted, Cause, Effect, Failure, Left, Replaced, Settled, States, clock, file,
+    Accuser, Blacklisted, Cause, Effect, Failure, Left, Remains, Replaced, Service, Settled, States, clock,
+    file,
 };
 
 mod coming_back;
+
+/// What is left to a key for all models.
+fn all(left: Left) -> Remains<'static> {
+    of(left, None)
+}
+
+fn of(left: Left, model: Option<&str>) -> Remains<'_> {
+    Remains { left, model }
+}
 
 fn pool(keys: &[&str]) -> (KeyPool, mpsc::UnboundedReceiver<Due>) {
     let cooldown =
@@ -62,7 +72,7 @@ fn a_proven_key_is_one_that_served_and_is_available_and_untried() {
     let proven = |need| pool.lease_proven(need).map(|lease| lease.expose().to_owned());
     assert_eq!(proven(Need::default()), None, "nobody has served yet");
     for _ in 0..2 {
-        pool.lease(Need::default()).unwrap().succeed(None, 0, Left::Unknown, false);
+        pool.lease(Need::default()).unwrap().succeed(None, 0, Service::Paid, Remains::default());
     }
     assert_eq!(proven(Need::default()).as_deref(), Some("b"), "the latest");
     assert_eq!(proven(Need { not: &[1], model: None }).as_deref(), Some("a"));
@@ -79,10 +89,10 @@ fn a_proven_key_is_one_that_served_and_is_available_and_untried() {
 fn of_the_keys_that_served_a_model_one_that_is_free_is_likely_and_the_latest_of_all_is_proven() {
     let (pool, _due) = pool(&["a", "b", "c", "d", "e"]);
     for index in [0, 2, 3] {
-        pool.probe_key(index).unwrap().succeed(Some("m"), 0, Left::Unknown, false);
+        pool.probe_key(index).unwrap().succeed(Some("m"), 0, Service::Paid, Remains::default());
     }
     for index in [1, 4] {
-        pool.probe_key(index).unwrap().succeed(Some("other"), 0, Left::Unknown, false);
+        pool.probe_key(index).unwrap().succeed(Some("other"), 0, Service::Paid, Remains::default());
     }
     let likely = |not: &[u32]| pool.lease_likely(Need { not, model: Some("m") }).map(|lease| lease.index());
     pool.probe_key(0).unwrap().fail(failure(told(60)));
@@ -97,7 +107,8 @@ fn of_the_keys_that_served_a_model_one_that_is_free_is_likely_and_the_latest_of_
 #[test]
 fn a_key_that_may_be_no_good_proves_nothing_until_it_has_served_again() {
     let (pool, _due) = pool(&["a", "b"]);
-    let serve = |index| pool.probe_key(index).unwrap().succeed(Some("m"), 0, Left::Unknown, false);
+    let serve =
+        |index| pool.probe_key(index).unwrap().succeed(Some("m"), 0, Service::Paid, Remains::default());
     assert_eq!([0, 1].map(serve), [false; 2]);
     let proven = |not: &[u32]| pool.lease_proven(Need { not, model: None }).map(|lease| lease.index());
     pool.probe_key(0).unwrap().doubt();
@@ -142,7 +153,7 @@ fn a_lease_that_is_dropped_blames_nobody() {
 #[test]
 fn the_blacklist_tells_the_story() {
     let (pool, _due) = pool(&["sk-aaaaaaaaaaaaaaaa", "sk-bbbbbbbbbbbbbbbb", "sk-cccccccccccccccc"]);
-    pool.lease(Need::default()).unwrap().succeed(None, 0, Left::Unknown, false);
+    pool.lease(Need::default()).unwrap().succeed(None, 0, Service::Paid, Remains::default());
     pool.lease(Need::default()).unwrap().fail(failure(told(60)));
     pool.lease(Need::default()).unwrap().fail(Failure {
         cause: Cause { rule: "status.401".into(), error: "revoked".into(), ..Cause::default() },
@@ -168,7 +179,7 @@ fn a_late_word_that_changes_nothing_leaves_the_key_out_for_what_it_was_out_for()
             one.fail(failure(first));
             assert_eq!(two.fail(failure(late)), Settled::Noted);
             let wait = Duration::from_secs(20);
-            three.succeed(None, 0, Left::Nothing { wait, from: "header" }, false);
+            three.succeed(None, 0, Service::Paid, all(Left::Nothing { wait, from: "header" }));
             assert_eq!(pool.blacklisted()[0].effect, first, "{late:?}");
             assert_eq!(pool.condemned().len(), usize::from(first == Effect::Invalid), "it is checked again");
         }
@@ -310,7 +321,7 @@ fn a_models_standing_survives_a_reload_and_its_memory_is_bounded() {
 fn a_key_that_may_not_use_a_model_is_remembered_and_a_model_is_known_once_it_was_served() {
     let (pool, _due) = pool(&["a", "b"]);
     assert!(!pool.has_served("new"));
-    lease_for(&pool, "new").unwrap().succeed(Some("new"), 0, Left::Unknown, false);
+    lease_for(&pool, "new").unwrap().succeed(Some("new"), 0, Service::Paid, Remains::default());
     assert!(pool.has_served("new") && !pool.is_denied_to_all("new"));
     lease_for(&pool, "new").unwrap().fail(for_model("new", Effect::Denied));
     assert_eq!([(); 3].map(|()| lease_for(&pool, "new").unwrap().index()), [0; 3]);
@@ -326,7 +337,7 @@ async fn a_key_that_comes_back_is_given_more_with_each_success_and_its_full_shar
         assert!(pool.lease(Need::default()).is_none(), "one at a time");
         assert_eq!(pool.available(), 1, "but it is no blacklisted key");
         assert!(pool.lease_busy(Need::default()).is_some(), "and better than none");
-        first.succeed(None, 0, Left::Unknown, false);
+        first.succeed(None, 0, Service::Paid, Remains::default());
         let two = [pool.lease(Need::default()), pool.lease(Need::default())];
         assert!(two.iter().all(Option::is_some) && pool.lease(Need::default()).is_none());
         tokio::time::sleep(Duration::from_secs(11)).await;
@@ -339,13 +350,13 @@ async fn a_key_that_comes_back_is_given_more_with_each_success_and_its_full_shar
 #[test]
 fn what_is_left_to_a_key_bounds_what_it_gets() {
     let (pool, _due) = pool(&["a"]);
-    pool.lease(Need::default()).unwrap().succeed(None, 0, Left::Requests(2), false);
+    pool.lease(Need::default()).unwrap().succeed(None, 0, Service::Paid, all(Left::Requests(2)));
     let two = [pool.lease(Need::default()), pool.lease(Need::default())];
     assert!(two.iter().all(Option::is_some) && pool.lease(Need::default()).is_none());
     let [first, second] = two.map(Option::unwrap);
     let nothing = Left::Nothing { wait: Duration::from_secs(20), from: "x-ratelimit-reset-requests" };
-    first.succeed(None, 0, nothing, false);
-    second.succeed(None, 0, Left::Unknown, false);
+    first.succeed(None, 0, Service::Paid, all(nothing));
+    second.succeed(None, 0, Service::Paid, Remains::default());
     let list = pool.blacklisted();
     assert_eq!((list[0].effect.name(), list[0].fail_count), ("key_limited", 0));
     assert_eq!(list[0].cause.wait_from.as_deref(), Some("x-ratelimit-reset-requests"));
@@ -357,7 +368,8 @@ fn what_the_request_that_began_last_was_told_is_the_last_word() {
     for model in [None, Some("big")] {
         let (pool, _due) = pool(&["a"]);
         let need = Need { model, not: &[] };
-        let succeed = |lease: Lease<'_>, left| lease.succeed(model, 0, left, model.is_some());
+        let succeed =
+            |lease: Lease<'_>, left| lease.succeed(model, 0, Service::Paid, Remains { left, model });
         let begin = || [(); 2].map(|()| pool.lease(need).unwrap());
         succeed(pool.lease(need).unwrap(), Left::Requests(2));
         let [first, second] = begin();
@@ -383,7 +395,8 @@ fn what_a_request_from_before_a_reload_is_told_makes_no_later_one_look_older() {
     for model in [None, Some("big")] {
         let (pool, _due) = pool(&["a"]);
         let need = Need { model, not: &[] };
-        let succeed = |lease: Lease<'_>, left| lease.succeed(model, 0, left, model.is_some());
+        let succeed =
+            |lease: Lease<'_>, left| lease.succeed(model, 0, Service::Paid, Remains { left, model });
         succeed(pool.lease(need).unwrap(), Left::Requests(2));
         (0..500).for_each(|_| drop(pool.lease(need).unwrap()));
         let before = pool.lease(need).unwrap();
@@ -398,10 +411,15 @@ fn what_a_request_from_before_a_reload_is_told_makes_no_later_one_look_older() {
 #[test]
 fn one_upstreams_word_does_not_bring_back_what_another_set_aside() {
     let (pool, _due) = pool(&["a"]);
-    pool.lease(Need::default()).unwrap().succeed(None, 0, Left::Requests(2), false);
+    pool.lease(Need::default()).unwrap().succeed(None, 0, Service::Paid, all(Left::Requests(2)));
     let [first, second] = [(); 2].map(|()| pool.lease(Need::default()).unwrap());
-    first.succeed(None, 0, Left::Nothing { wait: Duration::from_secs(20), from: "header" }, false);
-    second.succeed(None, 1, Left::Requests(1), false);
+    first.succeed(
+        None,
+        0,
+        Service::Paid,
+        all(Left::Nothing { wait: Duration::from_secs(20), from: "header" }),
+    );
+    second.succeed(None, 1, Service::Paid, all(Left::Requests(1)));
     assert_eq!(pool.blacklisted().len(), 1);
     assert_eq!(pool.blacklisted()[0].cause.upstream, Some(0));
 }
@@ -410,9 +428,14 @@ fn one_upstreams_word_does_not_bring_back_what_another_set_aside() {
 fn what_is_left_for_a_model_is_about_that_model() {
     let (pool, _due) = pool(&["a", "b"]);
     let nothing = Left::Nothing { wait: Duration::from_secs(20), from: "header" };
-    lease_for(&pool, "big").unwrap().succeed(Some("big"), 0, nothing, true);
+    lease_for(&pool, "big").unwrap().succeed(Some("big"), 0, Service::Paid, of(nothing, Some("big")));
     assert_eq!([(); 2].map(|()| lease_for(&pool, "big").unwrap().index()), [1; 2]);
-    lease_for(&pool, "big").unwrap().succeed(Some("big"), 0, Left::Requests(1), true);
+    lease_for(&pool, "big").unwrap().succeed(
+        Some("big"),
+        0,
+        Service::Paid,
+        of(Left::Requests(1), Some("big")),
+    );
     let held = lease_for(&pool, "big").unwrap();
     assert!(lease_for(&pool, "big").is_none());
     assert!(lease_for(&pool, "small").is_some());
@@ -473,7 +496,9 @@ mod properties {
             };
             match ending {
                 None => drop(lease),
-                Some(Effect::Success) => drop(lease.succeed(model, 0, Left::Unknown, true)),
+                Some(Effect::Success) => {
+                    let _ = lease.succeed(model, 0, Service::Paid, Remains::default());
+                }
                 Some(effect) => drop(lease.fail(Failure { model, ..failure(*effect) })),
             }
         }

@@ -12,7 +12,7 @@ fn told(storms: &Storms, upstream: usize, index: u32, at: u64) -> Finding {
 
 /// A key is served.
 fn served(storms: &Storms, upstream: usize, index: u32, at: u64) -> Vec<u32> {
-    storms.served(upstream, index, false, Millis(at))
+    storms.served(upstream, index, Service::Paid, Millis(at))
 }
 
 /// The keys that it has swept away, if that was its beginning.
@@ -59,7 +59,7 @@ fn a_slow_one_is_known_by_that_nothing_was_served_meanwhile() {
 fn a_suspect_is_believed_guilty_after_a_check_alone() {
     let storms = Storms::default();
     (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
-    let check = Accuser { by_check: true, ..by(0) };
+    let check = Accuser { by_check: true, service: Service::Free, ..by(0) };
     assert_eq!(storms.told((1, 1), check, POOL, Millis(1)), Finding::Suspected(0), "the storm is on");
     served(&storms, 0, 0, 1);
     assert_eq!(storms.told((1, 1), check, POOL, Millis(1)), Finding::Believed);
@@ -72,11 +72,26 @@ fn a_suspect_is_believed_guilty_after_a_check_alone() {
 }
 
 #[test]
+fn an_outage_that_serves_some_and_refuses_others_goes_on_after_its_storm() {
+    let storms = Storms::default();
+    (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
+    assert_eq!(served(&storms, 0, 0, 1000).len(), 6);
+    assert_eq!(told(&storms, 1, 9, 60_000), Finding::Believed, "another upstream");
+    assert_eq!(told(&storms, 0, 8, 60_000), Finding::Suspected(0), "not for good, nor for an hour");
+    assert!(storms.list().is_empty());
+    assert_eq!(told(&storms, 0, 8, 60_000), Finding::Suspected(1));
+    let check = Accuser { by_check: true, service: Service::Free, ..by(0) };
+    assert_eq!(storms.told((8, 1), check, POOL, Millis(60_000)), Finding::Believed, "no outage hides it");
+    assert_eq!(told(&storms, 0, 7, 119_999), Finding::Suspected(0), "a minute after the last");
+    assert_eq!(told(&storms, 0, 6, 179_999), Finding::Believed);
+}
+
+#[test]
 fn who_was_found_guilty_is_acquitted_with_any_that_works_after_all() {
     let storms = Storms::default();
     (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
     served(&storms, 0, 0, 1);
-    let check = Accuser { by_check: true, ..by(0) };
+    let check = Accuser { by_check: true, service: Service::Free, ..by(0) };
     for index in 1..4 {
         assert_eq!(storms.told((index, 1), check, POOL, Millis(1)), Finding::Believed);
     }
@@ -91,7 +106,7 @@ fn who_was_found_guilty_is_acquitted_with_any_that_works_after_all() {
 fn who_is_refused_by_one_upstream_may_be_served_by_another() {
     let storms = Storms::default();
     (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
-    assert!(storms.served(1, 9, true, Millis(1)).is_empty(), "a check serves nobody");
+    assert!(storms.served(1, 9, Service::Free, Millis(1)).is_empty(), "a check serves nobody");
     assert_eq!(served(&storms, 1, 9, 1).len(), 6);
     assert!(served(&storms, 1, 9, 1).is_empty() && storms.list().len() == 1, "it is on all the same");
 }
@@ -126,7 +141,7 @@ fn a_second_storm_is_known_too_but_not_by_the_guilty_of_the_first() {
         served(&storms, 0, 9, 1);
     }
     for times in 2..4 {
-        (0..5).for_each(|index| assert_eq!(told(index, times), Finding::Believed));
+        (0..5).for_each(|index| assert_eq!(told(index, times), Finding::Suspected(0)));
         assert!(matches!(told(5, times), Finding::Begins(_)), "keys that have worked since");
         assert_eq!(told(9, 0), Finding::Suspected(0));
         assert_eq!(storms.list().first().map(|(.., suspects)| *suspects), Some(7), "of this storm");
@@ -138,9 +153,9 @@ fn a_second_storm_is_known_too_but_not_by_the_guilty_of_the_first() {
 fn a_check_ends_a_storm_only_where_others_were_refused_in_it() {
     let storms = Storms::default();
     (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
-    let passed = |index| storms.served(0, index, true, Millis(1));
+    let passed = |index| storms.served(0, index, Service::Free, Millis(1));
     assert!(passed(1).is_empty() && storms.list().len() == 1, "its list is for everybody");
-    storms.told((1, 1), Accuser { by_check: true, ..by(0) }, POOL, Millis(1));
+    storms.told((1, 1), Accuser { by_check: true, service: Service::Free, ..by(0) }, POOL, Millis(1));
     assert_eq!(passed(1).len(), 6);
 }
 
@@ -168,6 +183,11 @@ fn one_of_several_that_refuses_key_after_key_while_others_serve_has_one_in_any_p
         assert_eq!(finding, Finding::Believed, "the others are out themselves");
         let others = (0..=enough).collect();
         assert_eq!(swept(storms.told((enough + 1, 1), one, pool, Millis(0))), Some(others), "{pool}");
+        let storms = Storms::default();
+        for _ in 0..=8 {
+            assert_eq!(storms.told((0, 1), one, pool, Millis(0)), Finding::Believed, "the same key");
+            (0..8).for_each(|_| drop(served(&storms, 1, 99, 0)));
+        }
         let storms = Storms::default();
         for index in 0..=enough {
             assert_eq!(storms.told((index, 0), one, pool, Millis(0)), Finding::Believed, "they never worked");

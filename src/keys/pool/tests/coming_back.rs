@@ -15,7 +15,7 @@ async fn who_waits_is_served_in_the_order_in_which_requests_began() {
         let lease = pool.lease_by(Need::default(), began, by).await.unwrap();
         order.borrow_mut().push(name);
         tokio::time::sleep(Duration::from_millis(50)).await;
-        lease.succeed(None, 0, Left::Unknown, false);
+        lease.succeed(None, 0, Service::Paid, Remains::default());
     };
     let waits = async {
         // The first has tried a key before it queues.
@@ -39,7 +39,7 @@ async fn who_waits_is_served_in_that_order_whatever_model_it_waits_for() {
         let lease = pool.lease_by(need, began, start + Duration::from_secs(5)).await.unwrap();
         order.borrow_mut().push(name);
         tokio::time::sleep(Duration::from_millis(50)).await;
-        lease.succeed(need.model, 0, Left::Unknown, false);
+        lease.succeed(need.model, 0, Service::Paid, Remains::default());
     };
     let waits = async {
         tokio::join!(wait(6), wait(3), wait(5), wait(2), wait(1), wait(4));
@@ -52,8 +52,8 @@ async fn who_waits_is_served_in_that_order_whatever_model_it_waits_for() {
 #[test]
 fn a_model_finds_no_key_that_has_no_room_itself_until_it_has() {
     let (pool, _due) = pool(&["a"]);
-    lease_for(&pool, "m").unwrap().succeed(Some("m"), 0, Left::Requests(9), true);
-    pool.lease(Need::default()).unwrap().succeed(None, 0, Left::Requests(1), false);
+    lease_for(&pool, "m").unwrap().succeed(Some("m"), 0, Service::Paid, of(Left::Requests(9), Some("m")));
+    pool.lease(Need::default()).unwrap().succeed(None, 0, Service::Paid, all(Left::Requests(1)));
     let held = pool.lease(Need::default()).unwrap();
     assert!(lease_for(&pool, "m").is_none());
     drop(held);
@@ -135,7 +135,7 @@ async fn a_long_cooldown_gets_one_live_request_each_interval() {
         probe.fail(failure(LIMITED));
         assert!(pool.lease(Need::default()).is_none());
         tokio::time::sleep(Duration::from_secs(600)).await;
-        pool.lease(Need::default()).unwrap().succeed(None, 0, Left::Unknown, false);
+        pool.lease(Need::default()).unwrap().succeed(None, 0, Service::Paid, Remains::default());
         assert!(pool.blacklisted().is_empty() && pool.lease(Need::default()).is_some());
     };
     tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
@@ -193,7 +193,7 @@ async fn no_test_undoes_what_an_operator_says() {
             let test = is_under_way.then(|| pool.lease(Need::default()).unwrap());
             pool.set_aside_by_operator(0, None);
             assert!(pool.lease(Need::default()).is_none(), "it was on offer");
-            test.map(|test| test.succeed(None, 0, Left::Unknown, false));
+            test.map(|test| test.succeed(None, 0, Service::Paid, Remains::default()));
             assert_eq!(pool.probe_key(0).unwrap().pass_check(0), None);
             assert_eq!((pool.available(), pool.blacklisted().len()), (0, 1));
             pool.restore(0);
@@ -237,7 +237,7 @@ async fn the_clock_remembers_one_event_of_a_kind_for_a_key_however_often_it_fail
     pool.probe_key(0).unwrap().fail(for_model("retired", told(7200)));
     assert_eq!(queued(), 2);
     pool.replace(table(&["a"]), States::Keep);
-    pool.probe_key(0).unwrap().succeed(None, 0, Left::Requests(3), false);
+    pool.probe_key(0).unwrap().succeed(None, 0, Service::Paid, all(Left::Requests(3)));
     assert_eq!(queued(), 3, "and its ration");
 }
 
@@ -258,7 +258,7 @@ async fn a_dead_pool_is_tried_once_a_second() {
         0,
         "failing that, a dead one"
     );
-    closest.succeed(None, 0, Left::Unknown, false);
+    closest.succeed(None, 0, Service::Paid, Remains::default());
     assert_eq!(pool.available(), 1);
 }
 
@@ -276,7 +276,7 @@ async fn a_storm_is_held_as_suspicion_until_a_key_works() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let probe = pool.last_resort(Need::default()).unwrap();
         let works = probe.index();
-        assert!(probe.succeed(None, 0, Left::Unknown, false), "the storm is over");
+        assert!(probe.succeed(None, 0, Service::Paid, Remains::default()), "the storm is over");
         assert!(pool.blacklisted().is_empty() && pool.storms().is_empty());
         assert_eq!(pool.available(), 6);
         // Told so again, one that has not worked since is held until a check confirms it.
@@ -285,7 +285,7 @@ async fn a_storm_is_held_as_suspicion_until_a_key_works() {
         assert_eq!(again.fail(failure(Effect::Invalid)), Settled::Out(Effect::Suspected));
         let check = pool.probe_key(index).unwrap();
         check.fail(Failure {
-            by: Accuser { by_check: true, ..Accuser::default() },
+            by: Accuser { by_check: true, service: Service::Free, ..Accuser::default() },
             ..failure(Effect::Invalid)
         });
         assert!(pool.blacklisted().iter().all(|key| key.permanent && key.index == index));
@@ -323,7 +323,7 @@ fn when_nothing_is_left_and_one_works_all_are_tried_again_whoever_gave_them_up()
             .fail(Failure { by: Accuser { upstream, ..Accuser::default() }, ..failure(Effect::Invalid) });
     }
     assert_eq!(pool.available(), 0);
-    pool.probe_key(1).unwrap().succeed(None, 1, Left::Unknown, false);
+    pool.probe_key(1).unwrap().succeed(None, 1, Service::Paid, Remains::default());
     assert_eq!(pool.available(), 4);
 }
 
@@ -377,7 +377,7 @@ async fn the_end_of_a_cooldown_that_was_cut_short_is_nobodys_return() {
     let (pool, due) = pool(&["a"]);
     let test = async {
         pool.lease(Need::default()).unwrap().fail(failure(told(12)));
-        pool.probe_key(0).unwrap().succeed(None, 0, Left::Unknown, false);
+        pool.probe_key(0).unwrap().succeed(None, 0, Service::Paid, Remains::default());
         pool.lease(Need::default()).unwrap().fail(failure(told(60)));
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(pool.earliest_return(None), Some(Duration::from_secs(59)));
@@ -468,20 +468,22 @@ fn suspects_of_spent_credit_are_named_so_and_not_checked() {
     }
 }
 
-#[test]
-fn keys_that_checks_condemned_after_a_storm_are_back_with_the_first_that_passes_one() {
+#[tokio::test(start_paused = true)]
+async fn keys_that_checks_condemned_after_a_storm_are_back_with_the_first_that_passes_one() {
     let (pool, _due) = pool(&["a", "b", "c", "d", "e", "f", "g", "h"]);
     storm(&pool, Effect::Invalid);
-    pool.probe_key(0).unwrap().succeed(None, 0, Left::Unknown, false);
+    pool.probe_key(0).unwrap().succeed(None, 0, Service::Paid, Remains::default());
     assert!(pool.storms().is_empty() && pool.blacklisted().is_empty(), "one of them works");
     let refuse = |index, by_check| {
-        let by = Accuser { by_check, ..Accuser::default() };
+        let service = if by_check { Service::Free } else { Service::Paid };
+        let by = Accuser { service, by_check, ..Accuser::default() };
         pool.probe_key(index).unwrap().fail(Failure { by, ..Effect::Invalid.into() });
     };
     for index in 1..4 {
         refuse(index, false);
         refuse(index, true);
     }
+    tokio::time::advance(Duration::from_secs(60)).await;
     let of_itself = Failure { by: Accuser::default(), ..Effect::Invalid.into() };
     pool.probe_key(7).unwrap().fail(of_itself);
     let permanent =
