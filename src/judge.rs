@@ -108,11 +108,7 @@ impl Dump {
             if let First::Error(data) = seen {
                 return judge_in_stream(&self.headers, &data, None, now);
             }
-        } else if match InBody::of(&body) {
-            InBody::Answer => false,
-            InBody::Page => kind.starts_with(b"text/html"),
-            InBody::Error | InBody::Complaint => true,
-        } {
+        } else if InBody::of(&body).is_no_answer(kind.starts_with(b"text/html")) {
             return judge_in_stream(&self.headers, &body, None, now);
         }
         verdict::judge(&answer, now)

@@ -153,6 +153,24 @@ fn the_corpus_is_judged_as_it_should_be() {
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
+/// The end of a body may come by itself, or cut.
+#[test]
+fn an_error_in_a_200_is_waited_for_until_all_of_it_is_there() {
+    let mut missed = Vec::new();
+    let is_error = |case: &&Case| matches!(case.transport, Transport::Json200) && case.verdict != "success";
+    for case in corpus().iter().filter(is_error) {
+        let text = case.text();
+        let is_html = case.headers.get("content-type").is_some_and(|kind| kind.to_string().contains("html"));
+        for missing in [0, 1, 2] {
+            let so_far = text.as_bytes().get(..text.len() - missing).unwrap();
+            if !InBody::may_begin(so_far, is_html) {
+                missed.push(format!("{} less {missing}: {text}", case.name));
+            }
+        }
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
 fn gzip(body: &[u8]) -> Vec<u8> {
     let mut coded = GzEncoder::new(Vec::new(), Compression::fast());
     coded.write_all(body).unwrap();

@@ -11,7 +11,6 @@ use http::StatusCode;
 use http::response::Parts;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use memchr::memmem;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::Stream;
@@ -22,24 +21,12 @@ use super::watch::has_error;
 use crate::keys::Lease;
 use crate::rare::rare;
 use crate::upstream::connect::chain;
-use crate::verdict::{First, FirstEvent, InBody, behind_mark, decoded};
+use crate::verdict::{First, FirstEvent, InBody, LONGEST_ENVELOPE, decoded};
 
 /// How long comments and pings before the first event are held, and a JSON body that comes in pieces.
 const HELD: Duration = Duration::from_secs(5);
-/// A longer JSON body is no error's.
-const ENVELOPE_MAX: u64 = 16 * 1024;
-
 /// A longer encoded one is not decoded: that costs more than it finds.
 const ENCODED_MAX: u64 = 1024;
-
-/// Less than this behind its first member does not tell whether it is one.
-const TELLING: usize = 32;
-/// A first member that is longer is no error's.
-const FIRST_MEMBER: usize = 4096;
-
-/// What stands near the beginning of every envelope of an error.
-const MARKS: [&[u8]; 5] = [b"rror", b"fail", b"\"success\"", b"\"code\"", b"\"detail\""];
-const BEGINNING: usize = 512;
 
 /// What an answer with a good status begins with.
 pub(super) enum Beginning {
@@ -83,7 +70,7 @@ pub(super) async fn look(
     }
     let may_be_envelope = request.harmless
         && kind.json != Json::No
-        && stream.incoming.size_hint().upper().is_none_or(|length| length <= ENVELOPE_MAX);
+        && stream.incoming.size_hint().upper().is_none_or(|length| length <= LONGEST_ENVELOPE as u64);
     if !may_be_envelope {
         return Beginning::Healthy;
     }
@@ -107,7 +94,7 @@ pub(super) async fn look(
         Ok(Some(Err(error))) => return Beginning::Broken { timed_out: false, error: chain(&error) },
     }
     if !stream.incoming.is_end_stream() {
-        if !request.wants_no_error() || !may_begin_envelope(&stream.first) {
+        if !request.wants_no_error() || !InBody::may_begin(&stream.first, kind.json == Json::Page) {
             return Beginning::Healthy;
         }
         let by = by.unwrap_or_else(|| stream.limits.end().min(Instant::now() + HELD));
@@ -116,80 +103,19 @@ pub(super) async fn look(
     of_whole(stream, kind, request, lease)
 }
 
-/// What does not begin like an error's envelope goes on with the rest to come. White space is none's beginning yet:
-/// OpenRouter sends that as a sign of life. Nor is a first member: a request's id, or as much of it as has come.
-fn may_begin_envelope(text: &[u8]) -> bool {
-    let text = behind_mark(text).trim_ascii_start();
-    if !matches!(text.first(), None | Some(b'{' | b'[')) {
-        return false;
-    }
-    let (first, is_over) = first_member(text);
-    let behind = text.len() - first;
-    let is_undecided = !is_over && behind < TELLING && first < FIRST_MEMBER;
-    let begins = text.get(..first + BEGINNING).unwrap_or(text);
-    let has_mark = || MARKS.iter().any(|mark| memmem::find(begins, mark).is_some());
-    let may_be_one = || first_object(text).is_none_or(|object| InBody::of(object) != InBody::Answer);
-    is_undecided || has_mark() && may_be_one()
-}
-
-/// The first object, or that of an array, if it is all there: what is a stream of objects is known by it.
-#[cold]
-fn first_object(text: &[u8]) -> Option<&[u8]> {
-    let begins = text.iter().position(|byte| *byte != b'[' && !byte.is_ascii_whitespace())?;
-    let (mut depth, mut is_text, mut is_escaped) = (0_usize, false, false);
-    let text = text.get(begins..)?;
-    for (at, byte) in text.iter().enumerate() {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = is_text,
-            b'"' => is_text = !is_text,
-            _ if is_text => {}
-            b'{' => depth += 1,
-            b'}' if depth <= 1 => return text.get(..=at).filter(|_| depth == 1),
-            b'}' => depth -= 1,
-            _ => {}
-        }
-    }
-    None
-}
-
-/// Where an object's first member ends, or that of an array's first object, and whether no other follows.
-fn first_member(text: &[u8]) -> (usize, bool) {
-    let (mut depth, mut is_text, mut is_escaped, mut has_begun) = (0_usize, false, false, false);
-    let mut outermost = 0;
-    let text = text.get(..FIRST_MEMBER).unwrap_or(text);
-    for (at, byte) in text.iter().enumerate() {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = is_text,
-            b'"' => (is_text, has_begun) = (!is_text, true),
-            _ if is_text => {}
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' if depth <= outermost.max(1) => return (at, true),
-            b'}' | b']' => depth -= 1,
-            b',' if depth <= outermost => return (at, false),
-            _ => {}
-        }
-        if !has_begun {
-            outermost = depth;
-        }
-    }
-    (text.len(), false)
-}
-
 /// What a whole JSON body is.
 fn of_whole(stream: &mut Stream, kind: Kind, request: &Try, lease: &Lease<'_>) -> Beginning {
     let Some(found) = InBody::if_marked(&stream.first) else {
         stream.is_plain = true;
         return Beginning::Healthy;
     };
-    match found {
-        InBody::Error | InBody::Complaint if !request.wants_no_error() => stream.hides(lease),
-        InBody::Error | InBody::Complaint => return Beginning::Error(stream.first.to_vec()),
-        // A maintenance page, or a portal's: nothing that a model said.
-        InBody::Page if kind.json == Json::Page => return Beginning::Error(stream.first.to_vec()),
-        InBody::Page | InBody::Answer => {}
+    if !found.is_no_answer(kind.json == Json::Page) {
+        return Beginning::Healthy;
     }
+    if request.wants_no_error() {
+        return Beginning::Error(stream.first.to_vec());
+    }
+    stream.hides(lease);
     Beginning::Healthy
 }
 
@@ -253,12 +179,10 @@ async fn encoded(
             First::Undecided => scanner.finish(),
             first => first,
         }
+    } else if InBody::of(&plain).is_no_answer(kind.json == Json::Page) {
+        First::Error(plain.clone())
     } else {
-        match InBody::of(&plain) {
-            InBody::Error | InBody::Complaint => First::Error(plain.clone()),
-            InBody::Page if kind.json == Json::Page => First::Error(plain.clone()),
-            InBody::Page | InBody::Answer => First::Healthy,
-        }
+        First::Healthy
     };
     if let First::Error(error) = error {
         return Beginning::Error(error);
@@ -277,7 +201,7 @@ fn may_be_error(so_far: &[u8], kind: Kind) -> bool {
     if kind.is_events {
         FirstEvent::default().feed(so_far) != First::Healthy
     } else {
-        may_begin_envelope(so_far)
+        InBody::may_begin(so_far, kind.json == Json::Page)
     }
 }
 
@@ -288,11 +212,11 @@ async fn envelope(
     request: &Try,
     lease: &Lease<'_>,
 ) -> Beginning {
-    while stream.first.len() as u64 <= ENVELOPE_MAX && !stream.incoming.is_end_stream() {
+    while stream.first.len() <= LONGEST_ENVELOPE && !stream.incoming.is_end_stream() {
         match timeout_at(by, stream.incoming.frame()).await {
             Ok(Some(Ok(frame))) => {
                 stream.hold(frame);
-                if !may_begin_envelope(&stream.first) {
+                if !InBody::may_begin(&stream.first, kind.json == Json::Page) {
                     return Beginning::Healthy;
                 }
             }

@@ -64,7 +64,12 @@ fn careless() -> Vec<(String, Play)> {
     .into();
     let event = format!("data: {LIMIT}\n\n");
     let long_member = format!("{{\"request_id\": \"{}\", ", "a".repeat(600));
-    let shapes: [(&str, &str, &[&[u8]]); 8] = [
+    let shapes: [(&str, &str, &[&[u8]]); 9] = [
+        (
+            "another provider's",
+            OK,
+            &[br#"{"id":"1","choices":null,"base_resp":{"status_code":1002,"status_msg":"rate limit"}}"#],
+        ),
         ("a byte order mark", OK, &[&[mark, error].concat()]),
         ("a byte order mark by itself", OK, &[mark, error]),
         ("a byte order mark in two", OK, &[&mark[..1], &mark[1..], begins, ends]),
@@ -119,7 +124,7 @@ fn what_begins_like_no_error_is_not_waited_for() {
     let event = format!("{EVENT}\n\n");
     let json = r#"{"id": "chatcmpl-1234567890", "object": "chat.completion", "model": "m", "#;
     let cases: [(&str, &[u8]); 8] = [
-        ("200 OK\r\ncontent-type: text/html", b"<!doctype html>"),
+        ("200 OK\r\ncontent-type: text/html", b"<svg>"),
         ("200 OK\r\ncontent-type: application/octet-stream", b"ID3\x04"),
         ("201 Created\r\ncontent-type: text/plain", b"Hi"),
         (OK, json.as_bytes()),
@@ -345,9 +350,13 @@ fn a_maintenance_page_with_status_200_is_no_models_answer() {
     let html = "200 OK\r\ncontent-type: text/html; charset=utf-8";
     let challenge = "202 Accepted\r\nx-amzn-waf-action: challenge";
     let mock = provider(&[(B, "valid")]);
-    for (head, body) in [(html, page), (challenge, "")] {
+    let (begins, ends) = page.split_at(8);
+    let in_pieces = whole(html, &[begins.as_bytes(), ends.as_bytes()]);
+    for (head, play) in
+        [(html, in_one_piece(html, page)), ("in pieces", in_pieces), (challenge, in_one_piece(challenge, ""))]
+    {
         mock.reset();
-        mock.play(A, in_one_piece(head, body));
+        mock.play(A, play);
         let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
         let answer = gpt_load.post(CHAT).json(&chat()).send();
         assert!(answer.status == 200 && answer.text().contains("Hello"), "{head}: {}", answer.text());
