@@ -13,8 +13,9 @@ use serde_json::value::RawValue;
 pub(crate) const LONGEST_ENVELOPE: usize = 16 * 1024;
 
 /// What has none of these words is no error, and is not parsed.
-const MARKS: [&[u8]; 7] = [
+const MARKS: [&[u8]; 16] = [
     b"rror\"",
+    b"rrors\"",
     b"rrorCode\"",
     b"fail",
     b"\"success\"",
@@ -22,6 +23,15 @@ const MARKS: [&[u8]; 7] = [
     b"code\"",
     b"\"msg\"",
     b"insufficient_system_resource",
+    // Not `"status":` alone: nearly every answer of the Responses API has that.
+    b"\"status\":4",
+    b"\"status\":5",
+    b"\"status\": 4",
+    b"\"status\": 5",
+    b"\"status\":\"4",
+    b"\"status\":\"5",
+    b"\"status\": \"4",
+    b"\"status\": \"5",
 ];
 
 /// Every healthy answer is looked through for them, for all at once with vector instructions if the processor has some.
