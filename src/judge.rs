@@ -100,7 +100,7 @@ impl Dump {
         let kind = self.headers.get(http::header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
         let is_stream = kind.starts_with(b"text/event-stream") || body.starts_with(b"data:");
         if is_stream || body.starts_with(b"event:") {
-            let mut first = FirstEvent::default();
+            let mut first = FirstEvent::of_answer(true);
             let seen = match first.feed(&body) {
                 First::Undecided => first.finish(),
                 seen => seen,

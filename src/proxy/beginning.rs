@@ -165,7 +165,9 @@ async fn encoded(
             Ok(Some(Err(error))) => return Beginning::Broken { timed_out: false, error: chain(&error) },
             Err(_elapsed) => return Beginning::Healthy,
         }
-        if !stream.incoming.is_end_stream() && !may_be_error(&decoded(&parts.headers, &stream.first), kind) {
+        if !stream.incoming.is_end_stream()
+            && !may_be_error(&decoded(&parts.headers, &stream.first), kind, request)
+        {
             return Beginning::Healthy;
         }
     }
@@ -174,7 +176,7 @@ async fn encoded(
     }
     let plain = decoded(&parts.headers, &stream.first).into_owned();
     let error = if kind.is_events {
-        let mut scanner = FirstEvent::default();
+        let mut scanner = FirstEvent::of_answer(request.infers());
         match scanner.feed(&plain) {
             First::Undecided => scanner.finish(),
             first => first,
@@ -197,9 +199,9 @@ async fn encoded(
     Beginning::Healthy
 }
 
-fn may_be_error(so_far: &[u8], kind: Kind) -> bool {
+fn may_be_error(so_far: &[u8], kind: Kind, request: &Try) -> bool {
     if kind.is_events {
-        FirstEvent::default().feed(so_far) != First::Healthy
+        FirstEvent::of_answer(request.infers()).feed(so_far) != First::Healthy
     } else {
         InBody::may_begin(so_far, kind.json == Json::Page)
     }
@@ -229,7 +231,7 @@ async fn envelope(
 }
 
 async fn first_event(stream: &mut Stream, request: &Try) -> Beginning {
-    let mut scanner = FirstEvent::default();
+    let mut scanner = FirstEvent::of_answer(request.infers());
     // Before the first byte it may be silent as long as any stream.
     let mut by = stream.limits.end();
     loop {

@@ -9,6 +9,8 @@ use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::json::{FirstObject, Object};
+
 /// Whole bodies that are longer are no errors.
 pub(crate) const LONGEST_ENVELOPE: usize = 16 * 1024;
 
@@ -113,7 +115,12 @@ impl InBody {
         let is_undecided = !is_over && behind < TELLING && first < FIRST_MEMBER;
         let begins = text.get(..first + BEGINNING).unwrap_or(text);
         let has_mark = || begins_with_detail(text) || is_marked(begins);
-        let may_be_one = || first_object(text).is_none_or(|object| Self::of(object) != Self::Answer);
+        // What is a stream of objects is known by the first.
+        let may_be_one = || match FirstObject::default().read(text) {
+            Object::Cut => true,
+            Object::Whole(object) => Self::of(object) != Self::Answer,
+            Object::None => false,
+        };
         is_undecided || has_mark() && may_be_one()
     }
 }
@@ -126,10 +133,10 @@ fn is_marked(text: &[u8]) -> bool {
 }
 
 /// A byte order mark.
-pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
+const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// A text behind its byte order mark; nothing, if no more than a part of the mark has come.
-pub(crate) fn behind_mark(text: &[u8]) -> &[u8] {
+pub(super) fn behind_mark(text: &[u8]) -> &[u8] {
     match text {
         [b'\xef', ..] if BOM.starts_with(text) => &[],
         [b'\xef', ..] => text.strip_prefix(BOM).unwrap_or(text),
@@ -163,27 +170,6 @@ fn is_page(text: &[u8]) -> bool {
 fn begins_page(text: &[u8]) -> bool {
     let is_alike = |page: &&[u8]| text.iter().zip(page.iter()).all(|(a, b)| a.eq_ignore_ascii_case(b));
     PAGES.iter().any(is_alike)
-}
-
-/// The first object, or that of an array, if it is all there: what is a stream of objects is known by it.
-#[cold]
-fn first_object(text: &[u8]) -> Option<&[u8]> {
-    let begins = text.iter().position(|byte| *byte != b'[' && !byte.is_ascii_whitespace())?;
-    let (mut depth, mut is_text, mut is_escaped) = (0_usize, false, false);
-    let text = text.get(begins..)?;
-    for (at, byte) in text.iter().enumerate() {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = is_text,
-            b'"' => is_text = !is_text,
-            _ if is_text => {}
-            b'{' => depth += 1,
-            b'}' if depth <= 1 => return text.get(..=at).filter(|_| depth == 1),
-            b'}' => depth -= 1,
-            _ => {}
-        }
-    }
-    None
 }
 
 /// Where an object's first member ends, or that of an array's first object, and whether no other follows.

@@ -64,7 +64,7 @@ fn careless() -> Vec<(String, Play)> {
     .into();
     let event = format!("data: {LIMIT}\n\n");
     let long_member = format!("{{\"request_id\": \"{}\", ", "a".repeat(600));
-    let shapes: [(&str, &str, &[&[u8]]); 9] = [
+    let shapes: [(&str, &str, &[&[u8]]); 11] = [
         (
             "another provider's",
             OK,
@@ -85,6 +85,8 @@ fn careless() -> Vec<(String, Play)> {
             OK,
             &[b"{\"meta\": {\"id\": \"12345678901234567890\", \"n\": [1, 2]}", b", ", &error[1..]],
         ),
+        ("an event that complains", EVENTS, &[b"data: {\"detail\": \"Rate limit reached\"}\n\n"]),
+        ("JSON instead of events", EVENTS, &[b"{\"detail\": \"Rate ", b"limit reached\"}"]),
         ("an event without data", EVENTS, &[b"data:\n\n", event.as_bytes()]),
     ];
     cases.extend(shapes.map(|(name, head, parts)| (name.to_owned(), whole(head, parts))));
