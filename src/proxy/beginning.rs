@@ -25,6 +25,8 @@ use crate::verdict::{First, FirstEvent, InBody, LONGEST_ENVELOPE, decoded};
 
 /// How long comments and pings before the first event are held, and a JSON body that comes in pieces.
 const HELD: Duration = Duration::from_secs(5);
+/// How much of them.
+const HELD_MAX: usize = 64 * 1024;
 /// A longer encoded one is not decoded: that costs more than it finds.
 const ENCODED_MAX: u64 = 1024;
 
@@ -93,6 +95,10 @@ pub(super) async fn look(
         Ok(None) | Err(_) => return Beginning::Healthy,
         Ok(Some(Err(error))) => return Beginning::Broken { timed_out: false, error: chain(&error) },
     }
+    if kind.json == Json::Maybe && request.streaming && begins_events(&stream.first) {
+        stream.is_events = true;
+        return rare(first_event(stream, request)).await;
+    }
     if !stream.incoming.is_end_stream() {
         if !request.wants_no_error() || !InBody::may_begin(&stream.first, kind.json == Json::Page) {
             return Beginning::Healthy;
@@ -101,6 +107,12 @@ pub(super) async fn look(
         return rare(envelope(stream, kind, by, request, lease)).await;
     }
     of_whole(stream, kind, request, lease)
+}
+
+/// Whether it is a stream of events, whatever it is called.
+#[cold]
+fn begins_events(text: &[u8]) -> bool {
+    text.starts_with(b"data:") || text.starts_with(b"event:")
 }
 
 /// What a whole JSON body is.
@@ -232,34 +244,39 @@ async fn envelope(
 
 async fn first_event(stream: &mut Stream, request: &Try) -> Beginning {
     let mut scanner = FirstEvent::of_answer(request.infers());
+    let mut first = if stream.first.is_empty() { First::Undecided } else { scanner.feed(&stream.first) };
     // Before the first byte it may be silent as long as any stream.
     let mut by = stream.limits.end();
-    loop {
-        let frame = match timeout_at(by, stream.incoming.frame()).await {
-            Ok(Some(Ok(frame))) => frame,
-            Ok(Some(Err(error))) => return Beginning::Broken { timed_out: false, error: chain(&error) },
-            Ok(None) => {
-                return match scanner.finish() {
-                    First::Error(error) => Beginning::Error(error),
-                    First::Healthy => Beginning::Healthy,
-                    First::Undecided => without_event(request),
-                };
-            }
-            Err(_elapsed) if stream.first.is_empty() => {
-                return Beginning::Broken { timed_out: true, error: "no event in time".to_owned() };
-            }
-            Err(_elapsed) => return Beginning::Healthy,
-        };
-        if stream.first.is_empty() {
+    let mut is_silent = true;
+    while first == First::Undecided && stream.first.len() <= HELD_MAX {
+        if is_silent && !stream.first.is_empty() {
+            is_silent = false;
             by = stream.limits.end().min(Instant::now() + HELD);
         }
-        let first = frame.data_ref().map_or(First::Undecided, |data| scanner.feed(data));
-        stream.hold(frame);
-        match first {
-            First::Undecided => {}
-            First::Healthy => return Beginning::Healthy,
-            First::Error(error) => return Beginning::Error(error),
+        match timeout_at(by, stream.incoming.frame()).await {
+            Ok(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    first = scanner.feed(data);
+                }
+                stream.hold(frame);
+            }
+            Ok(Some(Err(error))) => return Beginning::Broken { timed_out: false, error: chain(&error) },
+            Ok(None) => {
+                first = scanner.finish();
+                if first == First::Undecided {
+                    return without_event(request);
+                }
+                break;
+            }
+            Err(_elapsed) if is_silent => {
+                return Beginning::Broken { timed_out: true, error: "no event in time".to_owned() };
+            }
+            Err(_elapsed) => break,
         }
+    }
+    match first {
+        First::Error(error) => Beginning::Error(error),
+        First::Healthy | First::Undecided => Beginning::Healthy,
     }
 }
 
@@ -269,8 +286,8 @@ impl Stream {
         match frame.into_data() {
             Ok(data) if self.first.is_empty() => self.first = data,
             Ok(data) => {
-                let mut held = BytesMut::with_capacity(self.first.len() + data.len());
-                held.extend_from_slice(&self.first);
+                // Only the first piece is copied: what is ours alone grows where it is.
+                let mut held: BytesMut = std::mem::take(&mut self.first).into();
                 held.extend_from_slice(&data);
                 self.first = held.freeze();
             }

@@ -147,6 +147,41 @@ fn what_begins_like_no_error_is_not_waited_for() {
     }
 }
 
+#[test]
+fn events_are_known_whatever_their_stream_is_called() {
+    let mock = provider(&[(B, "valid")]);
+    let error = format!("data: {LIMIT}\n\n");
+    for head in ["200 OK\r\ncontent-type: text/plain; charset=utf-8", "200 OK"] {
+        let (begins, ends) = error.split_at(40);
+        for parts in [&[error.as_bytes()][..], &[begins.as_bytes(), ends.as_bytes()]] {
+            mock.reset();
+            mock.play(A, whole(head, parts));
+            let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+            let answer = gpt_load.post(CHAT).json(&chat_with(json!({"stream": true}))).send();
+            assert!(!answer.text().contains("Rate limit"), "{head}: {}", answer.text());
+            assert_eq!((asked(&mock, &[A, B]), gpt_load.blacklist().len()), (vec![1, 1], 1), "{head}");
+        }
+        let steps = pieces(head, &[format!("{EVENT}\n\n").as_bytes()]).into_iter().chain([Step::Reset]);
+        mock.play(A, Play::Raw(steps.collect()));
+        let gpt_load = GptLoad::before(&mock, &[], &[A]);
+        let answer = gpt_load.post(CHAT).json(&chat_with(json!({"stream": true}))).send();
+        assert!(answer.broken && answer.text().contains("data: {\"error\":"), "{head}: {}", answer.text());
+    }
+}
+
+#[test]
+fn a_flood_of_comments_is_not_held() {
+    let mock = provider(&[]);
+    let flood = b":\n".repeat(4096);
+    let steps = pieces(EVENTS, &[&*flood; 9]).into_iter().chain([Step::Hang]);
+    mock.play(A, Play::Raw(steps.collect()));
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    let began = Instant::now();
+    let mut stream = gpt_load.post(CHAT).json(&chat_with(json!({"stream": true}))).open();
+    assert!(stream.next().unwrap().unwrap().starts_with(b":\n:\n"));
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
 /// The events of a stream, read as the standard has it.
 fn read(stream: &str) -> Vec<String> {
     let (mut events, mut data) = (Vec::new(), Vec::new());
