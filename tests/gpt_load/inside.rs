@@ -225,6 +225,50 @@ fn a_broken_stream_ends_with_an_error_of_its_own_wherever_it_breaks() {
 }
 
 #[test]
+fn a_stream_that_has_said_that_it_is_over_is_whole_however_its_connection_ends() {
+    let mock = provider(&[]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    let completed = "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"id\":\"r\",\"error\":null}}\n\n";
+    let (begins, ends) = completed.split_at(80);
+    let anthropic = "/v1/messages";
+    let stop = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+    let mut broken = 0;
+    for (path, last, is_whole) in [
+        (CHAT, &["data: [DONE]\n\n"][..], true),
+        (CHAT, &["data: [DO", "NE]\n"], true),
+        (anthropic, &[stop], true),
+        (RESPONSES, &[completed], true),
+        (RESPONSES, &[begins, ends], true),
+        (RESPONSES, &[begins], false),
+        (CHAT, &[stop], false),
+        (anthropic, &[&completed[..40]], false),
+    ] {
+        for end in [Step::Close, Step::Reset] {
+            let event = format!("{EVENT}\n\n");
+            let parts: Vec<&[u8]> = [event.as_str()].iter().chain(last).map(|part| part.as_bytes()).collect();
+            mock.play(A, Play::Raw(pieces(EVENTS, &parts).into_iter().chain([end]).collect()));
+            for http2 in [false, true] {
+                let ask = gpt_load.post(path).json(&chat_with(json!({"stream": true})));
+                let answer = if http2 { ask.http2().send() } else { ask.send() };
+                let text = answer.text();
+                assert_eq!(answer.broken, !is_whole, "{last:?}: {text}");
+                assert_eq!(
+                    text.contains("upstream_error") || text.contains("api_error"),
+                    !is_whole,
+                    "{text}"
+                );
+                if is_whole {
+                    assert_eq!(text.trim_end(), format!("{event}{}", last.concat()).trim_end());
+                    assert!(text.ends_with("\n\n"), "{text:?}");
+                }
+                broken += u64::from(!is_whole);
+            }
+        }
+    }
+    assert_eq!(gpt_load.told("/stats")["requests"]["failures"]["broken_answer"], broken);
+}
+
+#[test]
 fn an_encoded_stream_that_breaks_is_cut_and_nothing_is_put_into_it() {
     let mock = provider(&[]);
     let [encoded, _] = gzip(&format!("{EVENT}\n\n"), "");
