@@ -100,7 +100,7 @@ impl Dump {
         let kind = self.headers.get(http::header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
         let is_stream = kind.starts_with(b"text/event-stream") || body.starts_with(b"data:");
         if is_stream || body.starts_with(b"event:") {
-            let mut first = FirstEvent::default();
+            let mut first = FirstEvent::of_answer(true);
             let seen = match first.feed(&body) {
                 First::Undecided => first.finish(),
                 seen => seen,
@@ -108,11 +108,7 @@ impl Dump {
             if let First::Error(data) = seen {
                 return judge_in_stream(&self.headers, &data, None, now);
             }
-        } else if match InBody::of(&body) {
-            InBody::Answer => false,
-            InBody::Page => kind.starts_with(b"text/html"),
-            InBody::Error | InBody::Complaint => true,
-        } {
+        } else if InBody::of(&body).is_no_answer(kind.starts_with(b"text/html")) {
             return judge_in_stream(&self.headers, &body, None, now);
         }
         verdict::judge(&answer, now)

@@ -153,6 +153,24 @@ fn the_corpus_is_judged_as_it_should_be() {
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
+/// The end of a body may come by itself, or cut.
+#[test]
+fn an_error_in_a_200_is_waited_for_until_all_of_it_is_there() {
+    let mut missed = Vec::new();
+    let is_error = |case: &&Case| matches!(case.transport, Transport::Json200) && case.verdict != "success";
+    for case in corpus().iter().filter(is_error) {
+        let text = case.text();
+        let is_html = case.headers.get("content-type").is_some_and(|kind| kind.to_string().contains("html"));
+        for missing in [0, 1, 2] {
+            let so_far = text.as_bytes().get(..text.len() - missing).unwrap();
+            if !InBody::may_begin(so_far, is_html) {
+                missed.push(format!("{} less {missing}: {text}", case.name));
+            }
+        }
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
 fn gzip(body: &[u8]) -> Vec<u8> {
     let mut coded = GzEncoder::new(Vec::new(), Compression::fast());
     coded.write_all(body).unwrap();
@@ -450,6 +468,16 @@ fn a_streams_first_event_is_the_same_however_it_is_cut() {
         error(b"{\n  \"error\": {\"code\": 429}\n}"),
         error(b"{\"error\":\"model runner has stopped\"}\n"),
         error(b"data: {\"error\":{\"code\":500}}"),
+        error(b"data: {\"detail\":\"Rate limit\"}\n\n"),
+        error(b"data: {\"status\":\"error\",\"message\":\"Too many requests\"}\n\n"),
+        error(b"{\"detail\":\"Rate limit\"}"),
+        error(b"{\"object\":\"error\",\"message\":\"no\",\"code\":40303}"),
+        error(b"{\"success\": false, \"message\": \"no\"}\n"),
+        error(b"{\"id\":\"1\",\"base_resp\":{\"status_code\":1002,\"status_msg\":\"rate limit\"}}"),
+        error(b"{\"request_id\":\"{\",\"code\":\"InvalidApiKey\",\"message\":\"no\"}"),
+        error(b"[\n{\"errors\":[{\"message\":\"no\"}]}"),
+        healthy(b"[0.1, {\"error\":\"no\"}]"),
+        healthy(b"{\"id\":\"1\"}{\"error\":\"no\"}"),
         error(b"{\"error\":\"no\"}\n{\"done\":true}\n"),
         error(b"\x0c\r\x0c\n[ {\n \"error\": {\"code\":-7}\n}\n]"),
     ] {
@@ -473,6 +501,8 @@ fn a_healthy_stream_is_known_by_its_first_event_and_no_later() {
     assert_eq!(first.feed(b"}\n"), First::Undecided);
     assert_eq!(first.feed(b"\n"), First::Healthy);
     assert_eq!(FirstEvent::default().finish(), First::Undecided);
+    let complaint = b"data: {\"status\":\"error\",\"message\":\"so it is\"}\n\n";
+    assert_eq!(FirstEvent::default().feed(complaint), First::Healthy, "it may be a job's state");
     assert_eq!(first_event(b": keep-alive\n\n: keep-alive\n\n", 7), First::Undecided);
     assert_eq!(first_event(b"event: ping\ndata: {}\n\n\n\nevent: ping\n\n", 7), First::Undecided);
     for piece in [3, 11] {

@@ -13,7 +13,7 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
 
 use super::body::{Outgoing, Upload};
-use super::dialect::Dialect;
+use super::dialect::{self, Dialect};
 use super::ending::Ending;
 use super::headers;
 use super::kind::Kind;
@@ -53,6 +53,7 @@ pub(super) enum Payload {
 }
 
 /// The upstream's body.
+#[allow(clippy::struct_excessive_bools, reason = "answers to as many questions")]
 pub(super) struct Stream {
     /// What was read of it already.
     pub(super) first: Bytes,
@@ -73,6 +74,8 @@ pub(super) struct Stream {
     watch: Option<Watch>,
     /// Whether it is known to have none.
     pub(super) is_plain: bool,
+    /// Whether it is a stream of events that is called otherwise.
+    pub(super) is_events: bool,
     /// Hides keys in what follows one, and in trailers.
     hider: Option<Hider>,
     /// Whether what looks like an error is one to be counted.
@@ -80,13 +83,16 @@ pub(super) struct Stream {
     /// Whether one has come: passed on, and counted (spec §6).
     told_error: bool,
     /// The last bytes that went out.
-    tail: [u8; 4],
+    tail: [u8; 32],
+    /// Whether a last event has begun that can't be known by its end.
+    has_last: bool,
     cut: Option<Box<Cut>>,
 }
 
 /// A stream that broke off: the client was told, if there was a way, and is cut off once it has what came before.
 struct Cut {
-    cause: Broken,
+    /// `None`: all of it had come.
+    cause: Option<Broken>,
     /// Turns that are left to the connection to write what the client is told.
     turns: u8,
 }
@@ -151,16 +157,19 @@ impl Stream {
             dialect: None,
             watch: None,
             is_plain: false,
+            is_events: false,
             hider: None,
             count: None,
             told_error: false,
-            tail: *b"\n\n\n\n",
+            tail: [b'\n'; 32],
+            has_last: false,
             cut: None,
         }
     }
 
     /// Errors in it are looked after, and an event stream's client is told in its own dialect if it breaks off.
     pub(super) fn is_watched(&mut self, kind: Kind, dialect: Dialect, lease: &Lease<'_>) {
+        let kind = Kind { is_events: kind.is_events || self.is_events, ..kind };
         self.watch = Watch::over(kind, dialect).filter(|_| self.mask.is_none());
         if self.watch.is_some() && self.hider.is_none() {
             self.hider = Some(lease.hider());
@@ -183,7 +192,7 @@ impl Stream {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         if let Some(mut cut) = self.cut.take() {
             if cut.turns == 0 {
-                return Poll::Ready(Some(Err(cut.cause)));
+                return Poll::Ready(cut.cause.map(Err));
             }
             cut.turns -= 1;
             self.cut = Some(cut);
@@ -208,21 +217,12 @@ impl Stream {
         }
         let Some(dialect) = self.dialect else {
             let Some(Err(cause)) = frame else { return Poll::Ready(frame) };
-            self.cut = Some(Box::new(Cut { cause, turns: FLUSH_TURNS }));
+            self.cut = Some(Box::new(Cut { cause: Some(cause), turns: FLUSH_TURNS }));
             cx.waker().wake_by_ref();
             return Poll::Pending;
         };
         match frame {
-            Some(Err(cause)) => {
-                self.dialect = None;
-                let held = self.mask.as_mut().map_or_else(Bytes::new, |mask| mask.rest());
-                let mut told = BytesMut::from(&*held);
-                // The event that it broke off in ends here.
-                told.extend_from_slice(ending_of_event(&[self.tail.as_slice(), &held].concat()));
-                told.extend_from_slice(&dialect.error_event(&cause.to_string()));
-                self.cut = Some(Box::new(Cut { cause, turns: FLUSH_TURNS }));
-                Poll::Ready(Some(Ok(Frame::data(told.freeze()))))
-            }
+            Some(Err(cause)) => self.break_off(dialect, cause),
             frame => {
                 if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
                     if let Some(tail) = data.last_chunk() {
@@ -230,10 +230,34 @@ impl Stream {
                     } else {
                         append(&mut self.tail, data);
                     }
+                    if dialect == Dialect::Responses && dialect::may_be_last(&self.tail) {
+                        self.has_last |= dialect::has_last(data);
+                    }
                 }
                 Poll::Ready(frame)
             }
         }
+    }
+
+    /// Ends an event stream that broke off, in its dialect. What had said that it is over lacks nothing.
+    #[cold]
+    fn break_off(&mut self, dialect: Dialect, cause: Broken) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.dialect = None;
+        let held = self.mask.as_mut().map_or_else(Bytes::new, |mask| mask.rest());
+        let tail = [self.tail.as_slice(), &held].concat();
+        let mut told = BytesMut::from(&*held);
+        // The event that it broke off in ends here.
+        told.extend_from_slice(ending_of_event(&tail));
+        let is_whole = dialect.is_over(&tail) || self.has_last && is_event_over(&tail);
+        let cut = if is_whole {
+            Cut { cause: None, turns: 0 }
+        } else {
+            told.extend_from_slice(&dialect.error_event(&cause.to_string()));
+            Cut { cause: Some(cause), turns: FLUSH_TURNS }
+        };
+        self.cut = Some(Box::new(cut));
+        let told = Some(told).filter(|told| !told.is_empty());
+        Poll::Ready(told.map(|told| Ok(Frame::data(told.freeze()))))
     }
 
     /// Takes keys out of all of it.

@@ -11,7 +11,6 @@ use http::StatusCode;
 use http::response::Parts;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use memchr::memmem;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::Stream;
@@ -22,24 +21,14 @@ use super::watch::has_error;
 use crate::keys::Lease;
 use crate::rare::rare;
 use crate::upstream::connect::chain;
-use crate::verdict::{First, FirstEvent, InBody, behind_mark, decoded};
+use crate::verdict::{First, FirstEvent, InBody, LONGEST_ENVELOPE, decoded};
 
 /// How long comments and pings before the first event are held, and a JSON body that comes in pieces.
 const HELD: Duration = Duration::from_secs(5);
-/// A longer JSON body is no error's.
-const ENVELOPE_MAX: u64 = 16 * 1024;
-
+/// How much of them.
+const HELD_MAX: usize = 64 * 1024;
 /// A longer encoded one is not decoded: that costs more than it finds.
 const ENCODED_MAX: u64 = 1024;
-
-/// Less than this behind its first member does not tell whether it is one.
-const TELLING: usize = 32;
-/// A first member that is longer is no error's.
-const FIRST_MEMBER: usize = 4096;
-
-/// What stands near the beginning of every envelope of an error.
-const MARKS: [&[u8]; 5] = [b"rror", b"fail", b"\"success\"", b"\"code\"", b"\"detail\""];
-const BEGINNING: usize = 512;
 
 /// What an answer with a good status begins with.
 pub(super) enum Beginning {
@@ -83,7 +72,7 @@ pub(super) async fn look(
     }
     let may_be_envelope = request.harmless
         && kind.json != Json::No
-        && stream.incoming.size_hint().upper().is_none_or(|length| length <= ENVELOPE_MAX);
+        && stream.incoming.size_hint().upper().is_none_or(|length| length <= LONGEST_ENVELOPE as u64);
     if !may_be_envelope {
         return Beginning::Healthy;
     }
@@ -106,8 +95,12 @@ pub(super) async fn look(
         Ok(None) | Err(_) => return Beginning::Healthy,
         Ok(Some(Err(error))) => return Beginning::Broken { timed_out: false, error: chain(&error) },
     }
+    if kind.json == Json::Maybe && request.streaming && begins_events(&stream.first) {
+        stream.is_events = true;
+        return rare(first_event(stream, request)).await;
+    }
     if !stream.incoming.is_end_stream() {
-        if !request.wants_no_error() || !may_begin_envelope(&stream.first) {
+        if !request.wants_no_error() || !InBody::may_begin(&stream.first, kind.json == Json::Page) {
             return Beginning::Healthy;
         }
         let by = by.unwrap_or_else(|| stream.limits.end().min(Instant::now() + HELD));
@@ -116,65 +109,10 @@ pub(super) async fn look(
     of_whole(stream, kind, request, lease)
 }
 
-/// What does not begin like an error's envelope goes on with the rest to come. White space is none's beginning yet:
-/// OpenRouter sends that as a sign of life. Nor is a first member: a request's id, or as much of it as has come.
-fn may_begin_envelope(text: &[u8]) -> bool {
-    let text = behind_mark(text).trim_ascii_start();
-    if !matches!(text.first(), None | Some(b'{' | b'[')) {
-        return false;
-    }
-    let (first, is_over) = first_member(text);
-    let behind = text.len() - first;
-    let is_undecided = !is_over && behind < TELLING && first < FIRST_MEMBER;
-    let begins = text.get(..first + BEGINNING).unwrap_or(text);
-    let has_mark = || MARKS.iter().any(|mark| memmem::find(begins, mark).is_some());
-    let may_be_one = || first_object(text).is_none_or(|object| InBody::of(object) != InBody::Answer);
-    is_undecided || has_mark() && may_be_one()
-}
-
-/// The first object, or that of an array, if it is all there: what is a stream of objects is known by it.
+/// Whether it is a stream of events, whatever it is called.
 #[cold]
-fn first_object(text: &[u8]) -> Option<&[u8]> {
-    let begins = text.iter().position(|byte| *byte != b'[' && !byte.is_ascii_whitespace())?;
-    let (mut depth, mut is_text, mut is_escaped) = (0_usize, false, false);
-    let text = text.get(begins..)?;
-    for (at, byte) in text.iter().enumerate() {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = is_text,
-            b'"' => is_text = !is_text,
-            _ if is_text => {}
-            b'{' => depth += 1,
-            b'}' if depth <= 1 => return text.get(..=at).filter(|_| depth == 1),
-            b'}' => depth -= 1,
-            _ => {}
-        }
-    }
-    None
-}
-
-/// Where an object's first member ends, or that of an array's first object, and whether no other follows.
-fn first_member(text: &[u8]) -> (usize, bool) {
-    let (mut depth, mut is_text, mut is_escaped, mut has_begun) = (0_usize, false, false, false);
-    let mut outermost = 0;
-    let text = text.get(..FIRST_MEMBER).unwrap_or(text);
-    for (at, byte) in text.iter().enumerate() {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = is_text,
-            b'"' => (is_text, has_begun) = (!is_text, true),
-            _ if is_text => {}
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' if depth <= outermost.max(1) => return (at, true),
-            b'}' | b']' => depth -= 1,
-            b',' if depth <= outermost => return (at, false),
-            _ => {}
-        }
-        if !has_begun {
-            outermost = depth;
-        }
-    }
-    (text.len(), false)
+fn begins_events(text: &[u8]) -> bool {
+    text.starts_with(b"data:") || text.starts_with(b"event:")
 }
 
 /// What a whole JSON body is.
@@ -183,13 +121,13 @@ fn of_whole(stream: &mut Stream, kind: Kind, request: &Try, lease: &Lease<'_>) -
         stream.is_plain = true;
         return Beginning::Healthy;
     };
-    match found {
-        InBody::Error | InBody::Complaint if !request.wants_no_error() => stream.hides(lease),
-        InBody::Error | InBody::Complaint => return Beginning::Error(stream.first.to_vec()),
-        // A maintenance page, or a portal's: nothing that a model said.
-        InBody::Page if kind.json == Json::Page => return Beginning::Error(stream.first.to_vec()),
-        InBody::Page | InBody::Answer => {}
+    if !found.is_no_answer(kind.json == Json::Page) {
+        return Beginning::Healthy;
     }
+    if request.wants_no_error() {
+        return Beginning::Error(stream.first.to_vec());
+    }
+    stream.hides(lease);
     Beginning::Healthy
 }
 
@@ -239,7 +177,9 @@ async fn encoded(
             Ok(Some(Err(error))) => return Beginning::Broken { timed_out: false, error: chain(&error) },
             Err(_elapsed) => return Beginning::Healthy,
         }
-        if !stream.incoming.is_end_stream() && !may_be_error(&decoded(&parts.headers, &stream.first), kind) {
+        if !stream.incoming.is_end_stream()
+            && !may_be_error(&decoded(&parts.headers, &stream.first), kind, request)
+        {
             return Beginning::Healthy;
         }
     }
@@ -248,17 +188,15 @@ async fn encoded(
     }
     let plain = decoded(&parts.headers, &stream.first).into_owned();
     let error = if kind.is_events {
-        let mut scanner = FirstEvent::default();
+        let mut scanner = FirstEvent::of_answer(request.infers());
         match scanner.feed(&plain) {
             First::Undecided => scanner.finish(),
             first => first,
         }
+    } else if InBody::of(&plain).is_no_answer(kind.json == Json::Page) {
+        First::Error(plain.clone())
     } else {
-        match InBody::of(&plain) {
-            InBody::Error | InBody::Complaint => First::Error(plain.clone()),
-            InBody::Page if kind.json == Json::Page => First::Error(plain.clone()),
-            InBody::Page | InBody::Answer => First::Healthy,
-        }
+        First::Healthy
     };
     if let First::Error(error) = error {
         return Beginning::Error(error);
@@ -273,11 +211,11 @@ async fn encoded(
     Beginning::Healthy
 }
 
-fn may_be_error(so_far: &[u8], kind: Kind) -> bool {
+fn may_be_error(so_far: &[u8], kind: Kind, request: &Try) -> bool {
     if kind.is_events {
-        FirstEvent::default().feed(so_far) != First::Healthy
+        FirstEvent::of_answer(request.infers()).feed(so_far) != First::Healthy
     } else {
-        may_begin_envelope(so_far)
+        InBody::may_begin(so_far, kind.json == Json::Page)
     }
 }
 
@@ -288,11 +226,11 @@ async fn envelope(
     request: &Try,
     lease: &Lease<'_>,
 ) -> Beginning {
-    while stream.first.len() as u64 <= ENVELOPE_MAX && !stream.incoming.is_end_stream() {
+    while stream.first.len() <= LONGEST_ENVELOPE && !stream.incoming.is_end_stream() {
         match timeout_at(by, stream.incoming.frame()).await {
             Ok(Some(Ok(frame))) => {
                 stream.hold(frame);
-                if !may_begin_envelope(&stream.first) {
+                if !InBody::may_begin(&stream.first, kind.json == Json::Page) {
                     return Beginning::Healthy;
                 }
             }
@@ -305,35 +243,40 @@ async fn envelope(
 }
 
 async fn first_event(stream: &mut Stream, request: &Try) -> Beginning {
-    let mut scanner = FirstEvent::default();
+    let mut scanner = FirstEvent::of_answer(request.infers());
+    let mut first = if stream.first.is_empty() { First::Undecided } else { scanner.feed(&stream.first) };
     // Before the first byte it may be silent as long as any stream.
     let mut by = stream.limits.end();
-    loop {
-        let frame = match timeout_at(by, stream.incoming.frame()).await {
-            Ok(Some(Ok(frame))) => frame,
-            Ok(Some(Err(error))) => return Beginning::Broken { timed_out: false, error: chain(&error) },
-            Ok(None) => {
-                return match scanner.finish() {
-                    First::Error(error) => Beginning::Error(error),
-                    First::Healthy => Beginning::Healthy,
-                    First::Undecided => without_event(request),
-                };
-            }
-            Err(_elapsed) if stream.first.is_empty() => {
-                return Beginning::Broken { timed_out: true, error: "no event in time".to_owned() };
-            }
-            Err(_elapsed) => return Beginning::Healthy,
-        };
-        if stream.first.is_empty() {
+    let mut is_silent = true;
+    while first == First::Undecided && stream.first.len() <= HELD_MAX {
+        if is_silent && !stream.first.is_empty() {
+            is_silent = false;
             by = stream.limits.end().min(Instant::now() + HELD);
         }
-        let first = frame.data_ref().map_or(First::Undecided, |data| scanner.feed(data));
-        stream.hold(frame);
-        match first {
-            First::Undecided => {}
-            First::Healthy => return Beginning::Healthy,
-            First::Error(error) => return Beginning::Error(error),
+        match timeout_at(by, stream.incoming.frame()).await {
+            Ok(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    first = scanner.feed(data);
+                }
+                stream.hold(frame);
+            }
+            Ok(Some(Err(error))) => return Beginning::Broken { timed_out: false, error: chain(&error) },
+            Ok(None) => {
+                first = scanner.finish();
+                if first == First::Undecided {
+                    return without_event(request);
+                }
+                break;
+            }
+            Err(_elapsed) if is_silent => {
+                return Beginning::Broken { timed_out: true, error: "no event in time".to_owned() };
+            }
+            Err(_elapsed) => break,
         }
+    }
+    match first {
+        First::Error(error) => Beginning::Error(error),
+        First::Healthy | First::Undecided => Beginning::Healthy,
     }
 }
 
@@ -343,8 +286,8 @@ impl Stream {
         match frame.into_data() {
             Ok(data) if self.first.is_empty() => self.first = data,
             Ok(data) => {
-                let mut held = BytesMut::with_capacity(self.first.len() + data.len());
-                held.extend_from_slice(&self.first);
+                // Only the first piece is copied: what is ours alone grows where it is.
+                let mut held: BytesMut = std::mem::take(&mut self.first).into();
                 held.extend_from_slice(&data);
                 self.first = held.freeze();
             }

@@ -2,7 +2,11 @@
 //! official SDKs raise instead of returning half an answer.
 
 use bytes::Bytes;
+use memchr::memmem;
 use serde_json::json;
+
+/// The types of the last event of a Responses stream.
+const LAST: [&[u8]; 3] = [b"\"response.completed\"", b"\"response.incomplete\"", b"\"response.failed\""];
 
 /// The API that a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +64,40 @@ impl Dialect {
         let end = if self == Self::Gemini { "\r\n\r\n" } else { "\n\n" };
         format!("{name}data: {data}{end}").into()
     }
+
+    /// Whether a stream that ends so has said that it is over. Gemini's never says so.
+    #[cold]
+    pub(super) fn is_over(self, tail: &[u8]) -> bool {
+        let text = tail.trim_ascii_end();
+        // Relays say so in every dialect.
+        let done = text.strip_suffix(b"[DONE]").and_then(|text| text.trim_ascii_end().strip_suffix(b"data:"));
+        let event = text.strip_suffix(b"}").map(<[u8]>::trim_ascii_end);
+        match self {
+            _ if done.is_some_and(|before| before.ends_with(b"\n") || before.ends_with(b"\r")) => true,
+            Self::Anthropic => event.is_some_and(|event| event.ends_with(b"\"message_stop\"")),
+            Self::Responses => event.is_some_and(|event| LAST.iter().any(|kind| is_of_type(event, kind))),
+            Self::Chat | Self::Gemini => false,
+        }
+    }
+}
+
+fn is_of_type(event: &[u8], kind: &[u8]) -> bool {
+    event.strip_suffix(kind).is_some_and(|before| before.trim_ascii_end().ends_with(b"\"type\":"))
+}
+
+/// Whether a piece with this end may have the last event of a Responses stream in it. A piece of the answer's text,
+/// which is what nearly all events are, ends in a string or a list.
+pub(super) fn may_be_last(tail: &[u8; 32]) -> bool {
+    !matches!(tail, [.., b'"' | b']', b'}', b'\n', b'\n'])
+}
+
+/// Whether it begins there: its type stands before the whole answer, which is too long to be kept.
+#[cold]
+pub(super) fn has_last(piece: &[u8]) -> bool {
+    memmem::find_iter(piece, b"\"response.").any(|at| {
+        let (before, kind) = piece.split_at_checked(at).unwrap_or_default();
+        before.trim_ascii_end().ends_with(b"\"type\":") && LAST.iter().any(|last| kind.starts_with(last))
+    })
 }
 
 #[cfg(test)]
@@ -92,6 +130,59 @@ mod tests {
             let First::Error(data) = FirstEvent::default().feed(&event) else { panic!("{dialect:?}") };
             let data: serde_json::Value = serde_json::from_slice(&data).unwrap();
             assert_eq!(data.pointer("/error/message").unwrap(), "it broke:\n\"here\"", "{dialect:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_has_said_that_it_is_over_only_in_its_last_event() {
+        let long = "x".repeat(40);
+        for (dialect, text, want) in [
+            (Dialect::Chat, "\n\ndata: [DONE]\n\n", true),
+            (Dialect::Chat, "\r\n\r\ndata:[DONE]", true),
+            (Dialect::Anthropic, "\ndata: [DONE]\n", true),
+            (Dialect::Chat, "{\"content\":\"data: [DONE]", false),
+            (Dialect::Chat, "\ndata: {\"content\":\"[DONE]\"}\n\n", false),
+            (Dialect::Gemini, "\ndata: {\"finishReason\":\"STOP\"}\r\n\r\n", false),
+            (Dialect::Anthropic, "data: {\"type\":\"message_stop\"}\n\n", true),
+            (Dialect::Anthropic, "data: {\"type\": \"message_stop\"    }\r\n\r\n", true),
+            (Dialect::Anthropic, "{\"partial_json\":\"message_stop\"}}\n\n", false),
+            (Dialect::Anthropic, "{\"text\":\"message_stop\"}}\n\n", false),
+            (Dialect::Chat, "data: {\"type\":\"message_stop\"}\n\n", false),
+            (Dialect::Responses, "\"type\":\"response.completed\"}\n\n", true),
+            (Dialect::Responses, "\"delta\":\"response.completed\"}\n\n", false),
+        ] {
+            let text = format!("{long}{text}");
+            assert_eq!(
+                dialect.is_over(text.as_bytes().last_chunk::<32>().unwrap()),
+                want,
+                "{dialect:?}: {text}"
+            );
+        }
+        for (piece, may_be, has) in [
+            (
+                "data: {\"type\":\"response.completed\",\"response\":{\"id\":\"r\",\"error\":null}}\n\n",
+                true,
+                true,
+            ),
+            ("data: {\"type\": \"response.incomplete\", \"response\":{\"id\":\"r\",\"outp", true, true),
+            (
+                "data: {\"type\":\"response.output_item.done\",\"text\":\"\\\"type\\\":\\\"response.completed\\\"\"}}\n\n",
+                true,
+                false,
+            ),
+            (
+                "data: {\"type\":\"response.output_text.delta\",\"delta\":\"response.completed\"}\n\n",
+                false,
+                false,
+            ),
+            (
+                "data: {\"type\":\"response.output_text.delta\",\"delta\":\"x\",\"logprobs\":[]}\n\n",
+                false,
+                false,
+            ),
+        ] {
+            let found = (may_be_last(piece.as_bytes().last_chunk().unwrap()), has_last(piece.as_bytes()));
+            assert_eq!(found, (may_be, has), "{piece}");
         }
     }
 

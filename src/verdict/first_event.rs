@@ -4,12 +4,11 @@ use memchr::{memchr2, memmem};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::in_body::{BOM, InBody};
+use super::in_body::{InBody, LONGEST_ENVELOPE, behind_mark};
+use super::json::{FirstObject, Object};
 
 /// A first event that is longer is no error.
 const LONGEST: usize = 64 * 1024;
-/// JSON that might have ended so often and has not is no error: a dribble is not parsed at every byte.
-const ENDS_MAX: u32 = 64;
 /// A longer event is no ping.
 const LONGEST_PING: usize = 64;
 
@@ -35,8 +34,9 @@ pub struct FirstEvent {
     skip_line_feed: bool,
     kind: Kind,
     event: Event,
-    /// How often the JSON might have ended.
-    ends: u32,
+    object: FirstObject,
+    /// Whether a model was asked for something.
+    infers: bool,
     is_later: bool,
 }
 
@@ -66,6 +66,11 @@ struct Event {
 }
 
 impl FirstEvent {
+    /// Of the answer to a request that asked a model for something, or not: then words on what is wrong are no event of it.
+    pub fn of_answer(infers: bool) -> Self {
+        Self { infers, ..Self::default() }
+    }
+
     /// Reads on. After anything but [`First::Undecided`] there is nothing more to ask.
     pub fn feed(&mut self, mut chunk: &[u8]) -> First {
         if matches!(self.kind, Kind::Unknown | Kind::Blank) {
@@ -99,20 +104,16 @@ impl FirstEvent {
     /// The stream has ended: whatever it held is all there is. Still undecided: it held nothing.
     pub fn finish(mut self) -> First {
         if self.kind == Kind::Json {
-            return first_json(&self.line).map_or(First::Healthy, verdict_of);
+            return First::Healthy;
         }
         let rest = std::mem::take(&mut self.line);
-        self.event.read(rest.strip_prefix(BOM).filter(|_| self.kind == Kind::Unknown).unwrap_or(&rest));
-        self.event.end()
+        self.event.read(if self.kind == Kind::Unknown { behind_mark(&rest) } else { &rest });
+        self.event.end(self.infers)
     }
 
     /// Looks at the first byte that says what this is. `false`: it has not come yet.
     fn begin(&mut self) -> bool {
-        let text = self.line.as_slice();
-        if self.kind == Kind::Unknown && text.len() < BOM.len() && BOM.starts_with(text) {
-            return false;
-        }
-        let text = text.strip_prefix(BOM).filter(|_| self.kind == Kind::Unknown).unwrap_or(text);
+        let text = if self.kind == Kind::Unknown { behind_mark(&self.line) } else { &self.line };
         let Some(first) = text.iter().find(|byte| !byte.is_ascii_whitespace()) else {
             // Blank lines, as DeepSeek sends them while it queues, are not worth keeping.
             let kept = text.iter().rev().take_while(|byte| !matches!(byte, b'\n' | b'\r')).count();
@@ -158,7 +159,7 @@ impl FirstEvent {
             let line = rest.get(..end).unwrap_or_default();
             self.skip_line_feed = rest.get(end) == Some(&b'\r');
             if line.is_empty() {
-                let first = std::mem::take(&mut self.event).end();
+                let first = std::mem::take(&mut self.event).end(self.infers);
                 if matches!(first, First::Error(_)) || first == First::Healthy && !self.is_later {
                     return first;
                 }
@@ -175,23 +176,14 @@ impl FirstEvent {
         }
     }
 
-    /// JSON without events: an error says so at its very beginning, an answer does not.
+    /// JSON where events should be: its first object tells.
     fn read_json(&mut self) -> First {
-        let text: Vec<u8> =
-            self.line.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).take(16).collect();
-        let beginnings: [&[u8]; 4] = [b"{\"error\"", b"[{\"error\"", b"{\"type\":\"error\"", b"{\"code\":"];
-        let may_be = |beginning: &[u8]| beginning.starts_with(&text) || text.starts_with(beginning);
-        if !beginnings.iter().any(|beginning| may_be(beginning)) {
-            return First::Healthy;
+        let text = self.line.get(..LONGEST_ENVELOPE).unwrap_or(&self.line);
+        match self.object.read(text) {
+            Object::Whole(object) => verdict_of(object, self.infers),
+            Object::Cut if text.len() < LONGEST_ENVELOPE => First::Undecided,
+            Object::Cut | Object::None => First::Healthy,
         }
-        if !matches!(self.line.trim_ascii_end().last(), Some(b'}' | b']')) {
-            return First::Undecided;
-        }
-        if let Some(json) = first_json(&self.line) {
-            return verdict_of(json);
-        }
-        self.ends += 1;
-        if self.ends > ENDS_MAX { First::Healthy } else { First::Undecided }
     }
 }
 
@@ -224,13 +216,13 @@ impl Event {
         self.data.extend_from_slice(data);
     }
 
-    fn end(self) -> First {
+    fn end(self, infers: bool) -> First {
         match (self.is_error, self.has_data) {
             (true, _) => First::Error(self.data),
             // A sign of life as well.
             (false, true) if self.data.trim_ascii().is_empty() => First::Undecided,
             (false, true) if self.is_cut => end_of(&self.data),
-            (false, true) => match verdict_of(&self.data) {
+            (false, true) => match verdict_of(&self.data, infers) {
                 // Anthropic's sign of life, which may come before an error: no answer yet.
                 First::Healthy if self.is_ping || is_ping(&self.data) => First::Undecided,
                 first => first,
@@ -252,23 +244,21 @@ fn is_ping(data: &[u8]) -> bool {
         && serde_json::from_slice::<Typed<'_>>(data).is_ok_and(|typed| typed.kind.get() == "\"ping\"")
 }
 
-/// The first JSON text, if all of it came.
-fn first_json(text: &[u8]) -> Option<&[u8]> {
-    let first = serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>().next()?.ok()?;
-    Some(first.get().as_bytes())
-}
-
 /// What an event is of which only the end is known: with a brace before it, a member of what is the outermost object makes
 /// that an object again, and none of another does.
 fn end_of(data: &[u8]) -> First {
     let members = [&b"\"error\""[..], b"\"type\""].into_iter().flat_map(|name| memmem::find_iter(data, name));
     members
-        .filter_map(|at| data.get(at..))
-        .map(|members| verdict_of(&[b"{", members].concat()))
+        .filter_map(|at| data.get(at..).filter(|members| members.len() < LONGEST_ENVELOPE))
+        .map(|members| verdict_of(&[b"{", members].concat(), false))
         .find(|verdict| *verdict != First::Healthy)
         .unwrap_or(First::Healthy)
 }
 
-fn verdict_of(data: &[u8]) -> First {
-    if InBody::of(data) == InBody::Error { First::Error(data.to_vec()) } else { First::Healthy }
+fn verdict_of(data: &[u8], infers: bool) -> First {
+    match InBody::of(data) {
+        InBody::Error => First::Error(data.to_vec()),
+        InBody::Complaint if infers => First::Error(data.to_vec()),
+        _ => First::Healthy,
+    }
 }

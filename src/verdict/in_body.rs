@@ -5,26 +5,49 @@
 use std::sync::LazyLock;
 
 use aho_corasick::packed::Searcher;
+use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Whole bodies that are longer are no errors.
-const LONGEST_ENVELOPE: usize = 16 * 1024;
+use super::json::{FirstObject, Object};
 
-/// What has none of these words is no error, and is not parsed. Every healthy answer is looked through for them, for all
-/// at once with vector instructions; where a processor has none, the answer is parsed.
-static MARKS: LazyLock<Option<Searcher>> = LazyLock::new(|| {
+/// Whole bodies that are longer are no errors.
+pub(crate) const LONGEST_ENVELOPE: usize = 16 * 1024;
+
+/// What has none of these words is no error, and is not parsed.
+const MARKS: [&[u8]; 16] = [
+    b"rror\"",
+    b"rrors\"",
+    b"rrorCode\"",
+    b"fail",
+    b"\"success\"",
     // MiniMax's `base_resp` has a `status_code`; Tencent writes `Error`, others `ErrorCode`.
-    Searcher::new([
-        "rror\"",
-        "rrorCode\"",
-        "fail",
-        "\"success\"",
-        "code\"",
-        "\"msg\"",
-        "insufficient_system_resource",
-    ])
-});
+    b"code\"",
+    b"\"msg\"",
+    b"insufficient_system_resource",
+    // Not `"status":` alone: nearly every answer of the Responses API has that.
+    b"\"status\":4",
+    b"\"status\":5",
+    b"\"status\": 4",
+    b"\"status\": 5",
+    b"\"status\":\"4",
+    b"\"status\":\"5",
+    b"\"status\": \"4",
+    b"\"status\": \"5",
+];
+
+/// Every healthy answer is looked through for them, for all at once with vector instructions if the processor has some.
+static SEARCHER: LazyLock<Option<Searcher>> = LazyLock::new(|| Searcher::new(MARKS));
+
+/// Less than this behind its first member does not tell whether it is one.
+const TELLING: usize = 32;
+/// A first member that is longer is no error's.
+const FIRST_MEMBER: usize = 4096;
+/// So near to an envelope's beginning stands what marks it.
+const BEGINNING: usize = 512;
+
+/// What pages for browsers begin with.
+const PAGES: [&[u8]; 2] = [b"<!doctype html", b"<html"];
 
 /// What the whole body of an answer with status 200 is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,27 +80,63 @@ impl InBody {
             Some(b'<') if is_page(text) => return Some(Self::Page),
             _ => {}
         }
-        if MARKS.as_ref().is_some_and(|marks| marks.find(body).is_none()) {
-            return None;
-        }
-        Some(Self::of_marked(body))
+        is_marked(text).then(|| Self::of_marked(text))
     }
 
-    fn of_marked(body: &[u8]) -> Self {
-        let body = behind_mark(body);
-        if body.trim_ascii_start().starts_with(b"[") {
-            let items = serde_json::from_slice::<Vec<Probe<'_>>>(body).unwrap_or_default();
+    fn of_marked(text: &[u8]) -> Self {
+        if text.starts_with(b"[") {
+            let items = serde_json::from_slice::<Vec<Probe<'_>>>(text).unwrap_or_default();
             return items.first().map_or(Self::Answer, Probe::told);
         }
-        serde_json::from_slice::<Probe<'_>>(body).map_or(Self::Answer, |probe| probe.told())
+        serde_json::from_slice::<Probe<'_>>(text).map_or(Self::Answer, |probe| probe.told())
+    }
+
+    /// Whether it is no answer to somebody who asked a model for something. A page is none if it is called one.
+    pub fn is_no_answer(self, is_called_page: bool) -> bool {
+        match self {
+            Self::Answer => false,
+            Self::Error | Self::Complaint => true,
+            // A maintenance page, or a portal's: nothing that a model said.
+            Self::Page => is_called_page,
+        }
+    }
+
+    /// Whether what has come of a body may be the beginning of one that is no answer. White space is none's beginning yet:
+    /// OpenRouter sends that as a sign of life. Nor is a first member: a request's id, or as much of it as has come.
+    pub fn may_begin(so_far: &[u8], is_called_page: bool) -> bool {
+        let text = behind_mark(so_far).trim_ascii_start();
+        match text.first() {
+            None => return true,
+            Some(b'{' | b'[') => {}
+            Some(_) => return is_called_page && begins_page(text),
+        }
+        let (first, is_over) = first_member(text);
+        let behind = text.len() - first;
+        let is_undecided = !is_over && behind < TELLING && first < FIRST_MEMBER;
+        let begins = text.get(..first + BEGINNING).unwrap_or(text);
+        let has_mark = || begins_with_detail(text) || is_marked(begins);
+        // What is a stream of objects is known by the first.
+        let may_be_one = || match FirstObject::default().read(text) {
+            Object::Cut => true,
+            Object::Whole(object) => Self::of(object) != Self::Answer,
+            Object::None => false,
+        };
+        is_undecided || has_mark() && may_be_one()
+    }
+}
+
+fn is_marked(text: &[u8]) -> bool {
+    match &*SEARCHER {
+        Some(searcher) => searcher.find(text).is_some(),
+        None => MARKS.iter().any(|mark| memmem::find(text, mark).is_some()),
     }
 }
 
 /// A byte order mark.
-pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
+const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// A text behind its byte order mark; nothing, if no more than a part of the mark has come.
-pub(crate) fn behind_mark(text: &[u8]) -> &[u8] {
+pub(super) fn behind_mark(text: &[u8]) -> &[u8] {
     match text {
         [b'\xef', ..] if BOM.starts_with(text) => &[],
         [b'\xef', ..] => text.strip_prefix(BOM).unwrap_or(text),
@@ -93,14 +152,48 @@ fn is_lone_detail(body: &[u8]) -> bool {
         #[serde(borrow)]
         detail: &'a RawValue,
     }
-    body.strip_prefix(b"{").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"detail\""))
+    begins_with_detail(body)
         && serde_json::from_slice::<Detail<'_>>(body).is_ok_and(|Detail { detail }| is_said(Some(detail)))
+}
+
+fn begins_with_detail(text: &[u8]) -> bool {
+    text.strip_prefix(b"{").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"detail\""))
 }
 
 #[cold]
 fn is_page(text: &[u8]) -> bool {
-    let begins = |mark: &[u8]| text.get(..mark.len()).is_some_and(|text| text.eq_ignore_ascii_case(mark));
-    begins(b"<!doctype html") || begins(b"<html")
+    PAGES.iter().any(|page| text.get(..page.len()).is_some_and(|text| text.eq_ignore_ascii_case(page)))
+}
+
+/// The same, as far as it has come.
+#[cold]
+fn begins_page(text: &[u8]) -> bool {
+    let is_alike = |page: &&[u8]| text.iter().zip(page.iter()).all(|(a, b)| a.eq_ignore_ascii_case(b));
+    PAGES.iter().any(is_alike)
+}
+
+/// Where an object's first member ends, or that of an array's first object, and whether no other follows.
+fn first_member(text: &[u8]) -> (usize, bool) {
+    let (mut depth, mut is_text, mut is_escaped, mut has_begun) = (0_usize, false, false, false);
+    let mut outermost = 0;
+    let text = text.get(..FIRST_MEMBER).unwrap_or(text);
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_text,
+            b'"' => (is_text, has_begun) = (!is_text, true),
+            _ if is_text => {}
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth <= outermost.max(1) => return (at, true),
+            b'}' | b']' => depth -= 1,
+            b',' if depth <= outermost => return (at, false),
+            _ => {}
+        }
+        if !has_begun {
+            outermost = depth;
+        }
+    }
+    (text.len(), false)
 }
 
 /// A member, unparsed.

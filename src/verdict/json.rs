@@ -101,6 +101,56 @@ fn mended(text: &str) -> [String; 2] {
     [mended, shorter]
 }
 
+/// Looks for the end of the first object of a text, or of an array, that comes bit by bit.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FirstObject {
+    /// How much was looked through.
+    read: usize,
+    begins: Option<usize>,
+    depth: usize,
+    is_text: bool,
+    is_escaped: bool,
+}
+
+/// What there is of it.
+pub(super) enum Object<'a> {
+    /// Its end has not come.
+    Cut,
+    Whole(&'a [u8]),
+    /// Something else stands there.
+    None,
+}
+
+impl FirstObject {
+    /// `text` is all that has come.
+    #[cold]
+    pub(super) fn read<'a>(&mut self, text: &'a [u8]) -> Object<'a> {
+        let from = std::mem::replace(&mut self.read, text.len());
+        for (at, byte) in text.iter().enumerate().skip(from) {
+            let Some(begins) = self.begins else {
+                match byte {
+                    b'{' => (self.begins, self.depth) = (Some(at), 1),
+                    b'[' => {}
+                    byte if byte.is_ascii_whitespace() => {}
+                    _ => return Object::None,
+                }
+                continue;
+            };
+            match byte {
+                _ if self.is_escaped => self.is_escaped = false,
+                b'\\' => self.is_escaped = self.is_text,
+                b'"' => self.is_text = !self.is_text,
+                _ if self.is_text => {}
+                b'{' => self.depth += 1,
+                b'}' if self.depth == 1 => return Object::Whole(text.get(begins..=at).unwrap_or_default()),
+                b'}' => self.depth -= 1,
+                _ => {}
+            }
+        }
+        Object::Cut
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -25,7 +25,7 @@ use self::envelope::Envelope;
 pub use self::decode::decoded;
 pub use self::first_event::{First, FirstEvent};
 pub use self::in_body::InBody;
-pub(crate) use self::in_body::behind_mark;
+pub(crate) use self::in_body::LONGEST_ENVELOPE;
 pub use self::limits::{Ahead, ahead, too_few_tokens};
 pub use self::wait::Wait;
 

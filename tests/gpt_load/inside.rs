@@ -64,7 +64,12 @@ fn careless() -> Vec<(String, Play)> {
     .into();
     let event = format!("data: {LIMIT}\n\n");
     let long_member = format!("{{\"request_id\": \"{}\", ", "a".repeat(600));
-    let shapes: [(&str, &str, &[&[u8]]); 8] = [
+    let shapes: [(&str, &str, &[&[u8]]); 11] = [
+        (
+            "another provider's",
+            OK,
+            &[br#"{"id":"1","choices":null,"base_resp":{"status_code":1002,"status_msg":"rate limit"}}"#],
+        ),
         ("a byte order mark", OK, &[&[mark, error].concat()]),
         ("a byte order mark by itself", OK, &[mark, error]),
         ("a byte order mark in two", OK, &[&mark[..1], &mark[1..], begins, ends]),
@@ -80,6 +85,8 @@ fn careless() -> Vec<(String, Play)> {
             OK,
             &[b"{\"meta\": {\"id\": \"12345678901234567890\", \"n\": [1, 2]}", b", ", &error[1..]],
         ),
+        ("an event that complains", EVENTS, &[b"data: {\"detail\": \"Rate limit reached\"}\n\n"]),
+        ("JSON instead of events", EVENTS, &[b"{\"detail\": \"Rate ", b"limit reached\"}"]),
         ("an event without data", EVENTS, &[b"data:\n\n", event.as_bytes()]),
     ];
     cases.extend(shapes.map(|(name, head, parts)| (name.to_owned(), whole(head, parts))));
@@ -119,7 +126,7 @@ fn what_begins_like_no_error_is_not_waited_for() {
     let event = format!("{EVENT}\n\n");
     let json = r#"{"id": "chatcmpl-1234567890", "object": "chat.completion", "model": "m", "#;
     let cases: [(&str, &[u8]); 8] = [
-        ("200 OK\r\ncontent-type: text/html", b"<!doctype html>"),
+        ("200 OK\r\ncontent-type: text/html", b"<svg>"),
         ("200 OK\r\ncontent-type: application/octet-stream", b"ID3\x04"),
         ("201 Created\r\ncontent-type: text/plain", b"Hi"),
         (OK, json.as_bytes()),
@@ -138,6 +145,41 @@ fn what_begins_like_no_error_is_not_waited_for() {
         assert_eq!(stream.next().unwrap().unwrap(), begins, "{head}");
         assert!(began.elapsed() < Duration::from_secs(3), "{head}: {:?}", began.elapsed());
     }
+}
+
+#[test]
+fn events_are_known_whatever_their_stream_is_called() {
+    let mock = provider(&[(B, "valid")]);
+    let error = format!("data: {LIMIT}\n\n");
+    for head in ["200 OK\r\ncontent-type: text/plain; charset=utf-8", "200 OK"] {
+        let (begins, ends) = error.split_at(40);
+        for parts in [&[error.as_bytes()][..], &[begins.as_bytes(), ends.as_bytes()]] {
+            mock.reset();
+            mock.play(A, whole(head, parts));
+            let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+            let answer = gpt_load.post(CHAT).json(&chat_with(json!({"stream": true}))).send();
+            assert!(!answer.text().contains("Rate limit"), "{head}: {}", answer.text());
+            assert_eq!((asked(&mock, &[A, B]), gpt_load.blacklist().len()), (vec![1, 1], 1), "{head}");
+        }
+        let steps = pieces(head, &[format!("{EVENT}\n\n").as_bytes()]).into_iter().chain([Step::Reset]);
+        mock.play(A, Play::Raw(steps.collect()));
+        let gpt_load = GptLoad::before(&mock, &[], &[A]);
+        let answer = gpt_load.post(CHAT).json(&chat_with(json!({"stream": true}))).send();
+        assert!(answer.broken && answer.text().contains("data: {\"error\":"), "{head}: {}", answer.text());
+    }
+}
+
+#[test]
+fn a_flood_of_comments_is_not_held() {
+    let mock = provider(&[]);
+    let flood = b":\n".repeat(4096);
+    let steps = pieces(EVENTS, &[&*flood; 9]).into_iter().chain([Step::Hang]);
+    mock.play(A, Play::Raw(steps.collect()));
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    let began = Instant::now();
+    let mut stream = gpt_load.post(CHAT).json(&chat_with(json!({"stream": true}))).open();
+    assert!(stream.next().unwrap().unwrap().starts_with(b":\n:\n"));
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 }
 
 /// The events of a stream, read as the standard has it.
@@ -180,6 +222,50 @@ fn a_broken_stream_ends_with_an_error_of_its_own_wherever_it_breaks() {
         let last: Value = serde_json::from_str(read(&text).last().unwrap()).unwrap();
         assert!(last["error"]["message"].is_string(), "{broken:?}: {text:?}");
     }
+}
+
+#[test]
+fn a_stream_that_has_said_that_it_is_over_is_whole_however_its_connection_ends() {
+    let mock = provider(&[]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    let completed = "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"id\":\"r\",\"error\":null}}\n\n";
+    let (begins, ends) = completed.split_at(80);
+    let anthropic = "/v1/messages";
+    let stop = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+    let mut broken = 0;
+    for (path, last, is_whole) in [
+        (CHAT, &["data: [DONE]\n\n"][..], true),
+        (CHAT, &["data: [DO", "NE]\n"], true),
+        (anthropic, &[stop], true),
+        (RESPONSES, &[completed], true),
+        (RESPONSES, &[begins, ends], true),
+        (RESPONSES, &[begins], false),
+        (CHAT, &[stop], false),
+        (anthropic, &[&completed[..40]], false),
+    ] {
+        for end in [Step::Close, Step::Reset] {
+            let event = format!("{EVENT}\n\n");
+            let parts: Vec<&[u8]> = [event.as_str()].iter().chain(last).map(|part| part.as_bytes()).collect();
+            mock.play(A, Play::Raw(pieces(EVENTS, &parts).into_iter().chain([end]).collect()));
+            for http2 in [false, true] {
+                let ask = gpt_load.post(path).json(&chat_with(json!({"stream": true})));
+                let answer = if http2 { ask.http2().send() } else { ask.send() };
+                let text = answer.text();
+                assert_eq!(answer.broken, !is_whole, "{last:?}: {text}");
+                assert_eq!(
+                    text.contains("upstream_error") || text.contains("api_error"),
+                    !is_whole,
+                    "{text}"
+                );
+                if is_whole {
+                    assert_eq!(text.trim_end(), format!("{event}{}", last.concat()).trim_end());
+                    assert!(text.ends_with("\n\n"), "{text:?}");
+                }
+                broken += u64::from(!is_whole);
+            }
+        }
+    }
+    assert_eq!(gpt_load.told("/stats")["requests"]["failures"]["broken_answer"], broken);
 }
 
 #[test]
@@ -345,9 +431,13 @@ fn a_maintenance_page_with_status_200_is_no_models_answer() {
     let html = "200 OK\r\ncontent-type: text/html; charset=utf-8";
     let challenge = "202 Accepted\r\nx-amzn-waf-action: challenge";
     let mock = provider(&[(B, "valid")]);
-    for (head, body) in [(html, page), (challenge, "")] {
+    let (begins, ends) = page.split_at(8);
+    let in_pieces = whole(html, &[begins.as_bytes(), ends.as_bytes()]);
+    for (head, play) in
+        [(html, in_one_piece(html, page)), ("in pieces", in_pieces), (challenge, in_one_piece(challenge, ""))]
+    {
         mock.reset();
-        mock.play(A, in_one_piece(head, body));
+        mock.play(A, play);
         let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
         let answer = gpt_load.post(CHAT).json(&chat()).send();
         assert!(answer.status == 200 && answer.text().contains("Hello"), "{head}: {}", answer.text());
