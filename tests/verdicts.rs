@@ -240,6 +240,8 @@ const WAYS: [Way; 14] = [
             "gemini-400-expired-in-a-message",
             "gemini-403-suspended-in-a-message",
             "cloudcode-403-not-used",
+            "gemini-nested-message-limit-zero",
+            "gemini-nested-per-day",
             "gemini-wrapped-403",
             "glm-1308-anthropic",
             "glm-1313-anthropic",

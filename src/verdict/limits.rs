@@ -200,7 +200,9 @@ fn windows<'a>(headers: &'a HeaderMap, name: &str, value: &'a str) -> Vec<Window
     let reset = text(&name.replace("remaining", "reset"))
         .or_else(|| text(&name.replace("remaining", "reset-after")))
         .or_else(|| text(bare?))
-        .or_else(|| text("ratelimit-reset"));
+        .or_else(|| text("ratelimit-reset"))
+        // Azure's, which names no reset beside it: a window is over when as much time is.
+        .or_else(|| text(&name.replace("remaining", "renewalperiod")));
     if value.contains(LIST) {
         let each = value.split(LIST).zip(reset.unwrap_or_default().split(LIST));
         return each.map(|(left, reset)| Window { left, reset: Some(reset), length, calendar }).collect();

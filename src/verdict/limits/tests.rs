@@ -49,6 +49,10 @@ fn every_dialect_of_what_remains_is_read() {
         ),
         (&[("x-ratelimit-remaining-req-minute", "0")], Some((Some(60_000), Some(0), false))),
         (
+            &[("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-renewalperiod-requests", "60")],
+            Some((Some(60_000), Some(0), true)),
+        ),
+        (
             &[("x-ratelimit-remaining-tokens-minute", "0"), ("x-ratelimit-reset-tokens-minute", "12.382")],
             Some((Some(12_382), None, true)),
         ),

@@ -1,6 +1,6 @@
 //! Azure OpenAI, Azure AI Foundry, Azure API Management, GitHub Models.
 
-use super::Test::{Code, Header, Says, Status};
+use super::Test::{Code, Header, Says, Silent, Status};
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
 
@@ -47,7 +47,14 @@ pub(super) static ROWS: &[Row] = &[
         KeyExhausted,
         &[Status(&[403]), Says(&["resource has been temporarily blocked"])],
     ),
-    row("azure.quota", OPENAI, KeyExhausted, &[Code(&["quotaexceeded"])]).of_model(),
+    // Files that fill a store keep no model from answering.
+    row(
+        "azure.quota",
+        OPENAI,
+        KeyExhausted,
+        &[Code(&["quotaexceeded"]), Silent(&["quota for files", "storage"])],
+    )
+    .of_model(),
     row(
         "azure.high_demand",
         OPENAI,

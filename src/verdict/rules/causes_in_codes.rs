@@ -91,6 +91,7 @@ pub(super) static ROWS: &[Row] = &[
                 "planlimit",
                 "upgraderequired",
                 "usageexceeded",
+                "usagenotincluded",
                 "usageexhausted",
                 "spendlimit",
                 "spendinglimit",

@@ -50,6 +50,7 @@ const IS_BAD: &[&str] = &[
     "not match",
     "n't match",
     "in a public ",
+    "by risk control",
     "no longer",
     "无效",
     "失效",
@@ -315,7 +316,7 @@ pub(super) static ROWS: &[Row] = &[
             Status(&[401, 403]),
             Then(
                 &["lacks", "lacking", "missing", "without", "not have", "not granted", "requires"],
-                &["scope"],
+                &["scope", "the permission"],
             ),
         ],
     )

@@ -6,6 +6,8 @@ use crate::verdict::Verdict::{KeyExhausted, RequestFault};
 
 const SEEN: &str = "what providers and relays say, see tests/corpus";
 const MODEL: &[&str] = &["model", "模型"];
+/// Databricks serves each model at an endpoint of its name.
+const MODEL_OR_ENDPOINT: &[&str] = &["model", "模型", "on endpoint"];
 const NOT_FOR_YOU: &[&str] = &[
     "not available",
     "not enabled",
@@ -201,7 +203,7 @@ pub(super) static ROWS: &[Row] = &[
         "cause.model_not_yours",
         SEEN,
         KeyExhausted,
-        &[Status(&[401, 403]), Then(NOT_YOURS, MODEL), Silent(&["balance", "余额"])],
+        &[Status(&[401, 403]), Then(NOT_YOURS, MODEL_OR_ENDPOINT), Silent(&["balance", "余额"])],
     )
     .denied(),
     row(

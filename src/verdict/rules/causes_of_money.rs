@@ -109,6 +109,7 @@ const OVER: &[&str] = &[
     "用完",
 ];
 
+const QUOTA_OF_MODEL: &[&str] = &["quota for model", "quota for the model", "quota for this model"];
 const EXCEEDED: &[&str] = &["exceeded", "exhausted", "reached", "used up"];
 
 pub(super) static ROWS: &[Row] = &[
@@ -394,13 +395,13 @@ pub(super) static ROWS: &[Row] = &[
         "cause.quota_of_model",
         SEEN,
         KeyExhausted,
-        &[
-            Status(&[403, 429, 0]),
-            Then(EXCEEDED, &["quota for model", "quota for the model", "quota for this model"]),
-        ],
+        &[Status(&[403, 429, 0]), Then(EXCEEDED, QUOTA_OF_MODEL)],
     )
     .of_model()
     .brief(),
+    row("cause.models_quota", SEEN, KeyExhausted, &[Status(&[403, 429, 0]), Then(QUOTA_OF_MODEL, EXCEEDED)])
+        .of_model()
+        .brief(),
     row("cause.quota_spent", SEEN, KeyExhausted, &[Status(&[401, 402, 403, 429, 0]), Then(QUOTA, SPENT)])
         .brief(),
     row("cause.spent_quota", SEEN, KeyExhausted, &[Status(&[401, 402, 403, 429, 0]), Then(ALL_OF, QUOTA)])

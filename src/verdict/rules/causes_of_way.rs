@@ -216,6 +216,18 @@ pub(super) static ROWS: &[Row] = &[
             ),
         ],
     ),
+    // Lists of models are not of addresses.
+    row(
+        "cause.model_not_listed",
+        "https://support.huaweicloud.com/model-call-maas/model-call-035.html",
+        KeyExhausted,
+        &[
+            Status(&[401, 403]),
+            Then(&["model ", "models ", "模型"], &["allowlist", "whitelist", "白名单"]),
+            Silent(&["ip ", "ip地址", "network", "cidr"]),
+        ],
+    )
+    .denied(),
     row(
         "cause.address_told",
         SEEN,

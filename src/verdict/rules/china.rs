@@ -2,7 +2,7 @@
 //! Volcengine (Doubao), MiniMax, Baidu (Qianfan), Tencent (Hunyuan). Their numbers and code words; what they say in
 //! words is in `causes.rs`.
 
-use super::Test::{Code, CodeWith, Has, Says, Silent, Status};
+use super::Test::{Code, CodeWith, Has, NoCodeWith, Says, Silent, Status};
 use super::{Form, Row, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
 
@@ -21,20 +21,28 @@ const HUAWEI: &str =
 
 /// Zhipu's numbers stand in an `error` object; Mistral's, which are the same, do not.
 const NUMBERED: super::Test = Has(Form::ErrorObject);
+/// Tencent's, which are others' too, stand beside OpenAI's type.
+const NOT_TENCENTS: super::Test = NoCodeWith(&["invalid_request_error"]);
 
 pub(super) static ROWS: &[Row] = &[
     row(
         "zhipu.key",
         ZHIPU,
         KeyInvalid,
-        &[NUMBERED, Code(&["1000", "1002", "1003", "1004", "1110", "1111", "1112", "1121"])],
+        &[NUMBERED, NOT_TENCENTS, Code(&["1000", "1002", "1003", "1004", "1110", "1111", "1112", "1121"])],
     ),
-    row("zhipu.no_key_seen", ZHIPU, UpstreamFault, &[NUMBERED, Code(&["1001"])]).barred(),
+    row("zhipu.no_key_seen", ZHIPU, UpstreamFault, &[NUMBERED, NOT_TENCENTS, Code(&["1001"])]).barred(),
     row(
         "zhipu.quota",
         ZHIPU,
         KeyExhausted,
-        &[NUMBERED, Code(&["1113", "1304", "1308", "1309", "1310", "1313"])],
+        &[
+            NUMBERED,
+            Code(&[
+                "1113", "1304", "1308", "1309", "1310", "1313", "1314", "1315", "1316", "1317", "1318",
+                "1319", "1320", "1321",
+            ]),
+        ],
     )
     .in_china(),
     row("zhipu.model_of_plan", ZHIPU, KeyExhausted, &[NUMBERED, Code(&["1220", "1311"])]).denied(),
@@ -49,7 +57,13 @@ pub(super) static ROWS: &[Row] = &[
         "zhipu.request",
         ZHIPU,
         RequestFault,
-        &[NUMBERED, Code(&["1210", "1211", "1212", "1213", "1214", "1215", "1221", "1222", "1261", "1301"])],
+        &[
+            NUMBERED,
+            Code(&[
+                "1210", "1211", "1212", "1213", "1214", "1215", "1221", "1222", "1231", "1261", "1300",
+                "1301",
+            ]),
+        ],
     ),
     // Alibaba. The same word as OpenAI's for no credit means a limit per minute here.
     row(
@@ -231,7 +245,7 @@ pub(super) static ROWS: &[Row] = &[
         "minimax.rate_told",
         MINIMAX,
         KeyLimited,
-        &[Status(&[429, 500, 0]), Code(&["(1002)", "(1039)", "(1041)"])],
+        &[Status(&[429, 500, 0]), Code(&["(1002)", "(1039)", "(1041)", "(2045)"])],
     )
     .of_model(),
     row(
@@ -249,7 +263,7 @@ pub(super) static ROWS: &[Row] = &[
     )
     .denied(),
     // MiniMax: always 200, with `base_resp`.
-    row("minimax.rate", MINIMAX, KeyLimited, &[Has(Form::BaseResp), Code(&["1002", "1039", "1041"])])
+    row("minimax.rate", MINIMAX, KeyLimited, &[Has(Form::BaseResp), Code(&["1002", "1039", "1041", "2045"])])
         .of_model(),
     row("minimax.key", MINIMAX, KeyInvalid, &[Has(Form::BaseResp), Code(&["1004", "2049"])]),
     row("minimax.balance", MINIMAX, KeyExhausted, &[Has(Form::BaseResp), Code(&["1008", "2056"])]),
@@ -258,7 +272,10 @@ pub(super) static ROWS: &[Row] = &[
         "minimax.request",
         MINIMAX,
         RequestFault,
-        &[Has(Form::BaseResp), Code(&["1026", "1027", "1042", "2013"])],
+        &[
+            Has(Form::BaseResp),
+            Code(&["1026", "1027", "1042", "1043", "1044", "2013", "2037", "2039", "2042", "2048", "20132"]),
+        ],
     ),
     // Baidu: always 200, with `error_code`.
     row("baidu.key", BAIDU, KeyInvalid, &[Status(&[0]), Has(Form::Flat), Code(&["110", "111"])]),

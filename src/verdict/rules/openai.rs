@@ -67,6 +67,12 @@ pub(super) static ROWS: &[Row] = &[
             "method_not_supported",
         ])],
     ),
+    row(
+        "openai.session_over",
+        "https://platform.openai.com/docs/guides/realtime-conversations#session-lifecycle-events",
+        RequestFault,
+        &[Code(&["session_expired"]), Says(&["maximum duration", "maximum length"])],
+    ),
     row("openai.image_of_request", SPECIFICATION, RequestFault, &[Status(&[400, 0]), CodeWith(&["image_"])]),
     row("openai.region", COUNTRIES, UpstreamFault, &[Code(&["unsupported_country_region_territory"])])
         .barred(),
@@ -99,7 +105,12 @@ pub(super) static ROWS: &[Row] = &[
         &[Status(&[429, 0]), Code(&["server_error"]), Code(&["rate_limit_exceeded"])],
     )
     .of_model(),
-    row("openai.overloaded_told", ERRORS, UpstreamFault, &[Status(&[429, 0]), Code(&["server_error"])]),
+    row(
+        "openai.overloaded_told",
+        ERRORS,
+        UpstreamFault,
+        &[Status(&[429, 0]), Code(&["server_error", "resource_unavailable"])],
+    ),
     // No money, no quota.
     row(
         "openai.billing",
@@ -126,7 +137,7 @@ pub(super) static ROWS: &[Row] = &[
     ),
     // The key is known and may not do this. What it may do otherwise is not touched.
     row("openai.ip", ERRORS, KeyExhausted, &[Code(&["ip_not_authorized"])]),
-    row("openai.scope", ERRORS, KeyExhausted, &[Code(&["missing_scope"])]).of_model(),
+    row("openai.scope", ERRORS, KeyExhausted, &[Code(&["missing_scope", "missing_permissions"])]).of_model(),
     row("openai.scope_told", ERRORS, KeyExhausted, &[Status(&[401, 403]), Says(&["missing scopes"])])
         .of_model(),
     row("openai.model_not_allowed", ERRORS, KeyExhausted, &[Status(&[401, 403]), Code(&["model_not_found"])])
@@ -213,6 +224,7 @@ pub(super) static ROWS: &[Row] = &[
                 "weekly",
                 "daily rate limit",
                 "daily limit",
+                "daily cap",
                 "daily request limit",
                 "daily quota",
                 "daily usage",

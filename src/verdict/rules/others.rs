@@ -172,7 +172,10 @@ pub(super) static ROWS: &[Row] = &[
         "aws.key_told",
         AWS,
         KeyInvalid,
-        &[Status(&[400, 401, 403]), Says(&["security token included in the request is"])],
+        &[
+            Status(&[400, 401, 403]),
+            Says(&["security token included in the request is", "not match the signature you provided"]),
+        ],
     ),
     row(
         "aws.operation",

@@ -19,7 +19,10 @@ pub(super) static ROWS: &[Row] = &[
         "openrouter.provider_behind",
         OPENROUTER,
         UpstreamFault,
-        &[Status(&[401, 402, 403, 408, 429, 0]), Says(&["provider returned error", "rate-limited upstream"])],
+        &[
+            Status(&[401, 402, 403, 408, 429, 0]),
+            Says(&["provider returned error", "rate-limited upstream", "rate limited upstream"]),
+        ],
     ),
     row(
         "openrouter.capacity",
