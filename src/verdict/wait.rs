@@ -251,6 +251,12 @@ mod tests {
             ),
             (&[("x-ratelimit-remaining-tokens", "12"), ("x-ratelimit-reset-tokens", "6m0s")], None),
             (&[("x-ratelimit-reset", "7")], Some((7_000, "reset header"))),
+            (&[("x-ratelimit-reset-after", "7")], Some((7_000, "reset header"))),
+            (&[("x-ratelimit-remaining", "3"), ("x-ratelimit-reset-after", "40")], None),
+            (
+                &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset-after", "40")],
+                Some((40_000, "reset header")),
+            ),
             (&[("x-ratelimit-reset", "7"), ("retry-after", "2")], Some((2_000, "retry-after"))),
             (
                 &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1795496430")],
