@@ -97,7 +97,8 @@ pub(super) fn of_day(words: &Words, now: SystemTime) -> Option<Duration> {
         let start =
             (said.len().saturating_sub(40)..=said.len()).find(|start| said.is_char_boundary(*start))?;
         let said = said.get(start..)?;
-        let words = ["reset", "until", "again", "refresh", "renew", "regain", "replenish", "restore"];
+        let words =
+            ["reset", "until", "again", "retry a", "refresh", "renew", "regain", "replenish", "restore"];
         if !words.iter().any(|word| said.contains(word)) {
             return None;
         }
@@ -264,6 +265,8 @@ mod tests {
             ("your free usage resets automatically at midnight pacific", Some(3 * 60)),
             ("quota resets daily at 00:00 utc", Some(19 * 60)),
             ("try again at 05:30 utc", Some(30)),
+            ("retry after 05:30 utc", Some(30)),
+            ("retry at 05:30:00 utc", Some(30)),
             ("try again at 04:59 (utc)", Some(23 * 60 + 59)),
             ("limits are renewed at 5:30 pm utc", Some(12 * 60 + 30)),
             ("limits are renewed at 12 am gmt", Some(19 * 60)),

@@ -96,11 +96,11 @@ fn look_closer(ahead: &mut Ahead, headers: &HeaderMap, price: u32, now: SystemTi
     ahead.remaining_requests = left.min();
 }
 
-/// Whether the limit is whole again of which a header says that least is left.
+/// Whether the limit is whole again of which a header says that least is left, or is none.
 fn is_over(headers: &HeaderMap, name: &str, value: &str, now: SystemTime, since_sent: Duration) -> bool {
     let left = |window: &Window<'_>| number(window.left).unwrap_or(f64::MAX);
     let scarcest = windows(headers, name, value).into_iter().min_by(|a, b| left(a).total_cmp(&left(b)));
-    scarcest.is_some_and(|window| window.is_over(now, since_sent))
+    scarcest.is_none_or(|window| window.is_over(now, since_sent))
 }
 
 /// What is left of a limit, and when it is whole again.
@@ -177,7 +177,7 @@ fn spent_of<'a>(headers: &'a HeaderMap, name: &str, value: &'a str, price: f64) 
     windows
 }
 
-/// The limits of which one header says what is left. A limit of nothing is none: so some say "unlimited".
+/// The limits of which one header says what is left. None where the limit is 0: so some say "unlimited".
 fn windows<'a>(headers: &'a HeaderMap, name: &str, value: &'a str) -> Vec<Window<'a>> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if name == "ratelimit" {
@@ -212,10 +212,11 @@ fn windows<'a>(headers: &'a HeaderMap, name: &str, value: &'a str) -> Vec<Window
 
 /// Resets of limits of which the answer does not say what is left.
 pub(super) fn resets_without_remaining(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let remaining = |reset: &str| reset.trim_end_matches("-after").replace("reset", "remaining");
     headers
         .iter()
         .filter(|(name, _)| is_of_any_limit(name.as_str()) && name.as_str().contains("reset"))
-        .filter(|(name, _)| !headers.contains_key(name.as_str().replace("reset", "remaining")))
+        .filter(move |(name, _)| !headers.contains_key(remaining(name.as_str())))
         .filter(|(name, _)| !is_left_of_subscription(headers, name.as_str()))
         .filter_map(|(_, value)| value.to_str().ok())
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::wait::FIRST_DATE;
 use super::words::Words;
 
 /// `1h2m3.5s`, `250ms`, `2 minutes`: all of it has to be one length of time.
@@ -132,10 +133,14 @@ fn unit_of(word: &str) -> Option<(f64, usize)> {
     Some((scale, word.len()))
 }
 
-/// `12.01:02:03`: days, hours, minutes, seconds, as Azure API Management writes it.
+/// `12.01:02:03`: days, hours, minutes, seconds, as Azure API Management writes it. With a zone it is a time of day.
 fn clock(text: &str) -> Option<(Duration, &str)> {
     let end = text.find(|c: char| !matches!(c, '0'..='9' | ':' | '.')).unwrap_or(text.len());
     let (clock, rest) = text.split_at_checked(end)?;
+    let zone = rest.trim_start_matches([' ', '(']);
+    if ["utc", "gmt", "pacific", "am ", "pm "].iter().any(|word| zone.starts_with(word)) {
+        return None;
+    }
     let (front, seconds_part) = clock.trim_end_matches('.').rsplit_once(':')?;
     let (hours, minutes) = front.split_once(':')?;
     let (days, hours) = hours.split_once('.').unwrap_or(("0", hours));
@@ -150,7 +155,9 @@ const PHRASES: &[&str] = &[
     "again in ",
     "again after ",
     "retrying in ",
-    "request in ",
+    "next request in ",
+    "your request in ",
+    "the request in ",
     "request after ",
     "more requests in ",
     "new requests in ",
@@ -180,8 +187,7 @@ const PHRASES: &[&str] = &[
     "refreshes in ",
     "renews in ",
     "allowed in ",
-    "try after ",
-    "waiting ",
+    "try after",
     "back off for ",
     "slow down for ",
     "pause for ",
@@ -212,7 +218,10 @@ const PHRASES: &[&str] = &[
     "aguarde ",
     "espere ",
     "dans ",
-    "es in ",
+    "sie es in ",
+    "versuche es in ",
+    "versuch es in ",
+    "es bitte in ",
     "erneut in ",
     "warten sie ",
     "patientez ",
@@ -237,22 +246,22 @@ pub(super) fn spoken(words: &Words) -> Option<Duration> {
         let length = phrase.len();
         words.places(phrase).filter_map(move |at| text.get(at + length..)).take(16)
     };
-    let told =
-        PHRASES.iter().flat_map(after).filter_map(|rest| leading_length(rest).map(|(wait, _)| wait)).max();
-    told.or_else(|| bare_seconds(words)).or_else(|| spoken_after(words))
+    let told = PHRASES.iter().flat_map(after).filter_map(|rest| Some(leading_length(rest)?.0));
+    told.max().max(bare_seconds(words)).or_else(|| spoken_after(words))
 }
 
-/// "Retry after 30", "Retry-After: 30", "retry_after=30", "retry after 30 (seconds)": without a unit it is seconds. With
-/// one, too: "retry after: 21 minutes".
+/// "Retry after 30", "Retry-After: 30", "retry_after=30", "retry after 30 (seconds)": without a unit it is seconds.
 fn bare_seconds(words: &Words) -> Option<Duration> {
     let rests = ["retry after", "retry-after", "retry_after"].iter().filter_map(|word| words.after(word));
-    let told = |rest: &str| bare_number(rest).or_else(|| leading_length(rest).map(|(wait, _)| wait));
-    rests.filter_map(|rest| told(rest.trim_start_matches([' ', ':', '=']))).max()
+    rests.filter_map(|rest| bare_number(rest.trim_start_matches([' ', ':', '=']))).max()
 }
 
+/// Not "2026-11-24", "05:30" or seconds since 1970: those are moments.
 fn bare_number(text: &str) -> Option<Duration> {
     let (number, rest) = leading_number(text)?;
-    rest.trim_start().chars().next().is_none_or(|next| !next.is_alphanumeric()).then(|| seconds(number))?
+    let joined = rest.strip_prefix(['-', '/', ':']).unwrap_or_else(|| rest.trim_start());
+    let is_bare = !joined.starts_with(char::is_alphanumeric);
+    seconds(number).filter(|_| is_bare && number < FIRST_DATE)
 }
 
 /// "30秒后重试": the length stands before the word.

@@ -95,7 +95,17 @@ fn every_dialect_of_what_remains_is_read() {
                 ("x-ratelimit-remaining-requests", "0"),
                 ("x-ratelimit-reset-requests", "9s"),
             ],
-            Some((None, Some(0), true)),
+            Some((None, None, true)),
+        ),
+        (
+            &[
+                ("x-ratelimit-limit-requests", "0"),
+                ("x-ratelimit-remaining-requests", "0"),
+                ("x-ratelimit-limit-tokens", "900"),
+                ("x-ratelimit-remaining-tokens", "0"),
+                ("x-ratelimit-reset-tokens", "9s"),
+            ],
+            Some((Some(9_000), None, true)),
         ),
         (&[("x-ratelimit-remaining-requests", "many")], None),
     ] {
