@@ -70,7 +70,7 @@ impl KeyPool {
         for roster in [Some(&generation.base), model.as_deref()].into_iter().flatten() {
             let ration = roster.rotation.ration(found.index);
             if !ration.has_room() {
-                ration.raise(LARGEST_OF_ALL);
+                ration.raise(LARGEST_OF_ALL, roster.rotation.is_whole(found.index, self.now()));
             }
         }
         generation.base.show(found.index, None);

@@ -170,7 +170,9 @@ impl KeyPool {
                 What::Return => again = self.end_cooldown(&generation, roster, base, event),
                 What::Probe => again = self.offer_probe(roster, base, event),
                 What::MoreShare => {
-                    let grows = roster.rotation.ration(event.index).ease(roster.largest_ration());
+                    let rotation = &roster.rotation;
+                    let is_whole = rotation.is_whole(event.index, self.now());
+                    let grows = rotation.ration(event.index).ease(roster.largest_ration(), is_whole);
                     again = grows.then(|| Event { at: Millis(self.now().0 + RATION_STEP), ..event });
                     roster.show(event.index, base);
                 }

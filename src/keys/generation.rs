@@ -19,9 +19,9 @@ use super::storm::Service;
 const MODELS_MEMORY: usize = 72 << 20;
 /// However few keys there are: what happens to one as such is told to each model's roster.
 const MODELS_MAX: usize = 256;
-/// A roster with its name and place, and what it has of each key: a standing, a ration, two bits.
+/// A roster with its name and place, and what it has of each key: a standing, a ration, when it is past, two bits.
 const ROSTER_BYTES: usize = 1 << 10;
-const KEY_BYTES: usize = 17;
+const KEY_BYTES: usize = 21;
 /// What of a count of requests tells whether there was one since.
 const MARK_BITS: u32 = 24;
 const MARK: u32 = (1 << MARK_BITS) - 1;

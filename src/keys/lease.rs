@@ -69,6 +69,8 @@ pub struct Remains<'a> {
     pub left: Left,
     /// Of what.
     pub model: Option<&'a str>,
+    /// How long until the limit is whole again of which few requests are left.
+    pub whole_in: Option<Duration>,
 }
 
 /// Why a key is to be set aside.
@@ -308,7 +310,7 @@ impl<'pool> Lease<'pool> {
     }
 
     /// Sets the key's ration, or the key aside, by what `upstream` says is left to it.
-    fn note_remains(&self, here: &Here<'_>, upstream: usize, Remains { left, model }: Remains<'_>) {
+    fn note_remains(&self, here: &Here<'_>, upstream: usize, Remains { left, model, whole_in }: Remains<'_>) {
         let generation = &here.generation;
         match left {
             Left::Unknown => {
@@ -337,6 +339,9 @@ impl<'pool> Lease<'pool> {
                 if requests > about.largest_ration() {
                     about.rotation.ration(here.index).set(0);
                 } else {
+                    about
+                        .rotation
+                        .note_whole(here.index, whole_in.map(|whole_in| self.pool.now().after(whole_in)));
                     self.pool.keep_to_ration(generation, about, here.index, |ration| {
                         ration.tell(requests.max(1), surely)
                     });

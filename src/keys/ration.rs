@@ -163,17 +163,18 @@ impl Ration {
     }
 
     /// Some time has passed: if there is no news, it is raised. Returns whether there is still a ration.
-    pub(super) fn ease(&self, largest: u32) -> bool {
+    pub(super) fn ease(&self, largest: u32, is_whole: bool) -> bool {
         let before = self.update(|word| word & !NEW);
         if before & NEW != 0 {
             return allowance(before) > 0;
         }
-        self.raise(largest)
+        self.raise(largest, is_whole)
     }
 
-    /// Twice as many at a time, or one more if the provider said how many. Returns whether there is still a ration.
-    pub(super) fn raise(&self, largest: u32) -> bool {
-        self.grow(largest, |requests, is_told| if is_told { requests + 1 } else { requests * 2 })
+    /// Twice as many at a time, or one more if the provider said how many, and that limit is not whole again. Returns whether
+    /// there is still a ration.
+    pub(super) fn raise(&self, largest: u32, is_whole: bool) -> bool {
+        self.grow(largest, |requests, is_told| if is_told && !is_whole { requests + 1 } else { requests * 2 })
     }
 
     fn grow(&self, largest: u32, more: impl Fn(u32, bool) -> u32) -> bool {
@@ -242,14 +243,17 @@ mod tests {
         ration.tell(3, false);
         ration.leave();
         assert_eq!(entered(&ration), 1, "an older answer");
-        assert!(ration.ease(LARGEST));
+        assert!(ration.ease(LARGEST, false));
         assert_eq!(entered(&ration), 0, "what it was told is news");
-        assert!(ration.ease(LARGEST));
+        assert!(ration.ease(LARGEST, false));
         assert_eq!(entered(&ration), 1);
         ration.tell(9, false);
         assert_eq!(entered(&ration), 6, "the limit was filled up");
         ration.set(1);
-        assert!((0..6).all(|_| ration.ease(LARGEST)) && !ration.ease(LARGEST), "our own caution ends soon");
+        assert!(
+            (0..6).all(|_| ration.ease(LARGEST, false)) && !ration.ease(LARGEST, false),
+            "our own caution ends soon"
+        );
         assert_eq!(ration.enter(), Some(Entry::Free));
     }
 

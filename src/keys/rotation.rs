@@ -6,13 +6,13 @@
 #![expect(clippy::indexing_slicing, reason = "indices come from `take` or are below `len`")]
 
 #[cfg(all(test, feature = "loom"))]
-use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 #[cfg(not(all(test, feature = "loom")))]
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::bitmap::Bitmap;
 use super::ration::{Entry, Ration};
-use super::state::Standing;
+use super::state::{Millis, Standing};
 
 /// How many keys are looked at for one to take out of turn.
 const LOOK_BACK: usize = 1024;
@@ -39,6 +39,8 @@ pub(super) struct Rotation {
     busy: Bitmap,
     standings: Box<[AtomicU64]>,
     rations: Box<[Ration]>,
+    /// When what was told of each key's ration is past, in tenths of a second; 0: nobody knows.
+    whole: Box<[AtomicU32]>,
     cursor: AtomicUsize,
     busy_cursor: AtomicUsize,
 }
@@ -63,6 +65,7 @@ impl Rotation {
             busy: Bitmap::new(standings.len(), |_| true),
             standings: words,
             rations: standings.iter().map(|_| Ration::default()).collect(),
+            whole: standings.iter().map(|_| AtomicU32::new(0)).collect(),
             cursor: AtomicUsize::new(start.checked_rem(standings.len()).unwrap_or(0)),
             busy_cursor: AtomicUsize::new(0),
         }
@@ -98,6 +101,19 @@ impl Rotation {
 
     pub(super) fn ration(&self, index: u32) -> &Ration {
         &self.rations[index as usize]
+    }
+
+    /// What is told of a key's ration is past then.
+    pub(super) fn note_whole(&self, index: u32, at: Option<Millis>) {
+        // A hint: a request more or less at a time.
+        let tenths = at.map_or(0, |at| u32::try_from(at.0 / 100 + 1).unwrap_or(u32::MAX));
+        self.whole[index as usize].store(tenths, Ordering::Relaxed);
+    }
+
+    /// Whether the limit is whole again of which few requests were left to a key.
+    pub(super) fn is_whole(&self, index: u32, now: Millis) -> bool {
+        let tenths = self.whole[index as usize].load(Ordering::Relaxed);
+        tenths > 0 && u64::from(tenths) <= now.0 / 100
     }
 
     /// Takes the next turn of a key that is none of `not`. `None`: no other key is available.

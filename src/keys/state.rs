@@ -14,7 +14,7 @@ pub const LONGEST_COOLDOWN: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) struct Millis(pub(super) u64);
 
 impl Millis {
-    fn after(self, wait: Duration) -> Self {
+    pub(super) fn after(self, wait: Duration) -> Self {
         // Round up: a key must not come back before the moment that was named.
         let wait = wait.as_nanos().div_ceil(1_000_000);
         Self(self.0.saturating_add(u64::try_from(wait).unwrap_or(u64::MAX)).min(UNTIL_MAX - 1))

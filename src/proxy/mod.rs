@@ -441,7 +441,8 @@ fn remains<'a>(headers: &HeaderMap, lease: &Lease<'_>, request: &'a Try, tried_a
         _ => Left::Unknown,
     };
     let per_model = ahead.is_some_and(|ahead| ahead.per_model);
-    Remains { left, model: request.model().filter(|_| per_model) }
+    let whole_in = ahead.and_then(|ahead| ahead.whole_in);
+    Remains { left, model: request.model().filter(|_| per_model), whole_in }
 }
 
 /// An answer with how the request ends if all goes well from here, or our refusal.

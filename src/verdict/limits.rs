@@ -11,8 +11,6 @@ use super::wait::{self, Wait};
 
 /// From how many requests on nobody keeps count of them.
 const FEW: f64 = 32.0;
-/// No limit is whole again sooner.
-const SHORTEST_WINDOW: Duration = Duration::from_millis(200);
 
 /// What an answer's headers say of the answers to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +19,8 @@ pub struct Ahead {
     pub spent: Option<Wait>,
     /// The smallest number of requests that remain, where the provider tells.
     pub remaining_requests: Option<u32>,
+    /// Where these are few: the time until the last of their limits is whole again, if the provider tells.
+    pub whole_in: Option<Duration>,
     /// The limits are kept per model.
     pub per_model: bool,
 }
@@ -38,7 +38,7 @@ pub fn ahead(
     since_sent: impl FnOnce() -> Duration,
 ) -> Option<Ahead> {
     let mut ahead = None;
-    let (mut any_spent, mut any_scarce) = (false, false);
+    let mut any_scarce = false;
     for (name, value) in headers {
         if !is_of_limit(name.as_str()) {
             continue;
@@ -49,11 +49,11 @@ pub fn ahead(
         let known = ahead.get_or_insert(Ahead {
             spent: None,
             remaining_requests: None,
+            whole_in: None,
             per_model: is_per_model(name),
         });
         known.per_model |= is_per_model(name);
         let price = if is_of_tokens(name.as_str()) { f64::from(price) } else { 0.0 };
-        any_spent |= left <= 0.0 || left < price;
         any_scarce |= left <= FEW * price.max(1.0);
         if is_of_requests(name.as_str()) || price > 0.0 {
             let left = requests(left, price);
@@ -61,10 +61,7 @@ pub fn ahead(
         }
     }
     if any_scarce && let Some(ahead) = &mut ahead {
-        let since_sent = since_sent();
-        if any_spent || since_sent >= SHORTEST_WINDOW {
-            look_closer(ahead, headers, price, wait::their_time(headers, now()), since_sent);
-        }
+        look_closer(ahead, headers, price, wait::their_time(headers, now()), since_sent());
     }
     ahead
 }
@@ -85,22 +82,31 @@ fn look_closer(ahead: &mut Ahead, headers: &HeaderMap, price: u32, now: SystemTi
         .filter(|wait| !wait.is_zero())
         .max()
         .map(|wait| Wait { duration: wait.min(wait::LONGEST), from: "reset header" });
-    let limits = headers.iter().filter(|(name, _)| is_of_limit(name.as_str()));
-    let left = limits.filter_map(|(name, value)| {
-        let (name, value) = (name.as_str(), value.to_str().ok()?);
-        let left = remaining(name, value)?;
+    (ahead.remaining_requests, ahead.whole_in) = (None, None);
+    for (name, value) in headers.iter().filter(|(name, _)| is_of_limit(name.as_str())) {
+        let (name, Ok(value)) = (name.as_str(), value.to_str()) else { continue };
+        let Some(left) = remaining(name, value) else { continue };
         let price = if is_of_tokens(name) { f64::from(price) } else { 0.0 };
-        let is_over = || is_over(headers, name, value, now, since_sent);
-        ((is_of_requests(name) || price > 0.0) && !is_over()).then(|| requests(left, price))
-    });
-    ahead.remaining_requests = left.min();
+        if !is_of_requests(name) && price == 0.0 {
+            continue;
+        }
+        let Some(window) = scarcest(headers, name, value).filter(|window| !window.is_over(now, since_sent))
+        else {
+            continue;
+        };
+        let requests = requests(left, price);
+        ahead.remaining_requests =
+            Some(ahead.remaining_requests.map_or(requests, |least| least.min(requests)));
+        if f64::from(requests) <= FEW {
+            ahead.whole_in = ahead.whole_in.max(window.wait(now));
+        }
+    }
 }
 
-/// Whether the limit is whole again of which a header says that least is left, or is none.
-fn is_over(headers: &HeaderMap, name: &str, value: &str, now: SystemTime, since_sent: Duration) -> bool {
+/// The limit of which a header says that least is left, if it is one at all.
+fn scarcest<'a>(headers: &'a HeaderMap, name: &str, value: &'a str) -> Option<Window<'a>> {
     let left = |window: &Window<'_>| number(window.left).unwrap_or(f64::MAX);
-    let scarcest = windows(headers, name, value).into_iter().min_by(|a, b| left(a).total_cmp(&left(b)));
-    scarcest.is_none_or(|window| window.is_over(now, since_sent))
+    windows(headers, name, value).into_iter().min_by(|a, b| left(a).total_cmp(&left(b)))
 }
 
 /// What is left of a limit, and when it is whole again.

@@ -177,15 +177,13 @@ pub fn judge_whole(answer: &Answer<'_>, now: SystemTime) -> Judgement {
         return judge(answer, now);
     }
     let body = decoded(answer.headers, answer.body);
-    if !matches!(behind_mark(&body).trim_ascii_start().first(), Some(b'{' | b'[')) {
+    if !matches!(in_body::behind_mark(&body).trim_ascii_start().first(), Some(b'{' | b'[')) {
         return judge(&Answer { status: StatusCode::BAD_GATEWAY, ..*answer }, now);
     }
-    match InBody::of(&body) {
-        InBody::Answer => judge(answer, now),
-        InBody::Error | InBody::Complaint | InBody::Page => {
-            judge_in_stream(answer.headers, &body, answer.model, now)
-        }
+    if InBody::of(&body).is_no_answer(true) {
+        return judge_in_stream(answer.headers, &body, answer.model, now);
     }
+    judge(answer, now)
 }
 
 fn judged(status: u16, headers: &HeaderMap, envelope: &Envelope, now: SystemTime) -> Judgement {

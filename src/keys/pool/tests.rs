@@ -15,7 +15,7 @@ fn all(left: Left) -> Remains<'static> {
 }
 
 fn of(left: Left, model: Option<&str>) -> Remains<'_> {
-    Remains { left, model }
+    Remains { left, model, whole_in: None }
 }
 
 fn pool(keys: &[&str]) -> (KeyPool, mpsc::UnboundedReceiver<Due>) {
@@ -368,8 +368,7 @@ fn what_the_request_that_began_last_was_told_is_the_last_word() {
     for model in [None, Some("big")] {
         let (pool, _due) = pool(&["a"]);
         let need = Need { model, not: &[] };
-        let succeed =
-            |lease: Lease<'_>, left| lease.succeed(model, 0, Service::Paid, Remains { left, model });
+        let succeed = |lease: Lease<'_>, left| lease.succeed(model, 0, Service::Paid, of(left, model));
         let begin = || [(); 2].map(|()| pool.lease(need).unwrap());
         succeed(pool.lease(need).unwrap(), Left::Requests(2));
         let [first, second] = begin();
@@ -395,8 +394,7 @@ fn what_a_request_from_before_a_reload_is_told_makes_no_later_one_look_older() {
     for model in [None, Some("big")] {
         let (pool, _due) = pool(&["a"]);
         let need = Need { model, not: &[] };
-        let succeed =
-            |lease: Lease<'_>, left| lease.succeed(model, 0, Service::Paid, Remains { left, model });
+        let succeed = |lease: Lease<'_>, left| lease.succeed(model, 0, Service::Paid, of(left, model));
         succeed(pool.lease(need).unwrap(), Left::Requests(2));
         (0..500).for_each(|_| drop(pool.lease(need).unwrap()));
         let before = pool.lease(need).unwrap();
