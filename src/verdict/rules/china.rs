@@ -23,12 +23,19 @@ const HUAWEI: &str =
 const NUMBERED: super::Test = Has(Form::ErrorObject);
 
 pub(super) static ROWS: &[Row] = &[
+    // MiniMax's 1002 is a limit, and relays pass it on in an `error` object too.
     row(
         "zhipu.key",
         ZHIPU,
         KeyInvalid,
-        &[NUMBERED, Code(&["1000", "1002", "1003", "1004", "1110", "1111", "1112", "1121"])],
+        &[
+            Status(&[400, 401, 403, 0]),
+            NUMBERED,
+            Code(&["1000", "1002", "1003", "1004"]),
+            Silent(&["rate limit", "频率", "限流"]),
+        ],
     ),
+    row("zhipu.account", ZHIPU, KeyInvalid, &[NUMBERED, Code(&["1110", "1111", "1112", "1121"])]),
     row("zhipu.no_key_seen", ZHIPU, UpstreamFault, &[NUMBERED, Code(&["1001"])]).barred(),
     row(
         "zhipu.quota",
