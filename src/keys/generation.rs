@@ -16,7 +16,7 @@ use super::state::{Effect, Standing};
 use super::storm::Service;
 
 /// What the rosters of models may take in all, in bytes. Beyond that the model that mattered least recently is forgotten.
-const MODELS_MEMORY: usize = 72 << 20;
+const MODELS_MEMORY: usize = 88 << 20;
 /// However few keys there are: what happens to one as such is told to each model's roster.
 const MODELS_MAX: usize = 256;
 /// A roster with its name and place, and what it has of each key: a standing, a ration, when it is past, two bits.

@@ -249,6 +249,13 @@ mod tests {
         assert_eq!(entered(&ration), 1);
         ration.tell(9, false);
         assert_eq!(entered(&ration), 6, "the limit was filled up");
+        let grown = |is_whole| {
+            let ration = Ration::default();
+            ration.tell(5, false);
+            ration.raise(LARGEST, is_whole);
+            entered(&ration)
+        };
+        assert_eq!([false, true].map(grown), [6, 10], "what was told is past once the limit is whole again");
         ration.set(1);
         assert!(
             (0..6).all(|_| ration.ease(LARGEST, false)) && !ration.ease(LARGEST, false),

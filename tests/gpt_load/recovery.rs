@@ -229,7 +229,9 @@ fn keys_without_credit_do_not_come_back_because_a_list_was_asked_for() {
         gpt_load.chat();
         out(&gpt_load).len() == 4
     });
-    keys.iter().for_each(|key| mock.play(key, Play::Valid));
+    for key in &keys {
+        mock.play(key, Play::Valid);
+    }
     eventually("one shows its list", || gpt_load.get("/v1/models").send().status == 200);
     assert_eq!(out(&gpt_load).len(), 4);
     eventually("one is asked for an answer, and all are", || {

@@ -4,7 +4,7 @@
 use std::io::{Error, ErrorKind, Result};
 use std::time::Duration;
 
-use gpt_load::keys::{CooldownPolicy, KeyPool, Left, Need, PoolPolicy, file};
+use gpt_load::keys::{CooldownPolicy, KeyPool, Need, PoolPolicy, Remains, Service, file};
 use tokio::net::TcpListener;
 
 use crate::client::{Connection, request};
@@ -116,7 +116,7 @@ pub(crate) fn leases(leases: usize, keys: usize) -> Result<()> {
     let (pool, _due) = KeyPool::new(file.keys, policy, 0, false);
     for _ in 0..leases {
         let lease = pool.lease(Need::default()).ok_or(ErrorKind::NotFound)?;
-        lease.succeed(None, 0, Left::Unknown, false);
+        lease.succeed(None, 0, Service::Paid, Remains::default());
     }
     Ok(())
 }

@@ -9,6 +9,24 @@ use crate::verdict::Verdict::{KeyLimited, UpstreamFault};
 
 const SEEN: &str = "what providers and relays say, see tests/corpus";
 
+/// It is what the key's owner has or does that is too much, or too little.
+const OURS: &[&str] = &[
+    "rate limit exceeded",
+    "rate limit reached",
+    "you are sending",
+    "you're sending",
+    "your requests",
+    "your account is busy",
+    "key is busy",
+    "from your account",
+    "insufficient credit",
+    "insufficient balance",
+    "your balance",
+    "your quota",
+    "your plan",
+    "your limit",
+];
+
 pub(super) static ROWS: &[Row] = &[
     row(
         "cause.overloaded",
@@ -37,7 +55,6 @@ pub(super) static ROWS: &[Row] = &[
                 "high load",
                 "experiencing high",
                 "high demand",
-                "high volume",
                 "queue is full",
                 "queue full",
                 "no workers",
@@ -62,6 +79,39 @@ pub(super) static ROWS: &[Row] = &[
                 "压力较大",
                 "压力过大",
             ]),
+            Silent(OURS),
+            NotOfRequest,
+        ],
+    ),
+    row(
+        "cause.overloaded_now",
+        SEEN,
+        UpstreamFault,
+        &[
+            Status(&[400, 401, 403, 429]),
+            Says(&["right now", "high volume"]),
+            Then(
+                &[
+                    "server",
+                    "service",
+                    "model",
+                    "system",
+                    "cluster",
+                    "pool",
+                    "worker",
+                    "gpu",
+                    "traffic",
+                    "demand",
+                    "we ",
+                    "we're",
+                    "be reached",
+                    "be checked",
+                    "be verified",
+                    "be validated",
+                ],
+                &["right now", "high volume"],
+            ),
+            Silent(OURS),
             NotOfRequest,
         ],
     ),
@@ -99,7 +149,6 @@ pub(super) static ROWS: &[Row] = &[
                 "backend timed out",
                 "upstream timed out",
                 "internal server error",
-                "right now",
                 "upstream request timed out",
                 "before the given deadline",
                 "deadline exceeded",

@@ -120,6 +120,41 @@ const CLOSED: &[&str] = &[
     "注销",
     "限制使用",
 ];
+/// What whoever runs an account chose for those within it closes no account.
+const BY_CHOICE: &[&str] = &[
+    "has disabled",
+    "have disabled",
+    "has blocked",
+    "have blocked",
+    "has restricted",
+    "have restricted",
+    "has locked",
+    "has banned",
+    "has closed",
+    "restricted access",
+    "restricted to",
+    "restricted from",
+    "blocked from",
+    "locked to",
+    "closed to",
+    "organization policy",
+    "禁用了",
+    "停用了",
+    "封禁了",
+    "该模型",
+    "此模型",
+];
+/// Parts of what a key may do: who may not do them may do all else.
+pub(super) const PARTS_OF_USE: &[&str] = &[
+    "this feature",
+    "web search",
+    "file search",
+    "file upload",
+    "image generation",
+    "此功能",
+    "该功能",
+    "联网",
+];
 
 const BIND: &[&str] = &["bind your", "link your", "bind an", "bind a ", "绑定"];
 
@@ -159,6 +194,8 @@ pub(super) static ROWS: &[Row] = &[
             Status(&[400, 401, 403, 412]),
             Then(ACCOUNT, CLOSED),
             Silent(&["ip address has been", "your ip"]),
+            Silent(BY_CHOICE),
+            Silent(PARTS_OF_USE),
             NotOfRequest,
         ],
     ),
@@ -169,6 +206,7 @@ pub(super) static ROWS: &[Row] = &[
         &[
             Status(&[400, 401, 403, 412]),
             Says(&["account banned", "account locked", "封禁", "封号"]),
+            Silent(&["封禁了"]),
             NotOfRequest,
         ],
     ),
@@ -198,7 +236,14 @@ pub(super) static ROWS: &[Row] = &[
         "cause.key_is_bad",
         SEEN,
         KeyInvalid,
-        &[Status(&[400, 401, 403, 0]), Then(KEY, IS_BAD), Silent(&["permission", "scope"]), NotOfRequest],
+        &[
+            Status(&[400, 401, 403, 0]),
+            Then(KEY, IS_BAD),
+            Silent(&["permission", "scope", "unknown endpoint", "unknown model", "unknown route"]),
+            Silent(BY_CHOICE),
+            Silent(PARTS_OF_USE),
+            NotOfRequest,
+        ],
     ),
     row(
         "cause.bearer_is_bad",
@@ -295,6 +340,11 @@ pub(super) static ROWS: &[Row] = &[
                 "invalid username or password",
                 "incorrect credentials",
                 "bad credentials",
+                "has disabled this api key",
+                "has disabled this key",
+                "has disabled this account",
+                "has disabled your api key",
+                "has disabled your account",
             ]),
         ],
     ),

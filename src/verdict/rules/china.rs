@@ -25,11 +25,24 @@ const NUMBERED: super::Test = Has(Form::ErrorObject);
 const NOT_TENCENTS: super::Test = NoCodeWith(&["invalid_request_error"]);
 
 pub(super) static ROWS: &[Row] = &[
+    // MiniMax's 1002 is a limit, and relays pass it on in an `error` object too.
     row(
         "zhipu.key",
         ZHIPU,
         KeyInvalid,
-        &[NUMBERED, NOT_TENCENTS, Code(&["1000", "1002", "1003", "1004", "1110", "1111", "1112", "1121"])],
+        &[
+            Status(&[400, 401, 403, 0]),
+            NUMBERED,
+            NOT_TENCENTS,
+            Code(&["1000", "1002", "1003", "1004"]),
+            Silent(&["rate limit", "频率", "限流"]),
+        ],
+    ),
+    row(
+        "zhipu.account",
+        ZHIPU,
+        KeyInvalid,
+        &[NUMBERED, NOT_TENCENTS, Code(&["1110", "1111", "1112", "1121"])],
     ),
     row("zhipu.no_key_seen", ZHIPU, UpstreamFault, &[NUMBERED, NOT_TENCENTS, Code(&["1001"])]).barred(),
     row(

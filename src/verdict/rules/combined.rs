@@ -3,7 +3,8 @@
 //!
 //! A permanent verdict wants a key or an account that is dead, and not a word of anything else that could be meant.
 
-use super::Test::{NotOfRequest, Speaks, Status, Told, Unheard};
+use super::Test::{NotOfRequest, Silent, Speaks, Status, Told, Unheard};
+use super::causes_of_keys::PARTS_OF_USE;
 use super::vocabulary::{
     ABSENT, ACCOUNT, ADDRESS, CONTENT, DEAD, DENIED, DOWN, FAST, GONE, HARM, KEY, LIMIT, LONG, MODEL, MONEY,
     NOT, NOW, OUTAGE, PAY, PLACE, PLAN, PROVIDER, QUOTA, REJECTED, SHAPE, SHORT, SPENT, THROTTLED, TOO_LONG,
@@ -234,13 +235,19 @@ pub(super) static ROWS: &[Row] = &[
         "told.key",
         SEEN,
         KeyInvalid,
-        &[Status(&[400, 401, 403]), Told(KEY, DEAD | WRONG | REJECTED), Unheard(ELSE), NotOfRequest],
+        &[
+            Status(&[400, 401, 403]),
+            Told(KEY, DEAD | WRONG | REJECTED),
+            Unheard(ELSE),
+            Silent(PARTS_OF_USE),
+            NotOfRequest,
+        ],
     ),
     row(
         "told.account",
         SEEN,
         KeyInvalid,
-        &[Status(&[400, 401, 403]), Told(ACCOUNT, DEAD), Unheard(ELSE), NotOfRequest],
+        &[Status(&[400, 401, 403]), Told(ACCOUNT, DEAD), Unheard(ELSE), Silent(PARTS_OF_USE), NotOfRequest],
     ),
     row(
         "told.account_unknown",

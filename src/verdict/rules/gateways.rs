@@ -21,6 +21,9 @@ const CHECK: &[&str] = &[
     "认证",
     "校验",
     "验证",
+    "look up",
+    "looking up",
+    "查询",
 ];
 const FAILS: &[&str] = &[
     "service unavailable",
@@ -33,7 +36,12 @@ const FAILS: &[&str] = &[
     "server busy",
     "server is busy",
     "internal error",
+    "unknown error",
+    "unexpected error",
     "at this time",
+    "未知错误",
+    "发生错误",
+    "查询错误",
     "服务内部错误",
     "服务错误",
     "服务异常",
@@ -72,7 +80,23 @@ pub(super) static ROWS: &[Row] = &[
             Says(&["<title>405</title>", "访问被阻断", "potential threats to the server"]),
         ],
     ),
-    row("gateway.blocked", CLOUDFLARE, UpstreamFault, &[Status(&[403, 429]), Says(&["error code: 10"])]),
+    row(
+        "gateway.blocked",
+        CLOUDFLARE,
+        UpstreamFault,
+        &[
+            Status(&[403, 429]),
+            Says(&[
+                "error code: 101",
+                "error code: 102",
+                "error code: 1005",
+                "error code: 1006",
+                "error code: 1007",
+                "error code: 1008",
+                "error code: 1009",
+            ]),
+        ],
+    ),
     row(
         "gateway.silent",
         "what refuses without a word is no API",
