@@ -25,7 +25,9 @@ fn leading_length(text: &str) -> Option<(Duration, &str)> {
     loop {
         let more = rest.strip_prefix("and ").or_else(|| rest.strip_prefix(", ")).filter(|_| total.is_some());
         let Some((number, after)) = leading_number(more.unwrap_or(rest)) else { break };
+        let (number, after) = to_number(after).unwrap_or((number, after));
         let unit = after.trim_start();
+        let unit = unit.strip_prefix("more ").unwrap_or(unit);
         let letters = unit.find(|c: char| !c.is_alphabetic()).unwrap_or(unit.len());
         let (name, after) = unit.split_at_checked(letters)?;
         let Some(scale) = unit_of(name) else { break };
@@ -35,6 +37,13 @@ fn leading_length(text: &str) -> Option<(Duration, &str)> {
         rest = unit.get(scale.1..).filter(|_| scale.1 < letters).unwrap_or(after).trim_start();
     }
     total.map(|total| (total, rest))
+}
+
+/// "5-10 seconds", "5 to 10 seconds": the longer one, and what follows it.
+fn to_number(text: &str) -> Option<(f64, &str)> {
+    let text = text.trim_start();
+    let to = ["-", "~", "–", "to ", "到", "至"].iter().find_map(|word| text.strip_prefix(word))?;
+    leading_number(to.trim_start())
 }
 
 /// The number at the beginning of a text, in digits or as one of China's.

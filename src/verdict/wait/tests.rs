@@ -74,6 +74,7 @@ fn headers_name_it_in_many_ways() {
         (&[("x-ratelimit-remaining-tokens", "12"), ("x-ratelimit-reset-tokens", "6m0s")], None),
         (&[("x-ratelimit-reset", "7")], Some((7_000, "reset header"))),
         (&[("x-ratelimit-reset-after", "7")], Some((7_000, "reset header"))),
+        (&[("x-ratelimit-remaining-requests", "5"), ("x-ratelimit-reset", "40")], None),
         (&[("x-ratelimit-remaining", "3"), ("x-ratelimit-reset-after", "40")], None),
         (
             &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset-after", "40")],
@@ -168,6 +169,13 @@ fn people_name_it_in_many_ways() {
         (r#"{"error":{"message":"1 request in 60 seconds. Try again in 2s"}}"#, Some((2_000, "message"))),
         (r#"{"error":{"message":"Slow down: timed out after waiting 600 seconds"}}"#, None),
         (r#"{"error":{"message":"Try again in 10s (retry after 30)"}}"#, Some((30_000, "message"))),
+        (r#"{"error":{"message":"Wait 8 more seconds"}}"#, Some((8_000, "message"))),
+        (r#"{"error":{"message":"Wait for 5 to 10 seconds"}}"#, Some((10_000, "message"))),
+        (r#"{"error":{"message":"请等待 5-10 秒"}}"#, Some((10_000, "message"))),
+        (
+            r#"{"error":{"message":"Retry after Tue, 24 Nov 2026 05:01:00 GMT"}}"#,
+            Some((60_000, "date in the message")),
+        ),
         (r#"{"error":{"message":"Try again 30 seconds from now"}}"#, Some((30_000, "message"))),
         (r#"{"error":{"message":"Retry 30s later. If not, try again later"}}"#, Some((30_000, "message"))),
         (r#"{"error":{"message":"Slow down (reset: 1795496430)"}}"#, Some((30_000, "date in the message"))),
