@@ -15,7 +15,7 @@ pub(super) fn length(text: &str) -> Option<Duration> {
 fn leading_length(text: &str) -> Option<(Duration, &str)> {
     let mut rest =
         text.trim_start_matches([' ', ':', '：', '=', '~', '≈', '约', '过', '在', '于', '(', '（']);
-    for word in ["about ", "approximately ", "another ", "at least ", "pt"] {
+    for word in ["about ", "approximately ", "another ", "at least ", "less than ", "pt"] {
         rest = rest.strip_prefix(word).unwrap_or(rest);
     }
     if let Some(clock) = clock(rest) {
@@ -176,7 +176,7 @@ const PHRASES: &[&str] = &[
     "reset after ",
     "reset in ",
     "reset: ",
-    "resets in ",
+    "resets in",
     "replenished in ",
     "available in ",
     "back in ",
@@ -200,9 +200,13 @@ const PHRASES: &[&str] = &[
     "back off for ",
     "slow down for ",
     "pause for ",
-    "cooldown: ",
+    "cooldown",
     "cooldown of ",
     "cooling down for ",
+    "retry delay",
+    "retrydelay",
+    "be made in ",
+    "time remaining",
     "wait time: ",
     "retry-after",
     "retry_after",
@@ -237,6 +241,7 @@ const PHRASES: &[&str] = &[
     "attendez ",
     "riprova tra ",
     "等待时间",
+    "还需",
     "冷却时间",
     "稍等",
     "稍后",
@@ -300,8 +305,14 @@ fn spoken_after(words: &Words) -> Option<Duration> {
     let told = said.iter().filter_map(|word| {
         let before = words.text().get(..words.find(word)?)?;
         let starts = before.char_indices().rev().take(16).filter(|(_, letter)| is_number(*letter));
+        // A clock behind a date is a moment.
+        let is_of_date = |at: usize| {
+            before
+                .get(..at)
+                .is_some_and(|date| date.trim_end().ends_with(|c: char| c.is_ascii_digit() || c == '日'))
+        };
         // The longest of those that reach up to the word: "1分30秒", not "30秒".
-        starts.filter_map(|(at, _)| length(before.get(at..)?)).max()
+        starts.filter(|(at, _)| !is_of_date(*at)).filter_map(|(at, _)| length(before.get(at..)?)).max()
     });
     told.max()
 }

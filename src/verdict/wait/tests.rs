@@ -170,6 +170,16 @@ fn people_name_it_in_many_ways() {
         (r#"{"error":{"message":"Slow down: timed out after waiting 600 seconds"}}"#, None),
         (r#"{"error":{"message":"Try again in 10s (retry after 30)"}}"#, Some((30_000, "message"))),
         (r#"{"error":{"message":"Wait 8 more seconds"}}"#, Some((8_000, "message"))),
+        (
+            r#"{"error":{"message":"请于 2026-11-24 13:02:00 后重试"}}"#,
+            Some((120_000, "date in the message")),
+        ),
+        (r#"{"error":{"message":"距离下次请求还需 18 秒"}}"#, Some((18_000, "message"))),
+        (r#"{"error":{"message":"Limit hit; cooldown 30s"}}"#, Some((30_000, "message"))),
+        (r#"{"error":{"message":"Limit 10. Resets in: 20s"}}"#, Some((20_000, "message"))),
+        (r#"{"error":{"message":"Your next request can be made in 20 seconds"}}"#, Some((20_000, "message"))),
+        (r#"{"error":{"message":"Try again in less than 1 minute"}}"#, Some((60_000, "message"))),
+        (r#"{"error":{"message":"Retry delay: 30s"}}"#, Some((30_000, "message"))),
         (r#"{"error":{"message":"Wait for 5 to 10 seconds"}}"#, Some((10_000, "message"))),
         (r#"{"error":{"message":"请等待 5-10 秒"}}"#, Some((10_000, "message"))),
         (
