@@ -61,10 +61,15 @@ pub(super) fn stated(words: &Words, in_china: bool) -> Option<Timestamp> {
         "请于",
     ];
     let after = ["重置", "恢复", "刷新", "解除", "后重试", "后再试"];
-    // From the year, or from the month that a word names.
+    // From the year, or from the month that a word names, or the day before that.
     let text = words.text();
     let begins = words.places("20").take(64);
-    let begins = begins.chain(MONTHS.iter().flat_map(|month| words.places(month).take(8)));
+    let with_day = |at: usize| {
+        let before = text.get(..at)?.trim_end_matches([' ', '-']);
+        Some(before.trim_end_matches(|c: char| c.is_ascii_digit()).len()).filter(|day| *day < before.len())
+    };
+    let months = MONTHS.iter().flat_map(|month| words.places(month).take(8));
+    let begins = begins.chain(months.flat_map(|at| [Some(at), with_day(at)]).flatten());
     let dates = begins.filter_map(|at| {
         let rest = text.get(at..)?;
         let (date, rest) = date_and_time(rest, in_china)?;
@@ -143,7 +148,7 @@ pub(super) fn written(text: &str, in_china: bool) -> Option<Timestamp> {
 /// `2026-10-07`, ` at ` or `t` or a space, `00:00`, seconds if any, `am` or `pm` or neither, and `utc`, `z`, `+08:00` or
 /// nothing.
 fn date_and_time(text: &str, in_china: bool) -> Option<(Timestamp, &str)> {
-    let (date, rest) = day(text).or_else(|| day_of_month(text))?;
+    let (date, rest) = day(text).or_else(|| day_of_month(text)).or_else(|| day_first(text))?;
     let rest =
         [", at ", " at ", ", ", "t", " "].iter().find_map(|gap| rest.strip_prefix(gap)).unwrap_or(rest);
     let clock = rest.find(|c: char| !matches!(c, '0'..='9' | ':' | '.')).unwrap_or(rest.len());
@@ -185,6 +190,16 @@ fn day_of_month(text: &str) -> Option<(civil::Date, &str)> {
     let (day, rest) = one_or_two_digits(rest.trim_start())?;
     let rest = ["st", "nd", "rd", "th"].iter().find_map(|ordinal| rest.strip_prefix(ordinal)).unwrap_or(rest);
     let rest = rest.strip_prefix(',').unwrap_or(rest).strip_prefix(' ')?;
+    let (year, rest) = rest.split_at_checked(4).filter(|(year, _)| year.starts_with("20"))?;
+    Some((civil::Date::new(year.parse().ok()?, month, day).ok()?, rest))
+}
+
+/// `7 oct 2026`, `07-october-2026`.
+fn day_first(text: &str) -> Option<(civil::Date, &str)> {
+    let (day, rest) = one_or_two_digits(text)?;
+    let rest = rest.trim_start_matches([' ', '-']);
+    let month = month_of(rest)?;
+    let rest = rest.trim_start_matches(char::is_alphabetic).trim_start_matches(['.', ',', ' ', '-']);
     let (year, rest) = rest.split_at_checked(4).filter(|(year, _)| year.starts_with("20"))?;
     Some((civil::Date::new(year.parse().ok()?, month, day).ok()?, rest))
 }
@@ -245,6 +260,10 @@ mod tests {
             ("until dec 1, 2026 at 13:00 utc+8", false, Some("2026-12-01T05:00:00Z")),
             ("it will reset at 2026-03-04 14:33:28 +0800 cst", false, Some("2026-03-04T06:33:28Z")),
             ("access api after 2026-sep-24 12:05:00+0000 utc", false, Some("2026-09-24T12:05:00Z")),
+            ("retry after tue, 24 nov 2026 05:01:00 gmt", false, Some("2026-11-24T05:01:00Z")),
+            ("access is back after 7 october, 2026 at 5:00 pm utc", false, Some("2026-10-07T17:00:00Z")),
+            ("resets on 07-oct-2026", false, Some("2026-10-07T00:00:00Z")),
+            ("resets after 300 dec 2026", false, None),
             ("until may 2026", false, None),
             ("you may retry 2026 times after 5 decisions", false, None),
             ("until february 30, 2026", false, None),

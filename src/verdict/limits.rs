@@ -223,8 +223,19 @@ pub(super) fn resets_without_remaining(headers: &HeaderMap) -> impl Iterator<Ite
         .iter()
         .filter(|(name, _)| is_of_any_limit(name.as_str()) && name.as_str().contains("reset"))
         .filter(move |(name, _)| !headers.contains_key(remaining(name.as_str())))
+        .filter(|(name, _)| !is_of_all(headers, name.as_str()))
         .filter(|(name, _)| !is_left_of_subscription(headers, name.as_str()))
         .filter_map(|(_, value)| value.to_str().ok())
+}
+
+/// Whether it is the reset of the limits of which the answer says what is left, each by its name.
+fn is_of_all(headers: &HeaderMap, reset: &str) -> bool {
+    let of_each = match reset {
+        "x-ratelimit-reset" => "x-ratelimit-remaining-",
+        "ratelimit-reset" => "ratelimit-remaining-",
+        _ => return false,
+    };
+    headers.keys().any(|name| name.as_str().starts_with(of_each))
 }
 
 /// Anthropic's subscriptions tell with a word whether a window is spent, or how much of it is used. What may be paid for

@@ -15,7 +15,7 @@ pub(super) fn length(text: &str) -> Option<Duration> {
 fn leading_length(text: &str) -> Option<(Duration, &str)> {
     let mut rest =
         text.trim_start_matches([' ', ':', '：', '=', '~', '≈', '约', '过', '在', '于', '(', '（']);
-    for word in ["about ", "approximately ", "another ", "at least ", "pt"] {
+    for word in ["about ", "approximately ", "another ", "at least ", "less than ", "pt"] {
         rest = rest.strip_prefix(word).unwrap_or(rest);
     }
     if let Some(clock) = clock(rest) {
@@ -25,7 +25,9 @@ fn leading_length(text: &str) -> Option<(Duration, &str)> {
     loop {
         let more = rest.strip_prefix("and ").or_else(|| rest.strip_prefix(", ")).filter(|_| total.is_some());
         let Some((number, after)) = leading_number(more.unwrap_or(rest)) else { break };
+        let (number, after) = to_number(after).unwrap_or((number, after));
         let unit = after.trim_start();
+        let unit = unit.strip_prefix("more ").unwrap_or(unit);
         let letters = unit.find(|c: char| !c.is_alphabetic()).unwrap_or(unit.len());
         let (name, after) = unit.split_at_checked(letters)?;
         let Some(scale) = unit_of(name) else { break };
@@ -35,6 +37,13 @@ fn leading_length(text: &str) -> Option<(Duration, &str)> {
         rest = unit.get(scale.1..).filter(|_| scale.1 < letters).unwrap_or(after).trim_start();
     }
     total.map(|total| (total, rest))
+}
+
+/// "5-10 seconds", "5 to 10 seconds": the longer one, and what follows it.
+fn to_number(text: &str) -> Option<(f64, &str)> {
+    let text = text.trim_start();
+    let to = ["-", "~", "–", "to ", "到", "至"].iter().find_map(|word| text.strip_prefix(word))?;
+    leading_number(to.trim_start())
 }
 
 /// The number at the beginning of a text, in digits or as one of China's.
@@ -167,7 +176,7 @@ const PHRASES: &[&str] = &[
     "reset after ",
     "reset in ",
     "reset: ",
-    "resets in ",
+    "resets in",
     "replenished in ",
     "available in ",
     "back in ",
@@ -191,9 +200,13 @@ const PHRASES: &[&str] = &[
     "back off for ",
     "slow down for ",
     "pause for ",
-    "cooldown: ",
+    "cooldown",
     "cooldown of ",
     "cooling down for ",
+    "retry delay",
+    "retrydelay",
+    "be made in ",
+    "time remaining",
     "wait time: ",
     "retry-after",
     "retry_after",
@@ -228,6 +241,7 @@ const PHRASES: &[&str] = &[
     "attendez ",
     "riprova tra ",
     "等待时间",
+    "还需",
     "冷却时间",
     "稍等",
     "稍后",
@@ -291,8 +305,14 @@ fn spoken_after(words: &Words) -> Option<Duration> {
     let told = said.iter().filter_map(|word| {
         let before = words.text().get(..words.find(word)?)?;
         let starts = before.char_indices().rev().take(16).filter(|(_, letter)| is_number(*letter));
+        // A clock behind a date is a moment.
+        let is_of_date = |at: usize| {
+            before
+                .get(..at)
+                .is_some_and(|date| date.trim_end().ends_with(|c: char| c.is_ascii_digit() || c == '日'))
+        };
         // The longest of those that reach up to the word: "1分30秒", not "30秒".
-        starts.filter_map(|(at, _)| length(before.get(at..)?)).max()
+        starts.filter(|(at, _)| !is_of_date(*at)).filter_map(|(at, _)| length(before.get(at..)?)).max()
     });
     told.max()
 }
