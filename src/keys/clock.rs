@@ -2,6 +2,7 @@
 //! asleep until the first of them, so that neither a lease nor a key needs a clock of its own.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -9,12 +10,15 @@ use tokio::time::{Instant, sleep_until};
 use super::generation::Generation;
 use super::pool::KeyPool;
 use super::ration::Ration;
-use super::roster::Roster;
+use super::roster::{Roster, Story};
 use super::state::{Millis, Place, Standing};
 
 /// A ration that nothing else changes doubles so often, in milliseconds: the smallest is over within ten seconds (spec §6);
 /// while requests wait, and would all fall on that key, it has grown to 64 by then and is over after 17.
 const RATION_STEP: u64 = 1_400;
+
+/// A key that was away for longer takes its full share again within ten seconds, not at once (spec §6).
+const LONG: Duration = Duration::from_secs(60);
 
 /// Word to the clock.
 #[derive(Debug)]
@@ -158,6 +162,22 @@ impl KeyPool {
         }
     }
 
+    /// A key is back that was out for what its story tells: it has a ration of so many at first, and if that was for more
+    /// than a minute, a part of its share.
+    pub(super) fn begin_small(
+        &self,
+        generation: &Generation,
+        roster: &Roster,
+        index: u32,
+        requests: u32,
+        story: Option<&Story>,
+    ) {
+        let away = story.and_then(|story| story.since.elapsed().ok()).unwrap_or_default();
+        self.keep_to_ration(generation, roster, index, |ration| {
+            if away > LONG { ration.begin_small(requests, index) } else { ration.set(requests) }
+        });
+    }
+
     /// Lets happen what is due among events of the present generation; gives back what has to happen (again) later.
     pub(super) fn happen(&self, event: Event) -> Option<Event> {
         let generation = self.generation.load_full();
@@ -222,10 +242,10 @@ impl KeyPool {
             Place::Available | Place::Permanent => return None,
         }
         roster.rotation.ration(event.index).withdraw_probe();
-        // Not all at once: what waited for it would run it into its limit again.
-        self.keep_to_ration(generation, roster, event.index, |ration| ration.set(1));
         // Held until the standing is changed: whoever sets the key aside after that leaves a story that is to stay.
         let mut stories = roster.stories();
+        // Not all at once: what waited for it would run it into its limit again.
+        self.begin_small(generation, roster, event.index, 1, stories.get(&event.index).map(|story| &**story));
         let (_, after) = roster.change(event.index, base, |standing| standing.at(now));
         if after.is_available() {
             stories.remove(&event.index);

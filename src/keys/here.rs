@@ -89,7 +89,7 @@ impl Here<'_> {
         let story = stories.remove(&self.index);
         drop(stories);
         // A probe has found that it works again: its full share comes within seconds.
-        pool.keep_to_ration(&self.generation, roster, self.index, |ration| ration.set(2));
+        pool.begin_small(&self.generation, roster, self.index, 2, story.as_deref());
         pool.note_change(self.index, roster.model.as_deref());
         self.generation.spread(self.index);
         Recovery { was_out_for: story.map(|story| story.effect) }

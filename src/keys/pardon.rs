@@ -100,8 +100,8 @@ impl KeyPool {
             if !stories.get(&index).is_some_and(|story| reason(story) && !story.is_operators()) {
                 continue;
             }
-            stories.remove(&index);
-            self.keep_to_ration(&generation, base, index, |ration| ration.set(1));
+            let story = stories.remove(&index);
+            self.begin_small(&generation, base, index, 1, story.as_deref());
             base.change(index, None, |standing| Standing { place: Place::Available, ..standing });
             drop(stories);
             generation.spread(index);

@@ -18,6 +18,11 @@ const TOLD: u64 = 1 << 30;
 const NEW: u64 = 1 << 29;
 /// All that is said of how many there may be.
 const BOUND: u64 = (COUNT_MAX as u64) << COUNT_BITS | TOLD | NEW;
+/// While its share is a part: in how many turns it has one, as a power of two, and how many it has had or let pass.
+const PART: u32 = 24;
+const PART_BITS: u64 = 0b11 << PART;
+const PASSED: u32 = 26;
+const PASSED_BITS: u64 = 0b111 << PASSED;
 /// From here on the number of the counted request that began last, and of the one whose answer is the last word.
 const BEGAN: u32 = 32;
 const HEARD: u32 = 48;
@@ -27,8 +32,8 @@ pub(super) const LARGEST: u32 = 32;
 /// More than this is in any case.
 pub(super) const LARGEST_OF_ALL: u32 = COUNT_MAX / 2;
 
-/// One key's ration, in a word: requests under way, how many there may be (0: any number), and whether a probe is
-/// offered; and in which order requests began, since their answers may overtake each other. All zeros is no ration.
+/// One key's ration, in a word: requests under way, how many there may be (0: any number), whether a probe is
+/// offered, and in which of its turns it takes a request; and in which order requests began, since their answers may overtake each other. All zeros is no ration.
 #[derive(Default)]
 pub(super) struct Ration(AtomicU64);
 
@@ -70,6 +75,17 @@ fn counting(word: u64) -> u32 {
     if word & TOLD == 0 { under_way(word) } else { under_way(word).min(since.into()) }
 }
 
+fn part(word: u64) -> u32 {
+    ((word & PART_BITS) >> PART) as u32
+}
+
+/// A turn more, and whether a key that has a part of its share takes it.
+fn passed(word: u64) -> (u64, bool) {
+    let passed = ((word & PASSED_BITS) + (1 << PASSED)) & PASSED_BITS;
+    let takes = passed >> PASSED & ((1 << part(word)) - 1) == 0;
+    (word & !PASSED_BITS | passed, takes)
+}
+
 fn has_room(word: u64) -> bool {
     allowance(word) == 0 || counting(word) < allowance(word)
 }
@@ -103,16 +119,18 @@ impl Ration {
         let mut word = self.0.load(Ordering::Acquire);
         loop {
             let (after, entry) = if word & PROBE != 0 {
-                (word & !PROBE, Entry::Probe)
-            } else if allowance(word) == 0 {
+                (word & !PROBE, Some(Entry::Probe))
+            } else if allowance(word) == 0 && part(word) == 0 {
                 return Some(Entry::Free);
             } else if has_room(word) {
-                counted(word)
+                let (after, takes_it) = passed(word);
+                let (with_it, entry) = counted(after);
+                if takes_it { (with_it, Some(entry)) } else { (after, None) }
             } else {
                 return None;
             };
             match self.0.compare_exchange_weak(word, after, Ordering::SeqCst, Ordering::Acquire) {
-                Ok(_) => return Some(entry),
+                Ok(_) => return entry,
                 Err(moved) => word = moved,
             }
         }
@@ -132,6 +150,16 @@ impl Ration {
     pub(super) fn set(&self, requests: u32) -> bool {
         let before = self.update(|word| word & !BOUND | NEW | allow(requests));
         allowance(before) == 0
+    }
+
+    /// So many at a time from now on, and in one of eight turns: a key that was away for long takes its full share again step
+    /// by step, however fast it answers. Keys that come back together take different turns, by `number`. Returns whether
+    /// there was no ration before.
+    pub(super) fn begin_small(&self, requests: u32, number: u32) -> bool {
+        let passed = u64::from(number % 8) << PASSED;
+        let before =
+            self.update(|word| word & !(BOUND | PASSED_BITS) | passed | PART_BITS | NEW | allow(requests));
+        allowance(before) == 0 && part(before) == 0
     }
 
     /// Whether the answer to a request that came to its key so is the provider's last word: it is not if one that began
@@ -164,11 +192,15 @@ impl Ration {
 
     /// Some time has passed: if there is no news, it is raised. Returns whether there is still a ration.
     pub(super) fn ease(&self, largest: u32, is_whole: bool) -> bool {
-        let before = self.update(|word| word & !NEW);
+        let before = self.update(|word| {
+            let smaller = u64::from(part(word).saturating_sub(1)) << PART;
+            word & !(NEW | PART_BITS) | smaller
+        });
+        let is_small = part(before) > 1;
         if before & NEW != 0 {
-            return allowance(before) > 0;
+            return allowance(before) > 0 || is_small;
         }
-        self.raise(largest, is_whole)
+        self.raise(largest, is_whole) || is_small
     }
 
     /// Twice as many at a time, or one more if the provider said how many, and that limit is not whole again. Returns whether
@@ -323,6 +355,28 @@ mod tests {
             Some(false),
             "nothing ran over into the counts"
         );
+    }
+
+    #[test]
+    fn who_was_away_for_long_takes_more_and_more_of_its_turns() {
+        let ration = Ration::default();
+        assert!(ration.begin_small(1, 5));
+        let taken = || {
+            let taken = (0..8).filter(|_| ration.enter().is_some()).count();
+            (0..taken).for_each(|_| ration.leave());
+            taken
+        };
+        let mut shares = Vec::new();
+        loop {
+            // However many come back well.
+            (0..8).for_each(|_| ration.double(LARGEST));
+            shares.push(taken());
+            if !ration.ease(LARGEST, false) {
+                break;
+            }
+        }
+        assert_eq!((shares, ration.enter()), (vec![1, 2, 4], Some(Entry::Free)));
+        assert!(ration.set(1), "as if nothing had been");
     }
 
     #[test]
