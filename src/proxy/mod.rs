@@ -302,8 +302,8 @@ impl Proxy {
         // Keys that fell together are put to the test together, side by side.
         for _ in 0..SIDE_BY_SIDE {
             match self.common.group.keys.lease(need) {
-                Some(lease) if need.not.contains(&lease.index()) => break,
                 Some(lease) if lease.is_probe() => lease.leave_to_others(),
+                Some(lease) if need.not.contains(&lease.index()) => break,
                 Some(lease) => {
                     probe.leave_to_others();
                     return lease;
