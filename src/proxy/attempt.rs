@@ -21,6 +21,20 @@ use crate::upstream::connect::{ConnectError, chain};
 use crate::upstream::{BaseUrl, JoinError, Upstream, Upstreams};
 use crate::wire::{Running, spare};
 
+/// A connection that an upstream closed behind an answer shows it so soon after its next request.
+const RIGHT_BEHIND: Duration = Duration::from_millis(10);
+
+/// How long an attempt may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    /// When it began.
+    pub(super) began: Instant,
+    /// The longest wait for a connection.
+    pub(super) connect: Duration,
+    /// Until when the answer's head has to be there.
+    pub(super) head_by: Instant,
+}
+
 /// A client's request, ready to be tried.
 pub(super) struct Try {
     /// Path and query as the client sent them.
@@ -155,28 +169,28 @@ impl Try {
         self.infers() || self.head.method == Method::GET && self.path().ends_with("/models")
     }
 
-    /// Sends the request to an upstream with a leased key, on a connection that is there or can be made within `limit`, and
-    /// waits for the head of its answer until `head_by`. `running` hears what comes before that.
+    /// Sends the request to an upstream with a leased key, on a connection that is there or can be made in time, and waits
+    /// for the head of its answer. `running` hears what comes before that.
     ///
     /// A kept connection that the upstream closed in the moment of its reuse is not an attempt that failed: the
-    /// request goes out again on a new one, if that is safe. But one that was in use a moment ago was not closed for that.
+    /// request goes out again on a new one, if that is safe. But one that was in use a moment ago was not closed for having
+    /// rested, unless that came right behind its last answer.
     pub(super) async fn send(
         &mut self,
         client: &Rc<Client<Outgoing>>,
         upstream: &Upstream,
         lease: &Lease<'_>,
         running: Option<&Running>,
-        limit: Duration,
-        head_by: Instant,
+        Span { began, connect, head_by }: Span,
     ) -> Outcome {
         let mut fresh = false;
         loop {
             let connection = if self.upgrade.is_some() {
-                rare(client.upgradable_connection(upstream, limit)).await
+                rare(client.upgradable_connection(upstream, connect)).await
             } else if fresh {
-                rare(client.fresh_connection(upstream, limit)).await
+                rare(client.fresh_connection(upstream, connect)).await
             } else {
-                client.connection(upstream, limit).await
+                client.connection(upstream, connect).await
             };
             let connection = match connection {
                 Ok(connection) => connection,
@@ -213,7 +227,7 @@ impl Try {
                     if reused
                         && !(fresh || failed.is_garbled())
                         && self.body.is_replayable()
-                        && (!failed.sent || rested && self.harmless) =>
+                        && (!failed.sent || self.harmless && (rested || began.elapsed() < RIGHT_BEHIND)) =>
                 {
                     fresh = true;
                 }

@@ -35,7 +35,7 @@ use tokio::time::Instant;
 
 use self::admission::Admission;
 use self::answer::Payload;
-use self::attempt::{NoAnswer, Outcome, Try};
+use self::attempt::{NoAnswer, Outcome, Span, Try};
 use self::beginning::Beginning;
 use self::body::Outgoing;
 use self::credentials::Tokens;
@@ -190,12 +190,13 @@ impl Proxy {
             let is_last = attempt == self.common.group.max_retries;
             let Some((lease, upstream)) = self.lease(request, &so_far, is_last).await else { break };
             so_far.tried.push(lease.index());
-            let now = so_far.begin_attempt();
-            ending.attempt(&lease, upstream, now);
+            let began = so_far.begin_attempt();
+            ending.attempt(&lease, upstream, began);
             let limits = so_far.limits;
-            let head_by = limits.deadline.unwrap_or_else(|| now + self.common.times.response);
-            let limit = self.common.times.response.min(head_by.saturating_duration_since(now));
-            let follow = match request.send(&self.client, upstream, &lease, running, limit, head_by).await {
+            let head_by = limits.deadline.unwrap_or_else(|| began + self.common.times.response);
+            let connect = self.common.times.response.min(head_by.saturating_duration_since(began));
+            let span = Span { began, connect, head_by };
+            let follow = match request.send(&self.client, upstream, &lease, running, span).await {
                 Outcome::Answer(response) if response.status().as_u16() < 400 => {
                     let (mut parts, mut stream) = answer::begin(response, &lease, limits);
                     let kind = Kind::of(&parts.headers, request.infers());

@@ -16,7 +16,7 @@ use http::Request;
 use tokio::time::Instant;
 
 use super::answer::StreamLimits;
-use super::attempt::{Outcome, Try};
+use super::attempt::{Outcome, Span, Try};
 use super::body::{Outgoing, RequestBody};
 use super::credentials::Place;
 use super::held::accuser;
@@ -216,8 +216,10 @@ impl Revalidation {
         let accuser = key.upstream.and_then(|index| upstreams.all().get(index));
         let Some(upstream) = accuser.or_else(|| upstreams.pick(&[])) else { return Found::Inconclusive };
         let Ok(mut request) = models_list(&upstream.url) else { return Found::Inconclusive };
-        let by = Instant::now() + self.patience;
-        match request.send(&self.client, upstream, &lease, None, self.patience, by).await {
+        let began = Instant::now();
+        let by = began + self.patience;
+        let span = Span { began, connect: self.patience, head_by: by };
+        match request.send(&self.client, upstream, &lease, None, span).await {
             Outcome::Switched(..) => Found::Inconclusive,
             Outcome::Answer(response) if response.status().is_redirection() => Found::Inconclusive,
             Outcome::Answer(response) => {
