@@ -106,8 +106,8 @@ pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Retries for upstream faults: at most a fifth of the requests, at least ten a second, so that an outage is not
-/// multiplied. Counted over windows of [`RetryBudget::WINDOW`]; what one leaves of its requests' fifth is the next one's
+/// Retries for upstream faults: at most a fifth of the requests, at least ten a second, and no more than these in an outage,
+/// so that it is not multiplied. Counted over windows of [`RetryBudget::WINDOW`]; what one leaves of its requests' fifth is the next one's
 /// too, so that faults that come together at a window's beginning find as much as any others.
 #[derive(Default)]
 pub(super) struct RetryBudget {
@@ -122,7 +122,7 @@ impl RetryBudget {
     const AT_LEAST_A_SECOND: u64 = 10;
 
     /// Takes one retry out of the budget, if there is one. `requests` is how many the process has had in all.
-    pub(super) fn withdraw(&self, requests: u64, now: Duration) -> bool {
+    pub(super) fn withdraw(&self, requests: u64, is_outage: bool, now: Duration) -> bool {
         let mut began = self.began.load(Ordering::Acquire);
         let elapsed = millis(now).saturating_sub(began);
         if elapsed >= millis(Self::WINDOW)
@@ -138,6 +138,7 @@ impl RetryBudget {
         let seconds = (millis(now).saturating_sub(began) / 1000 + 1).min(Self::WINDOW.as_secs());
         let share = requests.saturating_sub(self.requests_then.load(Ordering::Relaxed)) / 5;
         let share = share + self.left_over.load(Ordering::Acquire);
+        let share = if is_outage { 0 } else { share };
         let budget = share.max(seconds * Self::AT_LEAST_A_SECOND);
         self.spent
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |spent| (spent < budget).then_some(spent + 1))
@@ -209,7 +210,7 @@ mod tests {
     #[test]
     fn retries_are_ten_a_second_or_a_fifth_of_the_requests() {
         let budget = RetryBudget::default();
-        let spend = |requests, now| (0..10_000).take_while(|_| budget.withdraw(requests, now)).count();
+        let spend = |requests, now| (0..10_000).take_while(|_| budget.withdraw(requests, false, now)).count();
         assert_eq!(spend(0, at(0)), 10);
         assert_eq!(spend(30, at(1)), 10);
         assert_eq!(spend(1_000, at(2)), 180);
@@ -220,7 +221,7 @@ mod tests {
     #[test]
     fn what_a_window_leaves_is_the_next_ones_and_no_others() {
         let budget = RetryBudget::default();
-        let spend = |requests, now| (0..10_000).take_while(|_| budget.withdraw(requests, now)).count();
+        let spend = |requests, now| (0..10_000).take_while(|_| budget.withdraw(requests, false, now)).count();
         assert_eq!(spend(1_000, at(10)), 200, "faults that come at a window's beginning");
         assert_eq!(spend(1_000, at(20)), 10, "it was spent");
         assert_eq!(
@@ -261,7 +262,7 @@ mod races {
         loom::model(|| {
             let budget = Arc::new(RetryBudget::default());
             budget.spent.store(9, Ordering::Relaxed);
-            let got = both(&budget, |budget| budget.withdraw(0, Duration::ZERO));
+            let got = both(&budget, |budget| budget.withdraw(0, false, Duration::ZERO));
             assert_eq!(got.iter().filter(|got| **got).count(), 1);
         });
     }
@@ -272,8 +273,8 @@ mod races {
             let budget = Arc::new(RetryBudget::default());
             // The window before is spent to its end.
             budget.spent.store(100, Ordering::Relaxed);
-            let got = both(&budget, |budget| budget.withdraw(0, NOW));
-            let more = (0..20).take_while(|_| budget.withdraw(0, NOW)).count();
+            let got = both(&budget, |budget| budget.withdraw(0, false, NOW));
+            let more = (0..20).take_while(|_| budget.withdraw(0, false, NOW)).count();
             // Who comes while another begins the window may find what the old one has, or be forgotten by the new one.
             let all = got.iter().filter(|got| **got).count() + more;
             assert!((10..=11).contains(&all), "{all}");

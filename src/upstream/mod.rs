@@ -52,13 +52,17 @@ pub struct Upstreams {
     list: Box<[Upstream]>,
     cursor: AtomicUsize,
     budget: RetryBudget,
-    /// Of all of them together.
+    /// Of all of them together, and when the first of these came, in milliseconds since `began`.
     faults_in_a_row: AtomicU64,
+    row_began: AtomicU64,
     began: Instant,
 }
 
 /// Faults in a row, wherever, that make an outage: more than a restart on the other side takes, or bad luck.
 const FAULTS_OF_AN_OUTAGE: u64 = 20;
+/// How long they have to go on before our own retries are no more than the fewest. Faults are answered fast: of many requests
+/// that went out together the unlucky ones come back first.
+const SHORTEST_OUTAGE: Duration = Duration::from_secs(1);
 
 /// An ejected one that has failed is left alone for so long by requests that fail at the others, and altogether if it took
 /// longer to fail: then it would cost them more than they have to win.
@@ -82,6 +86,7 @@ impl Upstreams {
             cursor: AtomicUsize::new(0),
             budget: RetryBudget::default(),
             faults_in_a_row: AtomicU64::new(0),
+            row_began: AtomicU64::new(0),
             began: Instant::now(),
         }
     }
@@ -225,6 +230,9 @@ impl Upstreams {
         upstream.faults.fetch_add(1, Ordering::Relaxed);
         let failed_at = millis(self.now()) << 1 | u64::from(after > REST);
         upstream.failed_at.store(failed_at, Ordering::Relaxed);
+        if self.faults_in_a_row.load(Ordering::Relaxed) == 0 {
+            self.row_began.store(millis(self.now()), Ordering::Relaxed);
+        }
         self.faults_in_a_row.fetch_add(1, Ordering::Relaxed);
         if self.list.len() < 2 {
             return None;
@@ -236,7 +244,9 @@ impl Upstreams {
 
     /// Whether the retry budget has one more retry for an upstream's fault, after so many requests in all.
     pub fn may_retry(&self, requests: u64) -> bool {
-        self.budget.withdraw(requests, self.now())
+        let row_began = || Duration::from_millis(self.row_began.load(Ordering::Relaxed));
+        let is_outage = self.are_out() && self.now() >= row_began() + SHORTEST_OUTAGE;
+        self.budget.withdraw(requests, is_outage, self.now())
     }
 
     /// Whether nothing but faults has come from any of them of late: more retries by clients, who have been given all of
@@ -394,16 +404,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_outage_is_over_with_the_first_answer_and_gets_its_retries_meanwhile() {
-        let two = upstreams(2);
-        for fault in 0..FAULTS_OF_AN_OUTAGE {
-            assert!(!two.are_out(), "after {fault}");
-            two.fail(two.pick(&[]).unwrap(), Duration::ZERO);
-            tokio::time::advance(Duration::from_secs(1)).await;
-        }
-        assert!(two.are_out() && two.may_retry(1_000_000));
+    async fn an_outage_gets_ten_retries_a_second_until_an_answer_comes() {
+        let retries = |two: &Upstreams| (0..1000).filter(|_| two.may_retry(1_000_000)).count();
+        let out = async |lasts: Duration| {
+            let two = upstreams(2);
+            for fault in 0..FAULTS_OF_AN_OUTAGE {
+                assert!(!two.are_out(), "after {fault}");
+                two.fail(two.pick(&[]).unwrap(), Duration::ZERO);
+            }
+            tokio::time::advance(lasts).await;
+            two
+        };
+        let unlucky = out(SHORTEST_OUTAGE / 2).await;
+        assert_eq!(retries(&unlucky), 1000, "those that went well may have been slower");
+        let two = out(SHORTEST_OUTAGE).await;
+        assert_eq!(retries(&two), 20);
         two.succeed(&two.all()[0]);
-        assert!(!two.are_out());
+        assert!(!two.are_out() && retries(&two) == 1000);
     }
 
     #[test]
