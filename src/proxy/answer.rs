@@ -1,34 +1,21 @@
-//! The answer's body on its way to the client: the upstream's frames as they come, or a few bytes of our own.
+//! What a client is answered with: an upstream's body, or a few bytes of our own, and what is done when it ends.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::response::Parts;
-use http::{HeaderMap, Response, Version};
-use http_body::{Body as _, Frame, SizeHint};
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
 
-use super::body::{Outgoing, Upload};
-use super::dialect::{self, Dialect};
 use super::ending::Ending;
-use super::headers;
-use super::kind::Kind;
-use super::mask::{Mask, hide_in_trailers};
+use super::stream::{Broken, Left, Stream};
 use super::upgrade::{Tunnel, Upgraded};
-use super::watch::{Count, Watch, append, is_event_over};
-use crate::keys::{Hider, Lease};
-use crate::timer::Timer;
-use crate::upstream::client::{Answer, Fault};
-use crate::wire;
 
 /// How long the end of an answer may take of which all has come.
 const END: Duration = Duration::from_secs(1);
-/// How often a connection is let write before it is cut, so that the client's last word goes out.
-const FLUSH_TURNS: u8 = 2;
 
 /// An answer's body. The request ends with it: with its last byte, or when it is dropped before that. Boxed: it goes
 /// through many hands, and as a part of a large future.
@@ -50,316 +37,6 @@ pub(super) enum Payload {
     Stream(Stream),
     /// No body: the connection goes on as another protocol.
     Tunnel(Upgraded),
-}
-
-/// The upstream's body.
-#[allow(clippy::struct_excessive_bools, reason = "answers to as many questions")]
-pub(super) struct Stream {
-    /// What was read of it already.
-    pub(super) first: Bytes,
-    pub(super) incoming: Answer<Outgoing>,
-    pub(super) limits: StreamLimits,
-    /// What came after that, if it was read already.
-    pub(super) trailers: Option<Box<HeaderMap>>,
-    /// Takes keys out, where the upstream may have quoted one.
-    pub(super) mask: Option<Box<Mask>>,
-    /// When the present silence has lasted too long, if we are waiting.
-    silence_ends: Option<Instant>,
-    timer: Timer,
-    /// The request's body, if it streams through.
-    upload: Option<Upload>,
-    /// In whose words a client is told that an event stream broke off.
-    dialect: Option<Dialect>,
-    /// Looks for errors in it, until one has come.
-    watch: Option<Watch>,
-    /// Whether it is known to have none.
-    pub(super) is_plain: bool,
-    /// Whether it is a stream of events that is called otherwise.
-    pub(super) is_events: bool,
-    /// Hides keys in what follows one, and in trailers.
-    hider: Option<Hider>,
-    /// Whether what looks like an error is one to be counted.
-    count: Option<Box<Count>>,
-    /// Whether one has come: passed on, and counted (spec §6).
-    told_error: bool,
-    /// The last bytes that went out.
-    tail: [u8; 32],
-    /// Whether a last event has begun that can't be known by its end.
-    has_last: bool,
-    cut: Option<Box<Cut>>,
-}
-
-/// A stream that broke off: the client was told, if there was a way, and is cut off once it has what came before.
-struct Cut {
-    /// `None`: all of it had come.
-    cause: Option<Broken>,
-    /// Turns that are left to the connection to write what the client is told.
-    turns: u8,
-}
-
-/// What an event stream lacks of the end of an event.
-#[cold]
-fn ending_of_event(tail: &[u8]) -> &'static [u8] {
-    match tail {
-        tail if is_event_over(tail) => b"",
-        [.., b'\n'] => b"\n",
-        // Behind a carriage return a line feed is the same end of a line.
-        _ => b"\n\n",
-    }
-}
-
-/// How long an answer's body may take.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct StreamLimits {
-    /// `SERVER_WRITE_TIMEOUT`: the longest silence.
-    pub(super) silence: Duration,
-    /// The end of `REQUEST_TIMEOUT`, for requests that are not streaming.
-    pub(super) deadline: Option<Instant>,
-}
-
-impl StreamLimits {
-    /// When a silence that begins now has lasted too long.
-    pub(super) fn end(self) -> Instant {
-        let silence = Instant::now() + self.silence;
-        self.deadline.map_or(silence, |deadline| deadline.min(silence))
-    }
-}
-
-/// Why an answer's body broke off.
-#[derive(Debug, thiserror::Error)]
-pub enum Broken {
-    /// The upstream's connection broke.
-    #[error("the upstream broke the answer off: {0}")]
-    Upstream(#[from] Fault),
-    /// The upstream fell silent or took too long.
-    #[error("the upstream did not finish the answer in time")]
-    TimedOut,
-}
-
-impl Broken {
-    /// Whether it was the client's own body that failed.
-    fn is_clients(&self) -> bool {
-        matches!(self, Self::Upstream(Fault::Http1(wire::Fault::Body(_))))
-    }
-}
-
-impl Stream {
-    pub(super) fn new(incoming: Answer<Outgoing>, limits: StreamLimits) -> Self {
-        Self {
-            first: Bytes::new(),
-            incoming,
-            limits,
-            trailers: None,
-            mask: None,
-            silence_ends: None,
-            timer: Timer::default(),
-            upload: None,
-            dialect: None,
-            watch: None,
-            is_plain: false,
-            is_events: false,
-            hider: None,
-            count: None,
-            told_error: false,
-            tail: [b'\n'; 32],
-            has_last: false,
-            cut: None,
-        }
-    }
-
-    /// Errors in it are looked after, and an event stream's client is told in its own dialect if it breaks off.
-    pub(super) fn is_watched(&mut self, kind: Kind, dialect: Dialect, lease: &Lease<'_>) {
-        let kind = Kind { is_events: kind.is_events || self.is_events, ..kind };
-        self.watch = Watch::over(kind, dialect).filter(|_| self.mask.is_none());
-        if self.watch.is_some() && self.hider.is_none() {
-            self.hider = Some(lease.hider());
-        }
-        // After the last byte of a known length there is no place for another word.
-        if kind.is_events && kind.is_readable() && self.incoming.size_hint().exact().is_none() {
-            self.dialect = Some(dialect);
-        }
-    }
-
-    /// The request's body streams through still. On HTTP/2 it ends the answer too if it fails.
-    pub(super) fn goes_with(&mut self, upload: Option<&Upload>) {
-        self.upload = upload.cloned();
-    }
-
-    fn has_lost_upload(&self) -> bool {
-        self.upload.as_ref().is_some_and(|upload| upload.get().is_some())
-    }
-
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        if let Some(mut cut) = self.cut.take() {
-            if cut.turns == 0 {
-                return Poll::Ready(cut.cause.map(Err));
-            }
-            cut.turns -= 1;
-            self.cut = Some(cut);
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let mut frame = std::task::ready!(self.poll_upstream(cx));
-        if let Some(Ok(piece)) = &mut frame {
-            if let Some(data) = piece.data_mut() {
-                let hider = self.hider.as_ref();
-                if self.watch.as_mut().is_some_and(|watch| watch.finds_error(data, hider)) {
-                    let data = std::mem::take(data);
-                    self.hide_from(data);
-                    return self.poll_frame(cx);
-                }
-                if self.count.as_mut().is_some_and(|count| count.has_error(data)) {
-                    (self.told_error, self.count) = (true, None);
-                }
-            } else if let (Some(hider), Some(trailers)) = (&self.hider, piece.trailers_mut()) {
-                hide_in_trailers(hider, trailers);
-            }
-        }
-        let Some(dialect) = self.dialect else {
-            let Some(Err(cause)) = frame else { return Poll::Ready(frame) };
-            self.cut = Some(Box::new(Cut { cause: Some(cause), turns: FLUSH_TURNS }));
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        };
-        match frame {
-            Some(Err(cause)) => self.break_off(dialect, cause),
-            frame => {
-                if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
-                    if let Some(tail) = data.last_chunk() {
-                        self.tail = *tail;
-                    } else {
-                        append(&mut self.tail, data);
-                    }
-                    if dialect == Dialect::Responses && dialect::may_be_last(&self.tail) {
-                        self.has_last |= dialect::has_last(data);
-                    }
-                }
-                Poll::Ready(frame)
-            }
-        }
-    }
-
-    /// Ends an event stream that broke off, in its dialect. What had said that it is over lacks nothing.
-    #[cold]
-    fn break_off(&mut self, dialect: Dialect, cause: Broken) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        self.dialect = None;
-        let held = self.mask.as_mut().map_or_else(Bytes::new, |mask| mask.rest());
-        let tail = [self.tail.as_slice(), &held].concat();
-        let mut told = BytesMut::from(&*held);
-        // The event that it broke off in ends here.
-        told.extend_from_slice(ending_of_event(&tail));
-        let is_whole = dialect.is_over(&tail) || self.has_last && is_event_over(&tail);
-        let cut = if is_whole {
-            Cut { cause: None, turns: 0 }
-        } else {
-            told.extend_from_slice(&dialect.error_event(&cause.to_string()));
-            Cut { cause: Some(cause), turns: FLUSH_TURNS }
-        };
-        self.cut = Some(Box::new(cut));
-        let told = Some(told).filter(|told| !told.is_empty());
-        Poll::Ready(told.map(|told| Ok(Frame::data(told.freeze()))))
-    }
-
-    /// Takes keys out of all of it.
-    #[cold]
-    pub(super) fn hides(&mut self, lease: &Lease<'_>) {
-        self.hider = Some(lease.hider());
-        let first = std::mem::take(&mut self.first);
-        self.hide_from(first);
-    }
-
-    /// What looks like an error has come with this piece: from here on keys are taken out.
-    #[cold]
-    fn hide_from(&mut self, piece: Bytes) {
-        self.count = self.watch.take().and_then(|watch| watch.count());
-        if let Some(hider) = self.hider.take() {
-            let mut mask = Box::new(Mask::new(hider));
-            self.first = mask.pass(piece);
-            if let Some(trailers) = &mut self.trailers {
-                mask.trailers(trailers);
-            }
-            self.mask = Some(mask);
-        }
-    }
-
-    fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        loop {
-            if !self.first.is_empty() {
-                return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.first)))));
-            }
-            if let Some(trailers) = self.trailers.take() {
-                return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
-            }
-            let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
-                return self.poll_timeout(cx).map(|()| Some(Err(Broken::TimedOut)));
-            };
-            self.silence_ends = None;
-            let Some(mask) = &mut self.mask else {
-                return Poll::Ready(frame.map(|frame| frame.map_err(Broken::Upstream)));
-            };
-            match frame.transpose()?.map(Frame::into_data) {
-                Some(Ok(data)) => self.first = mask.pass(data),
-                Some(Err(frame)) => {
-                    self.first = mask.rest();
-                    self.trailers = frame.into_trailers().ok().map(Box::new);
-                    if let Some(trailers) = &mut self.trailers {
-                        mask.trailers(trailers);
-                    }
-                }
-                None if mask.holds() > 0 => self.first = mask.rest(),
-                None => return Poll::Ready(None),
-            }
-        }
-    }
-
-    fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let limits = self.limits;
-        self.timer.poll(*self.silence_ends.get_or_insert_with(|| limits.end()), cx)
-    }
-
-    fn held(&self) -> usize {
-        self.mask.as_ref().map_or(0, |mask| mask.holds())
-    }
-
-    fn has_all(&self) -> bool {
-        self.first.is_empty()
-            && self.trailers.is_none()
-            && self.cut.is_none()
-            && self.held() == 0
-            && self.incoming.size_hint().exact() == Some(0)
-    }
-
-    pub(super) fn is_end(&self) -> bool {
-        self.first.is_empty()
-            && self.trailers.is_none()
-            && self.cut.is_none()
-            && self.held() == 0
-            && self.incoming.is_end_stream()
-    }
-}
-
-/// A good answer's head, cleaned, and its body.
-pub(super) fn begin(
-    response: Response<Answer<Outgoing>>,
-    lease: &Lease<'_>,
-    limits: StreamLimits,
-) -> (Parts, Stream) {
-    let (mut parts, incoming) = response.into_parts();
-    // Ours, not the upstream's: a body that ends with HTTP/1.0's connection can't be told from one that was cut.
-    parts.version = Version::HTTP_11;
-    headers::of_answer(&mut parts.headers);
-    if parts.status.is_redirection() {
-        // `Location` repeats the query that was asked for, and the query may have carried the key.
-        headers::redact_keys(&mut parts, |value| lease.redact(value));
-    } else {
-        headers::redact_keys(&mut parts, |value| lease.redact_plain(value));
-    }
-    let mut stream = Stream::new(incoming, limits);
-    if stream.incoming.size_hint().exact().is_none() {
-        // Trailers may come.
-        stream.hider = Some(lease.hider());
-    }
-    (parts, stream)
 }
 
 impl Body {
@@ -406,11 +83,6 @@ impl Body {
         }
     }
 
-    /// Whether all of a known length has come, though its end has not been told yet: HTTP/2 may tell that by itself.
-    fn has_all(&self) -> bool {
-        matches!(&self.0.payload, Payload::Stream(stream) if stream.has_all())
-    }
-
     /// Lets the end come, for a moment: without it the upstream would be told that the rest is not wanted.
     #[cold]
     fn hear_the_end(&mut self) {
@@ -421,12 +93,16 @@ impl Body {
         }
     }
 
-    fn is_end(&self) -> bool {
+    fn left(&self) -> Left {
         match &self.0.payload {
-            Payload::Whole(bytes) => bytes.is_empty(),
-            Payload::Stream(stream) => stream.is_end(),
-            Payload::Tunnel(_) => true,
+            Payload::Whole(bytes) if !bytes.is_empty() => Left::Something,
+            Payload::Stream(stream) => stream.left(),
+            Payload::Whole(_) | Payload::Tunnel(_) => Left::Nothing,
         }
+    }
+
+    fn is_end(&self) -> bool {
+        self.left() == Left::Nothing
     }
 }
 
@@ -455,11 +131,13 @@ impl http_body::Body for Body {
                     }
                 }
                 // Nobody asks again after the last frame of a body whose end is known.
-                if this.is_end() {
-                    this.finish();
-                } else if this.has_all() {
-                    this.hear_the_end();
-                    this.finish();
+                match this.left() {
+                    Left::Something => {}
+                    Left::Nothing => this.finish(),
+                    Left::Untold => {
+                        this.hear_the_end();
+                        this.finish();
+                    }
                 }
             }
             Poll::Ready(Some(Err(why))) => {

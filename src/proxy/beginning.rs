@@ -1,6 +1,7 @@
 //! Errors inside a 200 (spec §6): an answer is looked at before the client sees any of it. An event stream is held until
 //! its first event, a short JSON body until it is whole; everything else goes on at once.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
@@ -13,10 +14,10 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout_at};
 
-use super::answer::Stream;
 use super::attempt::Try;
 use super::headers;
 use super::kind::{Json, Kind};
+use super::stream::Stream;
 use super::watch::has_error;
 use crate::keys::Lease;
 use crate::rare::rare;
@@ -56,6 +57,9 @@ pub(super) async fn look(
     request: &Try,
     lease: &Lease<'_>,
 ) -> Beginning {
+    if parts.status.is_redirection() {
+        return rare(redirected(parts, kind, stream, lease)).await;
+    }
     let is_answer = parts.status == StatusCode::OK
         || matches!(parts.status, StatusCode::CREATED | StatusCode::ACCEPTED) && request.infers();
     if !is_answer {
@@ -145,6 +149,27 @@ fn without_body(parts: &Parts, kind: Kind, request: &Try) -> Beginning {
     Beginning::Healthy
 }
 
+/// The page that comes with a redirect repeats where it leads: the query may have carried the key.
+async fn redirected(parts: &mut Parts, kind: Kind, stream: &mut Stream, lease: &Lease<'_>) -> Beginning {
+    if !kind.is_encoded {
+        stream.hides(lease);
+        return Beginning::Healthy;
+    }
+    let by = stream.limits.end().min(Instant::now() + HELD);
+    while !stream.incoming.is_end_stream() {
+        match timeout_at(by, stream.incoming.frame()).await {
+            Ok(Some(Ok(frame))) if stream.first.len() < HELD_MAX => stream.hold(frame),
+            Ok(None) => break,
+            Ok(_) | Err(_) => {
+                let error = "the page of a redirect can't be looked through".to_owned();
+                return Beginning::Broken { timed_out: false, error };
+            }
+        }
+    }
+    stream.hide_in_encoded(parts, lease);
+    Beginning::Healthy
+}
+
 /// An event stream that has ended without an event: whoever asked a model for something has no answer, and nothing was
 /// sent yet. Others, who follow what goes on elsewhere, may come when all is over.
 fn without_event(request: &Try) -> Beginning {
@@ -202,11 +227,8 @@ async fn encoded(
         return Beginning::Error(error);
     }
     // A later event, or a job's error.
-    if has_error(&plain)
-        && let Some(hidden) = lease.redact(&plain)
-    {
-        headers::of_plain_text(&mut parts.headers, hidden.len());
-        stream.first = hidden.into();
+    if has_error(&plain) {
+        stream.hide_in_encoded(parts, lease);
     }
     Beginning::Healthy
 }
@@ -281,6 +303,17 @@ async fn first_event(stream: &mut Stream, request: &Try) -> Beginning {
 }
 
 impl Stream {
+    /// Takes keys out of an encoded body that has come whole, which is decoded if there are any.
+    #[cold]
+    pub(super) fn hide_in_encoded(&mut self, parts: &mut Parts, lease: &Lease<'_>) {
+        if let Cow::Owned(plain) = decoded(&parts.headers, &self.first)
+            && let Some(hidden) = lease.redact(&plain)
+        {
+            headers::of_plain_text(&mut parts.headers, hidden.len());
+            self.first = hidden.into();
+        }
+    }
+
     /// Keeps a frame for later.
     fn hold(&mut self, frame: http_body::Frame<Bytes>) {
         match frame.into_data() {

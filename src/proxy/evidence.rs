@@ -33,8 +33,8 @@ impl Proxy {
                 tracing::debug!(upstream = %upstream.url, rule = judgement.rule, error = judgement.message, "upstream fault");
                 self.upstream_failed(upstream, so_far.tried_at.elapsed());
                 let is_barred = so_far.is_barred(&answer, self.common.group.upstreams.all().len());
-                // Whoever is behind a gateway that lost patience may have done it, or do so yet.
-                let may_be_done = matches!(answer.status().as_u16(), 504 | 524) && !request.harmless;
+                // Whoever is behind a gateway that lost patience, or got no whole answer, may have done it, or do so yet.
+                let may_be_done = matches!(answer.status().as_u16(), 504 | 520 | 524) && !request.harmless;
                 so_far.refused = Some(answer);
                 return if is_barred || may_be_done { Follow::Pass } else { Follow::NextUpstream };
             }

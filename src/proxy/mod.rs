@@ -19,6 +19,7 @@ pub(crate) mod provider;
 mod refused;
 pub mod revalidate;
 mod so_far;
+mod stream;
 mod trace;
 mod upgrade;
 mod watch;
@@ -58,9 +59,10 @@ use crate::upstream::connect::Connector;
 use crate::verdict::{self, Ahead, Wait};
 use crate::wire::{Incoming, Running};
 
-pub use self::answer::{Body, Broken};
+pub use self::answer::Body;
 pub use self::attempt::Peer;
 pub use self::body::BodyLimits;
+pub use self::stream::Broken;
 pub use self::upgrade::Tunnel;
 
 /// The first pause before a retry elsewhere; each further one doubles it (spec §8).
@@ -198,7 +200,7 @@ impl Proxy {
             let span = Span { began, connect, head_by };
             let follow = match request.send(&self.client, upstream, &lease, running, span).await {
                 Outcome::Answer(response) if response.status().as_u16() < 400 => {
-                    let (mut parts, mut stream) = answer::begin(response, &lease, limits);
+                    let (mut parts, mut stream) = stream::begin(response, &lease, limits);
                     let kind = Kind::of(&parts.headers, request.infers());
                     match beginning::look(&mut parts, kind, &mut stream, request, &lease).await {
                         Beginning::Healthy => {
@@ -246,6 +248,7 @@ impl Proxy {
                 Follow::NextUpstream => {
                     so_far.failed_upstreams.push(upstream.index);
                     attempt < self.common.group.max_retries
+                        && request.body.is_replayable()
                         && rare(self.back_off(attempt, so_far.ends_by())).await
                 }
             };

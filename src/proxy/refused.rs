@@ -11,11 +11,12 @@ use http::{HeaderMap, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout_at};
 
-use super::answer::{Payload, Stream, StreamLimits};
+use super::answer::Payload;
 use super::attempt::NoAnswer;
 use super::body::Outgoing;
 use super::headers;
 use super::mask::Mask;
+use super::stream::{Stream, StreamLimits};
 use crate::keys::{Cause, Lease};
 use crate::refusal::{Refusal, Retry};
 use crate::telemetry::counters::End;
@@ -59,7 +60,9 @@ impl Refused {
         headers::redact_keys(&mut parts, |value| lease.redact(value));
         let now = Instant::now();
         let by = limits.deadline.map_or(now + JUDGED_WITHIN, |deadline| deadline.min(now + JUDGED_WITHIN));
-        let still = if is_last { JUDGED_WITHIN } else { STILL };
+        // What others say about the request is told to the client: there all of it is worth its time.
+        let of_key_or_upstream = matches!(parts.status.as_u16(), 401 | 402 | 408 | 429 | 500..);
+        let still = if is_last || !of_key_or_upstream { JUDGED_WITHIN } else { STILL };
         let (first, ended) = read_first(&mut incoming, by, still).await;
         if !ended && limits.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             let error = "the answer's body did not come in time".to_owned();
@@ -108,12 +111,7 @@ impl Refused {
         let error = hidden.as_deref().unwrap_or(error);
         let judgement = verdict::judge_in_stream(&parts.headers, error, model, SystemTime::now());
         // Only a body that has come whole is looked into where it is encoded.
-        if let Cow::Owned(plain) = verdict::decoded(&parts.headers, &stream.first)
-            && let Some(hidden) = lease.redact(&plain)
-        {
-            headers::of_plain_text(&mut parts.headers, hidden.len());
-            stream.first = hidden.into();
-        }
+        stream.hide_in_encoded(&mut parts, lease);
         let mut mask = Box::new(Mask::new(lease.hider()));
         let mut first = mask.pass(std::mem::take(&mut stream.first));
         let ended = stream.is_end();

@@ -15,13 +15,13 @@ use bytes::Bytes;
 use http::Request;
 use tokio::time::Instant;
 
-use super::answer::StreamLimits;
 use super::attempt::{Outcome, Span, Try};
 use super::body::{Outgoing, RequestBody};
 use super::credentials::Place;
 use super::held::accuser;
 use super::provider;
 use super::refused::Refused;
+use super::stream::StreamLimits;
 use crate::group::Group;
 use crate::keys::{Accuser, BY_OPERATOR, Blacklisted, Condemned, Effect, Failure, Lease, Service};
 use crate::upstream::client::Client;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::answer::StreamLimits;
 use super::attempt::{NoAnswer, Try};
 use super::held::Held;
 use super::refused::Refused;
+use super::stream::StreamLimits;
 use super::{Answered, Common, Times, WAIT_AGAIN};
 use crate::keys::Effect;
 use crate::refusal::{Refusal, Retry};
@@ -56,7 +56,7 @@ impl SoFar<'_> {
                 deadline: (!request.streaming).then(|| now + times.request),
             },
             waited: Cell::default(),
-            client_gives_up: request.client_waits.map(|waits| now + waits),
+            client_gives_up: request.client_waits.and_then(|waits| now.checked_add(waits)),
             refused: None,
             failure: None,
             weak: Vec::new(),
@@ -128,13 +128,13 @@ impl SoFar<'_> {
     pub(super) fn answer(self, request: &Try, common: &Common) -> Answered {
         let SoFar { refused, failure, .. } = self;
         let wait = common.group.keys.earliest_return(request.model());
-        let streaming = request.streaming;
+        let is_over = self.limits.deadline.is_some_and(|deadline| deadline <= Instant::now());
         match (refused, failure) {
             // The whole time that a request may take is over: an earlier attempt's answer does not tell that.
-            (_, Some(failure)) if failure.timed_out && !streaming => Err(timed_out(streaming, common.times)),
+            (_, Some(failure)) if failure.timed_out && is_over => Err(timed_out(is_over, common.times)),
             // In an outage nobody knows until when, keys or not.
             (Some(refused), _) => refused.answer(wait.filter(|_| !common.group.upstreams.are_out())),
-            (None, Some(failure)) if failure.timed_out => Err(timed_out(streaming, common.times)),
+            (None, Some(failure)) if failure.timed_out => Err(timed_out(is_over, common.times)),
             (None, Some(_)) => Err(Refusal::new(
                 StatusCode::BAD_GATEWAY,
                 "upstream_unreachable",
@@ -153,9 +153,10 @@ impl SoFar<'_> {
     }
 }
 
-fn timed_out(streaming: bool, times: Times) -> Refusal {
+/// `is_over`: the whole time that a request may take, not only that of its last attempt.
+fn timed_out(is_over: bool, times: Times) -> Refusal {
     let (variable, limit) =
-        if streaming { ("RESPONSE_TIMEOUT", times.response) } else { ("REQUEST_TIMEOUT", times.request) };
+        if is_over { ("REQUEST_TIMEOUT", times.request) } else { ("RESPONSE_TIMEOUT", times.response) };
     let message = format!(
         "The upstream did not answer within {} s. If its answers need longer, raise {variable}.",
         limit.as_secs()

@@ -45,7 +45,7 @@ impl Watch {
             || self.dialect == Dialect::Responses && looks_like_error(piece, &FAILED)
             || !(self.tail.ends_with(b"\n") && piece.ends_with(b"\n")) && self.finds_any_in_cut(piece, hider);
         if !found {
-            self.passed(piece);
+            append(&mut self.tail, piece);
         }
         found
     }
@@ -59,14 +59,6 @@ impl Watch {
         }
         let text = if piece.len() < TAIL { &seam } else { piece };
         hider.is_some_and(|hider| hider.is_own_in(text))
-    }
-
-    fn passed(&mut self, piece: &[u8]) {
-        if let Some(tail) = piece.last_chunk() {
-            self.tail = *tail;
-        } else {
-            append(&mut self.tail, piece);
-        }
     }
 
     /// What tells whether it is an event, from where the present one began; `None` where none are counted.
@@ -130,9 +122,17 @@ fn begins_element(line: &[u8]) -> bool {
     text.get(brackets..).is_some_and(|name| name.starts_with(b"\"error\":{"))
 }
 
-/// Puts a piece that is shorter behind the end of what came before it.
+/// Keeps the end of what has come, once this piece has.
+#[inline]
+pub(super) fn append<const N: usize>(tail: &mut [u8; N], piece: &[u8]) {
+    match piece.last_chunk() {
+        Some(last) => *tail = *last,
+        None => append_short(tail, piece),
+    }
+}
+
 #[cold]
-pub(super) fn append(tail: &mut [u8], piece: &[u8]) {
+fn append_short(tail: &mut [u8], piece: &[u8]) {
     tail.rotate_left(piece.len());
     for (kept, byte) in tail.iter_mut().rev().zip(piece.iter().rev()) {
         *kept = *byte;
@@ -281,7 +281,7 @@ mod tests {
         let mut watch = watch(Dialect::Chat, true);
         let long = "x".repeat(TAIL + 6);
         for (piece, end) in [("ab", "\nab"), ("", "ab"), (&long, "xxx"), ("cd", "xxcd")] {
-            watch.passed(piece.as_bytes());
+            append(&mut watch.tail, piece.as_bytes());
             assert!(watch.tail.ends_with(end.as_bytes()), "{piece:?}: {:?}", watch.tail);
         }
     }

@@ -177,6 +177,7 @@ impl http_body::Body for Body {
     type Data = Bytes;
     type Error = Broken;
 
+    #[inline]
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -197,6 +198,7 @@ impl http_body::Body for Content {
     type Data = Bytes;
     type Error = Broken;
 
+    #[inline]
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -2,6 +2,8 @@
 //!
 //! Healthy answers pass here too, so that a search for a few words comes before anything is parsed.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use aho_corasick::packed::Searcher;
@@ -328,17 +330,20 @@ impl Probe<'_> {
     }
 }
 
-/// As the SDKs have it: there, and not empty. An object of nothing but nulls is empty too.
+/// As the SDKs have it: there, and not empty. An object in which nothing says anything is empty too: some relays send one
+/// with every answer.
 fn is_true(value: Raw<'_>) -> bool {
     let Some(text) = value.map(RawValue::get) else { return false };
-    match text {
-        "null" | "false" | "\"\"" | "0" | "{}" | "[]" => false,
-        _ if text.starts_with('{') => {
-            serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text)
-                .is_ok_and(|fields| fields.values().any(|value| !value.is_null()))
-        }
-        _ => true,
+    if text.starts_with('{') {
+        serde_json::from_str::<HashMap<Cow<'_, str>, &RawValue>>(text)
+            .is_ok_and(|fields| fields.into_values().any(|value| !is_empty(value.get())))
+    } else {
+        !is_empty(text)
     }
+}
+
+fn is_empty(value: &str) -> bool {
+    ["null", "false", "\"\"", "0", "{}", "[]"].contains(&value)
 }
 
 /// 4xx or 5xx, as a number or as a text.

@@ -189,6 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
         }
     }
 
+    #[inline]
     fn written(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if let (Some(frames), Poll::Ready(Ok(length))) = (&mut self.frames, &written) {
             frames.sent(*length);

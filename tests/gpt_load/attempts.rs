@@ -1,11 +1,12 @@
 //! Spec §4, §6, §8, §9: attempts, what follows each, and how a request ends that found no success.
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use mock_provider::{Mock, Play, ResetAt, Says};
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 
 use crate::support::{
     A, Ask, B, C, D, GptLoad, Peer, Wire, asked, chat, chat_with, direct, eventually, provider,
@@ -325,6 +326,7 @@ fn what_may_have_been_done_is_told_so_whatever_was_refused_before_and_is_not_ask
         (Play::Revoked, reset(), 502, 2),
         (Play::Fails(503), reset(), 502, 2),
         (timed_out(504), Play::Valid, 504, 1),
+        (timed_out(520), Play::Valid, 520, 1),
         (timed_out(524), Play::Valid, 524, 1),
     ] {
         let mock = provider(&[]);
@@ -407,6 +409,30 @@ fn a_stream_that_falls_silent_is_ended() {
     assert!(answer.broken, "{}", answer.text());
     eventually("the upstream request is given up", || mock.key(A).hung_up == 1);
     assert_eq!(gpt_load.healthy_keys(), 1);
+}
+
+#[test]
+fn a_connection_that_is_not_made_in_time_does_not_hide_what_another_upstream_said() {
+    // A listener with a full queue: SYNs are dropped.
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let mut held = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        held.push(stream);
+    }
+    let mock = provider(&[(A, "fails 503"), (B, "fails 503")]);
+    let hole = format!("http://{address}");
+    for (urls, status) in [(format!("{},{hole}", mock.url()), 503), (hole, 504)] {
+        let env = [("OPENAI_BASE_URL", &*urls), ("RESPONSE_TIMEOUT", "1"), ("MAX_RETRIES", "1")];
+        let gpt_load = GptLoad::before(&mock, &env, &[A, B]);
+        for _ in 0..2 {
+            let answer = gpt_load.chat();
+            assert_eq!(answer.status.as_u16(), status, "{urls}: {}", answer.text());
+            assert!(status == 503 || answer.text().contains("raise RESPONSE_TIMEOUT"), "{}", answer.text());
+        }
+    }
 }
 
 #[test]

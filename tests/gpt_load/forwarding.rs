@@ -1,5 +1,9 @@
 //! Spec §4, §5, §8: what goes upstream, and what comes back.
 
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use mock_provider::{Http, Mock, Options, Play, Tls, sha256};
 use serde_json::json;
 
@@ -202,6 +206,35 @@ fn a_redirect_is_passed_on_and_not_followed() {
     let answer = gpt_load.get("/v1/models").send();
     assert_eq!((answer.status.as_u16(), answer.header("location")), (307, Some(location.as_str())));
     assert_eq!((mock.requests(), elsewhere.requests()), (1, 0));
+}
+
+/// The harness looks for keys in every answer.
+#[test]
+fn a_redirects_page_does_not_tell_the_key_that_was_asked_with() {
+    let page = format!("<a href=\"/v1beta/models?key={A}\">Moved Permanently</a>.\n\n");
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    gzip.write_all(page.as_bytes()).unwrap();
+    let gzip = gzip.finish().unwrap();
+    for (coding, body) in [("identity", page.as_bytes()), ("gzip", &gzip)] {
+        let head = format!(
+            "HTTP/1.1 301 X\r\nlocation: /v1beta/models?key={A}\r\ncontent-type: text/html\r\n\
+             content-encoding: {coding}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        let peer = Peer::answering([head.as_bytes(), body].concat());
+        let gpt_load = GptLoad::before_peer(&peer, &[("AUTH_KEY", TOKEN)], &[A]);
+        for ask in [
+            gpt_load.get(&format!("/v1beta/models/?key={TOKEN}")),
+            gpt_load
+                .post(&format!("/v1beta/models/gemini-2.5-flash:generateContent?key={TOKEN}"))
+                .json(&json!({})),
+        ] {
+            let answer = ask.send();
+            assert_eq!(answer.status, 301);
+            let text = answer.text();
+            assert!(text.starts_with("<a href=") && text.ends_with("</a>.\n\n"), "{text}");
+        }
+    }
 }
 
 #[test]

@@ -300,6 +300,25 @@ fn a_refusal_that_stands_still_is_judged_by_what_there_is_where_another_key_is_n
     }
 }
 
+#[test]
+fn what_may_be_the_requests_fault_is_heard_out_before_it_is_judged() {
+    let mock = provider(&[(B, "valid")]);
+    let error = json!({"error": {"code": 400, "message": "API key not valid. Please pass a valid API key.",
+        "status": "INVALID_ARGUMENT", "details": [{"reason": "API_KEY_INVALID"}]}});
+    let (head, body) =
+        (format!("HTTP/1.1 400 X\r\ncontent-length: {}\r\n\r\n", error.to_string().len()), error);
+    let late = vec![
+        Step::Write(head.into()),
+        Step::Wait(Duration::from_secs(1)),
+        Step::Write(body.to_string().into()),
+        Step::Close,
+    ];
+    mock.play(A, Play::Raw(late));
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+    assert!(gpt_load.chat().text().contains("Hello"));
+    assert_eq!(gpt_load.blacklist()[0]["permanent"], true);
+}
+
 /// Errors as events, and the path that they come on.
 fn late() -> Vec<(&'static str, &'static str)> {
     vec![

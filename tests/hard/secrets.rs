@@ -99,7 +99,11 @@ fn a_key_that_an_upstream_quotes_is_hidden_be_it_the_leased_one_or_another() {
         ),
         (
             "in a redirect",
-            answer("307 Temporary Redirect", &format!("Location: https://x.example/?key={C}&k={A}\r\n"), b""),
+            answer(
+                "307 Temporary Redirect",
+                &format!("Location: https://x.example/?key={C}&k={A}\r\n"),
+                format!("<a href=\"/?key={A}\">Temporary Redirect</a>.\n").as_bytes(),
+            ),
         ),
         ("before a long rest", answer("400 Bad Request", JSON, long.as_bytes())),
         ("after 64 KiB", answer("400 Bad Request", JSON, far.as_bytes())),
