@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
+
 use super::attempt::Try;
 use super::held::Held;
 use super::refused::Refused;
@@ -51,10 +53,17 @@ impl Proxy {
             Verdict::KeyExhausted => Effect::Exhausted { wait },
             Verdict::KeyLimited => Effect::Limited { wait },
         };
-        let per_model = judgement.scope == Scope::KeyAndModel;
+        let model = request.model().filter(|_| judgement.scope == Scope::KeyAndModel);
+        if model.is_none() && judgement.scope == Scope::KeyAndModel && is_of_permission(&answer) {
+            // It may do what others ask for: one client's forbidden path takes no key from all of them.
+            self.upstream_answered(upstream);
+            so_far.refused = Some(answer);
+            let all_tried = so_far.tried.len() >= self.common.group.keys.available();
+            return if all_tried { Follow::Pass } else { Follow::NextKey };
+        }
         let verdict = Held {
             status: answer.status(),
-            model: per_model.then(|| request.model()).flatten().map(Box::from),
+            model: model.map(Box::from),
             cause: answer.cause(upstream),
             too_few_tokens: answer.too_few_tokens(),
             service: request.service(),
@@ -194,4 +203,12 @@ impl Proxy {
             Settled::Noted | Settled::Out(_) => self.upstream_answered(upstream),
         }
     }
+}
+
+/// Whether a key may not do what was asked of it, though it may do other things.
+fn is_of_permission(answer: &Refused) -> bool {
+    let judgement = &answer.judgement;
+    judgement.verdict == Verdict::KeyExhausted
+        && judgement.wait.is_none()
+        && matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
 }

@@ -201,3 +201,29 @@ fn a_request_that_every_key_is_refused_costs_no_key() {
         assert_eq!(gpt_load.blacklist(), Vec::<Value>::new());
     }
 }
+
+#[test]
+fn what_keys_may_not_do_where_no_model_is_named_takes_them_from_nobody() {
+    let mock = provider(&[]);
+    let lacks = json!({"error": {"message": "You have insufficient permissions for this operation. Missing scopes: api.model.read.",
+        "type": "invalid_request_error", "code": "missing_scope"}});
+    let may_not = || Play::answer(403, &[], lacks.clone());
+    for key in [A, B, C] {
+        mock.play(key, may_not());
+    }
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B, C]);
+    let list = || gpt_load.get("/v1/models").send();
+    let answer = list();
+    assert_eq!(answer.refused(), (503, "keys_rejected".to_owned()));
+    assert!(answer.text().contains("api.model.read"), "{}", answer.text());
+    assert_eq!((gpt_load.blacklist(), mock.requests()), (Vec::new(), 3));
+    mock.play(B, Play::Valid);
+    assert_eq!(list().status, 200);
+    // A model that was named is what it is about.
+    assert_eq!(gpt_load.chat().status, 200);
+    assert!(
+        gpt_load.blacklist().iter().all(|entry| entry["model"] == "gpt-4o"),
+        "{:?}",
+        gpt_load.blacklist()
+    );
+}
