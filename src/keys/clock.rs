@@ -130,6 +130,10 @@ fn happen(queue: &mut Queue, pool: &KeyPool) {
     }
 }
 
+fn was_away_for_long(story: Option<&Story>) -> bool {
+    story.and_then(|story| story.since.elapsed().ok()).is_some_and(|away| away > LONG)
+}
+
 impl KeyPool {
     /// Tells the clock what a standing brings.
     pub(super) fn schedule(&self, generation: &Generation, roster: &Roster, index: u32, standing: Standing) {
@@ -172,9 +176,9 @@ impl KeyPool {
         requests: u32,
         story: Option<&Story>,
     ) {
-        let away = story.and_then(|story| story.since.elapsed().ok()).unwrap_or_default();
+        let long = was_away_for_long(story);
         self.keep_to_ration(generation, roster, index, |ration| {
-            if away > LONG { ration.begin_small(requests, index) } else { ration.set(requests) }
+            if long { ration.begin_small(requests, index) } else { ration.set(requests) }
         });
     }
 
@@ -244,8 +248,14 @@ impl KeyPool {
         roster.rotation.ration(event.index).withdraw_probe();
         // Held until the standing is changed: whoever sets the key aside after that leaves a story that is to stay.
         let mut stories = roster.stories();
-        // Not all at once: what waited for it would run it into its limit again.
-        self.begin_small(generation, roster, event.index, 1, stories.get(&event.index).map(|story| &**story));
+        // Not all at once: what waited for it would run it into its limit again, unless that is known.
+        let story = stories.get(&event.index).map(|story| &**story);
+        match roster.learnt.at_return(event.index).filter(|_| !was_away_for_long(story)) {
+            Some(requests) => {
+                self.keep_to_ration(generation, roster, event.index, |ration| ration.tell(requests, true));
+            }
+            None => self.begin_small(generation, roster, event.index, 1, story),
+        }
         let (_, after) = roster.change(event.index, base, |standing| standing.at(now));
         if after.is_available() {
             stories.remove(&event.index);

@@ -119,6 +119,10 @@ impl Here<'_> {
         if after.is_available() {
             return false;
         }
+        if let (Effect::Limited { wait }, Place::Cooldown(until), false) = (effect, after.place, probe) {
+            let served = self.generation.served_by(self.index);
+            roster.learnt.refused(self.index, now, until, wait.is_some(), served);
+        }
         let story = match story.filter(|_| !before.is_available()) {
             // A late word that changes nothing: it is out for what it was out for.
             Some(story)

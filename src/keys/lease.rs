@@ -10,6 +10,7 @@ use memchr::memmem;
 
 use super::generation::Generation;
 use super::here::{Here, Today};
+use super::learnt::Allowed;
 use super::pool::KeyPool;
 use super::ration::{Entry, LARGEST};
 use super::roster::{Cause, Roster};
@@ -254,9 +255,46 @@ impl<'pool> Lease<'pool> {
             here.succeed(self.pool, Some(roster), service, self.entry);
         }
         if self.is_rationed() || remains.left.is_little() {
-            self.note_remains(&here, upstream, remains);
+            if remains.left == Left::Unknown && service == Service::Paid {
+                self.keep_to_learnt(&here, upstream);
+            } else {
+                self.note_remains(&here, upstream, remains);
+            }
         }
         ended_storm
+    }
+
+    /// Nothing was said of what remains: what the key's refusals have taught is kept to.
+    fn keep_to_learnt(&self, here: &Here<'_>, upstream: usize) {
+        let now = self.pool.now();
+        let counted = self.rosters(here).filter(|(_, _, entry)| *entry != Entry::Free);
+        for (roster, base, _) in counted {
+            let ration = roster.rotation.ration(here.index);
+            match roster.learnt.served(here.index, now, roster.line.waiting() > 0) {
+                None => ration.double(roster.largest_ration()),
+                Some(Allowed::AtMost(requests)) => ration.double_up_to(requests),
+                Some(Allowed::Surely(requests, whole)) => {
+                    roster.rotation.note_whole(here.index, Some(whole));
+                    self.pool.keep_to_ration(&here.generation, roster, here.index, |ration| {
+                        ration.tell(requests, true)
+                    });
+                }
+                Some(Allowed::Nothing(until)) => {
+                    let wait = Duration::from_millis(until.0.saturating_sub(now.0));
+                    let cause = Cause {
+                        rule: "ahead.learnt".into(),
+                        error: "it has served as many as it did before it was refused twice".into(),
+                        wait: Some(wait),
+                        wait_from: Some("the refusals before".into()),
+                        upstream: Some(upstream),
+                        ..Cause::default()
+                    };
+                    here.set_aside(self.pool, roster.model.as_deref(), Effect::Spent { wait }, cause, false);
+                }
+            }
+            roster.show(here.index, base);
+        }
+        here.generation.spread(here.index);
     }
 
     /// The same for an answer that is no success, and nothing that the key is to blame for.

@@ -11,6 +11,7 @@ pub mod file;
 mod generation;
 mod here;
 pub mod journal;
+mod learnt;
 mod lease;
 mod line;
 mod outlook;

@@ -190,6 +190,11 @@ impl Ration {
         self.grow(largest, |requests, _| requests * 2);
     }
 
+    /// The same, but never more than this.
+    pub(super) fn double_up_to(&self, most: u32) {
+        self.update(|word| word & !BOUND | NEW | allow((allowance(word).max(1) * 2).min(most)));
+    }
+
     /// Some time has passed: if there is no news, it is raised. Returns whether there is still a ration.
     pub(super) fn ease(&self, largest: u32, is_whole: bool) -> bool {
         let before = self.update(|word| {

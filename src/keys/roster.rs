@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::learnt::Learnt;
 use super::line::Line;
 use super::outlook::Outlook;
 use super::ration::{Entry, LARGEST, LARGEST_OF_ALL};
@@ -105,6 +106,7 @@ pub(super) struct Roster {
     pub(super) line: Line,
     /// What requests cost here.
     pub(super) price: Price,
+    pub(super) learnt: Learnt,
     /// When it last mattered, so that the memory for models can be bounded.
     pub(super) used: AtomicU64,
 }
@@ -149,6 +151,7 @@ impl Roster {
             outlook: Mutex::default(),
             line: Line::default(),
             price: Price::default(),
+            learnt: Learnt::default(),
             used: AtomicU64::new(0),
         }
     }
