@@ -136,7 +136,7 @@ impl<B: Sendable> Client<B> {
         limit: Duration,
     ) -> Result<Connection<B>, ConnectError> {
         let connect = async {
-            let socket = self.connector.clone().connect(&upstream.url, Versions::Any).await?;
+            let socket = self.connector.clone().connect(&upstream.url, Versions::Any, limit).await?;
             let sender = if socket.speaks_http2() {
                 let sender = begin_http2(TokioIo::new(socket)).await?;
                 self.keep_http2(upstream.index, sender.clone());
@@ -159,7 +159,7 @@ impl<B: Sendable> Client<B> {
         limit: Duration,
     ) -> Result<Connection<B>, ConnectError> {
         let connect = async {
-            let socket = self.connector.clone().connect(&upstream.url, Versions::Http1).await?;
+            let socket = self.connector.clone().connect(&upstream.url, Versions::Http1, limit).await?;
             let sender = Sender::Http1(Box::new(Http1::new(socket)));
             Ok(Connection { sender, upstream: upstream.index, reused: false, rested: false })
         };
