@@ -4,6 +4,7 @@ pub mod client;
 pub mod connect;
 mod health;
 mod http1;
+mod http2;
 pub mod outbound;
 mod url;
 
