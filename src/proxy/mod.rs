@@ -402,9 +402,13 @@ impl Proxy {
     /// Counts an upstream's fault, which was known after so long.
     #[cold]
     fn upstream_failed(&self, upstream: &Upstream, after: Duration) {
-        if let Some(ejected) = self.common.group.upstreams.fail(upstream, after) {
-            tracing::warn!(upstream = %upstream.url, for_s = ejected.as_secs(), "upstream ejected");
-        }
+        tell_ejection(upstream, self.common.group.upstreams.fail(upstream, after));
+    }
+
+    /// Counts an answer of an upstream's that broke off.
+    #[cold]
+    fn upstream_broke_off(&self, upstream: &Upstream) {
+        tell_ejection(upstream, self.common.group.upstreams.break_off(upstream));
     }
 
     /// Waits before a retry elsewhere. Returns whether there is budget and time for it.
@@ -422,6 +426,13 @@ impl Proxy {
 
     fn stripe(&self) -> &Stripe {
         self.common.counters.stripe(self.worker)
+    }
+}
+
+#[cold]
+fn tell_ejection(upstream: &Upstream, ejected: Option<Duration>) {
+    if let Some(ejected) = ejected {
+        tracing::warn!(upstream = %upstream.url, for_s = ejected.as_secs(), "upstream ejected");
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mock_provider::{Mock, Options, Play};
 use serde_json::{Value, json};
 
-use crate::support::{A, B, C, D, GptLoad, Launch, eventually, patience, provider};
+use crate::support::{A, B, C, D, GptLoad, Launch, chat_with, eventually, patience, provider};
 
 /// What a `kill -9` may cost.
 const LAST: Duration = Duration::from_secs(1);
@@ -302,4 +302,18 @@ fn checks_are_paced() {
     }
     assert_eq!(out(&gpt_load).len(), 20, "checks that confirm are no storm");
     assert!(gpt_load.told("/stats")["keys"]["storms"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn an_upstream_that_breaks_off_whatever_it_begins_is_ejected() {
+    let (breaking, well) = (provider(&[(A, "dying 1")]), provider(&[(A, "valid")]));
+    let urls = [breaking.url(), well.url()].join(",");
+    let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &urls)], &[A]);
+    let broken = (0..20).filter(|_| {
+        let body = chat_with(json!({"stream": true, "max_tokens": 8}));
+        gpt_load.post("/v1/chat/completions").json(&body).send().broken
+    });
+    assert_eq!(broken.count(), 5);
+    assert_eq!((breaking.requests(), well.requests()), (5, 15));
+    gpt_load.said("upstream ejected");
 }
