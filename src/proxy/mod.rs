@@ -118,6 +118,13 @@ pub struct Times {
     pub idle: Duration,
 }
 
+impl Times {
+    /// An upstream that had less time than this of a whole request's is not at fault if it was too slow.
+    fn fair(self) -> Duration {
+        self.response.min(self.request / 2)
+    }
+}
+
 /// One worker's proxy.
 pub struct Proxy {
     common: Common,
@@ -266,7 +273,7 @@ impl Proxy {
         so_far: &SoFar<'_>,
         is_last: bool,
     ) -> Option<(Lease<'_>, &Upstream)> {
-        if so_far.client_gives_up.is_some_and(|end| end <= Instant::now()) {
+        if so_far.is_over() {
             return None;
         }
         let group = &self.common.group;
@@ -284,6 +291,11 @@ impl Proxy {
         } else {
             rare(self.lease_to_learn(need, so_far)).await?
         };
+        // It may have been waited for.
+        if so_far.is_over() {
+            lease.leave_to_others();
+            return None;
+        }
         if let Some(keys) = lease.ends_lap_over() {
             group.upstreams.end_lap(keys);
         }
@@ -388,7 +400,12 @@ impl Proxy {
             return Err(fault.refusal());
         }
         tracing::debug!(upstream = %upstream.url, key_index = lease.index(), error = failure.error, "no answer");
-        self.upstream_failed(upstream, so_far.tried_at.elapsed());
+        let took = so_far.tried_at.elapsed();
+        // What other attempts left it of the request's time may have been too little.
+        let was_cut_short = failure.timed_out && so_far.has_timed_out() && took < self.common.times.fair();
+        if !was_cut_short {
+            self.upstream_failed(upstream, took);
+        }
         let is_final = failure.maybe_done && !request.harmless;
         so_far.failure = Some(failure);
         if is_final {
