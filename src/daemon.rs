@@ -444,9 +444,10 @@ impl Background {
     /// Says early which upstreams can't be reached. It's no error: they may come back.
     fn look_at_upstreams(&self) {
         for upstream in self.group.upstreams.all() {
-            let (url, mut connector) = (upstream.url.clone(), self.connector.clone());
+            let (url, connector) = (upstream.url.clone(), self.connector.clone());
             spawn_local(async move {
-                let problem = match timeout(FIRST_LOOK, connector.connect(&url, Versions::Any)).await {
+                let connected = connector.connect(&url, Versions::Any, FIRST_LOOK);
+                let problem = match timeout(FIRST_LOOK, connected).await {
                     Ok(Ok(_)) => return,
                     Ok(Err(error)) => connect::chain(&error),
                     Err(_elapsed) => format!("no connection within {} s", FIRST_LOOK.as_secs()),

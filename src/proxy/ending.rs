@@ -356,7 +356,7 @@ impl Ending {
         if let Some(upstream) =
             self.upstream.and_then(|index| self.proxy.common.group.upstreams.all().get(index))
         {
-            self.proxy.upstream_failed(upstream, Duration::ZERO);
+            self.proxy.upstream_broke_off(upstream);
         }
     }
 
@@ -388,6 +388,12 @@ impl Ending {
             received: self.received,
             sent: self.bytes,
         });
+        let upstreams = &self.proxy.common.group.upstreams;
+        if self.end == End::Success
+            && let Some(upstream) = self.upstream.and_then(|index| upstreams.all().get(index))
+        {
+            upstreams.end_well(upstream);
+        }
         if let Some(place) = self.model {
             let (models, worker) = (&self.proxy.common.models, self.proxy.worker);
             let usage = self.usage.as_ref().map(|usage| usage.usage()).unwrap_or_default();

@@ -120,6 +120,13 @@ pub struct Times {
     pub idle: Duration,
 }
 
+impl Times {
+    /// An upstream that had less time than this of a whole request's is not at fault if it was too slow.
+    fn fair(self) -> Duration {
+        self.response.min(self.request / 2)
+    }
+}
+
 /// One worker's proxy.
 pub struct Proxy {
     common: Common,
@@ -269,7 +276,7 @@ impl Proxy {
         so_far: &SoFar<'_>,
         is_last: bool,
     ) -> Option<(Lease<'_>, &Upstream)> {
-        if so_far.client_gives_up.is_some_and(|end| end <= Instant::now()) {
+        if so_far.is_over() {
             return None;
         }
         let group = &self.common.group;
@@ -287,6 +294,11 @@ impl Proxy {
         } else {
             rare(self.lease_to_learn(need, so_far)).await?
         };
+        // It may have been waited for.
+        if so_far.is_over() {
+            lease.leave_to_others();
+            return None;
+        }
         if let Some(keys) = lease.ends_lap_over() {
             group.upstreams.end_lap(keys);
         }
@@ -391,7 +403,12 @@ impl Proxy {
             return Err(fault.refusal());
         }
         tracing::debug!(upstream = %upstream.url, key_index = lease.index(), error = failure.error, "no answer");
-        self.upstream_failed(upstream, so_far.tried_at.elapsed());
+        let took = so_far.tried_at.elapsed();
+        // What other attempts left it of the request's time may have been too little.
+        let was_cut_short = failure.timed_out && so_far.has_timed_out() && took < self.common.times.fair();
+        if !was_cut_short {
+            self.upstream_failed(upstream, took);
+        }
         let is_final = failure.maybe_done && !request.harmless;
         so_far.failure = Some(failure);
         if is_final {
@@ -405,9 +422,13 @@ impl Proxy {
     /// Counts an upstream's fault, which was known after so long.
     #[cold]
     fn upstream_failed(&self, upstream: &Upstream, after: Duration) {
-        if let Some(ejected) = self.common.group.upstreams.fail(upstream, after) {
-            tracing::warn!(upstream = %upstream.url, for_s = ejected.as_secs(), "upstream ejected");
-        }
+        tell_ejection(upstream, self.common.group.upstreams.fail(upstream, after));
+    }
+
+    /// Counts an answer of an upstream's that broke off.
+    #[cold]
+    fn upstream_broke_off(&self, upstream: &Upstream) {
+        tell_ejection(upstream, self.common.group.upstreams.break_off(upstream));
     }
 
     /// Waits before a retry elsewhere. Returns whether there is budget and time for it.
@@ -425,6 +446,13 @@ impl Proxy {
 
     fn stripe(&self) -> &Stripe {
         self.common.counters.stripe(self.worker)
+    }
+}
+
+#[cold]
+fn tell_ejection(upstream: &Upstream, ejected: Option<Duration>) {
+    if let Some(ejected) = ejected {
+        tracing::warn!(upstream = %upstream.url, for_s = ejected.as_secs(), "upstream ejected");
     }
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, RETRY_AFTER};
 use http::response::Parts;
 use http::{HeaderMap, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
@@ -63,7 +63,8 @@ impl Refused {
         // What others say about the request is told to the client: there all of it is worth its time.
         let of_key_or_upstream = matches!(parts.status.as_u16(), 401 | 402 | 408 | 429 | 500..);
         let still = if is_last || !of_key_or_upstream { JUDGED_WITHIN } else { STILL };
-        let (first, ended) = read_first(&mut incoming, by, still).await;
+        let (first, came) = read_first(&mut incoming, by, still).await;
+        let ended = came != Came::Part;
         if !ended && limits.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             let error = "the answer's body did not come in time".to_owned();
             return Err(NoAnswer { timed_out: true, maybe_done: true, garbled: false, error });
@@ -71,7 +72,7 @@ impl Refused {
         let plain = verdict::decoded(&parts.headers, &first);
         let is_decoded = matches!(plain, Cow::Owned(_));
         // An encoded body can't be looked through as it passes: its beginning, decoded, is all that is passed on.
-        let cut = is_decoded && (!ended || plain.len() >= JUDGED);
+        let cut = is_decoded && (came != Came::All || plain.len() >= JUDGED);
         let changed = lease.redact(&plain).or_else(|| cut.then(|| plain.into_owned()));
         // What claims to be encoded need not be.
         let changed = changed.or_else(|| is_decoded.then(|| lease.redact(&first)).flatten());
@@ -87,6 +88,9 @@ impl Refused {
             if let Some(changed) = changed {
                 headers::of_plain_text(&mut refused.parts.headers, changed.len());
                 refused.first = changed.into();
+            } else if came == Came::Broken && refused.parts.headers.contains_key(CONTENT_LENGTH) {
+                // Clients take a body that is shorter than it is said to be for an error of ours.
+                refused.parts.headers.insert(CONTENT_LENGTH, refused.first.len().into());
             }
             return Ok(refused);
         }
@@ -201,16 +205,26 @@ impl Refused {
     }
 }
 
-/// Up to [`JUDGED`] bytes of a body, and whether that was all of it.
-async fn read_first(incoming: &mut Answer<Outgoing>, by: Instant, still: Duration) -> (Bytes, bool) {
+/// How much of a body has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Came {
+    All,
+    Part,
+    /// All that there is: it broke off.
+    Broken,
+}
+
+/// Up to [`JUDGED`] bytes of a body, and how much of it that was.
+async fn read_first(incoming: &mut Answer<Outgoing>, by: Instant, still: Duration) -> (Bytes, Came) {
     let mut first = BytesMut::new();
     while first.len() < JUDGED {
         match timeout_at(by.min(Instant::now() + still), incoming.frame()).await {
             Ok(Some(Ok(frame))) => first.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
-            // Broken off: what came of an error is judged and passed on as all there is.
-            Ok(Some(Err(_)) | None) => return (first.freeze(), true),
-            Err(_elapsed) => return (first.freeze(), false),
+            Ok(None) => return (first.freeze(), Came::All),
+            // What came of an error is judged and passed on.
+            Ok(Some(Err(_))) => return (first.freeze(), Came::Broken),
+            Err(_elapsed) => return (first.freeze(), Came::Part),
         }
     }
-    (first.freeze(), false)
+    (first.freeze(), Came::Part)
 }

@@ -75,6 +75,17 @@ impl SoFar<'_> {
         [self.limits.deadline, self.client_gives_up].into_iter().flatten().min()
     }
 
+    /// Whether there is no time left to begin anything. It had some when it came.
+    pub(super) fn is_over(&self) -> bool {
+        let has_begun = !self.tried.is_empty() || !self.waited.get().is_zero();
+        has_begun && self.ends_by().is_some_and(|end| end <= Instant::now())
+    }
+
+    /// Whether the time of the whole request is over (`REQUEST_TIMEOUT`).
+    pub(super) fn has_timed_out(&self) -> bool {
+        self.limits.deadline.is_some_and(|end| end <= Instant::now())
+    }
+
     /// Until when it can wait for a key, having waited as long as it has, and for how long that is.
     pub(super) fn patience(&self, max_key_wait: Duration) -> (Instant, Duration) {
         let now = Instant::now();

@@ -1,9 +1,8 @@
 //! The upstream connections of one worker: HTTP/1.1 connections are kept and reused last-in-first-out, HTTP/2 ones
-//! are shared. Not a general pooled client: no lock, no task and no boxing per request, and an attempt learns whether its
-//! connection was reused and whether anything was sent.
+//! are shared by as many requests as they take. Not a general pooled client: no lock, no task and no boxing per request,
+//! and an attempt learns whether its connection was reused and whether anything was sent.
 
 use std::cell::{Cell, RefCell};
-use std::error::Error as _;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -11,27 +10,22 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Response;
 use http::request::Parts;
-use http::{Request, Response, Uri, Version};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::client::conn::http2;
-use hyper::rt::{Read, Write};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
+use tokio::sync::Mutex;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connect::{ConnectError, Connector, Versions};
 use super::http1::{Http1, Inform, Sendable};
+use super::http2::Http2;
 use super::{BaseUrl, Upstream};
 use crate::rare::rare;
 use crate::wire::{self, Socket};
 
-/// How large an answer's head may be on HTTP/2.
-const HEAD_MAX: u32 = 16 * 1024;
-/// What an HTTP/2 upstream may send ahead of a slow client: on one stream, and on all of a connection.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// How long the rest of a request may take whose answer has come already.
 const REST: Duration = Duration::from_secs(30);
 /// Idle connections that are kept for one upstream.
@@ -44,6 +38,8 @@ pub struct Client<B> {
     connector: Connector,
     /// By the upstream's index.
     kept: RefCell<Vec<Kept<B>>>,
+    /// The same: held by who opens an HTTP/2 connection that others may have a place on.
+    opening: Box<[Mutex<()>]>,
     idle_timeout: Duration,
     /// How often [`Client::sweep`] has run: a clock that costs nothing to read.
     sweeps: Cell<u32>,
@@ -51,7 +47,10 @@ pub struct Client<B> {
 
 struct Kept<B> {
     http1: Vec<Idle<B>>,
-    http2: Option<http2::SendRequest<B>>,
+    /// The oldest first, which is taken while it has room: so that the youngest rest when there is less to do.
+    http2: Vec<Rc<Http2<B>>>,
+    /// Whether its last connection was one of HTTP/2.
+    speaks_http2: bool,
 }
 
 struct Idle<B> {
@@ -72,7 +71,7 @@ pub struct Connection<B> {
 enum Sender<B> {
     /// Boxed once a connection, so that every request moves a pointer.
     Http1(Box<Http1<B>>),
-    Http2(http2::SendRequest<B>),
+    Http2(Rc<Http2<B>>),
 }
 
 /// Why a request got no answer.
@@ -101,8 +100,14 @@ pub enum Fault {
 impl<B: Sendable> Client<B> {
     /// A client without connections. `idle_timeout` is `IDLE_CONN_TIMEOUT`.
     pub fn new(connector: Connector, upstreams: usize, idle_timeout: Duration) -> Self {
-        let kept = (0..upstreams).map(|_| Kept { http1: Vec::new(), http2: None }).collect();
-        Self { connector, kept: RefCell::new(kept), idle_timeout, sweeps: Cell::new(0) }
+        let none = |_| Kept { http1: Vec::new(), http2: Vec::new(), speaks_http2: false };
+        Self {
+            connector,
+            kept: RefCell::new((0..upstreams).map(none).collect()),
+            opening: (0..upstreams).map(|_| Mutex::default()).collect(),
+            idle_timeout,
+            sweeps: Cell::new(0),
+        }
     }
 
     /// A kept connection to the upstream, else a new one, within `limit`.
@@ -114,16 +119,28 @@ impl<B: Sendable> Client<B> {
         upstream: &Upstream,
         limit: Duration,
     ) -> Result<Connection<B>, ConnectError> {
-        while let Some((mut sender, rested)) = self.kept_sender(upstream.index) {
-            let ready = match &mut sender {
-                Sender::Http1(http1) => http1.is_free(),
-                Sender::Http2(http2) => http2.ready().await.is_ok(),
-            };
-            if ready {
-                return Ok(Connection { sender, upstream: upstream.index, reused: true, rested });
-            }
+        match self.kept_connection(upstream.index) {
+            Some(connection) => Ok(connection),
+            None => rare(self.one_more_connection(upstream, limit)).await,
         }
-        rare(self.fresh_connection(upstream, limit)).await
+    }
+
+    /// A new one. Of HTTP/2 one is opened at a time: those who wait meanwhile may have a place on it.
+    async fn one_more_connection(
+        &self,
+        upstream: &Upstream,
+        limit: Duration,
+    ) -> Result<Connection<B>, ConnectError> {
+        let speaks_http2 = self.kept.borrow().get(upstream.index).is_some_and(|kept| kept.speaks_http2);
+        let Some(opening) = self.opening.get(upstream.index).filter(|_| speaks_http2) else {
+            return self.fresh_connection(upstream, limit).await;
+        };
+        let by = Instant::now() + limit;
+        let _turn = timeout_at(by, opening.lock()).await.map_err(|_| ConnectError::TimedOut(limit))?;
+        match self.kept_connection(upstream.index) {
+            Some(connection) => Ok(connection),
+            None => self.fresh_connection(upstream, by.saturating_duration_since(Instant::now())).await,
+        }
     }
 
     /// A new connection to the upstream, within `limit`.
@@ -135,18 +152,7 @@ impl<B: Sendable> Client<B> {
         upstream: &Upstream,
         limit: Duration,
     ) -> Result<Connection<B>, ConnectError> {
-        let connect = async {
-            let socket = self.connector.clone().connect(&upstream.url, Versions::Any).await?;
-            let sender = if socket.speaks_http2() {
-                let sender = begin_http2(TokioIo::new(socket)).await?;
-                self.keep_http2(upstream.index, sender.clone());
-                Sender::Http2(sender)
-            } else {
-                Sender::Http1(Box::new(Http1::new(socket)))
-            };
-            Ok(Connection { sender, upstream: upstream.index, reused: false, rested: false })
-        };
-        timeout_at(Instant::now() + limit, connect).await.unwrap_or(Err(ConnectError::TimedOut(limit)))
+        self.open(upstream, Versions::Any, limit).await
     }
 
     /// A new HTTP/1.1 connection, which can go on as another protocol: HTTP/2 has no upgrades.
@@ -158,32 +164,62 @@ impl<B: Sendable> Client<B> {
         upstream: &Upstream,
         limit: Duration,
     ) -> Result<Connection<B>, ConnectError> {
+        self.open(upstream, Versions::Http1, limit).await
+    }
+
+    async fn open(
+        &self,
+        upstream: &Upstream,
+        versions: Versions,
+        limit: Duration,
+    ) -> Result<Connection<B>, ConnectError> {
         let connect = async {
-            let socket = self.connector.clone().connect(&upstream.url, Versions::Http1).await?;
-            let sender = Sender::Http1(Box::new(Http1::new(socket)));
+            let socket = self.connector.clone().connect(&upstream.url, versions, limit).await?;
+            if matches!(versions, Versions::Any)
+                && let Some(kept) = self.kept.borrow_mut().get_mut(upstream.index)
+            {
+                kept.speaks_http2 = socket.speaks_http2();
+            }
+            let sender = if socket.speaks_http2() {
+                let http2 = Rc::new(Http2::begin(TokioIo::new(socket), self.sweeps.get()).await?);
+                self.share(&http2, upstream.index);
+                Sender::Http2(http2)
+            } else {
+                Sender::Http1(Box::new(Http1::new(socket)))
+            };
             Ok(Connection { sender, upstream: upstream.index, reused: false, rested: false })
         };
         timeout_at(Instant::now() + limit, connect).await.unwrap_or(Err(ConnectError::TimedOut(limit)))
     }
 
-    /// A kept one, and whether it has rested: for a second at least.
-    fn kept_sender(&self, upstream: usize) -> Option<(Sender<B>, bool)> {
+    /// A kept one that is free, or has room.
+    fn kept_connection(&self, upstream: usize) -> Option<Connection<B>> {
         let mut kept = self.kept.borrow_mut();
         let kept = kept.get_mut(upstream)?;
-        if let Some(http2) = &kept.http2 {
-            if !http2.is_closed() {
-                return Some((Sender::Http2(http2.clone()), false));
-            }
-            kept.http2 = None;
+        if let Some(http2) = kept.http2.iter().find(|http2| http2.has_room()) {
+            http2.is_used(self.sweeps.get());
+            let sender = Sender::Http2(Rc::clone(http2));
+            return Some(Connection { sender, upstream, reused: true, rested: false });
         }
-        kept.http1
-            .pop()
-            .map(|idle| (Sender::Http1(idle.connection), self.sweeps.get().wrapping_sub(idle.since) > 1))
+        while let Some(mut idle) = kept.http1.pop() {
+            if idle.connection.is_free() {
+                // For a second at least.
+                let rested = self.sweeps.get().wrapping_sub(idle.since) > 1;
+                let sender = Sender::Http1(idle.connection);
+                return Some(Connection { sender, upstream, reused: true, rested });
+            }
+        }
+        None
     }
 
-    fn keep_http2(&self, upstream: usize, sender: http2::SendRequest<B>) {
+    /// Lets other requests have a place on a new connection, unless many were opened at once before the first of them showed
+    /// that it takes many requests: then one is enough.
+    fn share(&self, http2: &Rc<Http2<B>>, upstream: usize) {
         if let Some(kept) = self.kept.borrow_mut().get_mut(upstream) {
-            kept.http2 = Some(sender);
+            kept.http2.retain(|http2| http2.takes_more());
+            if !kept.http2.iter().any(Http2::has_room) {
+                kept.http2.push(Rc::clone(http2));
+            }
         }
     }
 
@@ -213,7 +249,7 @@ impl<B: Sendable> Client<B> {
             for kept in self.kept.borrow_mut().iter_mut() {
                 kept.http1
                     .retain_mut(|idle| now.wrapping_sub(idle.since) <= lifetime && idle.connection.is_free());
-                kept.http2 = kept.http2.take().filter(|sender| !sender.is_closed());
+                kept.http2.retain(|http2| http2.is_of_use(now, lifetime));
             }
         }
     }
@@ -258,44 +294,12 @@ impl<B: Sendable> Connection<B> {
                     Err(fault) => Err(SendError { fault: fault.into(), sent: http1.has_sent() }),
                 }
             }
-            Sender::Http2(mut http2) => {
-                let request = on_http2(url, request, body);
-                let request = request.map_err(|error| SendError { fault: error.into(), sent: false })?;
-                let timed_out = |_| SendError { fault: wire::Fault::TimedOut.into(), sent: true };
-                let answer = timeout_at(by, http2.try_send_request(request)).await.map_err(timed_out)?;
-                let answer = answer.map_err(|mut failed| {
-                    let unsent = failed.take_message().is_some();
-                    let error = failed.into_error();
-                    SendError { sent: !unsent && !is_refusal(&error), fault: error.into() }
-                })?;
-                Ok(answer.map(|incoming| Answer(Carrier::Http2(incoming))))
+            Sender::Http2(http2) => {
+                let incoming = http2.send(url, request, body, by).await?;
+                Ok(incoming.map(|incoming| Answer(Carrier::Http2 { incoming, _place: http2 })))
             }
         }
     }
-}
-
-/// Whether an HTTP/2 upstream says that it did nothing about a request (RFC 9113 §8.7).
-#[cold]
-fn is_refusal(error: &hyper::Error) -> bool {
-    let error = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
-    // Of a GOAWAY only the streams hear that come behind the last one that it names.
-    error.is_some_and(|error| {
-        error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
-    })
-}
-
-/// The request as HTTP/2 has it: with its target in full instead of in `Host`.
-fn on_http2<B>(url: &BaseUrl, request: &Parts, body: B) -> Result<Request<B>, http::Error> {
-    let mut uri = Uri::builder().scheme(url.scheme().as_str()).authority(url.authority().as_bytes());
-    if let Some(target) = request.uri.path_and_query() {
-        uri = uri.path_and_query(target.clone());
-    }
-    let mut on_http2 = Request::new(body);
-    *on_http2.method_mut() = request.method.clone();
-    *on_http2.headers_mut() = request.headers.clone();
-    *on_http2.version_mut() = Version::HTTP_2;
-    *on_http2.uri_mut() = uri.build()?;
-    Ok(on_http2)
 }
 
 /// An answer's body. On HTTP/1.1 it drives the connection that it comes on, and gives it back when it has ended.
@@ -310,7 +314,11 @@ enum Carrier<B> {
         /// Whether its head tells how long it is. If not, it is not told to the client either, however soon it has come.
         sized: bool,
     },
-    Http2(Incoming),
+    Http2 {
+        incoming: Incoming,
+        /// Its place on the connection.
+        _place: Rc<Http2<B>>,
+    },
 }
 
 impl<B: Sendable> Answer<B> {
@@ -327,7 +335,7 @@ impl<B: Sendable> Answer<B> {
     pub(crate) fn into_socket(self) -> Option<(Socket, Bytes)> {
         match self.0 {
             Carrier::Http1 { connection, .. } => connection.map(|connection| connection.into_socket()),
-            Carrier::Http2(_) => None,
+            Carrier::Http2 { .. } => None,
         }
     }
 }
@@ -338,7 +346,7 @@ impl<B: Sendable> http_body::Body for Answer<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         match &mut self.get_mut().0 {
-            Carrier::Http2(incoming) => {
+            Carrier::Http2 { incoming, .. } => {
                 Pin::new(incoming).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Fault::Http2)))
             }
             Carrier::Http1 { connection, client, upstream, .. } => {
@@ -361,7 +369,7 @@ impl<B: Sendable> http_body::Body for Answer<B> {
             Carrier::Http1 { connection, .. } => {
                 connection.as_ref().is_none_or(|connection| connection.has_said_all())
             }
-            Carrier::Http2(incoming) => incoming.is_end_stream(),
+            Carrier::Http2 { incoming, .. } => incoming.is_end_stream(),
         }
     }
 
@@ -370,40 +378,7 @@ impl<B: Sendable> http_body::Body for Answer<B> {
             Carrier::Http1 { sized: false, .. } => SizeHint::default(),
             Carrier::Http1 { connection: Some(connection), .. } => connection.size_hint(),
             Carrier::Http1 { connection: None, .. } => SizeHint::with_exact(0),
-            Carrier::Http2(incoming) => incoming.size_hint(),
+            Carrier::Http2 { incoming, .. } => incoming.size_hint(),
         }
-    }
-}
-
-async fn begin_http2<B: Sendable>(
-    io: impl Read + Write + Unpin + 'static,
-) -> Result<http2::SendRequest<B>, hyper::Error> {
-    let (sender, connection) = http2::Builder::new(LocalExecutor)
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(20))
-        .max_header_list_size(HEAD_MAX)
-        .handshake(io)
-        .await?;
-    spawn_local(async move {
-        drop(connection.await);
-    });
-    Ok(sender)
-}
-
-/// Runs hyper's HTTP/2 tasks on the worker's own runtime.
-#[derive(Clone, Copy, Debug)]
-pub struct LocalExecutor;
-
-impl<F> hyper::rt::Executor<F> for LocalExecutor
-where
-    F: Future + 'static,
-{
-    fn execute(&self, task: F) {
-        spawn_local(async move {
-            task.await;
-        });
     }
 }

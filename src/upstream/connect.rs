@@ -66,11 +66,14 @@ impl Connector {
         Self { tcp, tls: tls.into(), tls_http1: Arc::new(http1).into(), outbound }
     }
 
+    /// A connection, which has to be there within `limit`.
     pub(crate) async fn connect(
-        &mut self,
+        mut self,
         upstream: &BaseUrl,
         versions: Versions,
+        limit: Duration,
     ) -> Result<Socket, ConnectError> {
+        share_out(&mut self.tcp, limit);
         let origin = Uri::builder()
             .scheme(upstream.scheme().as_str())
             .authority(upstream.authority().as_bytes())
@@ -125,6 +128,12 @@ impl Connector {
     }
 }
 
+/// Shares out a time limit among the addresses of a name, so that those that are dead leave some of it to the others.
+fn share_out<R>(tcp: &mut HttpConnector<R>, limit: Duration) {
+    // A little more than there is: where none answers it is the limit that ends it.
+    tcp.set_connect_timeout(Some(limit + Duration::from_millis(10)));
+}
+
 /// The whole chain of causes: "tcp connect error: Connection refused (os error 111)".
 pub fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
@@ -156,4 +165,57 @@ pub fn tls_config(more: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Ready, ready};
+    use std::net::SocketAddr;
+    use std::task::{Context, Poll};
+
+    use hyper_util::client::legacy::connect::dns::Name;
+    use tokio::net::{TcpListener, TcpSocket};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// Every name has these addresses.
+    #[derive(Clone)]
+    struct Names(Vec<SocketAddr>);
+
+    impl tower_service::Service<Name> for Names {
+        type Response = std::vec::IntoIter<SocketAddr>;
+        type Error = io::Error;
+        type Future = Ready<io::Result<Self::Response>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Name) -> Self::Future {
+            ready(Ok(self.0.clone().into_iter()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dead_address_of_a_name_leaves_time_for_the_others() {
+        // What listens, but takes no more connections, says nothing to those who try.
+        let dead = TcpSocket::new_v4().unwrap();
+        dead.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let dead = dead.listen(1).unwrap();
+        let mut taken = Vec::new();
+        let one_more = async || {
+            timeout(Duration::from_millis(300), TcpStream::connect(dead.local_addr().unwrap())).await
+        };
+        while let Ok(connected) = one_more().await {
+            taken.push(connected.unwrap());
+        }
+        let alive = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addresses = [&dead, &alive].map(|listener| listener.local_addr().unwrap());
+        let mut tcp = HttpConnector::new_with_resolver(Names(addresses.to_vec()));
+        share_out(&mut tcp, Duration::from_millis(600));
+        let call = timeout(Duration::from_secs(10), tcp.call(Uri::from_static("http://name/"))).await;
+        let connected = call.expect("it does not wait for the dead one").unwrap();
+        assert_eq!(connected.into_inner().peer_addr().unwrap(), addresses[1]);
+    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 #[cfg(all(test, feature = "loom"))]
 use loom::sync::atomic::{AtomicU64, Ordering};
 
-/// Upstream faults in a row that eject.
+/// Upstream faults in a row that eject, and answers in a row that broke off.
 const FAULTS_TO_EJECT: u64 = 5;
 /// The first ejection; each further one in a row doubles it.
 const FIRST_EJECTION: Duration = Duration::from_secs(10);
@@ -21,14 +21,18 @@ const PROBE: Duration = Duration::from_secs(10);
 pub(super) struct Health(AtomicU64);
 
 /// Packed in a word: 42 bits of `until` in milliseconds (0 = not ejected), 10 of faults and 8 of ejections in a
-/// row, one for "a probe is under way".
+/// row, one for "a probe is under way", 3 of answers in a row that broke off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 struct State {
     until: u64,
     faults: u64,
     ejections: u64,
     probing: bool,
+    broken: u64,
 }
+
+/// A head says nothing of what becomes of the body: heads leave these as they are.
+const BROKEN: u64 = 7 << 61;
 
 impl State {
     fn pack(self) -> u64 {
@@ -36,6 +40,7 @@ impl State {
             | self.faults.min((1 << 10) - 1) << 42
             | self.ejections.min((1 << 8) - 1) << 52
             | u64::from(self.probing) << 60
+            | self.broken.min(7) << 61
     }
 
     fn unpack(word: u64) -> Self {
@@ -44,19 +49,39 @@ impl State {
             faults: (word >> 42) & ((1 << 10) - 1),
             ejections: (word >> 52) & ((1 << 8) - 1),
             probing: word >> 60 & 1 == 1,
+            broken: word >> 61,
         }
     }
 
     fn faulted(self, now: Duration) -> Self {
-        let faults = self.faults + 1;
+        let state = Self { faults: self.faults + 1, ..self };
         // While ejected, only the probe's failure says something new.
-        let ejects = if self.until == 0 { faults >= FAULTS_TO_EJECT } else { self.probing };
-        if !ejects {
-            return Self { faults, ..self };
-        }
+        let ejects = if self.until == 0 { state.faults >= FAULTS_TO_EJECT } else { self.probing };
+        if ejects { state.ejected(now) } else { state }
+    }
+
+    fn broke_off(self, now: Duration) -> Self {
+        let state = Self { faults: self.faults + 1, broken: self.broken + 1, ..self };
+        // While ejected, it is from before that: the probe's head would have ended it.
+        let ejects = self.until == 0 && state.faults.max(state.broken) >= FAULTS_TO_EJECT;
+        if ejects { state.ejected(now) } else { state }
+    }
+
+    fn ejected(self, now: Duration) -> Self {
         let doubled = FIRST_EJECTION.saturating_mul(1 << self.ejections.min(16));
         let until = millis(now + doubled.min(LONGEST_EJECTION)).max(1);
-        Self { until, faults, ejections: self.ejections + 1, probing: false }
+        Self { until, ejections: self.ejections + 1, probing: false, ..self }
+    }
+
+    /// While its answers break off, each ejection is longer than the last, however well they begin.
+    fn begun(self) -> Self {
+        let ejections = if self.broken == 0 { 0 } else { self.ejections };
+        Self { ejections, broken: self.broken, ..Self::default() }
+    }
+
+    /// Its answers break off no more.
+    fn whole(self) -> Self {
+        Self { broken: 0, ejections: if self.until == 0 { 0 } else { self.ejections }, ..self }
     }
 }
 
@@ -76,19 +101,40 @@ impl Health {
         self.0.compare_exchange(word, probe.pack(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// It answered as it should. Returns whether this ended an ejection.
+    /// An answer began as it should. Returns whether this ended an ejection.
     pub(super) fn succeed(&self) -> bool {
         // The load keeps the line shared between workers while all is well.
-        self.0.load(Ordering::Relaxed) != 0 && State::unpack(self.0.swap(0, Ordering::AcqRel)).until != 0
+        self.0.load(Ordering::Relaxed) & !BROKEN != 0 && self.change(State::begun).until != 0
+    }
+
+    /// An answer ended as it should.
+    pub(super) fn end_well(&self) {
+        if self.0.load(Ordering::Relaxed) & BROKEN != 0 {
+            self.change(State::whole);
+        }
     }
 
     /// It failed. Returns for how long this ejected it.
     pub(super) fn fail(&self, now: Duration) -> Option<Duration> {
-        let change = |word| Some(State::unpack(word).faulted(now).pack());
-        let before = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
-        let before = State::unpack(before.unwrap_or_else(|word| word));
-        let after = before.faulted(now);
+        self.ejects(now, State::faulted)
+    }
+
+    /// An answer of it broke off. The same.
+    pub(super) fn break_off(&self, now: Duration) -> Option<Duration> {
+        self.ejects(now, State::broke_off)
+    }
+
+    fn ejects(&self, now: Duration, fault: fn(State, Duration) -> State) -> Option<Duration> {
+        let before = self.change(|state| fault(state, now));
+        let after = fault(before, now);
         (after.ejections != before.ejections).then(|| Duration::from_millis(after.until).saturating_sub(now))
+    }
+
+    /// Returns what it was before.
+    fn change(&self, change: impl Fn(State) -> State) -> State {
+        let change = |word| Some(change(State::unpack(word)).pack());
+        let before = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
+        State::unpack(before.unwrap_or_else(|word| word))
     }
 
     /// When the ejection ends; zero if there is none.
@@ -98,7 +144,8 @@ impl Health {
 
     /// Faults in a row.
     pub(super) fn faults(&self) -> u64 {
-        State::unpack(self.0.load(Ordering::Relaxed)).faults
+        let state = State::unpack(self.0.load(Ordering::Relaxed));
+        state.faults.max(state.broken)
     }
 }
 
@@ -197,6 +244,45 @@ mod tests {
     }
 
     #[test]
+    fn five_answers_in_a_row_that_break_off_eject_however_well_they_begin() {
+        let health = Health::default();
+        let breaks = |now| {
+            health.succeed();
+            health.break_off(at(now))
+        };
+        for _ in 0..4 {
+            assert_eq!(breaks(0), None);
+        }
+        health.end_well();
+        for _ in 0..4 {
+            assert_eq!(breaks(0), None, "one was whole in between");
+        }
+        assert_eq!(breaks(0), Some(at(10)));
+        assert_eq!(health.break_off(at(1)), None, "a straggler of the same ejection");
+        assert!(!health.admits(|| at(9)) && health.admits(|| at(10)));
+        assert!(health.succeed());
+        assert_eq!(health.break_off(at(11)), Some(at(20)), "the one that came to see");
+        assert!(health.admits(|| at(31)) && health.succeed());
+        health.end_well();
+        assert_eq!(health.0.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn faults_that_heads_come_between_are_no_row_whatever_bodies_do_not_end() {
+        let health = Health::default();
+        for _ in 0..20 {
+            assert_eq!(health.fail(at(0)), None);
+            health.succeed();
+        }
+        for _ in 0..4 {
+            assert_eq!(health.break_off(at(0)), None);
+            health.succeed();
+            assert_eq!(health.fail(at(0)), None, "of the one kind or of the other");
+            health.succeed();
+        }
+    }
+
+    #[test]
     fn a_probe_that_never_ends_lets_another_go() {
         let health = Health::default();
         for _ in 0..5 {
@@ -291,6 +377,43 @@ mod races {
             let ejected = both(&health, |health| health.fail(NOW));
             assert_eq!(ejected.iter().flatten().count(), 1, "{ejected:?}");
             assert!(!health.admits(|| NOW));
+        });
+    }
+
+    #[test]
+    fn loom_answers_that_break_off_on_two_threads_eject_once_though_others_begin() {
+        loom::model(|| {
+            let health = Arc::new(Health::default());
+            for _ in 0..4 {
+                health.break_off(NOW);
+                health.succeed();
+            }
+            let ejected = both(&health, |health| {
+                let began = health.succeed();
+                (began, health.break_off(NOW))
+            });
+            // Who begins well behind the ejection ends it, and ejects again when it breaks off.
+            let ended = ejected.iter().filter(|(ended, _)| *ended).count();
+            let ejections = ejected.iter().filter(|(_, ejection)| ejection.is_some()).count();
+            assert_eq!(ejections, 1 + ended, "{ejected:?}");
+            assert!(!health.admits(|| NOW));
+        });
+    }
+
+    #[test]
+    fn loom_an_answer_that_ends_well_beside_one_that_breaks_off_forgets_the_row() {
+        loom::model(|| {
+            let health = Arc::new(Health::default());
+            for _ in 0..3 {
+                health.break_off(NOW);
+            }
+            let breaking = {
+                let health = Arc::clone(&health);
+                thread::spawn(move || health.break_off(NOW))
+            };
+            health.end_well();
+            assert_eq!(breaking.join().unwrap(), None);
+            assert!(State::unpack(health.0.load(Ordering::Relaxed)).broken <= 1);
         });
     }
 

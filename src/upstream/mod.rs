@@ -4,6 +4,7 @@ pub mod client;
 pub mod connect;
 mod health;
 mod http1;
+mod http2;
 pub mod outbound;
 mod url;
 
@@ -205,7 +206,7 @@ impl Upstreams {
         let _ = self.cursor.fetch_update(Ordering::Relaxed, Ordering::Relaxed, skipped);
     }
 
-    /// An upstream answered as it should. Returns whether that ended an ejection.
+    /// An upstream's answer began as it should. Returns whether that ended an ejection.
     pub fn succeed(&self, upstream: &Upstream) -> bool {
         // The load keeps the line shared between workers while all is well.
         if self.faults_in_a_row.load(Ordering::Relaxed) != 0 {
@@ -225,8 +226,24 @@ impl Upstreams {
         self.list.iter().any(|other| !asked.contains(&other.index) && self.may_be_asked(other))
     }
 
+    /// An upstream's answer ended as it should.
+    pub fn end_well(&self, upstream: &Upstream) {
+        upstream.health.end_well();
+    }
+
     /// An upstream failed after so long. Returns for how long that ejected it; a single one never is.
     pub fn fail(&self, upstream: &Upstream, after: Duration) -> Option<Duration> {
+        self.note_fault(upstream, after);
+        self.ejects(upstream, Health::fail)
+    }
+
+    /// An upstream's answer broke off. Returns the same: that it begins well again and again does not keep it in.
+    pub fn break_off(&self, upstream: &Upstream) -> Option<Duration> {
+        self.note_fault(upstream, Duration::ZERO);
+        self.ejects(upstream, Health::break_off)
+    }
+
+    fn note_fault(&self, upstream: &Upstream, after: Duration) {
         upstream.faults.fetch_add(1, Ordering::Relaxed);
         let failed_at = millis(self.now()) << 1 | u64::from(after > REST);
         upstream.failed_at.store(failed_at, Ordering::Relaxed);
@@ -234,10 +251,17 @@ impl Upstreams {
             self.row_began.store(millis(self.now()), Ordering::Relaxed);
         }
         self.faults_in_a_row.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn ejects(
+        &self,
+        upstream: &Upstream,
+        fault: fn(&Health, Duration) -> Option<Duration>,
+    ) -> Option<Duration> {
         if self.list.len() < 2 {
             return None;
         }
-        let ejected = upstream.health.fail(self.now());
+        let ejected = fault(&upstream.health, self.now());
         upstream.ejections.fetch_add(u64::from(ejected.is_some()), Ordering::Relaxed);
         ejected
     }

@@ -7,7 +7,7 @@ use mock_provider::{Mock, Play};
 use serde_json::{Value, json};
 
 use crate::recovery::{all_valid, numbered, texts};
-use crate::support::{A, B, C, GptLoad, asked, eventually, provider};
+use crate::support::{A, B, C, GptLoad, asked, chat_with, eventually, provider};
 
 /// An answer that no rule knows.
 fn bare(status: u16) -> Play {
@@ -226,4 +226,26 @@ fn what_keys_may_not_do_where_no_model_is_named_takes_them_from_nobody() {
         "{:?}",
         gpt_load.blacklist()
     );
+}
+
+#[test]
+fn no_key_is_asked_once_the_time_of_the_request_is_over() {
+    let limited =
+        Play::answer(429, &[("retry-after-ms", "300")], json!({"error": {"code": "rate_limit_exceeded"}}));
+    // The only other key takes one request for a while when it is back, and has it; on a slow machine it may have more.
+    let is_so = (0..3).any(|_| {
+        let mock = provider(&[(A, "valid")]);
+        mock.play(B, Play::first(1, limited.clone(), Play::Stall));
+        let gpt_load = GptLoad::before(&mock, &[("START_INDEX", "1"), ("REQUEST_TIMEOUT", "1")], &[A, B]);
+        chats(&gpt_load, 1, 200);
+        eventually("it is back", || gpt_load.blacklist().is_empty());
+        let stream = chat_with(json!({"stream": true}));
+        let _first = gpt_load.post("/v1/chat/completions").json(&stream).begin();
+        eventually("it has a request", || mock.key(B).asked == 2);
+        mock.play(A, bare(401));
+        let status = gpt_load.chat().status;
+        std::thread::sleep(Duration::from_millis(200));
+        status == 503 && mock.key(B).asked == 2
+    });
+    assert!(is_so);
 }

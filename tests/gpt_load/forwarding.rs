@@ -408,3 +408,30 @@ fn keys_in_an_answers_trailers_and_names_are_hidden_too() {
         assert!(answer.contains("\r\nx-sum: it was *"), "{answer}");
     }
 }
+
+#[test]
+fn an_error_that_breaks_off_is_passed_on_as_far_as_it_came() {
+    let text = format!("{{\"error\": {{\"message\": \"No such thing: {}", "x".repeat(200));
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    std::io::Write::write_all(&mut gzip, text.as_bytes()).unwrap();
+    let mut gzip = gzip.finish().unwrap();
+    gzip.truncate(gzip.len() - 30);
+    for (coding, body) in [("identity", text.clone().into_bytes()), ("gzip", gzip)] {
+        let head =
+            format!("HTTP/1.1 400 Bad Request\r\nContent-Encoding: {coding}\r\nContent-Length: 1000\r\n\r\n");
+        let answer = [head.as_bytes(), &body].concat();
+        let peer = Peer::start(move |wire| {
+            while wire.request().is_some() {
+                wire.send(&answer).finish();
+            }
+        });
+        let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
+        for http2 in [false, true] {
+            let ask = gpt_load.post("/v1/embeddings").body("{}");
+            let answer = if http2 { ask.http2() } else { ask }.send();
+            assert_eq!((answer.status.as_u16(), answer.broken), (400, false), "{coding} {http2}");
+            let told = answer.text();
+            assert!(told.len() > 200 && text.starts_with(&told), "{coding} {http2}: {told}");
+        }
+    }
+}

@@ -1,17 +1,21 @@
 //! Spec §4, §8: upstreams that speak HTTP/2, frame by frame.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::support::http2::{
-    DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, Http2Peer, RST_STREAM, WINDOW_UPDATE,
+    DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, Http2Peer, RST_STREAM, SETTINGS, WINDOW_UPDATE,
 };
 use crate::support::{A, GptLoad, Raw, eventually, patience};
 
 /// SETTINGS that grant no window for a request's body.
 const NO_WINDOW: &[u8] = &[0, 4, 0, 0, 0, 0];
+/// The head of a 200, by HPACK's static table.
+const OK: &[u8] = &[0x88];
+const GET: &str = "GET /v1/files/f/content HTTP/1.1\r\nHost: x\r\n\r\n";
 /// What an upload begins with that is larger than is held.
 const UPLOAD: &str = "POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Length: 50000000\r\n\r\n";
 
@@ -261,4 +265,139 @@ fn a_client_that_leaves_an_answer_and_its_upload_ends_both() {
     client.reset();
     assert_eq!(next(&frames, RST_STREAM).stream, stream);
     eventually("it is counted", || failures(&gpt_load, "client_gone") == 1);
+}
+
+/// What a peer may send: on all of a connection, on a stream at first, and on those that it fills as far as it may.
+struct Windows {
+    all: u32,
+    first: u32,
+    streams: BTreeMap<u32, u32>,
+}
+
+impl Windows {
+    fn hear(&mut self, frame: &Frame) {
+        let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().unwrap());
+        match (frame.kind, frame.stream) {
+            (SETTINGS, _) => {
+                let window = frame.payload.chunks(6).find(|setting| setting[..2] == [0, 4]);
+                self.first = window.map_or(self.first, |setting| number(&setting[2..]));
+            }
+            (WINDOW_UPDATE, 0) => self.all += number(&frame.payload),
+            (WINDOW_UPDATE, stream) => {
+                if let Some(window) = self.streams.get_mut(&stream) {
+                    *window += number(&frame.payload);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn slow_readers_hold_nobody_up_who_shares_their_connection() {
+    const SLOW: usize = 20;
+    let sent = Arc::new(AtomicUsize::new(0));
+    let told = Arc::clone(&sent);
+    let peer = Http2Peer::start(&[], move |wire| {
+        let mut windows = Windows { all: 65_535, first: 65_535, streams: BTreeMap::new() };
+        let mut asked = 0;
+        while let Some(frame) = wire.next() {
+            windows.hear(&frame);
+            if frame.ends_stream() {
+                asked += 1;
+                wire.send(HEADERS, END_HEADERS, frame.stream, OK);
+                if (2..2 + SLOW).contains(&asked) {
+                    windows.streams.insert(frame.stream, windows.first);
+                } else if windows.all >= 2 {
+                    windows.all -= 2;
+                    wire.send(DATA, END_STREAM, frame.stream, b"ok");
+                }
+            }
+            for (stream, window) in &mut windows.streams {
+                while *window > 0 && windows.all > 0 {
+                    let length = (*window).min(windows.all).min(16 << 10);
+                    wire.send(DATA, 0, *stream, &vec![b'x'; length as usize]);
+                    (*window, windows.all) = (*window - length, windows.all - length);
+                    told.fetch_add(length as usize, Ordering::Relaxed);
+                }
+            }
+        }
+    });
+    let gpt_load = peer.gpt_load(&[], &[A]);
+    let content = || gpt_load.ask("GET", "/v1/files/f/content").send().text();
+    assert_eq!(content(), "ok");
+    let mut slow: Vec<Raw> = (0..SLOW).map(|_| gpt_load.raw()).collect();
+    for client in &mut slow {
+        client.send(GET);
+    }
+    let mut before = 0;
+    eventually("they have what they take", || {
+        std::thread::sleep(Duration::from_millis(500));
+        std::mem::replace(&mut before, sent.load(Ordering::Relaxed)) == sent.load(Ordering::Relaxed)
+            && before > 0
+    });
+    assert_eq!(content(), "ok");
+}
+
+#[test]
+fn requests_beyond_what_an_upstream_allows_on_a_connection_get_another() {
+    for (settings, allowed, more) in [(&[0, 3, 0, 0, 0, 100], 100, 30), (&[0, 3, 0, 0, 0, 10], 10, 5)] {
+        let asked: Arc<Mutex<Vec<usize>>> = Arc::default();
+        let answers = Arc::new(AtomicBool::new(true));
+        let (all, is_well) = (Arc::clone(&asked), Arc::clone(&answers));
+        let peer = Http2Peer::start(settings, move |wire| {
+            let number = {
+                let mut all = all.lock().unwrap();
+                all.push(0);
+                all.len() - 1
+            };
+            while let Some(frame) = wire.next() {
+                if frame.ends_stream() {
+                    all.lock().unwrap()[number] += 1;
+                    if is_well.load(Ordering::Relaxed) {
+                        wire.answer(frame.stream, 2);
+                        wire.send(DATA, END_STREAM, frame.stream, b"ok");
+                    }
+                }
+            }
+        });
+        let gpt_load = peer.gpt_load(&[("MAX_CONCURRENT_REQUESTS", "200")], &[A]);
+        let content = || gpt_load.ask("GET", "/v1/files/f/content").send().text();
+        assert_eq!([content(), content()], ["ok", "ok"]);
+        answers.store(false, Ordering::Relaxed);
+        let mut clients: Vec<Raw> = (0..allowed + more).map(|_| gpt_load.raw()).collect();
+        for client in &mut clients {
+            client.send(GET);
+        }
+        eventually("all are asked", || asked.lock().unwrap().iter().sum::<usize>() == 2 + allowed + more);
+        assert_eq!(*asked.lock().unwrap(), [2 + allowed, more], "the second has room for all others");
+        clients.into_iter().for_each(Raw::reset);
+        eventually("all have left", || running(&gpt_load) == 0);
+        answers.store(true, Ordering::Relaxed);
+        assert_eq!([content(), content()], ["ok", "ok"]);
+        assert_eq!(*asked.lock().unwrap(), [4 + allowed, more], "there is room on the first again");
+    }
+}
+
+#[test]
+fn a_connection_that_rests_is_closed_and_one_in_use_is_not() {
+    let (tell, ended) = channel();
+    let tell = Mutex::new(tell);
+    let peer = Http2Peer::start(&[], move |wire| {
+        let mut asked = 0;
+        while let Some(frame) = wire.next() {
+            if frame.ends_stream() {
+                asked += 1;
+                wire.send(HEADERS, END_HEADERS, frame.stream, OK);
+                wire.send(DATA, if asked == 1 { END_STREAM } else { 0 }, frame.stream, b"ok");
+            }
+        }
+        tell.lock().unwrap().send(asked).unwrap();
+    });
+    let gpt_load = peer.gpt_load(&[("IDLE_CONN_TIMEOUT", "1")], &[A]);
+    assert_eq!(gpt_load.ask("GET", "/v1/files/f/content").send().text(), "ok");
+    let stream = gpt_load.ask("GET", "/v1/files/f/content").open();
+    assert!(ended.recv_timeout(Duration::from_secs(4)).is_err(), "it is in use");
+    drop(stream);
+    assert_eq!(ended.recv_timeout(patience()), Ok(2));
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mock_provider::{Mock, Options, Play};
 use serde_json::{Value, json};
 
-use crate::support::{A, B, C, D, GptLoad, Launch, eventually, patience, provider};
+use crate::support::{A, B, C, D, GptLoad, Launch, Peer, chat_with, eventually, patience, provider};
 
 /// What a `kill -9` may cost.
 const LAST: Duration = Duration::from_secs(1);
@@ -302,4 +302,38 @@ fn checks_are_paced() {
     }
     assert_eq!(out(&gpt_load).len(), 20, "checks that confirm are no storm");
     assert!(gpt_load.told("/stats")["keys"]["storms"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn an_upstream_that_breaks_off_whatever_it_begins_is_ejected() {
+    let (breaking, well) = (provider(&[(A, "dying 1")]), provider(&[(A, "valid")]));
+    let urls = [breaking.url(), well.url()].join(",");
+    let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &urls)], &[A]);
+    let broken = (0..20).filter(|_| {
+        let body = chat_with(json!({"stream": true, "max_tokens": 8}));
+        gpt_load.post("/v1/chat/completions").json(&body).send().broken
+    });
+    assert_eq!(broken.count(), 5);
+    assert_eq!((breaking.requests(), well.requests()), (5, 15));
+    gpt_load.said("upstream ejected");
+}
+
+#[test]
+fn an_upstream_that_had_only_the_last_moments_of_a_request_is_not_at_fault() {
+    let failing = Peer::start(|wire| {
+        if wire.request().is_some() {
+            std::thread::sleep(Duration::from_millis(1500));
+            wire.reset();
+        }
+    });
+    let slow = provider(&[(A, "stall")]);
+    let faults =
+        |gpt_load: &GptLoad, index: usize| gpt_load.told("/stats")["upstreams"][index]["faults"].clone();
+    let urls = [failing.url(), slow.url()].join(",");
+    let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &urls), ("REQUEST_TIMEOUT", "2")], &[A]);
+    assert_eq!(gpt_load.chat().refused(), (504, "upstream_timeout".to_owned()));
+    assert_eq!((slow.requests(), faults(&gpt_load, 0), faults(&gpt_load, 1)), (1, json!(1), json!(0)));
+    let gpt_load = GptLoad::before(&slow, &[("REQUEST_TIMEOUT", "1")], &[A]);
+    assert_eq!(gpt_load.chat().status, 504);
+    assert_eq!(faults(&gpt_load, 0), 1, "it had all of it");
 }
