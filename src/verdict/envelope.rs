@@ -44,7 +44,9 @@ pub(super) struct Envelope {
     /// The status that it names itself.
     pub(super) status: Option<u16>,
     /// Its messages, as they are written.
-    message: String,
+    pub(super) message: String,
+    /// Whether they name the model that was asked for.
+    pub(super) names_asked: bool,
     /// How many of them were answers themselves.
     unwrapped: u8,
 }
@@ -95,6 +97,7 @@ impl Envelope {
         }
         let message = &envelope.message;
         let named = model.filter(|model| model.len() >= SHORTEST_NAME && message.contains(model));
+        envelope.names_asked = named.is_some();
         envelope.words = match named {
             Some(model) => Words::of(&message.replace(model, " ")),
             None => Words::of(message),

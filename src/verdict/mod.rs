@@ -198,6 +198,7 @@ fn judged(status: u16, headers: &HeaderMap, envelope: &Envelope, now: SystemTime
         Verdict::KeyLimited | Verdict::KeyExhausted => wait::of(headers, envelope, row, now),
         _ => None,
     };
+    let (scope, denied_model) = rules::about(row, envelope);
     let is_long = wait.is_some_and(|wait| wait.duration >= LONG);
     Judgement {
         verdict: if row.verdict == Verdict::KeyLimited && is_long {
@@ -207,9 +208,9 @@ fn judged(status: u16, headers: &HeaderMap, envelope: &Envelope, now: SystemTime
         },
         rule: row.id,
         source: row.source,
-        scope: row.scope,
+        scope,
         wait,
-        denied_model: row.denied_model,
+        denied_model,
         weak: row.weak,
         barred: row.barred,
         message: envelope.line(),

@@ -283,6 +283,7 @@ pub(super) static ROWS: &[Row] = &[
         &[
             Status(OF_KEY),
             Says(&[
+                "requires a subscription",
                 "no active subscription",
                 "no valid subscription",
                 "no active plan",
@@ -472,24 +473,6 @@ pub(super) static ROWS: &[Row] = &[
         &[
             Status(&[401, 402, 403, 429, 0]),
             Then(&["billing"], &["disabled", "inactive", "not active", "not enabled", "suspended", "closed"]),
-        ],
-    ),
-    // Whoever has the key can cure it.
-    row(
-        "cause.unverified",
-        SEEN,
-        KeyExhausted,
-        &[
-            Status(&[401, 403]),
-            Says(&[
-                "verify your identity",
-                "verify your account",
-                "verify your email",
-                "identity verification",
-                "email verification",
-                "phone verification",
-                "实名认证",
-            ]),
         ],
     ),
 ];

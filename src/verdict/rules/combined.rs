@@ -37,7 +37,12 @@ pub(super) static ROWS: &[Row] = &[
         "told.content",
         SEEN,
         RequestFault,
-        &[Status(&[401, 403]), Told(CONTENT, UNSAFE | DENIED), Unheard(ACCOUNT | ADDRESS)],
+        &[
+            Status(&[401, 403]),
+            Told(CONTENT, UNSAFE | DENIED),
+            Unheard(ACCOUNT | ADDRESS),
+            Silent(&["upgrade your"]),
+        ],
     ),
     row(
         "told.harm",

@@ -1,7 +1,7 @@
 //! Groq, Mistral, Cohere, Cerebras, Together, Fireworks, xAI, NVIDIA, AWS, Ollama, Perplexity, Hugging Face and others
 //! with words of their own.
 
-use super::Test::{Code, CodeLike, CodeWith, Has, HeaderIs, Says, Silent, Status, Then};
+use super::Test::{Code, CodeLike, CodeWith, Has, HeaderIs, NamesModel, Says, Silent, Status, Then};
 use super::{Form, Row, Until, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
 
@@ -230,7 +230,7 @@ pub(super) static ROWS: &[Row] = &[
         "ollama.subscription",
         OLLAMA,
         KeyExhausted,
-        &[Status(&[401, 402, 403]), Says(&["requires a subscription", "upgrade for access"])],
+        &[Status(&[401, 402, 403]), Says(&["requires a subscription", "upgrade for access"]), NamesModel],
     )
     .denied(),
     row(
