@@ -159,8 +159,12 @@ pub fn judge(answer: &Answer<'_>, now: SystemTime) -> Judgement {
 pub fn judge_in_stream(headers: &HeaderMap, error: &[u8], model: Option<&str>, now: SystemTime) -> Judgement {
     let envelope = Envelope::read(headers, error, model);
     let has = |types: &[&str]| envelope.codes.iter().any(|code| types.contains(&code.as_str()));
+    let begins =
+        |types: &[&str]| envelope.codes.iter().any(|code| types.iter().any(|kind| code.starts_with(kind)));
     let status = envelope.status.unwrap_or(match () {
         () if has(&["invalid_request_error", "badrequesterror", "invalid_argument"]) => 400,
+        // Alibaba's and Tencent's: `InvalidParameterValue.Model`.
+        () if begins(&["invalidparameter", "missingparameter", "unsupportedoperation"]) => 400,
         () if has(&["authentication_error", "unauthenticated"]) => 401,
         () if has(&["permission_error", "permission_denied"]) => 403,
         () if has(&["not_found_error", "not_found"]) => 404,

@@ -297,6 +297,25 @@ static STATUSES: &[Row] = &[
     row("status.403", SPEC, Verdict::KeyLimited, &[Test::Status(&[403])]).weak(),
     row("status.408", SPEC, Verdict::UpstreamFault, &[Test::Status(&[408, 425])]),
     row("status.429", SPEC, Verdict::KeyLimited, &[Test::Status(&[429])]),
+    // No status, so that it is the upstream's unless its words say otherwise.
+    row(
+        "within_200.model",
+        SPEC,
+        Verdict::RequestFault,
+        &[
+            Test::Status(&[IN_STREAM]),
+            Test::FindsFault,
+            Test::Then(&["model "], &["not found", "not exist", "n't exist"]),
+            Test::Silent(of_request::NOT_OF_IT),
+        ],
+    )
+    .denied(),
+    row(
+        "within_200.request",
+        SPEC,
+        Verdict::RequestFault,
+        &[Test::Status(&[IN_STREAM]), Test::FindsFault, Test::Silent(of_request::NOT_OF_IT)],
+    ),
 ];
 /// What would be for good, if the answer did not say that it is not.
 pub(super) static FOR_NOW: Row =
