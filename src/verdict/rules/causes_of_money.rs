@@ -21,6 +21,7 @@ const QUOTA: &[&str] = &[
     "included usage",
     "free tokens",
     "free requests",
+    "free allocation",
     "allotment",
     "plan limit",
 ];
@@ -108,9 +109,6 @@ const OVER: &[&str] = &[
     "过期",
     "用完",
 ];
-
-const QUOTA_OF_MODEL: &[&str] = &["quota for model", "quota for the model", "quota for this model"];
-const EXCEEDED: &[&str] = &["exceeded", "exhausted", "reached", "used up"];
 
 pub(super) static ROWS: &[Row] = &[
     row("cause.credit_spent", SEEN, KeyExhausted, &[Status(OF_KEY), Then(MONEY, SPENT), NotOfRequest]),
@@ -234,6 +232,7 @@ pub(super) static ROWS: &[Row] = &[
             ),
         ],
     )
+    .of_model_if_told()
     .brief(),
     row(
         "cause.all_used",
@@ -247,6 +246,7 @@ pub(super) static ROWS: &[Row] = &[
             ),
         ],
     )
+    .of_model_if_told()
     .brief(),
     row(
         "cause.budget",
@@ -392,20 +392,11 @@ pub(super) static ROWS: &[Row] = &[
         ],
     )
     .brief(),
-    row(
-        "cause.quota_of_model",
-        SEEN,
-        KeyExhausted,
-        &[Status(&[403, 429, 0]), Then(EXCEEDED, QUOTA_OF_MODEL)],
-    )
-    .of_model()
-    .brief(),
-    row("cause.models_quota", SEEN, KeyExhausted, &[Status(&[403, 429, 0]), Then(QUOTA_OF_MODEL, EXCEEDED)])
-        .of_model()
-        .brief(),
     row("cause.quota_spent", SEEN, KeyExhausted, &[Status(&[401, 402, 403, 429, 0]), Then(QUOTA, SPENT)])
+        .of_model_if_told()
         .brief(),
     row("cause.spent_quota", SEEN, KeyExhausted, &[Status(&[401, 402, 403, 429, 0]), Then(ALL_OF, QUOTA)])
+        .of_model_if_told()
         .brief(),
     row(
         "cause.quota",

@@ -136,6 +136,7 @@ pub(super) static ROWS: &[Row] = &[
         KeyExhausted,
         &[Status(OF_LIMITS), Told(MONEY | PLAN | QUOTA, SPENT), Unheard(OWN), NotOfRequest],
     )
+    .of_model_if_told()
     .brief(),
     row(
         "told.plan_over",
@@ -161,6 +162,7 @@ pub(super) static ROWS: &[Row] = &[
             NotOfRequest,
         ],
     )
+    .of_model_if_told()
     .brief(),
     row(
         "told.money_spent",
