@@ -80,6 +80,9 @@ const BAD: &[&str] = &[
     "revoked",
     "无效",
 ];
+/// What is unknown is not the key that stands near it.
+const UNKNOWN_ELSE: &[&str] =
+    &["unknown endpoint", "unknown model", "unknown route", "unknown path", "unknown url"];
 const ACCOUNT: &[&str] = &[
     "account",
     "organization",
@@ -298,7 +301,8 @@ pub(super) static ROWS: &[Row] = &[
         &[
             Status(&[400, 401, 403, 0]),
             Then(KEY, IS_BAD),
-            Silent(&["permission", "scope", "unknown endpoint", "unknown model", "unknown route"]),
+            Silent(&["permission", "scope"]),
+            Silent(UNKNOWN_ELSE),
             Silent(BY_CHOICE),
             Silent(PARTS_OF_USE),
             NotOfRequest,
@@ -364,7 +368,12 @@ pub(super) static ROWS: &[Row] = &[
             Silent(&["permission", "scope", "model", "rate"]),
         ],
     ),
-    row("cause.bad_key", SEEN, KeyInvalid, &[Status(&[400, 401, 403, 0]), Then(BAD, KEY), NotOfRequest]),
+    row(
+        "cause.bad_key",
+        SEEN,
+        KeyInvalid,
+        &[Status(&[400, 401, 403, 0]), Then(BAD, KEY), Silent(UNKNOWN_ELSE), NotOfRequest],
+    ),
     // Said of much else with 400: JSON has tokens too.
     row(
         "cause.token",

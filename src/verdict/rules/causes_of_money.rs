@@ -7,6 +7,7 @@ use crate::verdict::Verdict::KeyExhausted;
 const SEEN: &str = "what providers and relays say, see tests/corpus";
 /// Statuses with which an answer speaks of the key, or an event that has none.
 const OF_KEY: &[u16] = &[400, 401, 402, 403, 412, 429, 0];
+const ODD: &[u16] = &[406, 409, 422];
 const MONEY: &[&str] = &["balance", "credit", "funds", "wallet", "余额", "积分", "点数"];
 const QUOTA: &[&str] = &[
     "quota",
@@ -90,7 +91,17 @@ const NOT_ENOUGH: &[&str] = &[
     "用完",
     "all of your",
 ];
-const SUBSCRIPTION: &[&str] = &["trial", "subscription", "membership", "套餐", "免费试用", "会员"];
+const SUBSCRIPTION: &[&str] = &[
+    "trial",
+    "evaluation period",
+    "free period",
+    "subscription",
+    "membership",
+    "套餐",
+    "免费试用",
+    "试用期",
+    "会员",
+];
 const OVER: &[&str] = &[
     "expired",
     "ended",
@@ -113,6 +124,18 @@ const OVER: &[&str] = &[
 pub(super) static ROWS: &[Row] = &[
     row("cause.credit_spent", SEEN, KeyExhausted, &[Status(OF_KEY), Then(MONEY, SPENT), NotOfRequest]),
     row("cause.no_credit", SEEN, KeyExhausted, &[Status(OF_KEY), Then(NOT_ENOUGH, MONEY), NotOfRequest]),
+    // With which hardly anybody speaks of money.
+    row(
+        "cause.credit_as_other_fault",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(ODD),
+            Says(&["insufficient", "not enough", "too low", "ran out of", "不足"]),
+            Says(&["credits", "your balance", "balance is", "funds", "wallet", "余额"]),
+            NotOfRequest,
+        ],
+    ),
     row(
         "cause.credit",
         SEEN,

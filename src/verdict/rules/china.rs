@@ -340,6 +340,9 @@ pub(super) static ROWS: &[Row] = &[
         KeyExhausted,
         &[CodeWith(&[
             "failedoperation.serviceisolated",
+            "failedoperation.servicenotactivated",
+            "failedoperation.servicestop",
+            "failedoperation.userunautherror",
             "failedoperation.resourcepackexhausted",
             "resourceinsufficient.chargeresourceexhaust",
         ])],

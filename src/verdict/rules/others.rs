@@ -155,6 +155,13 @@ pub(super) static ROWS: &[Row] = &[
         &[Code(&["throttlingexception"]), Says(&["this month", "per month", "monthly"])],
     ),
     row("aws.throttled", AWS, KeyLimited, &[Code(&["throttlingexception"])]).of_model(),
+    // Of all that an account asks for.
+    row(
+        "aws.requests_of_month",
+        "what Kiro's clients meet, see tests/corpus",
+        KeyExhausted,
+        &[Code(&["monthly_request_count"])],
+    ),
     row("aws.quota", AWS, KeyExhausted, &[Code(&["servicequotaexceededexception"])]).of_model(),
     row(
         "aws.not_ready",
