@@ -43,6 +43,8 @@ struct Case {
     now: Option<String>,
     status: u16,
     headers: serde_json::Map<String, Value>,
+    /// What was asked for.
+    model: Option<String>,
     body: Value,
     verdict: String,
     scope: String,
@@ -82,7 +84,7 @@ impl Case {
         headers.extend(coding.map(|coding| (CONTENT_ENCODING, HeaderValue::from_static(coding))));
         let status = StatusCode::from_u16(self.status).unwrap();
         judge(
-            &Answer { status, headers: &headers, body, model: None },
+            &Answer { status, headers: &headers, body, model: self.model.as_deref() },
             moment(self.now.as_deref().unwrap_or(NOW)),
         )
     }
@@ -107,19 +109,19 @@ impl Case {
     fn judged(&self) -> Option<Judgement> {
         let body = self.text();
         let headers = headers(&self.headers);
-        let now = moment(self.now.as_deref().unwrap_or(NOW));
+        let (model, now) = (self.model.as_deref(), moment(self.now.as_deref().unwrap_or(NOW)));
         match self.transport {
             Transport::Http => Some(self.judged_as(body.as_bytes(), None)),
             Transport::Sse => match first_event(body.as_bytes(), body.len().max(1)) {
-                First::Error(data) => Some(judge_in_stream(&headers, &data, None, now)),
+                First::Error(data) => Some(judge_in_stream(&headers, &data, model, now)),
                 First::Healthy | First::Undecided => None,
             },
             Transport::Json200 => {
                 let plain = decoded(&headers, body.as_bytes());
                 (InBody::of(&plain) != InBody::Answer)
-                    .then(|| judge_in_stream(&headers, body.as_bytes(), None, now))
+                    .then(|| judge_in_stream(&headers, body.as_bytes(), model, now))
             }
-            Transport::Ws => Some(judge_in_stream(&headers, body.as_bytes(), None, now)),
+            Transport::Ws => Some(judge_in_stream(&headers, body.as_bytes(), model, now)),
         }
     }
 }
@@ -239,6 +241,7 @@ const WAYS: [Way; 14] = [
             "gemini-429-nested-json-message",
             "gemini-400-expired-in-a-message",
             "gemini-403-suspended-in-a-message",
+            "blind-gemini-relay-403-1",
             "cloudcode-403-not-used",
             "gemini-nested-message-limit-zero",
             "gemini-nested-per-day",
@@ -303,6 +306,37 @@ fn a_cause_is_known_in_whatever_words_it_is_told() {
     });
     let wrong: Vec<_> = wrong.collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_model_is_denied_only_where_one_is_named() {
+    let is_denied = |says: &str, model| {
+        let body = json!({"error": {"message": says}}).to_string();
+        let status = StatusCode::FORBIDDEN;
+        let answer = Answer { status, headers: &HeaderMap::new(), body: body.as_bytes(), model };
+        let judgement = judge(&answer, SystemTime::now());
+        assert_eq!(judgement.verdict, Verdict::KeyExhausted, "{says}: {}", judgement.rule);
+        judgement.denied_model
+    };
+    let frames: [fn(&str) -> String; 5] = [
+        |what| format!("You do not have access to {what}."),
+        |what| format!("Your account does not have access to {what}. Please upgrade your plan."),
+        |what| format!("Upgrade your plan for {what}."),
+        |what| format!("Request access to {what} on its page."),
+        |what| format!("您无权访问 {what}"),
+    ];
+    for frame in frames {
+        for what in
+            ["this API", "organization org-1", "/v1/chat/completions", "us-east-1", "team-7", "more calls"]
+        {
+            assert!(!is_denied(&frame(what), None), "{what}");
+        }
+        for what in ["gpt-5", "Foo-70B", "meta/llama-9", "the model"] {
+            assert!(is_denied(&frame(what), None), "{what}");
+        }
+        assert!(is_denied(&frame("acme-writer"), Some("acme-writer")));
+        assert!(!is_denied(&frame("acme-writer"), Some("other-writer")));
+    }
 }
 
 #[test]

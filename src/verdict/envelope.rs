@@ -44,7 +44,9 @@ pub(super) struct Envelope {
     /// The status that it names itself.
     pub(super) status: Option<u16>,
     /// Its messages, as they are written.
-    message: String,
+    pub(super) message: String,
+    /// Whether they name the model that was asked for.
+    pub(super) names_asked: bool,
     /// How many of them were answers themselves.
     unwrapped: u8,
 }
@@ -95,6 +97,7 @@ impl Envelope {
         }
         let message = &envelope.message;
         let named = model.filter(|model| model.len() >= SHORTEST_NAME && message.contains(model));
+        envelope.names_asked = named.is_some();
         envelope.words = match named {
             Some(model) => Words::of(&message.replace(model, " ")),
             None => Words::of(message),
@@ -231,7 +234,7 @@ impl Envelope {
                 | "finish_reason" | "__type" | "errortype" | "err_type",
                 Value::String(_) | Value::Number(_),
             ) => {
-                let code = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                let code = as_text(value);
                 self.code(&code);
                 // A reason may be told in a sentence.
                 if name == "reason" && code.contains(' ') {
@@ -246,7 +249,7 @@ impl Envelope {
                 Value::String(text),
             ) => self.say_or_unwrap(text),
             (_, Value::String(_) | Value::Number(_)) if is_time(name) => {
-                self.note_time(name, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+                self.note_time(name, as_text(value));
             }
             (
                 "error" | "errors" | "error_chain" | "details" | "detail" | "message" | "metadata"
@@ -289,7 +292,7 @@ impl Envelope {
         for (name, value) in fields.iter().take(64) {
             let name = name.to_ascii_lowercase();
             if is_time(&name) && (value.is_string() || value.is_number()) {
-                self.note_time(&name, value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+                self.note_time(&name, as_text(value));
             }
         }
     }
@@ -411,6 +414,11 @@ fn one_line(text: &str, longest: usize) -> String {
     line
 }
 
+/// A text or a number, as it is written.
+fn as_text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
 fn is_zero(value: &Value) -> bool {
     value.as_str().map_or_else(|| value.as_f64() == Some(0.0), |text| text.trim() == "0")
 }
@@ -457,48 +465,4 @@ fn quoted_values<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = Strin
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_has_so_many_letters_and_single_spaces() {
-        for (text, longest, want) in [
-            (" a \n\t b\u{1} c ", 9, "a b c"),
-            ("abc def", 3, "abc"),
-            ("abc def", 4, "abc "),
-            ("abc def", 5, "abc d"),
-            ("余额不足，请充值", 3, "余额不"),
-            ("a余额 不足", 4, "a余额 "),
-            ("", 3, ""),
-        ] {
-            assert_eq!(one_line(text, longest), want, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_page_begins_within_the_first_characters_of_a_text() {
-        for (text, want) in [
-            ("<HTML>".to_owned(), true),
-            ("502: <!DocType html>".to_owned(), true),
-            (format!("{}<html", "é".repeat(507)), true),
-            (format!("{}<html", "é".repeat(508)), false),
-            ("<h1>no".to_owned(), false),
-        ] {
-            assert_eq!(is_page(&text), want, "{text}");
-        }
-    }
-
-    #[test]
-    fn an_event_is_read_from_its_data() {
-        let long = format!("event: {}\ndata: no", "e".repeat(64));
-        for (text, want) in [
-            ("data: no", Some(" no")),
-            ("event: error\ndata: no", Some(" no")),
-            ("event: error data: no", None),
-            ("some data: no", None),
-            (&*long, None),
-        ] {
-            assert_eq!(event_data(text), want, "{text}");
-        }
-    }
-}
+mod tests;

@@ -219,6 +219,8 @@ struct Probe<'a> {
     #[serde(borrow)]
     base_resp: Raw<'a>,
     #[serde(borrow)]
+    header: Raw<'a>,
+    #[serde(borrow)]
     code: Raw<'a>,
     #[serde(borrow, alias = "errcode")]
     error_code: Raw<'a>,
@@ -293,6 +295,7 @@ impl Probe<'_> {
             || self.has_code()
             || self.response.is_some_and(|response| is_tencents_error(response.get()))
             || self.base_resp.is_some_and(|resp| names_a_status(resp.get()))
+            || self.header.is_some_and(|header| names_a_code(header.get())) && !self.has_answer()
             || self.choices.is_some_and(|choices| is_broken_off(choices.get()))
     }
 
@@ -362,6 +365,17 @@ fn names_a_status(base_resp: &str) -> bool {
         status_code: i64,
     }
     serde_json::from_str::<BaseResp>(base_resp).is_ok_and(|resp| resp.status_code != 0)
+}
+
+/// iFlytek's header: beside what was asked for, which is left out of an error.
+fn names_a_code(header: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Header {
+        code: i64,
+        #[serde(rename = "message")]
+        _message: String,
+    }
+    serde_json::from_str::<Header>(header).is_ok_and(|header| header.code != 0)
 }
 
 fn is_tencents_error(response: &str) -> bool {

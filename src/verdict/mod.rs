@@ -159,8 +159,12 @@ pub fn judge(answer: &Answer<'_>, now: SystemTime) -> Judgement {
 pub fn judge_in_stream(headers: &HeaderMap, error: &[u8], model: Option<&str>, now: SystemTime) -> Judgement {
     let envelope = Envelope::read(headers, error, model);
     let has = |types: &[&str]| envelope.codes.iter().any(|code| types.contains(&code.as_str()));
+    let begins =
+        |types: &[&str]| envelope.codes.iter().any(|code| types.iter().any(|kind| code.starts_with(kind)));
     let status = envelope.status.unwrap_or(match () {
         () if has(&["invalid_request_error", "badrequesterror", "invalid_argument"]) => 400,
+        // Alibaba's and Tencent's: `InvalidParameterValue.Model`.
+        () if begins(&["invalidparameter", "missingparameter", "unsupportedoperation"]) => 400,
         () if has(&["authentication_error", "unauthenticated"]) => 401,
         () if has(&["permission_error", "permission_denied"]) => 403,
         () if has(&["not_found_error", "not_found"]) => 404,
@@ -198,6 +202,7 @@ fn judged(status: u16, headers: &HeaderMap, envelope: &Envelope, now: SystemTime
         Verdict::KeyLimited | Verdict::KeyExhausted => wait::of(headers, envelope, row, now),
         _ => None,
     };
+    let (scope, denied_model) = rules::about(row, envelope);
     let is_long = wait.is_some_and(|wait| wait.duration >= LONG);
     Judgement {
         verdict: if row.verdict == Verdict::KeyLimited && is_long {
@@ -207,9 +212,9 @@ fn judged(status: u16, headers: &HeaderMap, envelope: &Envelope, now: SystemTime
         },
         rule: row.id,
         source: row.source,
-        scope: row.scope,
+        scope,
         wait,
-        denied_model: row.denied_model,
+        denied_model,
         weak: row.weak,
         barred: row.barred,
         message: envelope.line(),

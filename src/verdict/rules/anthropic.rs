@@ -101,6 +101,7 @@ pub(super) static ROWS: &[Row] = &[
             Status(&[403]),
             Code(&["permission_error"]),
             Silent(&["suspended", "locked", "usage limit", "billing cycle"]),
+            Silent(&["trial", "upgrade your plan", "unpaid", "credit", "balance", "limit reached"]),
         ],
     )
     .denied(),

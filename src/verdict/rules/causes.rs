@@ -27,6 +27,26 @@ const OURS: &[&str] = &[
     "your limit",
 ];
 
+/// Parts of a server, and that no more goes into them.
+const PARTS: &[&str] = &["worker", "replica", "engine", "backend", "node ", " node", "slots", "shard"];
+const FULL: &[&str] =
+    &["limit reached", "limit exceeded", "limit has been", "in use", "are taken", "saturated"];
+/// Whose limit it is, if it is none of a server.
+const WHOSE: &[&str] = &[
+    "your ",
+    "account",
+    "organi",
+    "api key",
+    "per key",
+    "rate limit",
+    "daily",
+    "per day",
+    "month",
+    "quota",
+    "credit",
+    "plan",
+];
+
 pub(super) static ROWS: &[Row] = &[
     row(
         "cause.overloaded",
@@ -127,6 +147,13 @@ pub(super) static ROWS: &[Row] = &[
             ),
             NotOfRequest,
         ],
+    ),
+    // What is full is a part of the server, not an account.
+    row(
+        "cause.part_is_full",
+        SEEN,
+        UpstreamFault,
+        &[Status(&[400, 403, 429, 0]), Says(FULL), Says(PARTS), Silent(WHOSE), NotOfRequest],
     ),
     row(
         "cause.down",

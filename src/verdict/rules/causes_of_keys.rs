@@ -80,6 +80,9 @@ const BAD: &[&str] = &[
     "revoked",
     "无效",
 ];
+/// What is unknown is not the key that stands near it.
+const UNKNOWN_ELSE: &[&str] =
+    &["unknown endpoint", "unknown model", "unknown route", "unknown path", "unknown url"];
 const ACCOUNT: &[&str] = &[
     "account",
     "organization",
@@ -156,10 +159,69 @@ pub(super) const PARTS_OF_USE: &[&str] = &[
     "联网",
 ];
 
+const UPGRADE: &[&str] = &[
+    "upgrade your plan",
+    "upgrade your subscription",
+    "upgrade your account",
+    "upgrade to a paid plan",
+    "升级会员",
+];
 const BIND: &[&str] = &["bind your", "link your", "bind an", "bind a ", "绑定"];
 
 pub(super) static ROWS: &[Row] = &[
+    // What to do about it: a limit stands before what is not for everybody.
+    row(
+        "cause.limit_of_plan",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 403]),
+            Says(UPGRADE),
+            Says(&[
+                "reached",
+                "exceeded",
+                "exhausted",
+                "used up",
+                "used all",
+                "ran out",
+                "hit your",
+                "hit the",
+            ]),
+        ],
+    )
+    .of_model_if_told()
+    .brief(),
+    row("cause.better_plan", SEEN, KeyExhausted, &[Status(&[401, 403]), Says(UPGRADE)]).denied_if_named(),
+    row(
+        "cause.no_api_in_plan",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 402, 403]),
+            Then(
+                &["api access", "api calls", "api usage", "access to the api", "the api is"],
+                &["not part of", "not included in", "not available on", "not available in", "not covered by"],
+            ),
+        ],
+    ),
     // Whoever has the key can cure it.
+    row(
+        "cause.unverified",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 403]),
+            Says(&[
+                "verify your identity",
+                "verify your account",
+                "verify your email",
+                "identity verification",
+                "email verification",
+                "phone verification",
+                "实名认证",
+            ]),
+        ],
+    ),
     row(
         "cause.unbound",
         SEEN,
@@ -239,7 +301,8 @@ pub(super) static ROWS: &[Row] = &[
         &[
             Status(&[400, 401, 403, 0]),
             Then(KEY, IS_BAD),
-            Silent(&["permission", "scope", "unknown endpoint", "unknown model", "unknown route"]),
+            Silent(&["permission", "scope"]),
+            Silent(UNKNOWN_ELSE),
             Silent(BY_CHOICE),
             Silent(PARTS_OF_USE),
             NotOfRequest,
@@ -305,7 +368,12 @@ pub(super) static ROWS: &[Row] = &[
             Silent(&["permission", "scope", "model", "rate"]),
         ],
     ),
-    row("cause.bad_key", SEEN, KeyInvalid, &[Status(&[400, 401, 403, 0]), Then(BAD, KEY), NotOfRequest]),
+    row(
+        "cause.bad_key",
+        SEEN,
+        KeyInvalid,
+        &[Status(&[400, 401, 403, 0]), Then(BAD, KEY), Silent(UNKNOWN_ELSE), NotOfRequest],
+    ),
     // Said of much else with 400: JSON has tokens too.
     row(
         "cause.token",
@@ -396,6 +464,28 @@ pub(super) static ROWS: &[Row] = &[
                 "权限",
                 "not entitled",
             ]),
+        ],
+    )
+    .of_model(),
+    row(
+        "cause.other_owner",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 403]),
+            Then(
+                &["not have access to", "n't have access to"],
+                &["organization", "organisation", "workspace", "project", "group "],
+            ),
+        ],
+    ),
+    row(
+        "cause.no_access",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 403]),
+            Says(&["not have access to", "n't have access to", "无权使用", "无权访问", "没有权限使用"]),
         ],
     )
     .of_model(),

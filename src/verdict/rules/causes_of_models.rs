@@ -1,6 +1,6 @@
 //! Causes told in words alone: the key is known and may not use the model, or nobody may. See `causes.rs`.
 
-use super::Test::{Says, Silent, Status, Then};
+use super::Test::{NamesModel, Says, Silent, Status, Then};
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyExhausted, RequestFault};
 
@@ -84,6 +84,35 @@ const AGREE: &[&str] = &[
 ];
 const TERMS: &[&str] = &["license", "licence", "terms", "agreement", "协议", "条款"];
 
+/// What lacks is money, or a time is over, whatever else is told.
+const OF_MONEY: &[&str] = &[
+    "balance",
+    "余额",
+    "usage limit",
+    "quota",
+    "trial has",
+    "trial is over",
+    "trial period",
+    "unpaid",
+    "invoice",
+    "overdue",
+    "充值",
+    "欠费",
+    "到期",
+    "过期",
+];
+/// What is there for those who asked for it.
+const ON_REQUEST: &[&str] = &[
+    "request access",
+    "apply for access",
+    "been granted access",
+    "private beta",
+    "limited preview",
+    "waitlist",
+    "is gated",
+    "申请开通",
+];
+
 /// Whoever is shut out for what they did agreed to it before.
 const BROKEN: &[&str] = &["violat", "breach", "suspend", "terminat", "banned", "违反", "封禁"];
 
@@ -109,12 +138,12 @@ pub(super) static ROWS: &[Row] = &[
                 "access to model denied",
                 "not include model",
                 "on usage tier",
-                "upgrade your plan",
                 "无权使用",
                 "无权访问",
                 "没有权限使用",
             ]),
-            Silent(&["balance", "余额", "usage limit", "quota"]),
+            Silent(OF_MONEY),
+            NamesModel,
         ],
     )
     .denied(),
@@ -122,7 +151,7 @@ pub(super) static ROWS: &[Row] = &[
         "cause.model_restricted",
         SEEN,
         KeyExhausted,
-        &[Status(&[401, 403]), Then(MODEL, NOT_FOR_YOU), Silent(&["balance", "余额"])],
+        &[Status(&[401, 403]), Then(MODEL, NOT_FOR_YOU), Silent(OF_MONEY)],
     )
     .denied(),
     row(
@@ -169,6 +198,7 @@ pub(super) static ROWS: &[Row] = &[
                 &["not part of", "not included in", "not available on", "not available in", "not covered by"],
                 &["plan", "subscription", "tier"],
             ),
+            NamesModel,
         ],
     )
     .denied(),
@@ -178,43 +208,36 @@ pub(super) static ROWS: &[Row] = &[
         "cause.access",
         SEEN,
         KeyExhausted,
-        &[Status(&[401, 403]), Then(&["access to"], &["not enabled", "not granted", "not been granted"])],
-    )
-    .denied(),
-    row(
-        "cause.access_told",
-        SEEN,
-        KeyExhausted,
         &[
             Status(&[401, 403]),
-            Says(&[
-                "request access to",
-                "apply for access",
-                "been granted access",
-                "private beta",
-                "limited preview",
-                "waitlist",
-                "申请开通",
-            ]),
+            Then(&["access to"], &["not enabled", "not granted", "not been granted"]),
+            NamesModel,
         ],
     )
     .denied(),
+    row("cause.access_told", SEEN, KeyExhausted, &[Status(&[401, 403]), Says(ON_REQUEST)])
+        .of_model()
+        .denied_if_named(),
     row(
         "cause.model_not_yours",
         SEEN,
         KeyExhausted,
-        &[Status(&[401, 403]), Then(NOT_YOURS, MODEL_OR_ENDPOINT), Silent(&["balance", "余额"])],
+        &[Status(&[401, 403]), Then(NOT_YOURS, MODEL_OR_ENDPOINT), Silent(OF_MONEY)],
     )
     .denied(),
-    row(
-        "cause.terms_of_model",
-        SEEN,
-        KeyExhausted,
-        &[Status(&[401, 403]), Then(AGREE, TERMS), Silent(BROKEN), Says(MODEL)],
-    )
-    .denied(),
-    row("cause.terms_open", SEEN, KeyExhausted, &[Status(&[401, 403]), Then(AGREE, TERMS), Silent(BROKEN)]),
+    row("cause.terms_open", SEEN, KeyExhausted, &[Status(&[401, 403]), Then(AGREE, TERMS), Silent(BROKEN)])
+        .denied_if_named(),
     row("cause.model_off", SEEN, RequestFault, &[Status(&[400, 403, 404, 410]), Then(MODEL, OFF)]).denied(),
+    row(
+        "cause.model_off_told",
+        SEEN,
+        RequestFault,
+        &[
+            Status(&[400, 403, 404, 410]),
+            Says(&["model disabled", "model deactivated", "model retired", "model decommissioned"]),
+        ],
+    )
+    .denied(),
     row(
         "cause.model_not_found",
         SEEN,

@@ -7,6 +7,7 @@ use crate::verdict::Verdict::KeyExhausted;
 const SEEN: &str = "what providers and relays say, see tests/corpus";
 /// Statuses with which an answer speaks of the key, or an event that has none.
 const OF_KEY: &[u16] = &[400, 401, 402, 403, 412, 429, 0];
+const ODD: &[u16] = &[406, 409, 422];
 const MONEY: &[&str] = &["balance", "credit", "funds", "wallet", "余额", "积分", "点数"];
 const QUOTA: &[&str] = &[
     "quota",
@@ -21,6 +22,7 @@ const QUOTA: &[&str] = &[
     "included usage",
     "free tokens",
     "free requests",
+    "free allocation",
     "allotment",
     "plan limit",
 ];
@@ -89,7 +91,17 @@ const NOT_ENOUGH: &[&str] = &[
     "用完",
     "all of your",
 ];
-const SUBSCRIPTION: &[&str] = &["trial", "subscription", "membership", "套餐", "免费试用", "会员"];
+const SUBSCRIPTION: &[&str] = &[
+    "trial",
+    "evaluation period",
+    "free period",
+    "subscription",
+    "membership",
+    "套餐",
+    "免费试用",
+    "试用期",
+    "会员",
+];
 const OVER: &[&str] = &[
     "expired",
     "ended",
@@ -109,12 +121,21 @@ const OVER: &[&str] = &[
     "用完",
 ];
 
-const QUOTA_OF_MODEL: &[&str] = &["quota for model", "quota for the model", "quota for this model"];
-const EXCEEDED: &[&str] = &["exceeded", "exhausted", "reached", "used up"];
-
 pub(super) static ROWS: &[Row] = &[
     row("cause.credit_spent", SEEN, KeyExhausted, &[Status(OF_KEY), Then(MONEY, SPENT), NotOfRequest]),
     row("cause.no_credit", SEEN, KeyExhausted, &[Status(OF_KEY), Then(NOT_ENOUGH, MONEY), NotOfRequest]),
+    // With which hardly anybody speaks of money.
+    row(
+        "cause.credit_as_other_fault",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(ODD),
+            Says(&["insufficient", "not enough", "too low", "ran out of", "不足"]),
+            Says(&["credits", "your balance", "balance is", "funds", "wallet", "余额"]),
+            NotOfRequest,
+        ],
+    ),
     row(
         "cause.credit",
         SEEN,
@@ -234,6 +255,7 @@ pub(super) static ROWS: &[Row] = &[
             ),
         ],
     )
+    .of_model_if_told()
     .brief(),
     row(
         "cause.all_used",
@@ -247,6 +269,7 @@ pub(super) static ROWS: &[Row] = &[
             ),
         ],
     )
+    .of_model_if_told()
     .brief(),
     row(
         "cause.budget",
@@ -283,6 +306,7 @@ pub(super) static ROWS: &[Row] = &[
         &[
             Status(OF_KEY),
             Says(&[
+                "requires a subscription",
                 "no active subscription",
                 "no valid subscription",
                 "no active plan",
@@ -391,20 +415,11 @@ pub(super) static ROWS: &[Row] = &[
         ],
     )
     .brief(),
-    row(
-        "cause.quota_of_model",
-        SEEN,
-        KeyExhausted,
-        &[Status(&[403, 429, 0]), Then(EXCEEDED, QUOTA_OF_MODEL)],
-    )
-    .of_model()
-    .brief(),
-    row("cause.models_quota", SEEN, KeyExhausted, &[Status(&[403, 429, 0]), Then(QUOTA_OF_MODEL, EXCEEDED)])
-        .of_model()
-        .brief(),
     row("cause.quota_spent", SEEN, KeyExhausted, &[Status(&[401, 402, 403, 429, 0]), Then(QUOTA, SPENT)])
+        .of_model_if_told()
         .brief(),
     row("cause.spent_quota", SEEN, KeyExhausted, &[Status(&[401, 402, 403, 429, 0]), Then(ALL_OF, QUOTA)])
+        .of_model_if_told()
         .brief(),
     row(
         "cause.quota",
@@ -472,24 +487,6 @@ pub(super) static ROWS: &[Row] = &[
         &[
             Status(&[401, 402, 403, 429, 0]),
             Then(&["billing"], &["disabled", "inactive", "not active", "not enabled", "suspended", "closed"]),
-        ],
-    ),
-    // Whoever has the key can cure it.
-    row(
-        "cause.unverified",
-        SEEN,
-        KeyExhausted,
-        &[
-            Status(&[401, 403]),
-            Says(&[
-                "verify your identity",
-                "verify your account",
-                "verify your email",
-                "identity verification",
-                "email verification",
-                "phone verification",
-                "实名认证",
-            ]),
         ],
     ),
 ];

@@ -121,6 +121,11 @@ pub(super) static ROWS: &[Row] = &[
         "cause.content_first",
         SEEN,
         RequestFault,
-        &[Status(&[403]), Told(CONTENT, UNSAFE | DENIED), Begins(CONTENT, CONTENT | KEY | ACCOUNT)],
+        &[
+            Status(&[403]),
+            Told(CONTENT, UNSAFE | DENIED),
+            Begins(CONTENT, CONTENT | KEY | ACCOUNT),
+            Silent(&["upgrade your"]),
+        ],
     ),
 ];

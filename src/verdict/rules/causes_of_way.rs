@@ -96,6 +96,7 @@ const BARRED: &[&str] = &[
     "whitelist",
     "allowlist",
     "blocked",
+    "not have access",
     "不在",
     "不允许",
 ];

@@ -202,7 +202,7 @@ pub(super) static ROWS: &[Row] = &[
         "kimi.model_of_plan",
         KIMI,
         KeyExhausted,
-        &[Code(&["permission_denied_error"]), Says(&["does not have access to", "upgrade your plan"])],
+        &[Code(&["permission_denied_error"]), Says(&["does not have access to"])],
     )
     .denied(),
     row(
@@ -340,6 +340,9 @@ pub(super) static ROWS: &[Row] = &[
         KeyExhausted,
         &[CodeWith(&[
             "failedoperation.serviceisolated",
+            "failedoperation.servicenotactivated",
+            "failedoperation.servicestop",
+            "failedoperation.userunautherror",
             "failedoperation.resourcepackexhausted",
             "resourceinsufficient.chargeresourceexhaust",
         ])],

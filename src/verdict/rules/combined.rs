@@ -37,7 +37,12 @@ pub(super) static ROWS: &[Row] = &[
         "told.content",
         SEEN,
         RequestFault,
-        &[Status(&[401, 403]), Told(CONTENT, UNSAFE | DENIED), Unheard(ACCOUNT | ADDRESS)],
+        &[
+            Status(&[401, 403]),
+            Told(CONTENT, UNSAFE | DENIED),
+            Unheard(ACCOUNT | ADDRESS),
+            Silent(&["upgrade your"]),
+        ],
     ),
     row(
         "told.harm",
@@ -131,6 +136,7 @@ pub(super) static ROWS: &[Row] = &[
         KeyExhausted,
         &[Status(OF_LIMITS), Told(MONEY | PLAN | QUOTA, SPENT), Unheard(OWN), NotOfRequest],
     )
+    .of_model_if_told()
     .brief(),
     row(
         "told.plan_over",
@@ -156,6 +162,7 @@ pub(super) static ROWS: &[Row] = &[
             NotOfRequest,
         ],
     )
+    .of_model_if_told()
     .brief(),
     row(
         "told.money_spent",

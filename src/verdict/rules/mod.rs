@@ -21,6 +21,7 @@ mod china;
 mod combined;
 mod gateways;
 mod google;
+mod of_model;
 mod of_request;
 mod openai;
 mod others;
@@ -52,9 +53,13 @@ pub(super) struct Row {
     /// All of them have to hold.
     tests: &'static [Test],
     pub(super) verdict: Verdict,
-    pub(super) scope: Scope,
+    scope: Scope,
     /// The key may not use the model, or nobody may.
-    pub(super) denied_model: bool,
+    denied_model: bool,
+    /// The same, if a model is named.
+    denied_if_named: bool,
+    /// It is of one model, if it says so.
+    of_model_if_told: bool,
     /// It rests on a bare status.
     pub(super) weak: bool,
     /// Our way to the upstream is barred, whichever key we send.
@@ -105,6 +110,10 @@ enum Test {
     Unheard(Things),
     /// The message says none of these.
     Silent(&'static [&'static str]),
+    /// The message speaks of a model, or names one.
+    NamesModel,
+    /// It says that a part of the request is unknown, wrong or not there.
+    FindsFault,
     /// It is no bad request that begins by naming a part of the request: that is what it is about then.
     NotOfRequest,
     /// The answer has this form.
@@ -148,6 +157,8 @@ impl Answer<'_> {
             Test::NotOfRequest => {
                 !self.speaks_of_request() || !of_request::names_a_part(&self.envelope.words)
             }
+            Test::NamesModel => of_model::is_named(self.envelope),
+            Test::FindsFault => of_request::finds_fault(&self.envelope.words),
             Test::Silent(words) => !words.iter().any(|word| self.envelope.words.find(word).is_some()),
             Test::Has(form) => self.envelope.forms.contains(form),
             Test::Header(name) => self.headers.contains_key(*name),
@@ -226,6 +237,13 @@ fn rows_of(status: u16) -> &'static [&'static Row] {
     BY_STATUS.get(usize::from(status)).map_or(&[], |known| known.get_or_init(rows))
 }
 
+/// What the row for an answer is about, and whether that is a model that is denied.
+pub(super) fn about(row: &Row, envelope: &Envelope) -> (Scope, bool) {
+    let is_denied = row.denied_model || row.denied_if_named && of_model::is_named(envelope);
+    let is_of_model = is_denied || row.of_model_if_told && of_model::is_meant(envelope);
+    (if is_of_model { Scope::KeyAndModel } else { row.scope }, is_denied)
+}
+
 /// Whether an answer calls what it tells temporary.
 pub(super) fn is_temporary(envelope: &Envelope) -> bool {
     let said = [
@@ -279,6 +297,25 @@ static STATUSES: &[Row] = &[
     row("status.403", SPEC, Verdict::KeyLimited, &[Test::Status(&[403])]).weak(),
     row("status.408", SPEC, Verdict::UpstreamFault, &[Test::Status(&[408, 425])]),
     row("status.429", SPEC, Verdict::KeyLimited, &[Test::Status(&[429])]),
+    // No status, so that it is the upstream's unless its words say otherwise.
+    row(
+        "within_200.model",
+        SPEC,
+        Verdict::RequestFault,
+        &[
+            Test::Status(&[IN_STREAM]),
+            Test::FindsFault,
+            Test::Then(&["model "], &["not found", "not exist", "n't exist"]),
+            Test::Silent(of_request::NOT_OF_IT),
+        ],
+    )
+    .denied(),
+    row(
+        "within_200.request",
+        SPEC,
+        Verdict::RequestFault,
+        &[Test::Status(&[IN_STREAM]), Test::FindsFault, Test::Silent(of_request::NOT_OF_IT)],
+    ),
 ];
 /// What would be for good, if the answer did not say that it is not.
 pub(super) static FOR_NOW: Row =
@@ -299,6 +336,8 @@ const fn row(id: &'static str, source: &'static str, verdict: Verdict, tests: &'
         verdict,
         scope,
         denied_model: false,
+        denied_if_named: false,
+        of_model_if_told: false,
         weak: false,
         barred: false,
         until: None,
@@ -341,6 +380,16 @@ impl Row {
     const fn denied(mut self) -> Self {
         self.denied_model = true;
         self.of_model()
+    }
+
+    const fn denied_if_named(mut self) -> Self {
+        self.denied_if_named = true;
+        self
+    }
+
+    const fn of_model_if_told(mut self) -> Self {
+        self.of_model_if_told = true;
+        self
     }
 
     const fn until(mut self, until: Until) -> Self {

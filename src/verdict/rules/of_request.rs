@@ -131,6 +131,10 @@ const PLACES: &[&str] = &[
     "system[",
 ];
 
+/// Who else than the client has values, models and bodies that may be wrong or missing.
+pub(super) const NOT_OF_IT: &[&str] =
+    &["server", "backend", "upstream", "provider", "internal", "worker", "key"];
+
 /// Whether a message begins by naming a part of the request.
 pub(super) fn names_a_part(words: &Words) -> bool {
     PARTS.iter().any(|part| words.find(part).is_some_and(|at| at < OPENING))

@@ -1,7 +1,7 @@
 //! Groq, Mistral, Cohere, Cerebras, Together, Fireworks, xAI, NVIDIA, AWS, Ollama, Perplexity, Hugging Face and others
 //! with words of their own.
 
-use super::Test::{Code, CodeLike, CodeWith, Has, HeaderIs, Says, Silent, Status, Then};
+use super::Test::{Code, CodeLike, CodeWith, Has, HeaderIs, NamesModel, Says, Silent, Status, Then};
 use super::{Form, Row, Until, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
 
@@ -155,6 +155,13 @@ pub(super) static ROWS: &[Row] = &[
         &[Code(&["throttlingexception"]), Says(&["this month", "per month", "monthly"])],
     ),
     row("aws.throttled", AWS, KeyLimited, &[Code(&["throttlingexception"])]).of_model(),
+    // Of all that an account asks for.
+    row(
+        "aws.requests_of_month",
+        "what Kiro's clients meet, see tests/corpus",
+        KeyExhausted,
+        &[Code(&["monthly_request_count"])],
+    ),
     row("aws.quota", AWS, KeyExhausted, &[Code(&["servicequotaexceededexception"])]).of_model(),
     row(
         "aws.not_ready",
@@ -230,7 +237,7 @@ pub(super) static ROWS: &[Row] = &[
         "ollama.subscription",
         OLLAMA,
         KeyExhausted,
-        &[Status(&[401, 402, 403]), Says(&["requires a subscription", "upgrade for access"])],
+        &[Status(&[401, 402, 403]), Says(&["requires a subscription", "upgrade for access"]), NamesModel],
     )
     .denied(),
     row(

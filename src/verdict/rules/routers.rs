@@ -1,7 +1,7 @@
 //! Routers and relays: OpenRouter, one-api and new-api, LiteLLM, Vercel, Cloudflare's AI gateway. Between us and the
 //! provider stands somebody who has keys and limits too.
 
-use super::Test::{Code, CodeWith, Has, NotOfRequest, Says, Status};
+use super::Test::{Code, CodeWith, Has, NamesModel, NotOfRequest, Says, Silent, Status, Then};
 use super::{Form, Row, Until, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
 
@@ -161,16 +161,19 @@ pub(super) static ROWS: &[Row] = &[
         KeyExhausted,
         &[
             Status(&[401, 403]),
-            Says(&[
-                "令牌无权",
-                "无权使用模型",
-                "无权访问模型",
-                "无权使用指定的分组",
-                "token has no access to model",
-            ]),
+            Says(&["令牌无权", "无权使用模型", "无权访问模型", "token has no access to model"]),
+            Silent(&["余额", "欠费", "充值"]),
+            NamesModel,
         ],
     )
     .denied(),
+    // A token has one group, whatever model is asked for.
+    row(
+        "relay.group",
+        "https://github.com/QuantumNous/new-api, https://github.com/MartialBE/one-hub model/token.go",
+        KeyExhausted,
+        &[Status(&[401, 403]), Then(&["无权"], &["分组"])],
+    ),
     row(
         "relay.token",
         ONE_API,
