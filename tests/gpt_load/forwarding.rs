@@ -412,7 +412,7 @@ fn keys_in_an_answers_trailers_and_names_are_hidden_too() {
 #[test]
 fn an_error_that_breaks_off_is_passed_on_as_far_as_it_came() {
     let text = format!("{{\"error\": {{\"message\": \"No such thing: {}", "x".repeat(200));
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::none());
     std::io::Write::write_all(&mut gzip, text.as_bytes()).unwrap();
     let mut gzip = gzip.finish().unwrap();
     gzip.truncate(gzip.len() - 30);
