@@ -72,6 +72,8 @@ pub struct Condemned {
     pub tried_ago: Duration,
     /// The upstream that told so.
     pub upstream: Option<usize>,
+    /// Its list of models is not for everybody: it has refused a key.
+    pub is_discerning: bool,
 }
 
 /// A standing that changed: the key's text is looked up when the journal is written.
@@ -237,6 +239,7 @@ impl KeyPool {
                 out_for: story.since.elapsed().unwrap_or_default(),
                 tried_ago,
                 upstream: story.cause.upstream,
+                is_discerning: story.cause.upstream.is_some_and(|told| self.storms.is_discerning(told)),
             })
         });
         condemned.collect()
@@ -271,5 +274,12 @@ impl KeyPool {
             let changed = Changed { index, model: model.map(Box::from) };
             self.changed.lock().unwrap_or_else(PoisonError::into_inner).push(changed);
         }
+    }
+}
+
+impl Lease<'_> {
+    /// A check was refused by `upstream` as the key was before.
+    pub fn confirm(self, upstream: usize) {
+        self.pool.storms.note_discerning(upstream);
     }
 }

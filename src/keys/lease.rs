@@ -402,6 +402,9 @@ impl<'pool> Lease<'pool> {
         if let Some(tally) = here.generation.tally(here.index).filter(|_| !by.by_check) {
             tally.failed.fetch_add(1, Ordering::Relaxed);
         }
+        if by.by_check {
+            self.pool.storms.note_discerning(by.upstream);
+        }
         // Keys that take turns also run out of a model's quota together.
         if model.is_none() && matches!(effect, Effect::Invalid | Effect::Exhausted { .. }) {
             let pool = here.generation.base.rotation.len();

@@ -4,7 +4,7 @@
 //! again, and has refused no other for a while, its verdicts are held as suspicions; and after that, those against the same
 //! keys until a free check confirms them. Where a key that was confirmed works after all, so may the others.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -38,6 +38,8 @@ pub(super) struct Storms {
     /// How many upstreams have one, or have refused keys since they last served: all that a success has to look at.
     on: AtomicUsize,
     state: Mutex<State>,
+    /// Upstreams whose list of models has refused a key: it is not for everybody.
+    discerning: Mutex<BTreeSet<usize>>,
 }
 
 #[derive(Default)]
@@ -295,6 +297,16 @@ impl Storms {
     /// The suspects of storms that checks have found guilty.
     pub(super) fn condemned(&self) -> HashSet<u32> {
         self.state().by_upstream.iter().flat_map(|here| here.condemned.iter().copied()).collect()
+    }
+
+    /// A check was refused.
+    pub(super) fn note_discerning(&self, upstream: usize) {
+        self.discerning.lock().unwrap_or_else(PoisonError::into_inner).insert(upstream);
+    }
+
+    /// Whether a check that passes tells something of a key: others were refused.
+    pub(super) fn is_discerning(&self, upstream: usize) -> bool {
+        self.discerning.lock().unwrap_or_else(PoisonError::into_inner).contains(&upstream)
     }
 
     /// For how long a suspect is set aside at most: all of them together are tried at the same pace, however many they are.

@@ -5,7 +5,7 @@
 //! A few providers show their list to everybody: there a revoked key comes back each interval, and leaves again with
 //! one live request, which another key heals.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -134,26 +134,23 @@ impl Intervals {
             || key.passes == 0 && doubts.since.is_some_and(|since| since.elapsed() >= key.out_for);
         let sooner = if doubts.none_left {
             (key.out_for / 2).clamp(SOON, NONE_LEFT)
-        } else if in_doubt {
-            SOON.max(key.out_for / 2)
-        } else if !key.checked && (key.passes == 0 || doubts.discerning.contains(&key.upstream)) {
-            SOON.saturating_mul(1 << key.passes.min(16))
         } else {
-            Duration::MAX
+            let doubted = if in_doubt { SOON.max(key.out_for / 2) } else { Duration::MAX };
+            let is_telling = !key.checked && (key.passes == 0 || key.is_discerning);
+            let first = if is_telling { SOON.saturating_mul(1 << key.passes.min(16)) } else { Duration::MAX };
+            doubted.min(first)
         };
         self.condemned.map(|interval| interval.min(sooner))
     }
 }
 
 /// What makes it doubtful that keys are out by their own fault.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Doubts {
     /// There is no key left.
     none_left: bool,
     /// Since when verdicts are to be doubted, as one was found to be wrong.
     since: Option<Instant>,
-    /// Upstreams whose list has refused a key: it is not for everybody.
-    discerning: HashSet<Option<usize>>,
 }
 
 /// Checks keys again, for as long as it runs.
@@ -194,13 +191,9 @@ impl Revalidation {
                 let Some(lease) = keys.lease_condemned(key) else { continue };
                 let found = self.check(key, lease).await;
                 self.checks.note(found);
-                match found {
-                    Found::Restored => {
-                        let since = || Instant::now().checked_sub(key.out_for + EPISODE);
-                        doubts.since = doubts.since.or_else(since);
-                    }
-                    Found::Confirmed => _ = doubts.discerning.insert(key.upstream),
-                    Found::Inconclusive => {}
+                if found == Found::Restored {
+                    let since = || Instant::now().checked_sub(key.out_for + EPISODE);
+                    doubts.since = doubts.since.or_else(since);
                 }
                 tokio::time::sleep(jittered(PAUSE)).await;
             }
@@ -261,7 +254,10 @@ fn refused(
     let wait = judgement.wait.as_ref().map(|wait| wait.duration);
     let effect = match judgement.verdict {
         // Known already: told anew, it would count as one of many that fall at once.
-        Verdict::KeyInvalid if !key.suspected => return Found::Confirmed,
+        Verdict::KeyInvalid if !key.suspected => {
+            lease.confirm(upstream.index);
+            return Found::Confirmed;
+        }
         Verdict::KeyInvalid => Effect::Invalid,
         Verdict::KeyExhausted => Effect::Exhausted { wait },
         // A limit may be that of the list, and tells nothing of the key.
@@ -341,6 +337,7 @@ mod tests {
             checked: true,
             out_for: tried_ago,
             upstream: Some(upstream),
+            is_discerning: false,
             tried_ago,
         }
     }
@@ -406,9 +403,9 @@ mod tests {
             [unchecked, Condemned { passes: 1, ..unchecked }].map(|key| wait(key, 30, none)),
             [20, 3600]
         );
-        let discerning = &Doubts { discerning: HashSet::from([Some(0)]), ..Doubts::default() };
+        let discerning = Condemned { is_discerning: true, ..unchecked };
         assert_eq!(
-            [1, 2, 5, 255].map(|passes| wait(Condemned { passes, ..unchecked }, 30, discerning)),
+            [1, 2, 5, 255].map(|passes| wait(Condemned { passes, ..discerning }, 30, none)),
             [40, 80, 640, 3600],
             "it has passed where others were refused, and was refused again before it served"
         );

@@ -7,6 +7,7 @@ use crate::keys::{
     file,
 };
 
+mod beliefs;
 mod coming_back;
 
 /// What is left to a key for all models.

@@ -1,0 +1,39 @@
+//! What is believed of keys, and what undoes it.
+
+use super::*;
+
+fn check(upstream: usize) -> Accuser<'static> {
+    Accuser { by_check: true, service: Service::Free, upstream, ..Accuser::default() }
+}
+
+#[test]
+fn a_list_that_is_shown_to_everybody_brings_back_no_key_but_the_one_that_was_checked() {
+    for (refuses, back) in [(None, 1), (Some(1), 1), (Some(0), 3)] {
+        let (pool, _due) = pool(&["a", "b", "c", "good"]);
+        for _ in 0..3 {
+            pool.lease(Need::default()).unwrap().fail(failure(Effect::Invalid));
+        }
+        pool.lease(Need::default()).unwrap().fail(failure(told(60)));
+        let condemned = pool.condemned();
+        if let Some(upstream) = refuses {
+            pool.lease_condemned(&condemned[1]).unwrap().confirm(upstream);
+        }
+        assert_eq!(pool.lease_condemned(&condemned[0]).unwrap().pass_check(0), Some(back > 1));
+        assert_eq!(pool.available(), back, "{refuses:?}");
+    }
+}
+
+#[test]
+fn a_clients_own_list_proves_no_more_than_a_check() {
+    for (refuses, back) in [(false, 1), (true, 3)] {
+        let (pool, _due) = pool(&["a", "b", "c"]);
+        for _ in 0..3 {
+            pool.lease(Need::default()).unwrap().fail(failure(Effect::Invalid));
+        }
+        if refuses {
+            pool.probe_key(2).unwrap().fail(Failure { by: check(0), ..failure(Effect::Invalid) });
+        }
+        pool.probe_key(0).unwrap().succeed(None, 0, Service::Free, Remains::default());
+        assert_eq!(pool.available(), back);
+    }
+}
