@@ -188,7 +188,7 @@ impl Here<'_> {
         let base = &self.generation.base;
         let mut stories = base.stories();
         let Some(story) = stories.get(&index).map(Arc::clone) else { return };
-        if !story.is_hard() {
+        if !story.is_hard() || story.is_operators() {
             return;
         }
         let (now, jitter) = (pool.now(), fastrand::f64());

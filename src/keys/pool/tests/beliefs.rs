@@ -37,3 +37,17 @@ fn a_clients_own_list_proves_no_more_than_a_check() {
         assert_eq!(pool.available(), back);
     }
 }
+
+#[test]
+fn a_storm_leaves_out_for_good_who_was_set_aside_by_an_operator() {
+    let (pool, _due) = pool(&["a", "b", "c", "d", "e"]);
+    pool.probe_key(0).unwrap().fail(failure(Effect::Invalid));
+    pool.set_aside_by_operator(0, None);
+    for index in [1, 2] {
+        pool.probe_key(index).unwrap().fail(failure(Effect::Invalid));
+    }
+    assert_eq!(pool.storms().len(), 1);
+    let list = pool.blacklisted();
+    assert_eq!(list.iter().map(|key| key.permanent).collect::<Vec<_>>(), [true, false, false]);
+    assert_eq!(list[0].reason(), crate::keys::BY_OPERATOR);
+}
