@@ -385,6 +385,9 @@ impl Background {
             "draining: no new connections; a second signal ends what runs"
         );
         self.draining.store(true, Ordering::Relaxed);
+        if let Some(journal) = &self.group.journal {
+            journal.leave();
+        }
         self.phase.send_replace(Phase::Draining);
         let cut = tokio::select! {
             cut = &mut workers => cut,
