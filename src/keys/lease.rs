@@ -224,12 +224,8 @@ impl<'pool> Lease<'pool> {
     pub fn leave_to_others(self) {
         let Some(here) = self.here() else { return };
         for (roster, base, entry) in self.rosters(&here) {
-            let stories = roster.stories();
-            let is_operators = stories.get(&here.index).is_some_and(|story| story.is_operators());
-            let is_out = !roster.rotation.standing(here.index).is_available();
-            if entry == Entry::Probe && is_out && !is_operators {
-                roster.rotation.ration(here.index).offer_probe();
-                roster.show(here.index, base);
+            if entry == Entry::Probe {
+                roster.offer_again(here.index, base);
             }
         }
     }

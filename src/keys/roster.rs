@@ -186,6 +186,9 @@ impl Roster {
             }
             None => {
                 self.give_back(turn.index, turn.entry, Some(base));
+                if turn.entry == Entry::Probe {
+                    self.offer_again(turn.index, Some(base));
+                }
                 // The base's own turns are not shown here: this key is not to be found again until it has room.
                 self.show(turn.index, Some(base));
             }
@@ -201,6 +204,18 @@ impl Roster {
             Entry::Probe => {}
         }
         self.show(index, base);
+    }
+
+    /// Offers the test of a key that is out once more: whoever took it will not make it.
+    #[cold]
+    pub(super) fn offer_again(&self, index: u32, base: Option<&Self>) {
+        // Held until it is offered: an operator who sets the key aside takes the offer back.
+        let stories = self.stories();
+        let is_operators = stories.get(&index).is_some_and(|story| story.is_operators());
+        if !is_operators && !self.rotation.standing(index).is_available() {
+            self.rotation.ration(index).offer_probe();
+            self.show(index, base);
+        }
     }
 
     /// Changes a key's standing.

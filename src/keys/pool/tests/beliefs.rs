@@ -51,3 +51,24 @@ fn a_storm_leaves_out_for_good_who_was_set_aside_by_an_operator() {
     assert_eq!(list.iter().map(|key| key.permanent).collect::<Vec<_>>(), [true, false, false]);
     assert_eq!(list[0].reason(), crate::keys::BY_OPERATOR);
 }
+
+/// A key's ration as such is full, so that a model's turn finds no room there.
+fn fill(pool: &KeyPool, index: u32) -> Lease<'_> {
+    pool.generation.load().base.rotation.ration(index).set(1);
+    pool.probe_key(index).unwrap()
+}
+
+#[test]
+fn a_models_test_that_finds_no_room_as_such_is_not_spent() {
+    let (pool, _due) = pool(&["a"]);
+    lease_for(&pool, "m").unwrap().fail(for_model("m", told(3600)));
+    let generation = pool.generation.load();
+    let roster = generation.model(Some("m")).unwrap();
+    roster.offer_again(0, Some(&generation.base));
+    // Which is not shown to the model.
+    let held = fill(&pool, 0);
+    assert!(roster.take(&[], Some(&generation.base)).is_none());
+    drop(held);
+    roster.show(0, Some(&generation.base));
+    assert_eq!(lease_for(&pool, "m").map(|test| test.is_probe()), Some(true));
+}
