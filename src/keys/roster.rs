@@ -168,11 +168,19 @@ impl Roster {
     pub(super) fn take_back(
         &self,
         base: Option<&Self>,
-        likely: impl Iterator<Item = u32>,
+        likely: impl Iterator<Item = u32> + Clone,
         suits: impl Fn(u32) -> bool,
     ) -> Option<(Turn, Entry)> {
-        let turn = self.rotation.take_back(base.map(|base| &base.rotation), likely, suits)?;
-        Some((turn, base.map_or(Some(Entry::Free), |base| self.enter_base(turn, base))?))
+        let mut full = Vec::new();
+        loop {
+            let suits = |index| !full.contains(&index) && suits(index);
+            let turn = self.rotation.take_back(base.map(|base| &base.rotation), likely.clone(), suits)?;
+            let Some(base) = base else { return Some((turn, Entry::Free)) };
+            if let Some(entry) = self.enter_base(turn, base) {
+                return Some((turn, entry));
+            }
+            full.push(turn.index);
+        }
     }
 
     /// A model's turn is one of the key's as such too; it is given back if that has no room for it.

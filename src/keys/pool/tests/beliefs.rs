@@ -72,3 +72,16 @@ fn a_models_test_that_finds_no_room_as_such_is_not_spent() {
     roster.show(0, Some(&generation.base));
     assert_eq!(lease_for(&pool, "m").map(|test| test.is_probe()), Some(true));
 }
+
+#[test]
+fn the_last_attempt_is_for_a_proven_key_that_has_room_as_such_where_a_later_one_has_none() {
+    let (pool, _due) = pool(&["a", "b", "c"]);
+    for index in [0, 1] {
+        pool.probe_key(index).unwrap().succeed(None, 0, Service::Paid, Remains::default());
+    }
+    pool.probe_key(2).unwrap().fail(for_model("m", told(60)));
+    let proven = || pool.lease_proven(Need { model: Some("m"), not: &[] }).map(|lease| lease.index());
+    assert_eq!(proven(), Some(1));
+    let _held = fill(&pool, 1);
+    assert_eq!(proven(), Some(0));
+}
