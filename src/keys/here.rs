@@ -75,9 +75,14 @@ impl Here<'_> {
     ) -> Recovery {
         // Held until the standing is changed: whoever sets the key aside after that leaves a story that is to stay.
         let mut stories = roster.stories();
-        let stays =
-            |story: &Arc<Story>| story.is_operators() || service == Service::Free && story.is_of_credit();
+        let says_nothing =
+            |story: &Arc<Story>| service == Service::Free && (story.is_of_credit() || story.is_limited());
+        let stays = |story: &Arc<Story>| story.is_operators() || says_nothing(story);
         if stories.get(&self.index).is_some_and(stays) {
+            drop(stories);
+            if entry == Entry::Probe {
+                roster.offer_again(self.index, base);
+            }
             return Recovery { was_out_for: None };
         }
         let (before, after) = roster.change(self.index, base, |standing| {

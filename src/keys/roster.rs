@@ -65,6 +65,11 @@ impl Story {
         self.cause.of_credit || matches!(self.effect, Effect::Exhausted { .. })
     }
 
+    /// Whether the key has reached its limit: what does not count toward that tells nothing of it.
+    pub(super) fn is_limited(&self) -> bool {
+        matches!(self.effect, Effect::Limited { .. } | Effect::Spent { .. })
+    }
+
     /// Whether the key was believed to be out for good, or for long.
     pub(super) fn is_hard(&self) -> bool {
         matches!(self.effect, Effect::Invalid | Effect::Exhausted { .. })

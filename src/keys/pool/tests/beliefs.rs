@@ -85,3 +85,28 @@ fn the_last_attempt_is_for_a_proven_key_that_has_room_as_such_where_a_later_one_
     let _held = fill(&pool, 1);
     assert_eq!(proven(), Some(0));
 }
+
+#[test]
+fn what_costs_nothing_ends_no_limit_and_is_no_test_of_it() {
+    let exhausted = Effect::Exhausted { wait: Some(Duration::from_secs(3600)) };
+    for (effect, model) in [(told(3600), None), (told(3600), Some("m")), (exhausted, None)] {
+        let (pool, _due) = pool(&["a"]);
+        let need = Need { model: Some("m"), not: &[] };
+        pool.lease(need).unwrap().fail(Failure { model, ..failure(effect) });
+        pool.generation.load().each(|roster, base| roster.offer_again(0, base));
+        let serve = |service| {
+            let lease = pool.lease(need).unwrap();
+            lease.succeed(Some("m"), 0, service, Remains::default());
+        };
+        serve(Service::Free);
+        assert_eq!(pool.blacklisted().len(), 1, "{effect:?}");
+        serve(Service::Paid);
+        assert!(pool.blacklisted().is_empty());
+    }
+    let (pool, _due) = pool(&["a"]);
+    let wait = Duration::from_secs(60);
+    let spent = all(Left::Nothing { wait, from: "header" });
+    pool.lease(Need::default()).unwrap().succeed(None, 0, Service::Paid, spent);
+    pool.probe_key(0).unwrap().succeed(None, 0, Service::Free, Remains::default());
+    assert_eq!(pool.blacklisted().len(), 1);
+}
