@@ -79,14 +79,10 @@ impl Here<'_> {
             |story: &Arc<Story>| service == Service::Free && (story.is_of_credit() || story.is_limited());
         let stays = |story: &Arc<Story>| story.is_operators() || says_nothing(story);
         if stories.get(&self.index).is_some_and(stays) {
-            drop(stories);
-            if entry == Entry::Probe {
-                roster.offer_again(self.index, base);
-            }
             return Recovery { was_out_for: None };
         }
         let (before, after) = roster.change(self.index, base, |standing| {
-            standing.after(Effect::Success, &pool.policy.cooldown, Millis(0), 0.0, entry == Entry::Probe)
+            standing.after(Effect::Success, &pool.policy.cooldown, Millis(0), 0.0, entry.is_probe())
         });
         if before.is_available() || !after.is_available() {
             return Recovery { was_out_for: None };

@@ -22,7 +22,7 @@ use super::storm::{Accuser, Finding, SET_ASIDE_AFTER, SPENT_AFTER, Service};
 const SHOWN: usize = 8;
 
 /// The right to use one key for one attempt. It ends in a verdict; dropped without one (the client went away, or
-/// the failure was not the key's) it blames nobody.
+/// the failure was not the key's) it blames nobody, and a test of a key that is out is left to another request.
 pub struct Lease<'pool> {
     pub(super) pool: &'pool KeyPool,
     generation: Guard<Arc<Generation>>,
@@ -210,7 +210,7 @@ impl<'pool> Lease<'pool> {
     /// Whether it puts a key to the test that is out, so that it may well fail.
     #[inline]
     pub fn is_probe(&self) -> bool {
-        self.entry == Entry::Probe || self.of_base == Entry::Probe
+        self.entry.is_probe() || self.of_base.is_probe()
     }
 
     /// All models were shown the one test of a key that is out.
@@ -219,9 +219,23 @@ impl<'pool> Lease<'pool> {
         self.generation.spread(self.index);
     }
 
-    /// Leaves the test to another request.
+    /// The upstream is at fault: the test of a key that is out has been made, and the next is when it is due.
     #[cold]
-    pub fn leave_to_others(self) {
+    pub fn spend(mut self) {
+        self.has_made_its_test();
+    }
+
+    fn has_made_its_test(&mut self) {
+        for entry in [&mut self.entry, &mut self.of_base] {
+            if *entry == Entry::Probe {
+                *entry = Entry::Asked;
+            }
+        }
+    }
+
+    /// Leaves a test that told nothing to another request.
+    #[cold]
+    fn leave_to_others(&self) {
         let Some(here) = self.here() else { return };
         for (roster, base, entry) in self.rosters(&here) {
             if entry == Entry::Probe {
@@ -233,7 +247,7 @@ impl<'pool> Lease<'pool> {
     /// The key did its work, for `model` if one was asked for, at `upstream`. Returns whether it ended an outage of
     /// that upstream's.
     pub fn succeed(
-        self,
+        mut self,
         model: Option<&str>,
         upstream: usize,
         service: Service,
@@ -251,6 +265,11 @@ impl<'pool> Lease<'pool> {
         }
         if self.is_rationed() || remains.left.is_little() {
             self.note_remains(&here, upstream, remains);
+            drop(here);
+            // What is free says nothing of a limit.
+            if service == Service::Paid {
+                self.has_made_its_test();
+            }
         }
         ended_storm
     }
@@ -392,7 +411,8 @@ impl<'pool> Lease<'pool> {
     }
 
     /// The key failed. Returns what it came to.
-    pub fn fail(self, failure: Failure<'_>) -> Settled {
+    pub fn fail(mut self, failure: Failure<'_>) -> Settled {
+        self.has_made_its_test();
         let Some(here) = self.here() else { return Settled::Noted };
         let Failure { mut effect, model, by, too_few_tokens, cause } = failure;
         if let Some(tally) = here.generation.tally(here.index).filter(|_| !by.by_check) {
@@ -439,6 +459,9 @@ impl<'pool> Lease<'pool> {
         }
         base.give_back(self.index, self.base_entry(), None);
         self.generation.spread(self.index);
+        if self.entry == Entry::Probe || self.of_base == Entry::Probe {
+            self.leave_to_others();
+        }
     }
 
     /// Where the key stands today; `None` if it is gone, or a reset has drawn a line.

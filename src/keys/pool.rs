@@ -258,7 +258,7 @@ impl KeyPool {
             if roster.rotation.standing(index).is_available() {
                 roster.rotation.ration(index).exceed()
             } else {
-                Entry::Probe
+                Entry::Asked
             }
         };
         let of_base = model.as_ref().map_or(Entry::Free, |_| entry(&generation.base));

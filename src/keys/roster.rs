@@ -214,7 +214,7 @@ impl Roster {
         match entry {
             Entry::Free => return,
             Entry::Counted(_) => self.rotation.ration(index).leave(),
-            Entry::Probe => {}
+            Entry::Probe | Entry::Asked => {}
         }
         self.show(index, base);
     }

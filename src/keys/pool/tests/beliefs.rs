@@ -110,3 +110,34 @@ fn what_costs_nothing_ends_no_limit_and_is_no_test_of_it() {
     pool.probe_key(0).unwrap().succeed(None, 0, Service::Free, Remains::default());
     assert_eq!(pool.blacklisted().len(), 1);
 }
+
+#[test]
+fn a_test_that_tells_nothing_is_left_to_the_next_request_and_one_that_tells_is_not() {
+    type End = fn(Lease<'_>);
+    let nothing_left = || all(Left::Nothing { wait: Duration::from_secs(3600), from: "header" });
+    let ends: [(End, bool); 6] = [
+        (|lease| drop(lease), true),
+        (|lease| lease.hear(0, Remains::default()), true),
+        (|lease| _ = lease.succeed(None, 0, Service::Free, Remains::default()), true),
+        (|lease| lease.spend(), false),
+        (|lease| _ = lease.fail(failure(told(3600))), false),
+        (|lease| _ = lease.fail(for_model("m", told(3600))), false),
+    ];
+    for model in [None, Some("m")] {
+        for (number, (end, is_left)) in ends.into_iter().enumerate() {
+            let (pool, _due) = pool(&["a"]);
+            pool.lease(Need::default()).unwrap().fail(Failure { model, ..failure(told(3600)) });
+            let lease = || pool.lease(Need { model: Some("m"), not: &[] });
+            pool.generation.load().each(|roster, base| roster.offer_again(0, base));
+            end(lease().unwrap());
+            assert_eq!(lease().is_some_and(|test| test.is_probe()), is_left, "{number}, {model:?}");
+        }
+    }
+    let (pool, _due) = pool(&["a"]);
+    pool.lease(Need::default()).unwrap().succeed(None, 0, Service::Paid, nothing_left());
+    pool.generation.load().base.offer_again(0, None);
+    pool.lease(Need::default()).unwrap().succeed(None, 0, Service::Paid, nothing_left());
+    assert!(pool.lease(Need::default()).is_none(), "it worked, and is out again");
+    drop(pool.probe_key(0));
+    assert!(pool.lease(Need::default()).is_none(), "no test was on offer");
+}
