@@ -64,8 +64,10 @@ pub struct Condemned {
     pub passes: u8,
     /// It was a suspect of a storm, and a check found it guilty.
     pub of_storm: bool,
-    /// It was checked since it is out.
+    /// A check has confirmed it since it is out.
     pub checked: bool,
+    /// So many checks were made since, or are, that have told nothing.
+    pub asked: u8,
     /// How long it has been out.
     pub out_for: Duration,
     /// How long ago it was last tried.
@@ -162,6 +164,7 @@ impl KeyPool {
             since: told.blacklist_at,
             tried: self.now(),
             checked: false,
+            asked: 0,
             cause: told.cause.clone(),
         };
         if told.model.is_none() {
@@ -236,6 +239,7 @@ impl KeyPool {
                 passes,
                 of_storm: story.effect == Effect::Invalid && of_storms.contains(&index),
                 checked: story.checked,
+                asked: story.asked,
                 out_for: story.since.elapsed().unwrap_or_default(),
                 tried_ago,
                 upstream: story.cause.upstream,
@@ -254,7 +258,8 @@ impl KeyPool {
         {
             let mut stories = generation.base.stories();
             let story = stories.get_mut(&key.index).filter(|story| story.is_condemned())?;
-            *story = Arc::new(Story { tried: self.now(), checked: true, ..(**story).clone() });
+            let asked = story.asked.saturating_add(1);
+            *story = Arc::new(Story { tried: self.now(), asked, ..(**story).clone() });
         }
         Some(self.probe(generation, None, key.index))
     }
@@ -281,5 +286,10 @@ impl Lease<'_> {
     /// A check was refused by `upstream` as the key was before.
     pub fn confirm(self, upstream: usize) {
         self.pool.storms.note_discerning(upstream);
+        let Some(here) = self.here() else { return };
+        let mut stories = here.generation.base.stories();
+        if let Some(story) = stories.get_mut(&here.index) {
+            *story = Arc::new(Story { checked: true, ..(**story).clone() });
+        }
     }
 }

@@ -377,7 +377,8 @@ mod tests {
     fn stand(roster: &Roster, index: u32, place: Place, effect: Effect) {
         roster.change(index, None, |standing| Standing { place, ..standing });
         let cause = Cause::default();
-        let story = Story { effect, since: SystemTime::now(), tried: Millis(0), checked: false, cause };
+        let story =
+            Story { effect, since: SystemTime::now(), tried: Millis(0), checked: false, asked: 0, cause };
         match place {
             Place::Available => roster.stories().remove(&index),
             _ => roster.stories().insert(index, Arc::new(story)),

@@ -128,11 +128,11 @@ impl Here<'_> {
                         || effect != Effect::Suspected
                         || !story.is_hard()) =>
             {
-                Story { tried: now, checked: false, ..(**story).clone() }
+                Story { tried: now, checked: false, asked: 0, ..(**story).clone() }
             }
             story => {
                 let since = story.map_or_else(SystemTime::now, |story| story.since);
-                Story { effect, since, tried: now, checked: false, cause }
+                Story { effect, since, tried: now, checked: false, asked: 0, cause }
             }
         };
         stories.insert(self.index, Arc::new(story));

@@ -43,8 +43,10 @@ pub(super) struct Story {
     pub(super) since: SystemTime,
     /// When it was last tried.
     pub(super) tried: Millis,
-    /// Whether that was by a check.
+    /// Whether a check has confirmed it since.
     pub(super) checked: bool,
+    /// So many checks were made since, or are, that have told nothing.
+    pub(super) asked: u8,
     pub(super) cause: Cause,
 }
 

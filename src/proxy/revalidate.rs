@@ -137,7 +137,8 @@ impl Intervals {
         } else {
             let doubted = if in_doubt { SOON.max(key.out_for / 2) } else { Duration::MAX };
             let is_telling = !key.checked && (key.passes == 0 || key.is_discerning);
-            let first = if is_telling { SOON.saturating_mul(1 << key.passes.min(16)) } else { Duration::MAX };
+            let times = key.passes.saturating_add(key.asked).min(16);
+            let first = if is_telling { SOON.saturating_mul(1 << times) } else { Duration::MAX };
             doubted.min(first)
         };
         self.condemned.map(|interval| interval.min(sooner))
@@ -335,6 +336,7 @@ mod tests {
             passes: 0,
             of_storm: false,
             checked: true,
+            asked: 0,
             out_for: tried_ago,
             upstream: Some(upstream),
             is_discerning: false,
@@ -402,6 +404,11 @@ mod tests {
         assert_eq!(
             [unchecked, Condemned { passes: 1, ..unchecked }].map(|key| wait(key, 30, none)),
             [20, 3600]
+        );
+        assert_eq!(
+            [1, 3, 255].map(|asked| wait(Condemned { asked, ..unchecked }, 30, none)),
+            [40, 160, 3600],
+            "what told nothing is no check, nor is it to be made for ever"
         );
         let discerning = Condemned { is_discerning: true, ..unchecked };
         assert_eq!(

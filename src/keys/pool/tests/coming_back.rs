@@ -302,6 +302,8 @@ fn only_the_key_that_was_condemned_is_checked_and_only_while_it_is() {
     };
     let key = condemn();
     assert_eq!(pool.lease_condemned(&key).map(|lease| lease.index()), Some(0));
+    assert_eq!((pool.condemned()[0].checked, pool.condemned()[0].asked), (false, 1), "it has told nothing");
+    pool.lease_condemned(&key).unwrap().confirm(0);
     assert!(pool.condemned()[0].checked);
     pool.restore(0);
     assert!(pool.lease_condemned(&key).is_none(), "it is back");
