@@ -425,7 +425,9 @@ impl<'pool> Lease<'pool> {
         if model.is_none() && matches!(effect, Effect::Invalid | Effect::Exhausted { .. }) {
             let pool = here.generation.base.rotation.len();
             let served = here.generation.served_by(here.index);
-            let finding = self.pool.storms.told((here.index, served), by, pool, self.pool.now());
+            let wait = if let Effect::Exhausted { wait } = effect { wait } else { None };
+            let names_end = wait.is_some_and(|wait| !wait.is_zero());
+            let finding = self.pool.storms.told((here.index, served), by, pool, self.pool.now(), names_end);
             let is_upstreams = match finding {
                 Finding::Believed => false,
                 Finding::Suspected(times) => times < SET_ASIDE_AFTER,
