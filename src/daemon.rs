@@ -3,8 +3,8 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -203,6 +203,7 @@ fn group_of(
         max_key_wait: config.policy.max_key_wait,
         keys_file: config.keys_file.clone(),
         journal,
+        reloading: Mutex::default(),
     };
     Ok((Arc::new(group), due))
 }

@@ -24,6 +24,9 @@ use super::served::Served;
 use super::state::{CooldownPolicy, Millis, Place, Standing};
 use super::storm::Storms;
 
+/// So long after a key was tried last, in milliseconds, it may be a dead pool's last resort.
+const OF_A_SECOND: u64 = 900;
+
 /// What a lease is asked for. A resource that belongs to one key or an estimate of tokens will be further fields.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Need<'a> {
@@ -235,7 +238,10 @@ impl KeyPool {
         // The request that set it aside a moment ago was this second's try. (Less than a second: its answer took a while.)
         let story =
             model.as_ref().and_then(|roster| roster.story(index)).or_else(|| generation.base.story(index));
-        if story.is_some_and(|story| story.tried.0 + 900 > now.0) {
+        if let Some(story) = story.filter(|story| story.tried.0 + OF_A_SECOND > now.0) {
+            // The next is counted from there.
+            let began = (story.tried.0 + 1 + OF_A_SECOND).saturating_sub(1000).max(1);
+            let _ = self.last_resort.compare_exchange(now.0 + 1, began, Ordering::Relaxed, Ordering::Relaxed);
             return None;
         }
         Some(self.probe(generation, model, index))

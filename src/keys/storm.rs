@@ -383,6 +383,7 @@ impl State {
         for Told { upstream, index, served, .. } in of_storm {
             self.suspect(upstream, (index, served), SystemTime::now(), now);
         }
+        self.upstream(by.upstream).refuses_free = by.service == Service::Free;
         swept.remove(&index);
         Some(swept.into_iter().collect())
     }

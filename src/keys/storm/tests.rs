@@ -200,6 +200,16 @@ fn a_check_ends_a_storm_only_where_others_were_refused_in_it() {
 }
 
 #[test]
+fn a_storm_that_begins_with_a_free_request_is_ended_by_one() {
+    for (service, freed) in [(Service::Free, 6), (Service::Paid, 0)] {
+        let storms = Storms::default();
+        let told = |index| storms.told((index, 1), Accuser { service, ..by(0) }, POOL, Millis(0), false);
+        (0..6).for_each(|index| drop(told(index)));
+        assert_eq!(storms.served(0, 1, Service::Free, Millis(1)).len(), freed);
+    }
+}
+
+#[test]
 fn upstreams_that_fail_together_have_each_their_storm() {
     let storms = Storms::default();
     let told: Vec<Finding> = (0..6).map(|index| told(&storms, index as usize % 2, index, 0)).collect();

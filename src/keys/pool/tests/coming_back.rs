@@ -263,6 +263,22 @@ async fn a_dead_pool_is_tried_once_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dead_pool_is_tried_nearly_once_a_second_though_its_answers_are_slow() {
+    let (pool, _due) = pool(&["a"]);
+    pool.lease(Need::default()).unwrap().fail(failure(told(3600)));
+    let mut tries = Vec::new();
+    for at in (50_u64..6000).step_by(50) {
+        tokio::time::advance(Duration::from_millis(50)).await;
+        if let Some(lease) = pool.last_resort(Need::default()) {
+            tries.push(at);
+            tokio::time::advance(Duration::from_millis(150)).await;
+            lease.fail(failure(told(3600)));
+        }
+    }
+    assert_eq!(tries, [1000, 1900, 2800, 3700, 4600, 5500]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_storm_is_held_as_suspicion_until_a_key_works() {
     let keys = ["a", "b", "c", "d", "e", "f"];
     let (pool, due) = pool(&keys);
