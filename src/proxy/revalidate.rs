@@ -5,6 +5,7 @@
 //! A few providers show their list to everybody: there a revoked key comes back each interval, and leaves again with
 //! one live request, which another key heals.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -284,18 +285,23 @@ fn due(mut condemned: Vec<Condemned>, intervals: Intervals, doubts: &Doubts) -> 
         next = next.min(left);
         left.is_zero()
     });
-    condemned.sort_unstable_by_key(|key| (std::cmp::Reverse(key.tried_ago), key.index));
-    let mut of_upstream: HashMap<_, usize> = HashMap::new();
-    let mut ranked: Vec<_> = condemned
-        .into_iter()
-        .map(|key| {
-            let rank = of_upstream.entry((key.suspected, key.upstream)).or_default();
-            *rank += 1;
-            (!key.suspected, *rank, key)
-        })
-        .collect();
-    ranked.sort_by_key(|(trusted, rank, _)| (*trusted, *rank));
-    (ranked.into_iter().take(ROUND).map(|(.., key)| key).collect(), next)
+    let mut of_upstreams: HashMap<_, Vec<Condemned>> = HashMap::new();
+    for key in condemned {
+        of_upstreams.entry((!key.suspected, key.upstream)).or_default().push(key);
+    }
+    let order = |key: &Condemned| (Reverse(key.tried_ago), key.index);
+    let mut ranked = Vec::new();
+    for ((trusted, _), mut keys) in of_upstreams {
+        // They may be all of a million, and the clock waits for this.
+        if keys.len() > ROUND {
+            keys.select_nth_unstable_by_key(ROUND, order);
+            keys.truncate(ROUND);
+        }
+        keys.sort_unstable_by_key(order);
+        ranked.extend(keys.into_iter().enumerate().map(|(rank, key)| ((trusted, rank, order(&key)), key)));
+    }
+    ranked.sort_unstable_by_key(|(place, _)| *place);
+    (ranked.into_iter().take(ROUND).map(|(_, key)| key).collect(), next)
 }
 
 /// Whose turn it is of each upstream's storm, if it is anybody's.
@@ -371,6 +377,10 @@ mod tests {
         assert_eq!(next, Duration::from_secs(3));
         let many = (0..1000).map(|index| key(index, false, 0, 4000)).collect();
         assert_eq!(due(many, hour, &Doubts::default()).0.len(), ROUND);
+        // Who was tried longest ago stands last.
+        let many = (0..1000).map(|index| key(index, false, 0, 4000 + u64::from(index))).collect();
+        let first: Vec<_> = due(many, hour, &Doubts::default()).0.iter().map(|key| key.index).collect();
+        assert_eq!(first, (1000 - 12..1000).rev().collect::<Vec<u32>>());
     }
 
     #[test]
