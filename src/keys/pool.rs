@@ -196,7 +196,7 @@ impl KeyPool {
             return None;
         }
         let suits = |index| !need.not.contains(&index) && suits(&generation, index);
-        let (turn, of_base) = roster.take_back(base, likely.iter().copied(), suits)?;
+        let (turn, of_base) = roster.take_back(base, likely, suits)?;
         Some(self.turned(generation, model, turn, of_base))
     }
 

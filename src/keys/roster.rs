@@ -175,13 +175,14 @@ impl Roster {
     pub(super) fn take_back(
         &self,
         base: Option<&Self>,
-        likely: impl Iterator<Item = u32> + Clone,
+        likely: &[u32],
         suits: impl Fn(u32) -> bool,
     ) -> Option<(Turn, Entry)> {
         let mut full = Vec::new();
         loop {
             let suits = |index| !full.contains(&index) && suits(index);
-            let turn = self.rotation.take_back(base.map(|base| &base.rotation), likely.clone(), suits)?;
+            let likely = likely.iter().copied();
+            let turn = self.rotation.take_back(base.map(|base| &base.rotation), likely, suits)?;
             let Some(base) = base else { return Some((turn, Entry::Free)) };
             if let Some(entry) = self.enter_base(turn, base) {
                 return Some((turn, entry));
