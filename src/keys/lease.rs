@@ -1,15 +1,14 @@
 //! The right to use one key for one attempt.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::Guard;
-use memchr::memmem;
 
 use super::generation::Generation;
 use super::here::{Here, Today};
+use super::hider::Hider;
 use super::pool::KeyPool;
 use super::ration::{Entry, LARGEST};
 use super::roster::{Cause, Roster};
@@ -17,9 +16,6 @@ use super::rotation::Turn;
 use super::secret::preview;
 use super::state::Effect;
 use super::storm::{Accuser, Finding, SET_ASIDE_AFTER, SPENT_AFTER, Service};
-
-/// How many bytes of a key's beginning a preview shows.
-const SHOWN: usize = 8;
 
 /// The right to use one key for one attempt. It ends in a verdict; dropped without one (the client went away, or
 /// the failure was not the key's) it blames nobody, and a test of a key that is out is left to another request.
@@ -108,42 +104,6 @@ pub enum Settled {
     Unclear,
 }
 
-/// Hides keys in what an upstream goes on to say after the lease has ended.
-pub struct Hider {
-    generation: Arc<Generation>,
-    index: u32,
-}
-
-impl Hider {
-    /// Where [`Lease::redact`] would replace something, in order and apart.
-    pub fn quoted(&self, text: &[u8]) -> Vec<Range<usize>> {
-        let Generation { marks, keys, .. } = &*self.generation;
-        marks.places(keys, keys.get(self.index), text)
-    }
-
-    /// Whether a text quotes the lease's own key, or ends within it: more of it than a preview shows.
-    pub fn is_own_in(&self, text: &[u8]) -> bool {
-        let key = self.generation.keys.get(self.index).as_bytes();
-        // A shorter one is a word that stands for a key where a server asks for none, and may be said.
-        if key.len() < 3 * SHOWN {
-            return false;
-        }
-        let Some((_, rest)) = key.split_at_checked(SHOWN) else { return false };
-        let ends_within = |length: usize| {
-            let (begins, part) = (key.get(..SHOWN + length), rest.get(..length));
-            begins.is_some_and(|begins| text.ends_with(begins))
-                || length >= SHOWN && part.is_some_and(|part| text.ends_with(part))
-        };
-        memmem::find(text, rest).is_some() || (1..rest.len()).any(ends_within)
-    }
-
-    /// From where on the end of a text may be the beginning of that.
-    pub fn may_begin(&self, text: &[u8]) -> usize {
-        let Generation { marks, keys, .. } = &*self.generation;
-        marks.may_begin(keys.get(self.index), text)
-    }
-}
-
 impl<'pool> Lease<'pool> {
     pub(super) fn new(
         pool: &'pool KeyPool,
@@ -188,7 +148,7 @@ impl<'pool> Lease<'pool> {
 
     /// What hides keys beyond the lease's end.
     pub fn hider(&self) -> Hider {
-        Hider { generation: Arc::clone(&self.generation), index: self.index }
+        Hider::new(Arc::clone(&self.generation), self.index)
     }
 
     /// What may be shown of it.
