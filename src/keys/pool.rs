@@ -17,11 +17,12 @@ use super::doubts::Doubts;
 use super::file::KeyTable;
 use super::generation::Generation;
 use super::lease::Lease;
+use super::outlook::returns_at;
 use super::ration::Entry;
 use super::roster::Roster;
 use super::rotation::Turn;
 use super::served::Served;
-use super::state::{CooldownPolicy, Millis, Place, Standing};
+use super::state::{CooldownPolicy, Millis, Standing};
 use super::storm::Storms;
 
 /// So long after a key was tried last, in milliseconds, it may be a dead pool's last resort.
@@ -212,11 +213,6 @@ impl KeyPool {
         self.last_resort.compare_exchange(last, now.0 + 1, Ordering::Relaxed, Ordering::Relaxed).ok()?;
         let generation = self.generation.load();
         let model = generation.model(need.model);
-        let until = |roster: &Roster, index| match roster.rotation.standing(index).place {
-            Place::Available => Some(Millis(0)),
-            Place::Cooldown(until) => Some(until),
-            Place::Permanent => None,
-        };
         let operators: HashSet<u32> = {
             let stories = generation.base.stories();
             stories.iter().filter(|(_, story)| story.is_operators()).map(|(index, _)| *index).collect()
@@ -226,8 +222,9 @@ impl KeyPool {
             .take(generation.base.rotation.len())
             .filter(untried)
             .filter_map(|index| {
-                let of_model = model.as_deref().map_or(Some(Millis(0)), |roster| until(roster, index))?;
-                Some((until(&generation.base, index)?.max(of_model), index))
+                let of_model =
+                    model.as_deref().map_or(Some(Millis(0)), |roster| returns_at(roster, index))?;
+                Some((returns_at(&generation.base, index)?.max(of_model), index))
             })
             .min();
         let index = closest.map(|(_, index)| index).or_else(|| {
