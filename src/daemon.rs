@@ -3,8 +3,8 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -203,6 +203,7 @@ fn group_of(
         max_key_wait: config.policy.max_key_wait,
         keys_file: config.keys_file.clone(),
         journal,
+        reloading: Mutex::default(),
     };
     Ok((Arc::new(group), due))
 }
@@ -385,6 +386,9 @@ impl Background {
             "draining: no new connections; a second signal ends what runs"
         );
         self.draining.store(true, Ordering::Relaxed);
+        if let Some(journal) = &self.group.journal {
+            journal.leave();
+        }
         self.phase.send_replace(Phase::Draining);
         let cut = tokio::select! {
             cut = &mut workers => cut,

@@ -2,7 +2,7 @@
 //! that there will never be a second.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
@@ -26,6 +26,8 @@ pub struct Group {
     pub keys_file: PathBuf,
     /// `STATE_FILE`, where one is set.
     pub journal: Option<Journal>,
+    /// One reload at a time, from the reading on: of two the later reading stays.
+    pub reloading: Mutex<()>,
 }
 
 impl Group {
@@ -34,6 +36,7 @@ impl Group {
     /// # Errors
     /// If the file can't be read or holds no usable key; keys and states are then as they were.
     pub fn reload(&self, states: States) -> Result<(), KeyFileError> {
+        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let file = file::read(&self.keys_file).inspect_err(|error| {
             tracing::error!(error = %error, "the keys file was not reloaded; the keys stay as they were");
         })?;
@@ -90,5 +93,48 @@ pub fn warn(file: &KeyFile) {
             duplicates = file.duplicates,
             "the keys file has keys more than once: each is used once"
         );
+    }
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use std::fs;
+    use std::thread;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::keys::{CooldownPolicy, PoolPolicy};
+    use crate::upstream::BaseUrl;
+
+    #[test]
+    fn of_two_reloads_at_once_the_later_reading_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys_file = folder.path().join("keys.txt");
+        fs::write(&keys_file, "sk-first").unwrap();
+        let second = Duration::from_secs(1);
+        let cooldown = CooldownPolicy { threshold: 1, first: second, longest: second };
+        let policy = PoolPolicy { cooldown, probe_interval: None };
+        let (keys, _due) = KeyPool::new(file::read(&keys_file).unwrap().keys, policy, 0, false);
+        let upstreams = Upstreams::new(vec![BaseUrl::parse("https://one.example").unwrap()]);
+        let group = Group {
+            keys,
+            upstreams,
+            max_retries: 0,
+            max_key_wait: second,
+            keys_file,
+            journal: None,
+            reloading: Mutex::default(),
+        };
+        let first = group.reloading.lock().unwrap();
+        thread::scope(|scope| {
+            let later = scope.spawn(|| group.reload(States::Keep));
+            let began = Instant::now();
+            while !later.is_finished() && began.elapsed() < Duration::from_millis(200) {
+                thread::yield_now();
+            }
+            fs::write(&group.keys_file, "sk-second").unwrap();
+            drop(first);
+        });
+        assert_eq!(group.keys.find("sk-second"), Some(0));
     }
 }

@@ -59,7 +59,9 @@ impl Bitmap {
     /// How many positions are set.
     pub(super) fn count(&self) -> usize {
         // SeqCst, as is the number of those who wait: who begins to wait sees the position that was put in, or is seen.
-        self.count.load(Ordering::SeqCst)
+        let count = self.count.load(Ordering::SeqCst);
+        // Below none, for a moment: one was taken out that is not counted in yet.
+        if count > self.len { 0 } else { count }
     }
 
     /// Whether `position` is set.

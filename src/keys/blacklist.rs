@@ -64,14 +64,18 @@ pub struct Condemned {
     pub passes: u8,
     /// It was a suspect of a storm, and a check found it guilty.
     pub of_storm: bool,
-    /// It was checked since it is out.
+    /// A check has confirmed it since it is out.
     pub checked: bool,
+    /// So many checks were made since, or are, that have told nothing.
+    pub asked: u8,
     /// How long it has been out.
     pub out_for: Duration,
     /// How long ago it was last tried.
     pub tried_ago: Duration,
     /// The upstream that told so.
     pub upstream: Option<usize>,
+    /// Its list of models is not for everybody: it has refused a key.
+    pub is_discerning: bool,
 }
 
 /// A standing that changed: the key's text is looked up when the journal is written.
@@ -160,6 +164,7 @@ impl KeyPool {
             since: told.blacklist_at,
             tried: self.now(),
             checked: false,
+            asked: 0,
             cause: told.cause.clone(),
         };
         if told.model.is_none() {
@@ -234,9 +239,11 @@ impl KeyPool {
                 passes,
                 of_storm: story.effect == Effect::Invalid && of_storms.contains(&index),
                 checked: story.checked,
+                asked: story.asked,
                 out_for: story.since.elapsed().unwrap_or_default(),
                 tried_ago,
                 upstream: story.cause.upstream,
+                is_discerning: story.cause.upstream.is_some_and(|told| self.storms.is_discerning(told)),
             })
         });
         condemned.collect()
@@ -251,7 +258,8 @@ impl KeyPool {
         {
             let mut stories = generation.base.stories();
             let story = stories.get_mut(&key.index).filter(|story| story.is_condemned())?;
-            *story = Arc::new(Story { tried: self.now(), checked: true, ..(**story).clone() });
+            let asked = story.asked.saturating_add(1);
+            *story = Arc::new(Story { tried: self.now(), asked, ..(**story).clone() });
         }
         Some(self.probe(generation, None, key.index))
     }
@@ -270,6 +278,18 @@ impl KeyPool {
         if self.journaled {
             let changed = Changed { index, model: model.map(Box::from) };
             self.changed.lock().unwrap_or_else(PoisonError::into_inner).push(changed);
+        }
+    }
+}
+
+impl Lease<'_> {
+    /// A check was refused by `upstream` as the key was before.
+    pub fn confirm(self, upstream: usize) {
+        self.pool.storms.note_discerning(upstream);
+        let Some(here) = self.here() else { return };
+        let mut stories = here.generation.base.stories();
+        if let Some(story) = stories.get_mut(&here.index) {
+            *story = Arc::new(Story { checked: true, ..(**story).clone() });
         }
     }
 }

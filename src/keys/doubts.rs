@@ -31,21 +31,21 @@ struct Doubt {
 }
 
 impl Doubts {
-    /// One of so many upstreams refused it, which has `served` so far. Whether all of them have by now.
+    /// An upstream refused it, which has `served` so far. Whether all of those that may know it have by now.
     fn refused(
         &self,
         subject: &Subject,
         served: u64,
         now: Millis,
         upstream: usize,
-        upstreams: usize,
+        upstreams: &[usize],
     ) -> bool {
         let mut doubts = self.lock();
         let doubt = note(&mut doubts, subject.clone(), served, now);
         if !doubt.by.contains(&upstream) {
             doubt.by.push(upstream);
         }
-        let by_all = doubt.by.len() >= upstreams;
+        let by_all = upstreams.iter().all(|upstream| doubt.by.contains(upstream));
         if by_all {
             doubts.remove(subject);
         }
@@ -90,10 +90,10 @@ fn note(doubts: &mut HashMap<Subject, Doubt>, subject: Subject, served: u64, now
 }
 
 impl Lease<'_> {
-    /// One of so many upstreams refused the key, or this model to it, and may be at fault itself. Whether all of them
-    /// have since the key last served.
+    /// An upstream refused the key, or this model to it, and may be at fault itself. Whether all of these have since the
+    /// key last served.
     #[cold]
-    pub fn is_refused_by_all(&self, upstream: usize, upstreams: usize, model: Option<&str>) -> bool {
+    pub fn is_refused_by_all(&self, upstream: usize, upstreams: &[usize], model: Option<&str>) -> bool {
         self.subject(model).is_some_and(|(subject, served)| {
             self.pool.doubts.refused(&subject, served, self.pool.now(), upstream, upstreams)
         })
@@ -138,36 +138,45 @@ mod tests {
     #[test]
     fn a_key_is_refused_by_all_once_each_has_refused_it_since_it_served() {
         let doubts = Doubts::default();
-        let refused = |by, served| doubts.refused(&KEY, served, Millis(0), by, 3);
+        let refused = |by, served| doubts.refused(&KEY, served, Millis(0), by, &[0, 1, 2]);
         assert_eq!([0, 1, 0, 1].map(|by| refused(by, 5)), [false; 4]);
         assert!(doubts.has(7, 5) && !doubts.has(7, 6) && !doubts.has(8, 5));
         let is_refused_by = |by, served| doubts.is_refused_by(&KEY, served, by);
         assert!(is_refused_by(1, 5) && !is_refused_by(2, 5) && !is_refused_by(1, 6));
         assert!(!refused(2, 6), "it has served");
-        assert!(!doubts.refused(&denied(), 6, Millis(0), 0, 3), "a model is another matter");
+        assert!(!doubts.refused(&denied(), 6, Millis(0), 0, &[0, 1, 2]), "a model is another matter");
         assert_eq!([0, 1].map(|by| refused(by, 6)), [false, true]);
         assert!(!refused(2, 6), "it begins anew");
         doubts.clear();
         assert!(!doubts.has(7, 6));
-        assert!(doubts.refused(&KEY, 0, Millis(0), 0, 1), "the only one");
+        assert!(doubts.refused(&KEY, 0, Millis(0), 0, &[0]), "the only one");
+    }
+
+    #[test]
+    fn who_is_down_is_not_asked_and_who_has_refused_it_and_is_down_by_now_is_no_other() {
+        let doubts = Doubts::default();
+        let refused = |by, able: &[usize]| doubts.refused(&KEY, 5, Millis(0), by, able);
+        assert!(!refused(0, &[0, 2]));
+        assert!(!refused(1, &[1, 2]), "the third serves it, for all that is known");
+        assert!(refused(2, &[1, 2]));
     }
 
     #[test]
     fn a_denied_model_is_remembered_for_an_hour_and_a_refused_key_until_it_serves() {
         for (subject, by_all) in [(denied(), false), (KEY, true)] {
             let doubts = Doubts::default();
-            let refused = |by, at| doubts.refused(&subject, 1, Millis(at), by, 2);
+            let refused = |by, at| doubts.refused(&subject, 1, Millis(at), by, &[0, 1]);
             assert!(!refused(0, 10));
             assert_eq!(refused(1, 11 + HOUR), by_all);
         }
-        assert!(!Doubts::default().refused(&denied(), 1, Millis(10), 0, 2));
+        assert!(!Doubts::default().refused(&denied(), 1, Millis(10), 0, &[0, 1]));
     }
 
     #[test]
     fn of_too_many_some_are_forgotten() {
         let doubts = Doubts::default();
         for index in 0..u32::try_from(REMEMBERED).unwrap() + 2 {
-            doubts.refused(&(index, None), 1, Millis(index.into()), 0, 2);
+            doubts.refused(&(index, None), 1, Millis(index.into()), 0, &[0, 1]);
         }
         assert_eq!(doubts.lock().len(), REMEMBERED);
         assert!(doubts.has(u32::try_from(REMEMBERED).unwrap() + 1, 1), "the latest is known");

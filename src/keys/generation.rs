@@ -205,23 +205,25 @@ impl KeyPool {
         let tallies = stays.iter().map(tally).collect();
         let stays: Vec<Option<u32>> =
             stays.into_iter().map(|at| at.filter(|_| states == States::Keep)).collect();
-        let base = moved(&old.base, &stays, start, |_| false);
+        let (base, copied) = moved(&old.base, &stays, start, |_| false);
         let new = Generation { tallies, ..Generation::new(keys, base, old.number + 1, resets) };
+        let mut copied_of = HashMap::new();
         if states == States::Keep {
-            carry_models(&old, &new, &stays, start);
+            carry_models(&old, &new, &stays, start, &mut copied_of);
         }
         let new = Arc::new(new);
         self.generation.store(Arc::clone(&new));
         self.number.store(new.number, Ordering::Release);
         // What was settled on the old generation while it was being copied.
-        catch_up(&old.base, &new.base, None, &stays);
+        catch_up(&old.base, &new.base, None, &stays, &copied);
         if states == States::Keep {
             let _one_at_a_time = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-            carry_models(&old, &new, &stays, start);
+            carry_models(&old, &new, &stays, start, &mut copied_of);
         }
         for (name, roster) in new.models.load().iter() {
             if let Some(old) = old.models.load().get(name) {
-                catch_up(old, roster, Some(&new.base), &stays);
+                let copied = copied_of.get(name).map_or(&[][..], Vec::as_slice);
+                catch_up(old, roster, Some(&new.base), &stays, copied);
             }
             roster.catch_up(&new.base);
         }
@@ -283,15 +285,28 @@ pub(super) fn models_max(keys: usize) -> usize {
     (MODELS_MEMORY / roster).clamp(1, MODELS_MAX)
 }
 
+/// Where keys stood when they were moved, by their new places, in order; but for those that were as good as new.
+type Copied = Vec<(u32, Standing)>;
+
 /// Brings over the models that the new generation does not have.
-fn carry_models(old: &Generation, new: &Generation, stays: &[Option<u32>], start: usize) {
+fn carry_models(
+    old: &Generation,
+    new: &Generation,
+    stays: &[Option<u32>],
+    start: usize,
+    copied_of: &mut HashMap<Box<str>, Copied>,
+) {
     let mut models = HashMap::clone(&new.models.load());
     let carried = models.len();
     for (name, roster) in old.models.load().iter() {
         let absent = |index: usize| {
             u32::try_from(index).is_ok_and(|index| !new.base.rotation.standing(index).is_available())
         };
-        models.entry(name.clone()).or_insert_with(|| Arc::new(moved(roster, stays, start, absent)));
+        models.entry(name.clone()).or_insert_with(|| {
+            let (roster, copied) = moved(roster, stays, start, absent);
+            copied_of.insert(name.clone(), copied);
+            Arc::new(roster)
+        });
     }
     if models.len() > carried {
         new.store_models(models);
@@ -299,9 +314,16 @@ fn carry_models(old: &Generation, new: &Generation, stays: &[Option<u32>], start
 }
 
 /// A roster for the keys of a new reading; `stays` tells where each was before, if it keeps its standing.
-fn moved(old: &Roster, stays: &[Option<u32>], start: usize, absent: impl Fn(usize) -> bool) -> Roster {
+fn moved(
+    old: &Roster,
+    stays: &[Option<u32>],
+    start: usize,
+    absent: impl Fn(usize) -> bool,
+) -> (Roster, Copied) {
     let standing = |at: &Option<u32>| at.map_or(Standing::FRESH, |at| old.rotation.standing(at));
     let standings: Vec<Standing> = stays.iter().map(standing).collect();
+    let is_fresh = |(_, standing): &(u32, Standing)| *standing == Standing::FRESH;
+    let copied = (0..).zip(standings.iter().copied()).filter(|copy| !is_fresh(copy)).collect();
     let roster = Roster::new(old.id, old.model.clone(), &standings, start, absent);
     roster.used.store(old.used.load(Ordering::Relaxed), Ordering::Relaxed);
     roster.price.learn(old.price.tokens());
@@ -313,21 +335,84 @@ fn moved(old: &Roster, stays: &[Option<u32>], start: usize, absent: impl Fn(usiz
             }
         }
     }
-    roster
+    (roster, copied)
 }
 
 /// Brings over what happened to the old roster while the new one was made.
-fn catch_up(old: &Roster, new: &Roster, base: Option<&Roster>, stays: &[Option<u32>]) {
+fn catch_up(
+    old: &Roster,
+    new: &Roster,
+    base: Option<&Roster>,
+    stays: &[Option<u32>],
+    copied: &[(u32, Standing)],
+) {
+    let mut copied = copied.iter().peekable();
     for (index, at) in (0_u32..).zip(stays).filter_map(|(index, at)| Some((index, (*at)?))) {
-        let (late, copied) = (old.rotation.standing(at), new.rotation.standing(index));
-        if late != copied && copied == Standing::FRESH {
-            let story = old.story(at);
-            // Held until the standing is changed: whoever set the key aside on the new roster meanwhile has the last word.
-            let mut stories = new.stories();
-            let (before, _) = new.change(index, base, |now| if now == copied { late } else { now });
-            if let Some(story) = story.filter(|_| before == copied) {
-                stories.insert(index, story);
-            }
+        let copied = copied.next_if(|(copy, _)| *copy == index).map_or(Standing::FRESH, |(_, copy)| *copy);
+        let late = old.rotation.standing(at);
+        if late == copied {
+            continue;
         }
+        let story = old.story(at).filter(|_| !late.is_available());
+        // Held until the standing is changed: whoever changed it on the new roster meanwhile has the last word.
+        let mut stories = new.stories();
+        let (before, _) = new.change(index, base, |now| if now == copied { late } else { now });
+        if before == copied {
+            match story {
+                Some(story) => stories.insert(index, story),
+                None => stories.remove(&index),
+            };
+        }
+    }
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::super::roster::Cause;
+    use super::super::state::{Millis, Place};
+    use super::*;
+
+    fn stand(roster: &Roster, index: u32, place: Place, effect: Effect) {
+        roster.change(index, None, |standing| Standing { place, ..standing });
+        let cause = Cause::default();
+        let story =
+            Story { effect, since: SystemTime::now(), tried: Millis(0), checked: false, asked: 0, cause };
+        match place {
+            Place::Available => roster.stories().remove(&index),
+            _ => roster.stories().insert(index, Arc::new(story)),
+        };
+    }
+
+    fn stands(roster: &Roster, index: u32) -> (Place, Option<Effect>) {
+        (roster.rotation.standing(index).place, roster.story(index).map(|story| story.effect))
+    }
+
+    #[test]
+    fn what_is_learnt_in_the_course_of_a_reload_is_kept_unless_more_was_learnt_since() {
+        let old = Roster::new(0, None, &[Standing::FRESH; 5], 0, |_| false);
+        let limited = (Place::Cooldown(Millis(50_000)), Some(Effect::Limited { wait: None }));
+        let set_aside =
+            |roster: &Roster, index| stand(roster, index, limited.0, Effect::Limited { wait: None });
+        for index in [0, 1, 2] {
+            set_aside(&old, index);
+        }
+        // The first leaves, and a new one comes before them.
+        let stays = [None, Some(1), Some(2), Some(3), Some(4)];
+        let (new, copied) = moved(&old, &stays, 0, |_| false);
+        stand(&old, 1, Place::Available, Effect::Success);
+        stand(&old, 2, Place::Permanent, Effect::Invalid);
+        set_aside(&old, 3);
+        set_aside(&old, 4);
+        stand(&new, 4, Place::Permanent, Effect::Invalid);
+        catch_up(&old, &new, None, &stays, &copied);
+        let revoked = (Place::Permanent, Some(Effect::Invalid));
+        let fresh = (Place::Available, None);
+        assert_eq!(
+            [0, 1, 2, 3, 4].map(|index| stands(&new, index)),
+            [fresh, fresh, revoked, limited, revoked]
+        );
+        assert_eq!(new.rotation.serving(), 2);
     }
 }

@@ -75,13 +75,14 @@ impl Here<'_> {
     ) -> Recovery {
         // Held until the standing is changed: whoever sets the key aside after that leaves a story that is to stay.
         let mut stories = roster.stories();
-        let stays =
-            |story: &Arc<Story>| story.is_operators() || service == Service::Free && story.is_of_credit();
+        let says_nothing =
+            |story: &Arc<Story>| service == Service::Free && (story.is_of_credit() || story.is_limited());
+        let stays = |story: &Arc<Story>| story.is_operators() || says_nothing(story);
         if stories.get(&self.index).is_some_and(stays) {
             return Recovery { was_out_for: None };
         }
         let (before, after) = roster.change(self.index, base, |standing| {
-            standing.after(Effect::Success, &pool.policy.cooldown, Millis(0), 0.0, entry == Entry::Probe)
+            standing.after(Effect::Success, &pool.policy.cooldown, Millis(0), 0.0, entry.is_probe())
         });
         if before.is_available() || !after.is_available() {
             return Recovery { was_out_for: None };
@@ -131,11 +132,11 @@ impl Here<'_> {
                         || effect != Effect::Suspected
                         || !story.is_hard()) =>
             {
-                Story { tried: now, checked: false, ..(**story).clone() }
+                Story { tried: now, checked: false, asked: 0, ..(**story).clone() }
             }
             story => {
                 let since = story.map_or_else(SystemTime::now, |story| story.since);
-                Story { effect, since, tried: now, checked: false, cause }
+                Story { effect, since, tried: now, checked: false, asked: 0, cause }
             }
         };
         stories.insert(self.index, Arc::new(story));
@@ -192,7 +193,7 @@ impl Here<'_> {
         let base = &self.generation.base;
         let mut stories = base.stories();
         let Some(story) = stories.get(&index).map(Arc::clone) else { return };
-        if !story.is_hard() {
+        if !story.is_hard() || story.is_operators() {
             return;
         }
         let (now, jitter) = (pool.now(), fastrand::f64());

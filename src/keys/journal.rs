@@ -7,10 +7,12 @@ mod record;
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, BufWriter, Write as _};
+use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
 use std::mem;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -41,6 +43,8 @@ pub struct Journal {
     path: PathBuf,
     /// The upstreams' URLs, by index.
     upstreams: Vec<String>,
+    /// Another process may go on with the file.
+    leaves: AtomicBool,
     inner: Mutex<Inner>,
 }
 
@@ -84,7 +88,7 @@ impl Journal {
             )
         })?;
         tracing::info!(path = %path.display(), restored, "the keys' states were restored");
-        Ok(Self { path, upstreams, inner: Mutex::new(inner) })
+        Ok(Self { path, upstreams, leaves: AtomicBool::new(false), inner: Mutex::new(inner) })
     }
 
     /// Writes what changed. Blocks: it is not for a worker's thread.
@@ -97,13 +101,19 @@ impl Journal {
         if inner.retry_at.is_some_and(|at| Instant::now() < at) {
             return;
         }
-        let written = inner.append(keys, changes, &self.upstreams);
-        let full = inner.lines > inner.compacted * 2 + SLACK;
+        let leaves = self.leaves.load(Ordering::Relaxed);
+        let written = inner.append(&self.path, leaves, keys, changes, &self.upstreams);
+        let full = inner.lines > inner.compacted * 2 + SLACK && !leaves;
         let done = match written {
             Ok(true) if !full => Ok(()),
             _ => inner.compact(&self.path, keys, &self.upstreams),
         };
         self.note(&mut inner, &done);
+    }
+
+    /// The process ends. What it still learns is added to the file of the one that has taken its place, if one has.
+    pub fn leave(&self) {
+        self.leaves.store(true, Ordering::Relaxed);
     }
 
     /// Whether there is something to [write](Self::write).
@@ -188,7 +198,19 @@ impl Inner {
     }
 
     /// Adds what changed to the file; false if it can't be added to.
-    fn append(&mut self, keys: &KeyPool, changes: Vec<Changed>, upstreams: &[String]) -> io::Result<bool> {
+    fn append(
+        &mut self,
+        path: &Path,
+        leaves: bool,
+        keys: &KeyPool,
+        changes: Vec<Changed>,
+        upstreams: &[String],
+    ) -> io::Result<bool> {
+        // In a restart two processes have the file: each writes it anew as it knows the keys, so that it is one's or the
+        // other's, and the one that stays has the last word.
+        if self.file.as_ref().is_some_and(|file| !is_at(file, path)) {
+            self.file = if leaves { open_with(&self.salt, path) } else { None };
+        }
         let Some(file) = &mut self.file else { return Ok(false) };
         let (mut seen, mut lines, mut count) = (HashSet::new(), Vec::new(), 0);
         // What is written is where a key stands now, so once is enough.
@@ -208,18 +230,33 @@ impl Inner {
     /// Writes the file anew, with what it has to hold and no more: whatever happens meanwhile, either the old or the
     /// new one is there.
     fn compact(&mut self, path: &Path, keys: &KeyPool, upstreams: &[String]) -> io::Result<()> {
-        let now = SystemTime::now();
         self.file = None;
         // What changes from here on is in the list or among the next changes.
         drop(keys.take_changes());
         let mut name = path.as_os_str().to_owned();
-        name.push(".new");
+        // Another process may do so at the same time.
+        name.push(format!(".{}.new", process::id()));
         let new = PathBuf::from(name);
         match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&new)?;
+        let written = self.write_anew(&new, keys, upstreams);
+        let (file, count) = written
+            .and_then(|written| fs::rename(&new, path).map(|()| written))
+            .inspect_err(|_| drop(fs::remove_file(&new)))?;
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            // Some file systems can't: then the old file may be there after a power cut.
+            drop(File::open(folder).and_then(|folder| folder.sync_all()));
+        }
+        (self.file, self.lines, self.compacted) = (Some(file), count, count);
+        Ok(())
+    }
+
+    /// Writes all that the file has to hold to a new one. Gives it, and how many lines it has.
+    fn write_anew(&mut self, new: &Path, keys: &KeyPool, upstreams: &[String]) -> io::Result<(File, usize)> {
+        let now = SystemTime::now();
+        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(new)?;
         let mut writer = BufWriter::new(file);
         writer.write_all(self.salt.header().as_bytes())?;
         let (mut count, mut line) = (0, Vec::new());
@@ -251,14 +288,23 @@ impl Inner {
         }
         let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all()?;
-        fs::rename(&new, path)?;
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            // Some file systems can't: then the old file may be there after a power cut.
-            drop(File::open(folder).and_then(|folder| folder.sync_all()));
-        }
-        (self.file, self.lines, self.compacted) = (Some(file), count, count);
-        Ok(())
+        Ok((file, count))
     }
+}
+
+/// Whether a path still leads to an open file.
+fn is_at(file: &File, path: &Path) -> bool {
+    let places = (file.metadata(), fs::metadata(path));
+    let (Ok(open), Ok(there)) = places else { return false };
+    (open.dev(), open.ino()) == (there.dev(), there.ino())
+}
+
+/// Opens a file to add to, if what is added under this salt can be read from it.
+fn open_with(salt: &Salt, path: &Path) -> Option<File> {
+    let mut file = OpenOptions::new().read(true).append(true).open(path).ok()?;
+    let mut header = vec![0; salt.header().len()];
+    file.read_exact(&mut header).ok()?;
+    (header == salt.header().as_bytes()).then_some(file)
 }
 
 /// What the file holds; `None`, and out of the way, if it is damaged from its beginning on.

@@ -1,15 +1,14 @@
 //! The right to use one key for one attempt.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::Guard;
-use memchr::memmem;
 
 use super::generation::Generation;
 use super::here::{Here, Today};
+use super::hider::Hider;
 use super::learnt::Allowed;
 use super::pool::KeyPool;
 use super::ration::{Entry, LARGEST};
@@ -19,11 +18,8 @@ use super::secret::preview;
 use super::state::Effect;
 use super::storm::{Accuser, Finding, SET_ASIDE_AFTER, SPENT_AFTER, Service};
 
-/// How many bytes of a key's beginning a preview shows.
-const SHOWN: usize = 8;
-
 /// The right to use one key for one attempt. It ends in a verdict; dropped without one (the client went away, or
-/// the failure was not the key's) it blames nobody.
+/// the failure was not the key's) it blames nobody, and a test of a key that is out is left to another request.
 pub struct Lease<'pool> {
     pub(super) pool: &'pool KeyPool,
     generation: Guard<Arc<Generation>>,
@@ -109,42 +105,6 @@ pub enum Settled {
     Unclear,
 }
 
-/// Hides keys in what an upstream goes on to say after the lease has ended.
-pub struct Hider {
-    generation: Arc<Generation>,
-    index: u32,
-}
-
-impl Hider {
-    /// Where [`Lease::redact`] would replace something, in order and apart.
-    pub fn quoted(&self, text: &[u8]) -> Vec<Range<usize>> {
-        let Generation { marks, keys, .. } = &*self.generation;
-        marks.places(keys, keys.get(self.index), text)
-    }
-
-    /// Whether a text quotes the lease's own key, or ends within it: more of it than a preview shows.
-    pub fn is_own_in(&self, text: &[u8]) -> bool {
-        let key = self.generation.keys.get(self.index).as_bytes();
-        // A shorter one is a word that stands for a key where a server asks for none, and may be said.
-        if key.len() < 3 * SHOWN {
-            return false;
-        }
-        let Some((_, rest)) = key.split_at_checked(SHOWN) else { return false };
-        let ends_within = |length: usize| {
-            let (begins, part) = (key.get(..SHOWN + length), rest.get(..length));
-            begins.is_some_and(|begins| text.ends_with(begins))
-                || length >= SHOWN && part.is_some_and(|part| text.ends_with(part))
-        };
-        memmem::find(text, rest).is_some() || (1..rest.len()).any(ends_within)
-    }
-
-    /// From where on the end of a text may be the beginning of that.
-    pub fn may_begin(&self, text: &[u8]) -> usize {
-        let Generation { marks, keys, .. } = &*self.generation;
-        marks.may_begin(keys.get(self.index), text)
-    }
-}
-
 impl<'pool> Lease<'pool> {
     pub(super) fn new(
         pool: &'pool KeyPool,
@@ -189,7 +149,7 @@ impl<'pool> Lease<'pool> {
 
     /// What hides keys beyond the lease's end.
     pub fn hider(&self) -> Hider {
-        Hider { generation: Arc::clone(&self.generation), index: self.index }
+        Hider::new(Arc::clone(&self.generation), self.index)
     }
 
     /// What may be shown of it.
@@ -211,7 +171,7 @@ impl<'pool> Lease<'pool> {
     /// Whether it puts a key to the test that is out, so that it may well fail.
     #[inline]
     pub fn is_probe(&self) -> bool {
-        self.entry == Entry::Probe || self.of_base == Entry::Probe
+        self.entry.is_probe() || self.of_base.is_probe()
     }
 
     /// All models were shown the one test of a key that is out.
@@ -220,17 +180,27 @@ impl<'pool> Lease<'pool> {
         self.generation.spread(self.index);
     }
 
-    /// Leaves the test to another request.
+    /// The upstream is at fault: the test of a key that is out has been made, and the next is when it is due.
     #[cold]
-    pub fn leave_to_others(self) {
+    pub fn spend(mut self) {
+        self.has_made_its_test();
+    }
+
+    fn has_made_its_test(&mut self) {
+        for entry in [&mut self.entry, &mut self.of_base] {
+            if *entry == Entry::Probe {
+                *entry = Entry::Asked;
+            }
+        }
+    }
+
+    /// Leaves a test that told nothing to another request.
+    #[cold]
+    fn leave_to_others(&self) {
         let Some(here) = self.here() else { return };
         for (roster, base, entry) in self.rosters(&here) {
-            let stories = roster.stories();
-            let is_operators = stories.get(&here.index).is_some_and(|story| story.is_operators());
-            let is_out = !roster.rotation.standing(here.index).is_available();
-            if entry == Entry::Probe && is_out && !is_operators {
-                roster.rotation.ration(here.index).offer_probe();
-                roster.show(here.index, base);
+            if entry == Entry::Probe {
+                roster.offer_again(here.index, base);
             }
         }
     }
@@ -238,7 +208,7 @@ impl<'pool> Lease<'pool> {
     /// The key did its work, for `model` if one was asked for, at `upstream`. Returns whether it ended an outage of
     /// that upstream's.
     pub fn succeed(
-        self,
+        mut self,
         model: Option<&str>,
         upstream: usize,
         service: Service,
@@ -259,6 +229,11 @@ impl<'pool> Lease<'pool> {
                 self.keep_to_learnt(&here, upstream);
             } else {
                 self.note_remains(&here, upstream, remains);
+            }
+            drop(here);
+            // What is free says nothing of a limit.
+            if service == Service::Paid {
+                self.has_made_its_test();
             }
         }
         ended_storm
@@ -434,17 +409,23 @@ impl<'pool> Lease<'pool> {
     }
 
     /// The key failed. Returns what it came to.
-    pub fn fail(self, failure: Failure<'_>) -> Settled {
+    pub fn fail(mut self, failure: Failure<'_>) -> Settled {
+        self.has_made_its_test();
         let Some(here) = self.here() else { return Settled::Noted };
         let Failure { mut effect, model, by, too_few_tokens, cause } = failure;
         if let Some(tally) = here.generation.tally(here.index).filter(|_| !by.by_check) {
             tally.failed.fetch_add(1, Ordering::Relaxed);
         }
+        if by.by_check {
+            self.pool.storms.note_discerning(by.upstream);
+        }
         // Keys that take turns also run out of a model's quota together.
         if model.is_none() && matches!(effect, Effect::Invalid | Effect::Exhausted { .. }) {
             let pool = here.generation.base.rotation.len();
             let served = here.generation.served_by(here.index);
-            let finding = self.pool.storms.told((here.index, served), by, pool, self.pool.now());
+            let wait = if let Effect::Exhausted { wait } = effect { wait } else { None };
+            let names_end = wait.is_some_and(|wait| !wait.is_zero());
+            let finding = self.pool.storms.told((here.index, served), by, pool, self.pool.now(), names_end);
             let is_upstreams = match finding {
                 Finding::Believed => false,
                 Finding::Suspected(times) => times < SET_ASIDE_AFTER,
@@ -478,6 +459,9 @@ impl<'pool> Lease<'pool> {
         }
         base.give_back(self.index, self.base_entry(), None);
         self.generation.spread(self.index);
+        if self.entry == Entry::Probe || self.of_base == Entry::Probe {
+            self.leave_to_others();
+        }
     }
 
     /// Where the key stands today; `None` if it is gone, or a reset has drawn a line.

@@ -104,7 +104,7 @@ fn look(base: &Roster, model: Option<&Roster>, now: Instant) -> Outlook {
 }
 
 /// When a key is back in one respect: 0 if it is not out, `None` if never.
-fn returns_at(roster: &Roster, index: u32) -> Option<Millis> {
+pub(super) fn returns_at(roster: &Roster, index: u32) -> Option<Millis> {
     match roster.rotation.standing(index).place {
         Place::Available => Some(Millis(0)),
         Place::Cooldown(at) => Some(at),

@@ -29,7 +29,9 @@ impl Lease<'_> {
         let condemned = self.pool.storms.acquitted(upstream, here.index);
         let any = self.pool.release(&condemned, |story| story.effect == Effect::Invalid) || any;
         let was_given_up = matches!(recovery.was_out_for, Some(Effect::Invalid | Effect::Exhausted { .. }));
-        let is_alone = was_given_up && here.generation.base.rotation.serving() <= 1;
+        // A list that everybody may see says nothing even of the one.
+        let is_proof = service == Service::Paid || self.pool.storms.is_discerning(upstream);
+        let is_alone = was_given_up && is_proof && here.generation.base.rotation.serving() <= 1;
         // All were given up, and one of them works: the word on the others is worth no more.
         let given_up = if is_alone { here.generation.given_up(service) } else { Vec::new() };
         self.pool.release(&given_up, |_| true) || any

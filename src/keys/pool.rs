@@ -17,12 +17,16 @@ use super::doubts::Doubts;
 use super::file::KeyTable;
 use super::generation::Generation;
 use super::lease::Lease;
+use super::outlook::returns_at;
 use super::ration::Entry;
 use super::roster::Roster;
 use super::rotation::Turn;
 use super::served::Served;
-use super::state::{CooldownPolicy, Millis, Place, Standing};
+use super::state::{CooldownPolicy, Millis, Standing};
 use super::storm::Storms;
+
+/// So long after a key was tried last, in milliseconds, it may be a dead pool's last resort.
+const OF_A_SECOND: u64 = 900;
 
 /// What a lease is asked for. A resource that belongs to one key or an estimate of tokens will be further fields.
 #[derive(Clone, Copy, Debug, Default)]
@@ -193,7 +197,7 @@ impl KeyPool {
             return None;
         }
         let suits = |index| !need.not.contains(&index) && suits(&generation, index);
-        let (turn, of_base) = roster.take_back(base, likely.iter().copied(), suits)?;
+        let (turn, of_base) = roster.take_back(base, likely, suits)?;
         Some(self.turned(generation, model, turn, of_base))
     }
 
@@ -209,11 +213,6 @@ impl KeyPool {
         self.last_resort.compare_exchange(last, now.0 + 1, Ordering::Relaxed, Ordering::Relaxed).ok()?;
         let generation = self.generation.load();
         let model = generation.model(need.model);
-        let until = |roster: &Roster, index| match roster.rotation.standing(index).place {
-            Place::Available => Some(Millis(0)),
-            Place::Cooldown(until) => Some(until),
-            Place::Permanent => None,
-        };
         let operators: HashSet<u32> = {
             let stories = generation.base.stories();
             stories.iter().filter(|(_, story)| story.is_operators()).map(|(index, _)| *index).collect()
@@ -223,8 +222,9 @@ impl KeyPool {
             .take(generation.base.rotation.len())
             .filter(untried)
             .filter_map(|index| {
-                let of_model = model.as_deref().map_or(Some(Millis(0)), |roster| until(roster, index))?;
-                Some((until(&generation.base, index)?.max(of_model), index))
+                let of_model =
+                    model.as_deref().map_or(Some(Millis(0)), |roster| returns_at(roster, index))?;
+                Some((returns_at(&generation.base, index)?.max(of_model), index))
             })
             .min();
         let index = closest.map(|(_, index)| index).or_else(|| {
@@ -235,7 +235,10 @@ impl KeyPool {
         // The request that set it aside a moment ago was this second's try. (Less than a second: its answer took a while.)
         let story =
             model.as_ref().and_then(|roster| roster.story(index)).or_else(|| generation.base.story(index));
-        if story.is_some_and(|story| story.tried.0 + 900 > now.0) {
+        if let Some(story) = story.filter(|story| story.tried.0 + OF_A_SECOND > now.0) {
+            // The next is counted from there.
+            let began = (story.tried.0 + 1 + OF_A_SECOND).saturating_sub(1000).max(1);
+            let _ = self.last_resort.compare_exchange(now.0 + 1, began, Ordering::Relaxed, Ordering::Relaxed);
             return None;
         }
         Some(self.probe(generation, model, index))
@@ -258,7 +261,7 @@ impl KeyPool {
             if roster.rotation.standing(index).is_available() {
                 roster.rotation.ration(index).exceed()
             } else {
-                Entry::Probe
+                Entry::Asked
             }
         };
         let of_base = model.as_ref().map_or(Entry::Free, |_| entry(&generation.base));

@@ -44,8 +44,18 @@ pub(super) enum Entry {
     Free,
     /// It is counted, under this number.
     Counted(u16),
-    /// It is the probe of a key that is out.
+    /// It is the probe of a key that is out, which was on offer.
     Probe,
+    /// It is one that was not, or has been made.
+    Asked,
+}
+
+impl Entry {
+    /// Whether the key was out.
+    #[inline]
+    pub(super) fn is_probe(self) -> bool {
+        matches!(self, Self::Probe | Self::Asked)
+    }
 }
 
 fn allowance(word: u64) -> u32 {

@@ -44,8 +44,10 @@ pub(super) struct Story {
     pub(super) since: SystemTime,
     /// When it was last tried.
     pub(super) tried: Millis,
-    /// Whether that was by a check.
+    /// Whether a check has confirmed it since.
     pub(super) checked: bool,
+    /// So many checks were made since, or are, that have told nothing.
+    pub(super) asked: u8,
     pub(super) cause: Cause,
 }
 
@@ -64,6 +66,11 @@ impl Story {
     /// Whether the key is out for want of credit or a quota: what costs nothing tells nothing of that.
     pub(super) fn is_of_credit(&self) -> bool {
         self.cause.of_credit || matches!(self.effect, Effect::Exhausted { .. })
+    }
+
+    /// Whether the key has reached its limit: what does not count toward that tells nothing of it.
+    pub(super) fn is_limited(&self) -> bool {
+        matches!(self.effect, Effect::Limited { .. } | Effect::Spent { .. })
     }
 
     /// Whether the key was believed to be out for good, or for long.
@@ -171,11 +178,20 @@ impl Roster {
     pub(super) fn take_back(
         &self,
         base: Option<&Self>,
-        likely: impl Iterator<Item = u32>,
+        likely: &[u32],
         suits: impl Fn(u32) -> bool,
     ) -> Option<(Turn, Entry)> {
-        let turn = self.rotation.take_back(base.map(|base| &base.rotation), likely, suits)?;
-        Some((turn, base.map_or(Some(Entry::Free), |base| self.enter_base(turn, base))?))
+        let mut full = Vec::new();
+        loop {
+            let suits = |index| !full.contains(&index) && suits(index);
+            let likely = likely.iter().copied();
+            let turn = self.rotation.take_back(base.map(|base| &base.rotation), likely, suits)?;
+            let Some(base) = base else { return Some((turn, Entry::Free)) };
+            if let Some(entry) = self.enter_base(turn, base) {
+                return Some((turn, entry));
+            }
+            full.push(turn.index);
+        }
     }
 
     /// A model's turn is one of the key's as such too; it is given back if that has no room for it.
@@ -189,6 +205,9 @@ impl Roster {
             }
             None => {
                 self.give_back(turn.index, turn.entry, Some(base));
+                if turn.entry == Entry::Probe {
+                    self.offer_again(turn.index, Some(base));
+                }
                 // The base's own turns are not shown here: this key is not to be found again until it has room.
                 self.show(turn.index, Some(base));
             }
@@ -201,9 +220,21 @@ impl Roster {
         match entry {
             Entry::Free => return,
             Entry::Counted(_) => self.rotation.ration(index).leave(),
-            Entry::Probe => {}
+            Entry::Probe | Entry::Asked => {}
         }
         self.show(index, base);
+    }
+
+    /// Offers the test of a key that is out once more: whoever took it will not make it.
+    #[cold]
+    pub(super) fn offer_again(&self, index: u32, base: Option<&Self>) {
+        // Held until it is offered: an operator who sets the key aside takes the offer back.
+        let stories = self.stories();
+        let is_operators = stories.get(&index).is_some_and(|story| story.is_operators());
+        if !is_operators && !self.rotation.standing(index).is_available() {
+            self.rotation.ration(index).offer_probe();
+            self.show(index, base);
+        }
     }
 
     /// Changes a key's standing.

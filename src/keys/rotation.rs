@@ -166,11 +166,19 @@ impl Rotation {
 
     /// Takes a turn of a key that is in rotation and busy: more than its ration, for want of any other.
     pub(super) fn take_busy(&self, not: &[u32]) -> Option<Turn> {
-        let cursor = self.cursor();
-        let found = Self::search(cursor, not, |from| self.busy.next(from))?;
-        self.cursor.store(if found + 1 == self.len() { 0 } else { found + 1 }, Ordering::Relaxed);
-        let index = u32::try_from(found).ok()?;
-        Some(Turn { index, ends_lap: found < cursor, entry: self.ration(index).exceed() })
+        let mut cursor = self.cursor();
+        loop {
+            let found = Self::search(cursor, not, |from| self.busy.next(from))?;
+            let next = if found + 1 == self.len() { 0 } else { found + 1 };
+            match self.cursor.compare_exchange_weak(cursor, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => {
+                    let index = u32::try_from(found).ok()?;
+                    let entry = self.ration(index).exceed();
+                    return Some(Turn { index, ends_lap: found < cursor, entry });
+                }
+                Err(moved) => cursor = moved,
+            }
+        }
     }
 
     /// A key that is in rotation and busy; those who ask are told one after the other.

@@ -4,7 +4,7 @@
 //! again, and has refused no other for a while, its verdicts are held as suspicions; and after that, those against the same
 //! keys until a free check confirms them. Where a key that was confirmed works after all, so may the others.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -29,6 +29,8 @@ pub(super) const SPENT_AFTER: u8 = 6;
 /// An upstream that serves some keys and refuses others has had its storm when it has refused no other key for so many
 /// milliseconds.
 const QUIET: u64 = 60_000;
+/// However often it refuses another, such a storm is over after so many milliseconds: then checks may tell who is guilty.
+const LONGEST: u64 = 10 * 60_000;
 /// How often one of the suspects is tried, when they have been out for long: the first that is served frees them all.
 const TRIED_EVERY: Duration = Duration::from_secs(20);
 
@@ -38,6 +40,8 @@ pub(super) struct Storms {
     /// How many upstreams have one, or have refused keys since they last served: all that a success has to look at.
     on: AtomicUsize,
     state: Mutex<State>,
+    /// Upstreams whose list of models has refused a key: it is not for everybody.
+    discerning: Mutex<BTreeSet<usize>>,
 }
 
 #[derive(Default)]
@@ -64,6 +68,7 @@ struct Told {
 struct Upstream {
     /// Since when the storm is on, when it last put a key under suspicion, and how many storms there have been.
     since: Option<SystemTime>,
+    began: Millis,
     latest: Millis,
     storms: u32,
     /// Until when, after a storm, its outage may go on: it has served some keys, and may refuse others.
@@ -160,13 +165,15 @@ impl Upstream {
 }
 
 impl Storms {
-    /// A key that has served so many requests is told, for good or for long, in a pool of so many.
+    /// A key that has served so many requests is told, for good or for long, in a pool of so many. `names_end`: the provider
+    /// says until when.
     pub(super) fn told(
         &self,
         (index, served): (u32, u64),
         by: Accuser<'_>,
         pool: usize,
         now: Millis,
+        names_end: bool,
     ) -> Finding {
         self.change(by.upstream, |state| {
             let here = state.upstream(by.upstream);
@@ -193,21 +200,23 @@ impl Storms {
                 return Finding::Begins(others);
             }
             let here = state.upstream(by.upstream);
+            // So precise it is where it serves other keys meanwhile.
+            let is_sure = by.by_check || names_end && here.in_a_row == 1;
             match here.suspects.get_mut(&index).filter(|_| again) {
-                Some(suspect) if !by.by_check => {
+                Some(suspect) if !is_sure => {
                     suspect.failed = suspect.failed.saturating_add(1);
                     let times = suspect.failed;
                     here.held.insert(index);
                     Finding::Suspected(times)
                 }
-                None if !by.by_check && now < here.unsettled && !here.condemned.contains(&index) => {
+                None if !is_sure && now < here.unsettled && !here.condemned.contains(&index) => {
                     here.suspect(index, served, now);
                     here.unsettled = Millis(now.0 + QUIET);
                     Finding::Suspected(0)
                 }
                 _ => {
                     here.clear(index);
-                    if again {
+                    if again && by.by_check {
                         here.condemned.insert(index);
                     } else {
                         here.condemned.remove(&index);
@@ -260,10 +269,12 @@ impl Storms {
             let is_on = here.since.is_some();
             if is_on {
                 let own = here.freed_by(index);
-                if !own.is_empty() {
-                    here.unsettled = Millis(now.0 + QUIET);
-                } else if here.latest.0 + QUIET > now.0 {
+                let is_quiet = here.latest.0 + QUIET <= now.0;
+                if own.is_empty() && !is_quiet && here.began.0 + LONGEST > now.0 {
                     return freed;
+                }
+                if !own.is_empty() || !is_quiet {
+                    here.unsettled = Millis(now.0 + QUIET);
                 }
                 freed.extend(own);
                 here.since = None;
@@ -295,6 +306,16 @@ impl Storms {
     /// The suspects of storms that checks have found guilty.
     pub(super) fn condemned(&self) -> HashSet<u32> {
         self.state().by_upstream.iter().flat_map(|here| here.condemned.iter().copied()).collect()
+    }
+
+    /// A check was refused.
+    pub(super) fn note_discerning(&self, upstream: usize) {
+        self.discerning.lock().unwrap_or_else(PoisonError::into_inner).insert(upstream);
+    }
+
+    /// Whether a check that passes tells something of a key: others were refused.
+    pub(super) fn is_discerning(&self, upstream: usize) -> bool {
+        self.discerning.lock().unwrap_or_else(PoisonError::into_inner).contains(&upstream)
     }
 
     /// For how long a suspect is set aside at most: all of them together are tried at the same pace, however many they are.
@@ -362,6 +383,7 @@ impl State {
         for Told { upstream, index, served, .. } in of_storm {
             self.suspect(upstream, (index, served), SystemTime::now(), now);
         }
+        self.upstream(by.upstream).refuses_free = by.service == Service::Free;
         swept.remove(&index);
         Some(swept.into_iter().collect())
     }
@@ -372,7 +394,11 @@ impl State {
             here.storms = here.storms.wrapping_add(1);
             (here.in_a_row, here.others_served, here.refuses_free, here.suspected) = (0, 0, false, 0);
             here.held.clear();
+            here.began = now;
         }
+        let on_for = since.elapsed().unwrap_or_default().as_millis();
+        let began = now.0.saturating_sub(u64::try_from(on_for).unwrap_or(u64::MAX));
+        here.began = here.began.min(Millis(began));
         here.since = Some(here.since.map_or(since, |earlier| earlier.min(since)));
         here.suspect(index, served, now);
     }

@@ -46,6 +46,8 @@ pub(super) struct Try {
     pub(super) body: RequestBody,
     /// Whether a second run would do no harm (spec §6, "once or twice").
     pub(super) harmless: bool,
+    /// What a key is asked for with it.
+    service: Service,
     /// Whether the answer is a stream (spec §9).
     pub(super) streaming: bool,
     /// The protocol that the client wants to go on with.
@@ -97,6 +99,7 @@ impl Try {
         let upgrade = if found.upgrades && body.is_empty() { Upgrade::asked(&head) } else { None };
         let streaming = upgrade.is_some() || asked.stream || found.wants_events || is_streaming(&target);
         let harmless = is_harmless(&head.method, target.path());
+        let is_free = upgrade.is_none() && is_free(&head.method, target.path());
         let client_waits = found.client_waits;
         let peer = head.extensions.remove::<Peer>();
         let has_trailers = body.trailers().is_some() || found.announces;
@@ -123,6 +126,7 @@ impl Try {
             place,
             body,
             harmless,
+            service: if is_free { Service::Free } else { Service::Paid },
             streaming,
             upgrade,
             model,
@@ -160,8 +164,7 @@ impl Try {
 
     /// What a key is asked for with it.
     pub(super) fn service(&self) -> Service {
-        let reads = matches!(self.head.method, Method::GET | Method::HEAD) && self.upgrade.is_none();
-        if reads { Service::Free } else { Service::Paid }
+        self.service
     }
 
     /// Whether an error with a good status is no answer to it: else it may be a job's state, or what a file has in it.
@@ -328,6 +331,16 @@ fn is_streaming(target: &PathAndQuery) -> bool {
         || target.query().is_some_and(|query| query.split('&').any(|pair| pair == "stream=true"))
 }
 
+/// Whether it costs no credit at any provider that we know: a list or the like, or what is only counted or classified.
+fn is_free(method: &Method, path: &str) -> bool {
+    let ends = |end| path.strip_suffix('/').unwrap_or(path).ends_with(end);
+    match *method {
+        Method::GET | Method::HEAD => true,
+        Method::POST => ["/count_tokens", ":countTokens", "/moderations", "/tokenize"].into_iter().any(ends),
+        _ => false,
+    }
+}
+
 /// Whether running the request twice does no harm: idempotent methods (RFC 9110 §9.2.2), and POSTs that infer. What
 /// makes, uploads or starts something is not run again, nor is what we don't know.
 fn is_harmless(method: &Method, path: &str) -> bool {
@@ -436,6 +449,26 @@ mod tests {
             ("POST", "/v1/anything", false),
         ] {
             assert_eq!(is_harmless(&method.parse().unwrap(), path), want, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn what_is_only_read_counted_or_classified_is_free() {
+        for (method, path, want) in [
+            ("GET", "/v1/models", true),
+            ("HEAD", "/v1/models", true),
+            ("DELETE", "/v1/files/file-1", false),
+            ("POST", "/v1/chat/completions", false),
+            ("POST", "/v1/messages", false),
+            ("POST", "/v1/messages/count_tokens", true),
+            ("POST", "/v1/messages/count_tokens/", true),
+            ("POST", "/v1beta/models/gemini:countTokens", true),
+            ("POST", "/v1beta/models/gemini:generateContent", false),
+            ("POST", "/v1/moderations", true),
+            ("POST", "/tokenize", true),
+            ("POST", "/v1/moderations/more", false),
+        ] {
+            assert_eq!(is_free(&method.parse().unwrap(), path), want, "{method} {path}");
         }
     }
 

@@ -33,6 +33,7 @@ impl Proxy {
         let effect = match judgement.verdict {
             Verdict::UpstreamFault => {
                 tracing::debug!(upstream = %upstream.url, rule = judgement.rule, error = judgement.message, "upstream fault");
+                lease.spend();
                 self.upstream_failed(upstream, so_far.tried_at.elapsed());
                 let is_barred = so_far.is_barred(&answer, self.common.group.upstreams.all().len());
                 // Whoever is behind a gateway that lost patience, or got no whole answer, may have done it, or do so yet.
@@ -171,6 +172,7 @@ impl Proxy {
                 if is_served {
                     weak.lease.absolve_accused_by(who.index);
                 }
+                weak.lease.spend();
             }
         }
     }

@@ -31,7 +31,7 @@ impl Held<'_> {
         if self.lease.was_refused_by(upstream, model) {
             upstreams.leave_step();
         }
-        self.lease.is_refused_by_all(upstream, upstreams.all().len(), model)
+        self.lease.is_refused_by_all(upstream, &able(upstreams), model)
     }
 
     /// Sets the key aside, unless that is found to be its upstream's fault.
@@ -60,6 +60,14 @@ impl Held<'_> {
     }
 }
 
+/// The upstreams that may know better: those that are not ejected, but two at least, where there are two.
+fn able(upstreams: &Upstreams) -> Vec<usize> {
+    let all: Vec<usize> = upstreams.all().iter().map(|upstream| upstream.index).collect();
+    let others_than = |index| all.iter().copied().filter(|other| *other != index).collect::<Vec<_>>();
+    let able = all.iter().copied().filter(|index| upstreams.has_others_than(&others_than(*index)));
+    Some(able.collect::<Vec<_>>()).filter(|able| able.len() >= 2).unwrap_or(all)
+}
+
 /// Who refused a client's request with a key.
 pub(super) fn accuser<'a>(
     lease: &Lease<'_>,
@@ -77,5 +85,28 @@ pub(super) fn accuser<'a>(
         service,
         by_check: false,
         is_one_of_several,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::upstream::BaseUrl;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_ejected_does_not_know_better_where_two_others_do() {
+        for (many, able_then) in [(1, vec![0]), (2, vec![0, 1]), (3, vec![1, 2])] {
+            let url = |number| BaseUrl::parse(&format!("http://host-{number}")).unwrap();
+            let upstreams = Upstreams::new((0..many).map(url).collect());
+            assert_eq!(able(&upstreams).len(), many);
+            for _ in 0..5 {
+                upstreams.fail(&upstreams.all()[0], Duration::ZERO);
+            }
+            assert_eq!(able(&upstreams), able_then);
+            upstreams.succeed(&upstreams.all()[0]);
+            assert_eq!(able(&upstreams).len(), many);
+        }
     }
 }

@@ -226,7 +226,7 @@ impl Proxy {
                         }
                         Beginning::Broken { timed_out, error } => {
                             let failed = NoAnswer { timed_out, maybe_done: true, garbled: false, error };
-                            self.failed(request, &lease, upstream, failed, ending, &mut so_far)?
+                            self.failed(request, lease, upstream, failed, ending, &mut so_far)?
                         }
                     }
                 }
@@ -237,7 +237,7 @@ impl Proxy {
                             ending.refused(request, &lease, upstream, &answer);
                             self.refused(lease, upstream, answer, request, &mut so_far)
                         }
-                        Err(failed) => self.failed(request, &lease, upstream, failed, ending, &mut so_far)?,
+                        Err(failed) => self.failed(request, lease, upstream, failed, ending, &mut so_far)?,
                     }
                 }
                 Outcome::Switched(parts, upgraded) => {
@@ -246,7 +246,7 @@ impl Proxy {
                     return Ok((Response::from_parts(parts, Payload::Tunnel(upgraded)), End::Success));
                 }
                 Outcome::Failed(failed) => {
-                    self.failed(request, &lease, upstream, failed, ending, &mut so_far)?
+                    self.failed(request, lease, upstream, failed, ending, &mut so_far)?
                 }
             };
             let may_go_on = match follow {
@@ -296,7 +296,6 @@ impl Proxy {
         };
         // It may have been waited for.
         if so_far.is_over() {
-            lease.leave_to_others();
             return None;
         }
         if let Some(keys) = lease.ends_lap_over() {
@@ -318,10 +317,9 @@ impl Proxy {
         // Keys that fell together are put to the test together, side by side.
         for _ in 0..SIDE_BY_SIDE {
             match self.common.group.keys.lease(need) {
-                Some(lease) if lease.is_probe() => lease.leave_to_others(),
+                Some(lease) if lease.is_probe() => drop(lease),
                 Some(lease) if need.not.contains(&lease.index()) => break,
                 Some(lease) => {
-                    probe.leave_to_others();
                     return lease;
                 }
                 None => break,
@@ -392,17 +390,18 @@ impl Proxy {
     fn failed(
         &self,
         request: &Try,
-        lease: &Lease<'_>,
+        lease: Lease<'_>,
         upstream: &Upstream,
         failure: NoAnswer,
         ending: &mut Ending,
         so_far: &mut SoFar<'_>,
     ) -> Result<Follow, Refusal> {
-        ending.unanswered(request, lease, upstream, &failure);
+        ending.unanswered(request, &lease, upstream, &failure);
         if let Some(fault) = request.body.fault() {
             return Err(fault.refusal());
         }
         tracing::debug!(upstream = %upstream.url, key_index = lease.index(), error = failure.error, "no answer");
+        lease.spend();
         let took = so_far.tried_at.elapsed();
         // What other attempts left it of the request's time may have been too little.
         let was_cut_short = failure.timed_out && so_far.has_timed_out() && took < self.common.times.fair();

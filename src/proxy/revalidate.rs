@@ -5,7 +5,8 @@
 //! A few providers show their list to everybody: there a revoked key comes back each interval, and leaves again with
 //! one live request, which another key heals.
 
-use std::collections::{HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -123,7 +124,7 @@ impl Intervals {
         }
     }
 
-    fn of_key(self, key: &Condemned, doubts: &Doubts) -> Option<Duration> {
+    fn of_key(self, key: &Condemned, misgivings: &Misgivings) -> Option<Duration> {
         if key.suspected {
             // Where it has passed and was refused again, everybody may see the list.
             let least =
@@ -131,29 +132,27 @@ impl Intervals {
             return Some((key.out_for / 2).clamp(least, NONE_LEFT.max(least)));
         }
         let in_doubt = key.served_since_check
-            || key.passes == 0 && doubts.since.is_some_and(|since| since.elapsed() >= key.out_for);
-        let sooner = if doubts.none_left {
+            || key.passes == 0 && misgivings.since.is_some_and(|since| since.elapsed() >= key.out_for);
+        let sooner = if misgivings.none_left {
             (key.out_for / 2).clamp(SOON, NONE_LEFT)
-        } else if in_doubt {
-            SOON.max(key.out_for / 2)
-        } else if !key.checked && (key.passes == 0 || doubts.discerning.contains(&key.upstream)) {
-            SOON.saturating_mul(1 << key.passes.min(16))
         } else {
-            Duration::MAX
+            let doubted = if in_doubt { SOON.max(key.out_for / 2) } else { Duration::MAX };
+            let is_telling = !key.checked && (key.passes == 0 || key.is_discerning);
+            let times = key.passes.saturating_add(key.asked).min(16);
+            let first = if is_telling { SOON.saturating_mul(1 << times) } else { Duration::MAX };
+            doubted.min(first)
         };
         self.condemned.map(|interval| interval.min(sooner))
     }
 }
 
 /// What makes it doubtful that keys are out by their own fault.
-#[derive(Clone, Default)]
-struct Doubts {
+#[derive(Default)]
+struct Misgivings {
     /// There is no key left.
     none_left: bool,
     /// Since when verdicts are to be doubted, as one was found to be wrong.
     since: Option<Instant>,
-    /// Upstreams whose list has refused a key: it is not for everybody.
-    discerning: HashSet<Option<usize>>,
 }
 
 /// Checks keys again, for as long as it runs.
@@ -184,23 +183,19 @@ impl Revalidation {
     /// Dropping it ends the check that runs; nobody is blamed.
     pub async fn run(&self) {
         tokio::task::spawn_local(Rc::clone(&self.client).sweep());
-        let mut doubts = Doubts::default();
+        let mut misgivings = Misgivings::default();
         loop {
             let keys = &self.group.keys;
-            doubts.none_left = keys.earliest_return(None).is_none_or(|wait| wait > NONE_LEFT);
-            let (due, next) = due(keys.condemned(), self.intervals, &doubts);
+            misgivings.none_left = keys.earliest_return(None).is_none_or(|wait| wait > NONE_LEFT);
+            let (due, next) = due(keys.condemned(), self.intervals, &misgivings);
             for key in &due {
                 // It may be back by now, or the file have been read anew.
                 let Some(lease) = keys.lease_condemned(key) else { continue };
                 let found = self.check(key, lease).await;
                 self.checks.note(found);
-                match found {
-                    Found::Restored => {
-                        let since = || Instant::now().checked_sub(key.out_for + EPISODE);
-                        doubts.since = doubts.since.or_else(since);
-                    }
-                    Found::Confirmed => _ = doubts.discerning.insert(key.upstream),
-                    Found::Inconclusive => {}
+                if found == Found::Restored {
+                    let since = || Instant::now().checked_sub(key.out_for + EPISODE);
+                    misgivings.since = misgivings.since.or_else(since);
                 }
                 tokio::time::sleep(jittered(PAUSE)).await;
             }
@@ -261,7 +256,10 @@ fn refused(
     let wait = judgement.wait.as_ref().map(|wait| wait.duration);
     let effect = match judgement.verdict {
         // Known already: told anew, it would count as one of many that fall at once.
-        Verdict::KeyInvalid if !key.suspected => return Found::Confirmed,
+        Verdict::KeyInvalid if !key.suspected => {
+            lease.confirm(upstream.index);
+            return Found::Confirmed;
+        }
         Verdict::KeyInvalid => Effect::Invalid,
         Verdict::KeyExhausted => Effect::Exhausted { wait },
         // A limit may be that of the list, and tells nothing of the key.
@@ -275,30 +273,39 @@ fn refused(
 
 /// The next keys to check, and, if there are none, how long until one is due. Suspects first; among them the upstreams
 /// in turn, since one good key ends an upstream's storm; and whoever was tried longest ago before others.
-fn due(mut condemned: Vec<Condemned>, intervals: Intervals, doubts: &Doubts) -> (Vec<Condemned>, Duration) {
+fn due(
+    mut condemned: Vec<Condemned>,
+    intervals: Intervals,
+    misgivings: &Misgivings,
+) -> (Vec<Condemned>, Duration) {
     let mut next = LOOK;
     let of_storms = one_of_each_storm(&condemned);
     condemned.retain(|key| {
         if of_storms.contains(&key.index) {
             return true;
         }
-        let Some(interval) = intervals.of_key(key, doubts) else { return false };
+        let Some(interval) = intervals.of_key(key, misgivings) else { return false };
         let left = interval.saturating_sub(key.tried_ago);
         next = next.min(left);
         left.is_zero()
     });
-    condemned.sort_unstable_by_key(|key| (std::cmp::Reverse(key.tried_ago), key.index));
-    let mut of_upstream: HashMap<_, usize> = HashMap::new();
-    let mut ranked: Vec<_> = condemned
-        .into_iter()
-        .map(|key| {
-            let rank = of_upstream.entry((key.suspected, key.upstream)).or_default();
-            *rank += 1;
-            (!key.suspected, *rank, key)
-        })
-        .collect();
-    ranked.sort_by_key(|(trusted, rank, _)| (*trusted, *rank));
-    (ranked.into_iter().take(ROUND).map(|(.., key)| key).collect(), next)
+    let mut of_upstreams: HashMap<_, Vec<Condemned>> = HashMap::new();
+    for key in condemned {
+        of_upstreams.entry((!key.suspected, key.upstream)).or_default().push(key);
+    }
+    let order = |key: &Condemned| (Reverse(key.tried_ago), key.index);
+    let mut ranked = Vec::new();
+    for ((trusted, _), mut keys) in of_upstreams {
+        // They may be all of a million, and the clock waits for this.
+        if keys.len() > ROUND {
+            keys.select_nth_unstable_by_key(ROUND, order);
+            keys.truncate(ROUND);
+        }
+        keys.sort_unstable_by_key(order);
+        ranked.extend(keys.into_iter().enumerate().map(|(rank, key)| ((trusted, rank, order(&key)), key)));
+    }
+    ranked.sort_unstable_by_key(|(place, _)| *place);
+    (ranked.into_iter().take(ROUND).map(|(_, key)| key).collect(), next)
 }
 
 /// Whose turn it is of each upstream's storm, if it is anybody's.
@@ -339,8 +346,10 @@ mod tests {
             passes: 0,
             of_storm: false,
             checked: true,
+            asked: 0,
             out_for: tried_ago,
             upstream: Some(upstream),
+            is_discerning: false,
             tried_ago,
         }
     }
@@ -357,7 +366,7 @@ mod tests {
             key(6, false, 0, 3599),
         ];
         let indices = |interval| {
-            let (due, _) = due(condemned.clone(), Intervals::of(interval), &Doubts::default());
+            let (due, _) = due(condemned.clone(), Intervals::of(interval), &Misgivings::default());
             due.into_iter().map(|key| key.index).collect::<Vec<_>>()
         };
         assert_eq!(indices(Some(Duration::from_secs(3600))), [3, 4, 2, 1, 0]);
@@ -367,11 +376,16 @@ mod tests {
     #[test]
     fn nobody_is_due_before_the_interval_is_over_and_a_round_is_short() {
         let hour = Intervals::of(Some(Duration::from_secs(3600)));
-        let (none, next) = due(vec![key(0, false, 0, 3597), key(1, false, 0, 10)], hour, &Doubts::default());
+        let (none, next) =
+            due(vec![key(0, false, 0, 3597), key(1, false, 0, 10)], hour, &Misgivings::default());
         assert!(none.is_empty());
         assert_eq!(next, Duration::from_secs(3));
         let many = (0..1000).map(|index| key(index, false, 0, 4000)).collect();
-        assert_eq!(due(many, hour, &Doubts::default()).0.len(), ROUND);
+        assert_eq!(due(many, hour, &Misgivings::default()).0.len(), ROUND);
+        // Who was tried longest ago stands last.
+        let many = (0..1000).map(|index| key(index, false, 0, 4000 + u64::from(index))).collect();
+        let first: Vec<_> = due(many, hour, &Misgivings::default()).0.iter().map(|key| key.index).collect();
+        assert_eq!(first, (1000 - 12..1000).rev().collect::<Vec<u32>>());
     }
 
     #[test]
@@ -379,7 +393,7 @@ mod tests {
         let of_storm =
             |index, upstream, tried| Condemned { of_storm: true, ..key(index, false, upstream, tried) };
         let due = |keys: &[Condemned]| {
-            let (due, _) = due(keys.to_vec(), Intervals::of(None), &Doubts::default());
+            let (due, _) = due(keys.to_vec(), Intervals::of(None), &Misgivings::default());
             due.into_iter().map(|key| key.index).collect::<Vec<_>>()
         };
         let others = [of_storm(2, 1, 35), of_storm(3, 1, 31), key(4, false, 0, 3000)];
@@ -395,20 +409,25 @@ mod tests {
         let hour = Intervals::of(Some(seconds(3600)));
         let fresh = key(0, false, 0, 0);
         let served = Condemned { served_since_check: true, passes: 1, ..fresh };
-        let wait = |key: Condemned, out_for, doubts: &Doubts| {
-            let wait = hour.of_key(&Condemned { out_for: seconds(out_for), ..key }, doubts);
+        let wait = |key: Condemned, out_for, misgivings: &Misgivings| {
+            let wait = hour.of_key(&Condemned { out_for: seconds(out_for), ..key }, misgivings);
             wait.map_or(0, |wait| wait.as_secs())
         };
-        let none = &Doubts::default();
+        let none = &Misgivings::default();
         assert_eq!(wait(fresh, 30, none), 3600);
         let unchecked = Condemned { checked: false, ..fresh };
         assert_eq!(
             [unchecked, Condemned { passes: 1, ..unchecked }].map(|key| wait(key, 30, none)),
             [20, 3600]
         );
-        let discerning = &Doubts { discerning: HashSet::from([Some(0)]), ..Doubts::default() };
         assert_eq!(
-            [1, 2, 5, 255].map(|passes| wait(Condemned { passes, ..unchecked }, 30, discerning)),
+            [1, 3, 255].map(|asked| wait(Condemned { asked, ..unchecked }, 30, none)),
+            [40, 160, 3600],
+            "what told nothing is no check, nor is it to be made for ever"
+        );
+        let discerning = Condemned { is_discerning: true, ..unchecked };
+        assert_eq!(
+            [1, 2, 5, 255].map(|passes| wait(Condemned { passes, ..discerning }, 30, none)),
             [40, 80, 640, 3600],
             "it has passed where others were refused, and was refused again before it served"
         );
@@ -417,9 +436,9 @@ mod tests {
         let passed = |passes| wait(Condemned { passes, ..suspect }, 900, none);
         assert_eq!([1, 4, 20].map(passed), [45, 160, 3600], "everybody may see that list");
         assert_eq!([10, 200, 9000].map(|out_for| wait(served, out_for, none)), [20, 100, 3600]);
-        let none_left = &Doubts { none_left: true, ..Doubts::default() };
+        let none_left = &Misgivings { none_left: true, ..Misgivings::default() };
         assert_eq!([10, 60, 9000].map(|out_for| wait(fresh, out_for, none_left)), [20, 30, 45]);
-        let mistakes = &Doubts { since: Some(Instant::now()), ..Doubts::default() };
+        let mistakes = &Misgivings { since: Some(Instant::now()), ..Misgivings::default() };
         tokio::time::advance(seconds(100)).await;
         assert_eq!([50, 101].map(|out_for| wait(fresh, out_for, mistakes)), [25, 3600]);
         let came_back = Condemned { passes: 1, ..fresh };

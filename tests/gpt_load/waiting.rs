@@ -319,6 +319,24 @@ fn a_long_cooldown_is_put_to_the_test_by_a_live_request() {
 }
 
 #[test]
+fn a_test_whose_request_is_at_fault_itself_is_left_to_the_next_and_one_that_an_upstream_fails_is_not() {
+    for (fault, status, asked_then) in [(400, 400, 3), (500, 200, 2)] {
+        let mock = provider(&[(B, "valid")]);
+        mock.play(A, format!("out_of_quota x1 then fails {fault} x1 then valid").parse().unwrap());
+        let gpt_load = GptLoad::before(&mock, &[("KEY_REVALIDATE_INTERVAL", "4")], &[A, B]);
+        eventually("the key is tried", || {
+            let answer = gpt_load.chat().status;
+            let is_tried = mock.key(A).asked == 2;
+            assert_eq!(answer, if is_tried { status } else { 200 });
+            is_tried
+        });
+        (0..4).for_each(|_| assert_eq!(gpt_load.chat().status, 200));
+        assert_eq!(mock.key(A).asked.min(3), asked_then, "{fault}");
+        assert_eq!(gpt_load.blacklist().is_empty(), asked_then == 3);
+    }
+}
+
+#[test]
 fn nobody_is_advised_to_wait_longer_than_a_minute() {
     let mock = provider(&[]);
     mock.play(A, limited(3_000_000));

@@ -7,6 +7,7 @@ use crate::keys::{
     file,
 };
 
+mod beliefs;
 mod coming_back;
 
 /// What is left to a key for all models.
@@ -112,7 +113,7 @@ fn a_key_that_may_be_no_good_proves_nothing_until_it_has_served_again() {
     assert_eq!([0, 1].map(serve), [false; 2]);
     let proven = |not: &[u32]| pool.lease_proven(Need { not, model: None }).map(|lease| lease.index());
     pool.probe_key(0).unwrap().doubt();
-    assert!(!pool.probe_key(1).unwrap().is_refused_by_all(0, 2, None));
+    assert!(!pool.probe_key(1).unwrap().is_refused_by_all(0, &[0, 1], None));
     assert_eq!(proven(&[]), None);
     serve(0);
     assert_eq!(proven(&[]), Some(0));

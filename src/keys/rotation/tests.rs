@@ -199,6 +199,43 @@ mod races {
     }
 
     #[test]
+    fn loom_two_who_take_busy_keys_take_different_ones() {
+        loom::model(|| {
+            let rotation = wide(|index| index == 3 || index == 64);
+            for index in [3, 64] {
+                rotation.ration(index).set(1);
+                rotation.ration(index).exceed();
+                rotation.show(index, None);
+            }
+            let busy = |rotation: &Rotation| rotation.take_busy(&[]).map(|turn| turn.index);
+            let other = {
+                let rotation = Arc::clone(&rotation);
+                thread::spawn(move || busy(&rotation))
+            };
+            let mine = busy(&rotation);
+            assert_ne!(mine, other.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn loom_no_more_keys_are_counted_than_there_are() {
+        loom::model(|| {
+            let rotation = wide(|_| false);
+            let taking_out = {
+                let rotation = Arc::clone(&rotation);
+                thread::spawn(move || rotation.available.clear(64))
+            };
+            let counting = {
+                let rotation = Arc::clone(&rotation);
+                thread::spawn(move || assert!(rotation.serving() <= 1))
+            };
+            rotation.available.set(64);
+            taking_out.join().unwrap();
+            counting.join().unwrap();
+        });
+    }
+
+    #[test]
     fn loom_a_key_set_aside_is_seen_by_the_next_lease() {
         loom::model(|| {
             let rotation = wide(|index| index < 2);

@@ -7,7 +7,7 @@ fn by(upstream: usize) -> Accuser<'static> {
 }
 
 fn told(storms: &Storms, upstream: usize, index: u32, at: u64) -> Finding {
-    storms.told((index, 1), by(upstream), POOL, Millis(at))
+    storms.told((index, 1), by(upstream), POOL, Millis(at), false)
 }
 
 /// A key is served.
@@ -51,7 +51,7 @@ fn a_slow_one_is_known_by_that_nothing_was_served_meanwhile() {
     }
     let storms = Storms::default();
     for index in 0..4 {
-        assert_eq!(storms.told((index, 1), by(1), 4, Millis(0)), Finding::Believed, "a small pool");
+        assert_eq!(storms.told((index, 1), by(1), 4, Millis(0), false), Finding::Believed, "a small pool");
     }
 }
 
@@ -60,9 +60,9 @@ fn a_suspect_is_believed_guilty_after_a_check_alone() {
     let storms = Storms::default();
     (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
     let check = Accuser { by_check: true, service: Service::Free, ..by(0) };
-    assert_eq!(storms.told((1, 1), check, POOL, Millis(1)), Finding::Suspected(0), "the storm is on");
+    assert_eq!(storms.told((1, 1), check, POOL, Millis(1), false), Finding::Suspected(0), "the storm is on");
     served(&storms, 0, 0, 1);
-    assert_eq!(storms.told((1, 1), check, POOL, Millis(1)), Finding::Believed);
+    assert_eq!(storms.told((1, 1), check, POOL, Millis(1), false), Finding::Believed);
     for times in 1..5 {
         assert_eq!(told(&storms, 0, 2, 1), Finding::Suspected(times));
     }
@@ -81,7 +81,11 @@ fn an_outage_that_serves_some_and_refuses_others_goes_on_after_its_storm() {
     assert!(storms.list().is_empty());
     assert_eq!(told(&storms, 0, 8, 60_000), Finding::Suspected(1));
     let check = Accuser { by_check: true, service: Service::Free, ..by(0) };
-    assert_eq!(storms.told((8, 1), check, POOL, Millis(60_000)), Finding::Believed, "no outage hides it");
+    assert_eq!(
+        storms.told((8, 1), check, POOL, Millis(60_000), false),
+        Finding::Believed,
+        "no outage hides it"
+    );
     assert_eq!(told(&storms, 0, 7, 119_999), Finding::Suspected(0), "a minute after the last");
     assert_eq!(told(&storms, 0, 6, 179_999), Finding::Believed);
 }
@@ -93,7 +97,7 @@ fn who_was_found_guilty_is_acquitted_with_any_that_works_after_all() {
     served(&storms, 0, 0, 1);
     let check = Accuser { by_check: true, service: Service::Free, ..by(0) };
     for index in 1..4 {
-        assert_eq!(storms.told((index, 1), check, POOL, Millis(1)), Finding::Believed);
+        assert_eq!(storms.told((index, 1), check, POOL, Millis(1), false), Finding::Believed);
     }
     assert_eq!(storms.condemned(), HashSet::from([1, 2, 3]));
     assert_eq!(told(&storms, 0, 3, 2), Finding::Believed, "for itself");
@@ -128,9 +132,45 @@ fn keys_that_are_served_all_the_while_end_no_storm_of_the_others_until_it_is_qui
 }
 
 #[test]
+fn a_storm_is_over_after_ten_minutes_however_often_another_is_refused() {
+    let storms = Storms::default();
+    (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
+    for (index, at) in (100..).zip((30_000..LONGEST).step_by(30_000)) {
+        assert_eq!(told(&storms, 0, index, at), Finding::Suspected(0));
+        assert!(served(&storms, 0, 9, at + 1).is_empty() && storms.list().len() == 1, "{at}");
+    }
+    assert!(served(&storms, 0, 9, LONGEST).is_empty() && storms.list().is_empty());
+    let check = Accuser { by_check: true, service: Service::Free, ..by(0) };
+    assert_eq!(storms.told((1, 1), check, POOL, Millis(LONGEST), false), Finding::Believed);
+    assert_eq!(told(&storms, 0, 200, LONGEST), Finding::Suspected(0), "it may go on");
+    // Nor does a reload or a restart begin the ten minutes anew.
+    let storms = Storms::default();
+    let long_ago = SystemTime::now() - Duration::from_millis(LONGEST - 1000);
+    storms.resume(0, (0, 1), Some(long_ago), Millis(LONGEST));
+    assert!(served(&storms, 0, 9, LONGEST).is_empty() && storms.list().len() == 1);
+    assert!(served(&storms, 0, 9, LONGEST + 1000).is_empty() && storms.list().is_empty());
+}
+
+#[test]
+fn after_a_storm_an_end_that_is_named_is_believed_of_who_serves_others_meanwhile() {
+    let storms = Storms::default();
+    let named = |index| storms.told((index, 1), by(0), POOL, Millis(1000), true);
+    (0..6).for_each(|index| drop(named(index)));
+    assert_eq!(named(6), Finding::Suspected(0), "it is on");
+    served(&storms, 0, 0, 1000);
+    assert_eq!(named(7), Finding::Believed);
+    assert_eq!([8, 1].map(named), [Finding::Suspected(0), Finding::Suspected(1)], "nothing was served since");
+    served(&storms, 0, 9, 1000);
+    assert_eq!(named(1), Finding::Believed);
+    assert!(storms.condemned().is_empty(), "no check has said so");
+    served(&storms, 0, 9, 1000);
+    assert_eq!(told(&storms, 0, 8, 1000), Finding::Suspected(1), "that names none");
+}
+
+#[test]
 fn a_second_storm_is_known_too_but_not_by_the_guilty_of_the_first() {
     let storms = Storms::default();
-    let told = |index: u32, served: u64| storms.told((index, served), by(0), POOL, Millis(1));
+    let told = |index: u32, served: u64| storms.told((index, served), by(0), POOL, Millis(1), false);
     (0..6).for_each(|index| drop(told(index, 1)));
     served(&storms, 0, 5, 1);
     for round in 1..4 {
@@ -155,8 +195,18 @@ fn a_check_ends_a_storm_only_where_others_were_refused_in_it() {
     (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
     let passed = |index| storms.served(0, index, Service::Free, Millis(1));
     assert!(passed(1).is_empty() && storms.list().len() == 1, "its list is for everybody");
-    storms.told((1, 1), Accuser { by_check: true, service: Service::Free, ..by(0) }, POOL, Millis(1));
+    storms.told((1, 1), Accuser { by_check: true, service: Service::Free, ..by(0) }, POOL, Millis(1), false);
     assert_eq!(passed(1).len(), 6);
+}
+
+#[test]
+fn a_storm_that_begins_with_a_free_request_is_ended_by_one() {
+    for (service, freed) in [(Service::Free, 6), (Service::Paid, 0)] {
+        let storms = Storms::default();
+        let told = |index| storms.told((index, 1), Accuser { service, ..by(0) }, POOL, Millis(0), false);
+        (0..6).for_each(|index| drop(told(index)));
+        assert_eq!(storms.served(0, 1, Service::Free, Millis(1)).len(), freed);
+    }
 }
 
 #[test]
@@ -176,21 +226,25 @@ fn one_of_several_that_refuses_key_after_key_while_others_serve_has_one_in_any_p
         let storms = Storms::default();
         let one = Accuser { is_one_of_several: true, ..by(0) };
         for index in 0..enough {
-            assert_eq!(storms.told((index, 1), one, pool, Millis(0)), Finding::Believed);
+            assert_eq!(storms.told((index, 1), one, pool, Millis(0), false), Finding::Believed);
         }
         (0..8).for_each(|_| drop(served(&storms, 1, 99, 0)));
-        let finding = storms.told((enough, 1), by(0), pool, Millis(0));
+        let finding = storms.told((enough, 1), by(0), pool, Millis(0), false);
         assert_eq!(finding, Finding::Believed, "the others are out themselves");
         let others = (0..=enough).collect();
-        assert_eq!(swept(storms.told((enough + 1, 1), one, pool, Millis(0))), Some(others), "{pool}");
+        assert_eq!(swept(storms.told((enough + 1, 1), one, pool, Millis(0), false)), Some(others), "{pool}");
         let storms = Storms::default();
         for _ in 0..=8 {
-            assert_eq!(storms.told((0, 1), one, pool, Millis(0)), Finding::Believed, "the same key");
+            assert_eq!(storms.told((0, 1), one, pool, Millis(0), false), Finding::Believed, "the same key");
             (0..8).for_each(|_| drop(served(&storms, 1, 99, 0)));
         }
         let storms = Storms::default();
         for index in 0..=enough {
-            assert_eq!(storms.told((index, 0), one, pool, Millis(0)), Finding::Believed, "they never worked");
+            assert_eq!(
+                storms.told((index, 0), one, pool, Millis(0), false),
+                Finding::Believed,
+                "they never worked"
+            );
             (0..8).for_each(|_| drop(served(&storms, 1, 99, 0)));
         }
     }

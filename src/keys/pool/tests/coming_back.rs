@@ -263,6 +263,22 @@ async fn a_dead_pool_is_tried_once_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dead_pool_is_tried_nearly_once_a_second_though_its_answers_are_slow() {
+    let (pool, _due) = pool(&["a"]);
+    pool.lease(Need::default()).unwrap().fail(failure(told(3600)));
+    let mut tries = Vec::new();
+    for at in (50_u64..6000).step_by(50) {
+        tokio::time::advance(Duration::from_millis(50)).await;
+        if let Some(lease) = pool.last_resort(Need::default()) {
+            tries.push(at);
+            tokio::time::advance(Duration::from_millis(150)).await;
+            lease.fail(failure(told(3600)));
+        }
+    }
+    assert_eq!(tries, [1000, 1900, 2800, 3700, 4600, 5500]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_storm_is_held_as_suspicion_until_a_key_works() {
     let keys = ["a", "b", "c", "d", "e", "f"];
     let (pool, due) = pool(&keys);
@@ -302,6 +318,8 @@ fn only_the_key_that_was_condemned_is_checked_and_only_while_it_is() {
     };
     let key = condemn();
     assert_eq!(pool.lease_condemned(&key).map(|lease| lease.index()), Some(0));
+    assert_eq!((pool.condemned()[0].checked, pool.condemned()[0].asked), (false, 1), "it has told nothing");
+    pool.lease_condemned(&key).unwrap().confirm(0);
     assert!(pool.condemned()[0].checked);
     pool.restore(0);
     assert!(pool.lease_condemned(&key).is_none(), "it is back");
