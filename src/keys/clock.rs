@@ -214,7 +214,8 @@ impl KeyPool {
         // Held until it is offered: an operator who sets it aside takes the offer back.
         let stories = roster.stories();
         let story = stories.get(&event.index);
-        if story.is_some_and(|story| story.is_operators()) {
+        // A suspect is looked after by checks, which cost nothing, and is soon back for a while in any case.
+        if story.is_some_and(|story| story.is_operators() || story.is_condemned()) {
             return None;
         }
         let now = self.now();
