@@ -38,7 +38,7 @@ pub struct Blacklisted {
 }
 
 impl Blacklisted {
-    /// What it is out for, in operators' words: the verdict's name, or [`BY_OPERATOR`](super::BY_OPERATOR).
+    /// What it is out for, in operators' words: the verdict's name, or [`BY_OPERATOR`].
     pub fn reason(&self) -> &'static str {
         reason(self.effect, &self.cause)
     }

@@ -89,7 +89,7 @@ pub enum Sort {
 pub struct Query<'a> {
     /// Where they stand.
     pub wanted: Wanted,
-    /// What they are out for: an [`Effect`]'s name, or [`BY_OPERATOR`].
+    /// What they are out for: an [`Effect`]'s name, or [`BY_OPERATOR`](super::BY_OPERATOR).
     pub reason: Option<&'a str>,
     /// What their preview, rule or last error has in it (in any case), or their index; `#7` is key 7 alone.
     pub text: Option<&'a str>,
