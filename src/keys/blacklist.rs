@@ -1,13 +1,14 @@
 //! The keys that are out: which, why and until when, who is told of it, and how somebody else than a request sets a
 //! key aside or brings it back.
 
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::generation::Generation;
 use super::lease::Lease;
 use super::pool::KeyPool;
-use super::roster::{Cause, Roster, Story, reason, verdict};
+use super::roster::{BY_OPERATOR, Cause, Roster, Story, reason, verdict};
 use super::secret::preview;
 use super::state::{Effect, Millis, Place, Standing};
 
@@ -37,7 +38,7 @@ pub struct Blacklisted {
 }
 
 impl Blacklisted {
-    /// What it is out for, in operators' words: the verdict's name, or [`BY_OPERATOR`](super::BY_OPERATOR).
+    /// What it is out for, in operators' words: the verdict's name, or [`BY_OPERATOR`].
     pub fn reason(&self) -> &'static str {
         reason(self.effect, &self.cause)
     }
@@ -188,6 +189,36 @@ impl KeyPool {
             Some(model) => set(&self.roster_for(&generation, model), Some(&generation.base)),
         }
         self.note_change(told.index, told.model.as_deref());
+    }
+
+    /// Sets a key aside because an operator says so: for so long, or until an operator brings it back.
+    pub fn set_aside_by_operator(&self, index: u32, wait: Option<Duration>) {
+        let now = SystemTime::now();
+        self.set_aside(&Blacklisted {
+            index,
+            preview: String::new(),
+            model: None,
+            effect: if wait.is_some() { Effect::Limited { wait } } else { Effect::Invalid },
+            permanent: wait.is_none(),
+            blacklist_at: now,
+            recovers_at: wait.map(|wait| now + wait),
+            fail_count: 0,
+            cooldowns: 0,
+            cause: Cause {
+                rule: BY_OPERATOR.into(),
+                error: "an operator set it aside".into(),
+                ..Cause::default()
+            },
+        });
+    }
+
+    /// Brings back every key that is out, and tells how many there were.
+    pub fn restore_all(&self) -> usize {
+        let out: HashSet<u32> = self.blacklisted().iter().map(|key| key.index).collect();
+        for index in &out {
+            self.restore(*index);
+        }
+        out.len()
     }
 
     pub(super) fn resume_storm(&self, index: u32, story: &Story, is_on: impl Fn(usize) -> bool) {

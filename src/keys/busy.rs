@@ -36,7 +36,7 @@ impl KeyPool {
     pub fn lease_busy(&self, need: Need<'_>) -> Option<Lease<'_>> {
         let generation = self.generation.load();
         let model = generation.model(need.model);
-        let turn = model.as_deref().unwrap_or(&generation.base).rotation.take_busy(need.not)?;
+        let turn = generation.of(model.as_ref()).0.rotation.take_busy(need.not)?;
         Some(self.exceeding(generation, model, turn))
     }
 
@@ -44,7 +44,7 @@ impl KeyPool {
     pub(super) fn find_busy(&self, need: Need<'_>) -> Option<Busy> {
         let generation = self.generation.load();
         let model = generation.model(need.model);
-        let rotation = &model.as_deref().unwrap_or(&generation.base).rotation;
+        let rotation = &generation.of(model.as_ref()).0.rotation;
         let index = rotation.next_busy(need.not).or_else(|| rotation.next_busy(&[]))?;
         let turns = turns(&generation, model.as_deref(), index);
         Some(Busy { generation: generation.number, index, turns })
@@ -55,7 +55,7 @@ impl KeyPool {
     pub(super) fn ease_stuck(&self, need: Need<'_>, found: Busy, wait: Duration) {
         let generation = self.generation.load();
         let model = generation.model(need.model);
-        let roster = model.as_deref().unwrap_or(&generation.base);
+        let roster = generation.of(model.as_ref()).0;
         if generation.number != found.generation
             || !roster.rotation.is_busy(found.index)
             || turns(&generation, model.as_deref(), found.index) != found.turns

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::blacklist::{Blacklisted, Changed};
 use super::pool::KeyPool;
-use super::roster::{BY_OPERATOR, Cause, Roster, Story};
+use super::roster::{Cause, Roster, Story};
 use super::secret::preview;
 use super::state::{Effect, Millis, Place, Standing};
 
@@ -89,7 +89,7 @@ pub enum Sort {
 pub struct Query<'a> {
     /// Where they stand.
     pub wanted: Wanted,
-    /// What they are out for: an [`Effect`]'s name, or [`BY_OPERATOR`].
+    /// What they are out for: an [`Effect`]'s name, or [`BY_OPERATOR`](super::BY_OPERATOR).
     pub reason: Option<&'a str>,
     /// What their preview, rule or last error has in it (in any case), or their index; `#7` is key 7 alone.
     pub text: Option<&'a str>,
@@ -270,36 +270,6 @@ impl KeyPool {
         let page = found.iter().skip(query.offset).take(query.limit);
         (found.len(), page.filter_map(|(_, index)| self.view(*index)).collect())
     }
-
-    /// Sets a key aside because an operator says so: for so long, or until an operator brings it back.
-    pub fn set_aside_by_operator(&self, index: u32, wait: Option<Duration>) {
-        let now = SystemTime::now();
-        self.set_aside(&Blacklisted {
-            index,
-            preview: String::new(),
-            model: None,
-            effect: if wait.is_some() { Effect::Limited { wait } } else { Effect::Invalid },
-            permanent: wait.is_none(),
-            blacklist_at: now,
-            recovers_at: wait.map(|wait| now + wait),
-            fail_count: 0,
-            cooldowns: 0,
-            cause: Cause {
-                rule: BY_OPERATOR.into(),
-                error: "an operator set it aside".into(),
-                ..Cause::default()
-            },
-        });
-    }
-
-    /// Brings back every key that is out, and tells how many there were.
-    pub fn restore_all(&self) -> usize {
-        let out: HashSet<u32> = self.blacklisted().iter().map(|key| key.index).collect();
-        for index in &out {
-            self.restore(*index);
-        }
-        out.len()
-    }
 }
 
 /// What may be told of the keys that are out for the reason that is asked for, in file order; nothing where the query does
@@ -334,7 +304,7 @@ fn millis(time: SystemTime) -> u64 {
 #[allow(clippy::unwrap_used, clippy::format_collect, reason = "tests")]
 mod tests {
     use super::super::file;
-    use super::super::{CooldownPolicy, Failure, Need, PoolPolicy, Remains, Service, Settled};
+    use super::super::{BY_OPERATOR, CooldownPolicy, Failure, Need, PoolPolicy, Remains, Service, Settled};
     use super::*;
 
     fn pool(keys: usize) -> KeyPool {

@@ -158,6 +158,15 @@ impl Generation {
         stories.iter().filter(|(_, story)| is_given_up(story)).map(|(index, _)| *index).collect()
     }
 
+    /// The roster that tells who may be leased: a model's, with the keys as such on which it stands, or these alone.
+    #[inline]
+    pub(super) fn of<'a>(&'a self, model: Option<&'a Arc<Roster>>) -> (&'a Roster, Option<&'a Roster>) {
+        match model {
+            None => (&self.base, None),
+            Some(roster) => (roster, Some(&self.base)),
+        }
+    }
+
     /// Every roster: first the keys as such, then the models'.
     pub(super) fn each(&self, mut visit: impl FnMut(&Roster, Option<&Roster>)) {
         visit(&self.base, None);

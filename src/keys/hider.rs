@@ -21,7 +21,7 @@ impl Hider {
         Self { generation, index }
     }
 
-    /// Where [`Lease::redact`] would replace something, in order and apart.
+    /// Where [`Lease::redact`](super::Lease::redact) would replace something, in order and apart.
     pub fn quoted(&self, text: &[u8]) -> Vec<Range<usize>> {
         let Generation { marks, keys, .. } = &*self.generation;
         marks.places(keys, keys.get(self.index), text)

@@ -159,12 +159,12 @@ impl<'pool> Lease<'pool> {
 
     /// How many tokens a request is known to cost, 0 if nothing is known.
     pub fn price(&self) -> u32 {
-        self.model.as_deref().unwrap_or(&self.generation.base).price.tokens()
+        self.generation.of(self.model.as_ref()).0.price.tokens()
     }
 
     /// Over how many keys this turn was the last of a lap, if it was.
     pub fn ends_lap_over(&self) -> Option<usize> {
-        let lap = || self.model.as_deref().unwrap_or(&self.generation.base).rotation.available();
+        let lap = || self.generation.of(self.model.as_ref()).0.rotation.available();
         self.ends_lap.then(lap)
     }
 
@@ -342,7 +342,7 @@ impl<'pool> Lease<'pool> {
                 if of_model.is_none() && model.is_some() {
                     return;
                 }
-                let about = of_model.as_deref().unwrap_or(&generation.base);
+                let about = generation.of(of_model.as_ref()).0;
                 let base = (about.id != 0).then_some(&generation.base);
                 let entry = self.entry_of(here, about);
                 if !about.rotation.ration(here.index).is_last_word(entry) {
@@ -370,7 +370,7 @@ impl<'pool> Lease<'pool> {
             }
             Left::Nothing { wait, from } => {
                 let of_model = model.and_then(|_| here.model.clone());
-                let about = of_model.as_deref().unwrap_or(&generation.base);
+                let about = generation.of(of_model.as_ref()).0;
                 let entry = if model.is_some() && of_model.is_none() {
                     Entry::Free
                 } else {
@@ -388,7 +388,7 @@ impl<'pool> Lease<'pool> {
                     ..Cause::default()
                 };
                 here.set_aside(self.pool, model, Effect::Spent { wait }, cause, false);
-                self.model.as_deref().unwrap_or(&generation.base).price.forget_a_little();
+                generation.of(self.model.as_ref()).0.price.forget_a_little();
             }
         }
         generation.spread(here.index);
@@ -447,7 +447,7 @@ impl<'pool> Lease<'pool> {
         let is_out = here.set_aside(self.pool, model, effect, cause, self.is_probe());
         if let Some(tokens) = too_few_tokens {
             let of_model = here.generation.model(model);
-            of_model.as_deref().unwrap_or(&here.generation.base).price.learn(tokens.saturating_add(1));
+            here.generation.of(of_model.as_ref()).0.price.learn(tokens.saturating_add(1));
         }
         if is_out { Settled::Out(effect) } else { Settled::Noted }
     }

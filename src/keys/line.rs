@@ -134,7 +134,7 @@ impl KeyPool {
         loop {
             let generation = self.generation.load_full();
             let model = generation.model(need.model);
-            let roster = model.as_deref().unwrap_or(&generation.base);
+            let roster = generation.of(model.as_ref()).0;
             let place = Waiting::new(&generation, roster, began);
             // A reload brings new rosters, and a model may get one of its own: then it is there that one waits.
             let is_in_use = || {

@@ -29,7 +29,7 @@ impl KeyPool {
     pub fn earliest_return(&self, model: Option<&str>) -> Option<Duration> {
         let generation = self.generation.load();
         let model = generation.model(model);
-        let rotation = &model.as_deref().unwrap_or(&generation.base).rotation;
+        let rotation = &generation.of(model.as_ref()).0.rotation;
         if rotation.serving() > 0 {
             return Some(Duration::ZERO);
         }
@@ -46,7 +46,7 @@ impl KeyPool {
     pub fn others_may_return_within(&self, not: &[u32], model: Option<&str>, wait: Duration) -> bool {
         let generation = self.generation.load();
         let model = generation.model(model);
-        let rotation = &model.as_deref().unwrap_or(&generation.base).rotation;
+        let rotation = &generation.of(model.as_ref()).0.rotation;
         let is_in = |index: &&u32| {
             let is_in = |roster: &Roster| returns_at(roster, **index) == Some(Millis(0));
             (**index as usize) < rotation.len()

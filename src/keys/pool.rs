@@ -134,10 +134,7 @@ impl KeyPool {
     ) -> Option<Lease<'_>> {
         let generation = self.generation.load();
         let model = generation.model(need.model);
-        let (roster, base) = match &model {
-            None => (&generation.base, None),
-            Some(roster) => (&**roster, Some(&generation.base)),
-        };
+        let (roster, base) = generation.of(model.as_ref());
         if !may(roster, base) {
             return None;
         }
@@ -189,10 +186,7 @@ impl KeyPool {
     ) -> Option<Lease<'_>> {
         let generation = self.generation.load();
         let model = generation.model(need.model);
-        let (roster, base) = match &model {
-            None => (&generation.base, None),
-            Some(roster) => (&**roster, Some(&generation.base)),
-        };
+        let (roster, base) = generation.of(model.as_ref());
         if roster.line.waiting() > 0 {
             return None;
         }
@@ -265,7 +259,7 @@ impl KeyPool {
             }
         };
         let of_base = model.as_ref().map_or(Entry::Free, |_| entry(&generation.base));
-        let entry = entry(model.as_deref().unwrap_or(&generation.base));
+        let entry = entry(generation.of(model.as_ref()).0);
         let turn = Turn { index, ends_lap: false, entry };
         Lease::new(self, generation, model, turn, of_base)
     }
