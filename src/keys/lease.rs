@@ -1,5 +1,6 @@
 //! The right to use one key for one attempt.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -29,6 +30,7 @@ pub struct Lease<'pool> {
     ends_lap: bool,
     entry: Entry,
     of_base: Entry,
+    has_made_its_test: Cell<bool>,
 }
 
 /// What an answer says of what is left to a key.
@@ -121,6 +123,7 @@ impl<'pool> Lease<'pool> {
             ends_lap: turn.ends_lap,
             entry: turn.entry,
             of_base,
+            has_made_its_test: Cell::new(false),
         }
     }
 
@@ -182,16 +185,8 @@ impl<'pool> Lease<'pool> {
 
     /// The upstream is at fault: the test of a key that is out has been made, and the next is when it is due.
     #[cold]
-    pub fn spend(mut self) {
-        self.has_made_its_test();
-    }
-
-    fn has_made_its_test(&mut self) {
-        for entry in [&mut self.entry, &mut self.of_base] {
-            if *entry == Entry::Probe {
-                *entry = Entry::Asked;
-            }
-        }
+    pub fn spend(self) {
+        self.has_made_its_test.set(true);
     }
 
     /// Leaves a test that told nothing to another request.
@@ -208,7 +203,7 @@ impl<'pool> Lease<'pool> {
     /// The key did its work, for `model` if one was asked for, at `upstream`. Returns whether it ended an outage of
     /// that upstream's.
     pub fn succeed(
-        mut self,
+        self,
         model: Option<&str>,
         upstream: usize,
         service: Service,
@@ -225,18 +220,21 @@ impl<'pool> Lease<'pool> {
             here.succeed(self.pool, Some(roster), service, self.entry);
         }
         if self.is_rationed() || remains.left.is_little() {
-            if remains.left == Left::Unknown && service == Service::Paid {
-                self.keep_to_learnt(&here, upstream);
-            } else {
-                self.note_remains(&here, upstream, remains);
-            }
-            drop(here);
-            // What is free says nothing of a limit.
-            if service == Service::Paid {
-                self.has_made_its_test();
-            }
+            self.spare(&here, upstream, service, remains);
         }
         ended_storm
+    }
+
+    /// Sees to it that the key is asked for no more than it has left.
+    #[cold]
+    fn spare(&self, here: &Here<'_>, upstream: usize, service: Service, remains: Remains<'_>) {
+        if remains.left == Left::Unknown && service == Service::Paid {
+            self.keep_to_learnt(here, upstream);
+        } else {
+            self.note_remains(here, upstream, remains);
+        }
+        // What is free says nothing of a limit.
+        self.has_made_its_test.set(service == Service::Paid);
     }
 
     /// Nothing was said of what remains: what the key's refusals have taught is kept to.
@@ -409,8 +407,8 @@ impl<'pool> Lease<'pool> {
     }
 
     /// The key failed. Returns what it came to.
-    pub fn fail(mut self, failure: Failure<'_>) -> Settled {
-        self.has_made_its_test();
+    pub fn fail(self, failure: Failure<'_>) -> Settled {
+        self.has_made_its_test.set(true);
         let Some(here) = self.here() else { return Settled::Noted };
         let Failure { mut effect, model, by, too_few_tokens, cause } = failure;
         if let Some(tally) = here.generation.tally(here.index).filter(|_| !by.by_check) {
@@ -459,17 +457,23 @@ impl<'pool> Lease<'pool> {
         }
         base.give_back(self.index, self.base_entry(), None);
         self.generation.spread(self.index);
-        if self.entry == Entry::Probe || self.of_base == Entry::Probe {
+        if !self.has_made_its_test.get() && (self.entry == Entry::Probe || self.of_base == Entry::Probe) {
             self.leave_to_others();
         }
     }
 
     /// Where the key stands today; `None` if it is gone, or a reset has drawn a line.
+    #[inline]
     pub(super) fn here(&self) -> Option<Here<'_>> {
         if self.pool.number.load(Ordering::Acquire) == self.generation.number {
             let generation = Today::Same(&self.generation);
             return Some(Here { generation, model: self.model.clone(), index: self.index });
         }
+        self.here_after_reload()
+    }
+
+    #[cold]
+    fn here_after_reload(&self) -> Option<Here<'_>> {
         let generation = self.pool.generation.load();
         if generation.resets != self.generation.resets {
             return None;
