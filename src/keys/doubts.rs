@@ -57,10 +57,10 @@ impl Doubts {
         self.lock().get(&(index, None)).is_some_and(|doubt| doubt.served == served)
     }
 
-    /// Whether this upstream refused it before, and it has not served since.
-    fn is_refused_by(&self, subject: &Subject, served: u64, upstream: usize) -> bool {
+    /// The upstreams that have refused it since it last served, if there is any doubt of it.
+    fn refused_by(&self, (subject, served): &(Subject, u64)) -> Option<Vec<usize>> {
         let doubts = self.lock();
-        doubts.get(subject).is_some_and(|doubt| doubt.served == served && doubt.by.contains(&upstream))
+        doubts.get(subject).filter(|doubt| doubt.served == *served).map(|doubt| doubt.by.clone())
     }
 
     /// All are forgotten: the keys were replaced.
@@ -94,16 +94,26 @@ impl Lease<'_> {
     /// key last served.
     #[cold]
     pub fn is_refused_by_all(&self, upstream: usize, upstreams: &[usize], model: Option<&str>) -> bool {
+        self.generation.doubted.set(self.index() as usize);
         self.subject(model).is_some_and(|(subject, served)| {
             self.pool.doubts.refused(&subject, served, self.pool.now(), upstream, upstreams)
         })
     }
 
-    /// Whether that upstream did so before, and the key has not served since.
+    /// Whether an upstream may have refused the key since it last served.
+    pub fn is_doubted(&self) -> bool {
+        self.generation.doubted.contains(self.index() as usize)
+    }
+
+    /// The upstreams that have, or have refused this model to it: another one may know better.
     #[cold]
-    pub fn was_refused_by(&self, upstream: usize, model: Option<&str>) -> bool {
-        let subject = self.subject(model);
-        subject.is_some_and(|(subject, served)| self.pool.doubts.is_refused_by(&subject, served, upstream))
+    pub fn refused_by(&self, model: Option<&str>) -> Vec<usize> {
+        let matters = [None, model].into_iter().filter_map(|model| self.subject(model));
+        let by: Vec<Vec<usize>> = matters.filter_map(|matter| self.pool.doubts.refused_by(&matter)).collect();
+        if by.is_empty() {
+            self.generation.doubted.clear(self.index() as usize);
+        }
+        by.concat()
     }
 
     /// The key was refused like another one, and neither is believed to be at fault.
@@ -141,8 +151,7 @@ mod tests {
         let refused = |by, served| doubts.refused(&KEY, served, Millis(0), by, &[0, 1, 2]);
         assert_eq!([0, 1, 0, 1].map(|by| refused(by, 5)), [false; 4]);
         assert!(doubts.has(7, 5) && !doubts.has(7, 6) && !doubts.has(8, 5));
-        let is_refused_by = |by, served| doubts.is_refused_by(&KEY, served, by);
-        assert!(is_refused_by(1, 5) && !is_refused_by(2, 5) && !is_refused_by(1, 6));
+        assert_eq!((doubts.refused_by(&(KEY, 5)), doubts.refused_by(&(KEY, 6))), (Some(vec![0, 1]), None));
         assert!(!refused(2, 6), "it has served");
         assert!(!doubts.refused(&denied(), 6, Millis(0), 0, &[0, 1, 2]), "a model is another matter");
         assert_eq!([0, 1].map(|by| refused(by, 6)), [false, true]);

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use super::bitmap::Bitmap;
 use super::clock::Due;
 use super::file::KeyTable;
 use super::pool::KeyPool;
@@ -34,6 +35,8 @@ pub(super) struct Generation {
     pub(super) keys: KeyTable,
     pub(super) marks: Marks,
     pub(super) tallies: Box<[Tally]>,
+    /// The keys of which there may be doubts, a hint.
+    pub(super) doubted: Bitmap,
     pub(super) base: Roster,
     /// The models for which some keys stand apart.
     pub(super) models: ArcSwap<HashMap<Box<str>, Arc<Roster>>>,
@@ -108,6 +111,7 @@ impl Generation {
             marks: Marks::of(&keys),
             keys,
             tallies,
+            doubted: Bitmap::new(base.rotation.len(), |_| true),
             base,
             models: ArcSwap::default(),
             any_models: AtomicBool::new(false),

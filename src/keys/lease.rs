@@ -23,7 +23,7 @@ use super::storm::{Accuser, Finding, SET_ASIDE_AFTER, SPENT_AFTER, Service};
 /// the failure was not the key's) it blames nobody, and a test of a key that is out is left to another request.
 pub struct Lease<'pool> {
     pub(super) pool: &'pool KeyPool,
-    generation: Guard<Arc<Generation>>,
+    pub(super) generation: Guard<Arc<Generation>>,
     /// The model's roster that it was taken from, if not from the keys as such.
     model: Option<Arc<Roster>>,
     index: u32,

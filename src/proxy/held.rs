@@ -26,12 +26,7 @@ impl Held<'_> {
 
     /// Whether it stands, though no other key was served at its upstream: every upstream there is has said so.
     pub(super) fn is_said_by_all(&self, upstreams: &Upstreams) -> bool {
-        let (upstream, model) = (self.upstream.index, self.model.as_deref());
-        // Retries take turns too: the key might never come to another upstream.
-        if self.lease.was_refused_by(upstream, model) {
-            upstreams.leave_step();
-        }
-        self.lease.is_refused_by_all(upstream, &able(upstreams), model)
+        self.lease.is_refused_by_all(self.upstream.index, &able(upstreams), self.model.as_deref())
     }
 
     /// Sets the key aside, unless that is found to be its upstream's fault.

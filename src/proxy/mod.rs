@@ -305,6 +305,9 @@ impl Proxy {
             self.upstream_to_learn(&lease, so_far)
         } else if lease.is_probe() {
             self.upstream_to_test(&lease, so_far)
+        } else if lease.is_doubted() {
+            // Retries take turns too: the key might never come to another upstream.
+            group.upstreams.pick(&[&*so_far.failed_upstreams, &*lease.refused_by(request.model())].concat())
         } else {
             group.upstreams.pick(&so_far.failed_upstreams)
         };
