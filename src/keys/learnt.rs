@@ -17,6 +17,8 @@ const TRUST_MAX: u32 = 4096;
 /// What was taken for a limit may be chance, where requests cost different amounts of tokens, or be of no use, where its key
 /// does not come to fill it though requests wait: so often it may turn out so before none is believed.
 const USELESS: u8 = 2;
+/// In milliseconds: of a longer time a refusal at its end is a small part, and a mistake would last.
+const LONGEST: u64 = 120_000;
 /// Of fewer requests the number tells nothing, and only the time is to be relied on.
 const FEW: u32 = 4;
 
@@ -51,6 +53,8 @@ struct Window {
     since: u32,
     trust: u32,
     useless: u8,
+    /// Whether it has served more than was counted.
+    is_lost: bool,
 }
 
 impl Window {
@@ -65,6 +69,7 @@ impl Window {
             since: 0,
             trust: TRUST,
             useless: 0,
+            is_lost: false,
         }
     }
 
@@ -85,13 +90,17 @@ impl Window {
         served > 0
             && served == served_before
             && last.abs_diff(before) <= tolerance
-            && self.length() > 0
+            && (1..=LONGEST).contains(&self.length())
             && self.useless < USELESS
     }
 
     fn refused(&mut self, until: Millis, is_told: bool) {
         let was_sure = self.is_sure();
         let was_tried = was_sure && self.since >= self.trust;
+        if self.is_lost {
+            (self.limits, self.lengths, self.trust, self.since) = ([0; 2], [0; 2], TRUST, 0);
+            return self.begin(until, false);
+        }
         let length = if is_told { until.0.saturating_sub(self.began.0) } else { 0 };
         self.limits = [self.served, self.limits[0]];
         self.lengths = [length, self.lengths[0]];
@@ -105,7 +114,7 @@ impl Window {
     }
 
     fn begin(&mut self, at: Millis, was_refused: bool) {
-        (self.began, self.was_refused, self.served) = (at, was_refused, 0);
+        (self.began, self.was_refused, self.served, self.is_lost) = (at, was_refused, 0, false);
     }
 
     /// The present one may have ended by itself.
@@ -118,7 +127,7 @@ impl Window {
             // It can take more than it was thought to.
             self.useless += u8::from(self.is_sure() && self.useless < USELESS);
             self.limits = [self.served.saturating_mul(2), 0];
-        } else if self.is_sure() && waiting && self.served < self.limit() {
+        } else if self.is_sure() && waiting && passed == 1 && self.served < self.limit() {
             self.useless += 1;
             self.limits = [self.limits[0], 0];
         }
@@ -163,6 +172,13 @@ impl Learnt {
                 keys.insert(index, Window::first(until, u32::try_from(served).unwrap_or(0)));
             }
             None => {}
+        }
+    }
+
+    /// Before a refusal: the key serves without being counted by now.
+    pub(super) fn lose_count(&self, index: u32, now: Millis) {
+        if let Some(window) = self.keys().get_mut(&index).filter(|window| now >= window.began) {
+            window.is_lost = true;
         }
     }
 
@@ -265,6 +281,20 @@ mod tests {
         }
         assert_eq!(learnt.at_return(KEY), Some(10));
         assert_eq!(learnt.served(KEY, Millis(30_000), false), Some(Allowed::Surely(9, Millis(40_000))));
+    }
+
+    #[test]
+    fn nothing_is_learnt_from_what_was_not_counted_to_its_end() {
+        let learnt = Learnt::default();
+        for begins in (0..600_000).step_by(60_000) {
+            // One is counted, then the ration is over.
+            learnt.served(KEY, Millis(begins + 1), false);
+            learnt.lose_count(KEY, Millis(begins + 50_000));
+            learnt.refused(KEY, Millis(begins + 50_000), Millis(begins + 60_000), true, 100);
+            // Of the same refusal.
+            learnt.lose_count(KEY, Millis(begins + 50_001));
+            assert_eq!(learnt.at_return(KEY), None);
+        }
     }
 
     #[test]

@@ -442,6 +442,11 @@ impl<'pool> Lease<'pool> {
                 return if served > 0 { Settled::OfUpstream } else { Settled::Unclear };
             }
         }
+        let of_model = here.generation.model(model);
+        let about = here.generation.of(of_model.as_ref()).0;
+        if self.entry_of(&here, about) == Entry::Free {
+            about.learnt.lose_count(here.index, self.pool.now());
+        }
         let is_out = here.set_aside(self.pool, model, effect, cause, self.is_probe());
         if let Some(tokens) = too_few_tokens {
             let of_model = here.generation.model(model);

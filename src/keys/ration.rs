@@ -202,7 +202,10 @@ impl Ration {
 
     /// The same, but never more than this.
     pub(super) fn double_up_to(&self, most: u32) {
-        self.update(|word| word & !BOUND | NEW | allow((allowance(word).max(1) * 2).min(most)));
+        self.update(|word| match allowance(word) {
+            0 => word,
+            requests => word & !BOUND | NEW | allow((requests * 2).min(most)),
+        });
     }
 
     /// Some time has passed: if there is no news, it is raised. Returns whether there is still a ration.

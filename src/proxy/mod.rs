@@ -307,7 +307,7 @@ impl Proxy {
             self.upstream_to_test(&lease, so_far)
         } else if lease.is_doubted() {
             // Retries take turns too: the key might never come to another upstream.
-            group.upstreams.pick(&[&*so_far.failed_upstreams, &*lease.refused_by(request.model())].concat())
+            group.upstreams.pick(&[&*lease.refused_by(request.model()), &*so_far.failed_upstreams].concat())
         } else {
             group.upstreams.pick(&so_far.failed_upstreams)
         };

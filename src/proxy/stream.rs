@@ -173,14 +173,8 @@ impl Stream {
 
     #[inline]
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        if let Some(mut cut) = self.cut.take() {
-            if cut.turns == 0 {
-                return Poll::Ready(cut.cause.map(Err));
-            }
-            cut.turns -= 1;
-            self.cut = Some(cut);
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        if self.cut.is_some() {
+            return self.poll_cut(cx);
         }
         let mut frame = ready!(self.poll_upstream(cx));
         if let (Some(watch), Some(Ok(piece))) = (&mut self.watch, &mut frame)
@@ -218,6 +212,19 @@ impl Stream {
                 Poll::Ready(frame)
             }
         }
+    }
+
+    /// Lets the connection write what the client is told, and cuts it off.
+    #[cold]
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if let Some(cut) = self.cut.take_if(|cut| cut.turns == 0) {
+            return Poll::Ready(cut.cause.map(Err));
+        }
+        if let Some(cut) = &mut self.cut {
+            cut.turns -= 1;
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Ends an event stream that broke off, in its dialect. What had said that it is over lacks nothing.

@@ -33,6 +33,9 @@ const IDLE_MAX: usize = 1024;
 /// How often closed and outdated idle connections are dropped, and so the precision of `IDLE_CONN_TIMEOUT`.
 const SWEEP: Duration = Duration::from_secs(1);
 
+/// For so long who opens a connection that others may have a place on is waited for: it may hang.
+const TURN: Duration = Duration::from_secs(1);
+
 /// One worker's upstream connections.
 pub struct Client<B> {
     connector: Connector,
@@ -125,7 +128,7 @@ impl<B: Sendable> Client<B> {
         }
     }
 
-    /// A new one. Of HTTP/2 one is opened at a time: those who wait meanwhile may have a place on it.
+    /// A new one. Of HTTP/2 one is opened at a time, unless it takes long: those who wait meanwhile may have a place on it.
     async fn one_more_connection(
         &self,
         upstream: &Upstream,
@@ -135,8 +138,9 @@ impl<B: Sendable> Client<B> {
         let Some(opening) = self.opening.get(upstream.index).filter(|_| speaks_http2) else {
             return self.fresh_connection(upstream, limit).await;
         };
-        let by = Instant::now() + limit;
-        let _turn = timeout_at(by, opening.lock()).await.map_err(|_| ConnectError::TimedOut(limit))?;
+        let now = Instant::now();
+        let by = now + limit;
+        let _turn = timeout_at(by.min(now + TURN), opening.lock()).await;
         match self.kept_connection(upstream.index) {
             Some(connection) => Ok(connection),
             None => self.fresh_connection(upstream, by.saturating_duration_since(Instant::now())).await,
