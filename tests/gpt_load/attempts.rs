@@ -1,15 +1,14 @@
 //! Spec §4, §6, §8, §9: attempts, what follows each, and how a request ends that found no success.
 
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use mock_provider::{Mock, Play, ResetAt, Says};
 use serde_json::{Value, json};
-use socket2::{Domain, Socket, Type};
 
 use crate::support::{
-    A, Ask, B, C, D, GptLoad, Peer, Wire, asked, chat, chat_with, direct, eventually, provider,
+    A, Ask, B, C, D, GptLoad, Peer, Wire, asked, black_hole, chat, chat_with, direct, eventually, provider,
 };
 
 const CHAT: &str = "/v1/chat/completions";
@@ -413,15 +412,7 @@ fn a_stream_that_falls_silent_is_ended() {
 
 #[test]
 fn a_connection_that_is_not_made_in_time_does_not_hide_what_another_upstream_said() {
-    // A listener with a full queue: SYNs are dropped.
-    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    listener.listen(0).unwrap();
-    let address = listener.local_addr().unwrap().as_socket().unwrap();
-    let mut held = Vec::new();
-    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
-        held.push(stream);
-    }
+    let (address, _hole) = black_hole();
     let mock = provider(&[(A, "fails 503"), (B, "fails 503")]);
     let hole = format!("http://{address}");
     for (urls, status) in [(format!("{},{hole}", mock.url()), 503), (hole, 504)] {

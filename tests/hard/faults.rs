@@ -1,14 +1,15 @@
 //! Providers that fail in every way: what the client sees, after how long, and that no key is ever blamed.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use mock_provider::{Options, Play, Tls};
 use serde_json::json;
-use socket2::{Domain, Socket, Type};
 
 use crate::outcome;
-use crate::support::{A, B, C, GptLoad, Launch, Peer, Wire, chat_with, eventually, provider, provider_with};
+use crate::support::{
+    A, B, C, GptLoad, Launch, Peer, Wire, black_hole, chat_with, eventually, provider, provider_with,
+};
 
 /// `RESPONSE_TIMEOUT` and `REQUEST_TIMEOUT` of all of these, in seconds.
 const RESPONSE: u64 = 1;
@@ -88,15 +89,7 @@ fn refused_connections() {
 
 #[test]
 fn a_black_hole() {
-    // A listener with a full queue: SYNs are dropped.
-    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    listener.listen(0).unwrap();
-    let address = listener.local_addr().unwrap().as_socket().unwrap();
-    let mut held = Vec::new();
-    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
-        held.push(stream);
-    }
+    let (address, _hole) = black_hole();
     fault("black hole", &format!("http://{address}"), (Status(504), REQUEST), (Status(504), 2 * RESPONSE));
 }
 

@@ -8,7 +8,7 @@ mod raw;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use mock_provider::{Mock, Options, Play};
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 pub use client::{Answer, Ask};
@@ -37,6 +38,20 @@ pub const ADMIN: &str = "token-of-an-admin-6666";
 pub fn patience() -> Duration {
     let scale = std::env::var("TEST_PATIENCE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(1.0);
     Duration::from_secs(15).mul_f64(scale)
+}
+
+/// An address that takes no connection and refuses none while what comes with it is held: a listener with a full queue, so
+/// that SYNs are dropped.
+pub fn black_hole() -> (SocketAddr, Vec<OwnedFd>) {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let mut held = vec![OwnedFd::from(listener)];
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        held.push(stream.into());
+    }
+    (address, held)
 }
 
 /// Waits until something holds.
