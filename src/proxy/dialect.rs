@@ -6,7 +6,8 @@ use memchr::memmem;
 use serde_json::json;
 
 /// The types of the last event of a Responses stream.
-const LAST: [&[u8]; 3] = [b"\"response.completed\"", b"\"response.incomplete\"", b"\"response.failed\""];
+pub(super) const LAST: [&[u8]; 3] =
+    [b"\"response.completed\"", b"\"response.incomplete\"", b"\"response.failed\""];
 
 /// The API that a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

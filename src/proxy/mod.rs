@@ -6,6 +6,7 @@ mod asked;
 mod attempt;
 mod beginning;
 mod body;
+mod course;
 pub mod credentials;
 mod dialect;
 mod ending;

@@ -11,6 +11,7 @@ use http_body::{Body as _, Frame};
 use tokio::time::Instant;
 
 use super::body::{Outgoing, Upload};
+use super::course::Course;
 use super::dialect::{self, Dialect};
 use super::headers;
 use super::kind::Kind;
@@ -59,6 +60,8 @@ pub(super) struct Stream {
     /// Whether a last event has begun that can't be known by its end.
     has_last: bool,
     cut: Option<Box<Cut>>,
+    /// What it says of its own course, if nothing else tells its end from one in its middle.
+    pub(super) course: Option<Box<Course>>,
 }
 
 /// A stream that broke off: the client was told, if there was a way, and is cut off once it has what came before.
@@ -116,6 +119,9 @@ pub enum Broken {
     /// The upstream fell silent or took too long.
     #[error("the upstream did not finish the answer in time")]
     TimedOut,
+    /// The upstream's connection was closed properly, but in the answer's middle.
+    #[error("the upstream closed the connection before the end of the answer")]
+    Unfinished,
 }
 
 impl Broken {
@@ -146,6 +152,7 @@ impl Stream {
             tail: [b'\n'; 32],
             has_last: false,
             cut: None,
+            course: None,
         }
     }
 
@@ -202,8 +209,12 @@ impl Stream {
         };
         match frame {
             Some(Err(cause)) => self.break_off(dialect, cause),
+            None if self.lacks_end() => self.break_off(dialect, Broken::Unfinished),
             frame => {
                 if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
+                    if let Some(course) = &mut self.course {
+                        course.follow(data);
+                    }
                     append(&mut self.tail, data);
                     if dialect == Dialect::Responses && dialect::may_be_last(&self.tail) {
                         self.has_last |= dialect::has_last(data);
@@ -212,6 +223,11 @@ impl Stream {
                 Poll::Ready(frame)
             }
         }
+    }
+
+    /// Whether the end of its connection came in its middle. A client that was told an error knows of it.
+    fn lacks_end(&self) -> bool {
+        !self.told_error && self.course.as_ref().is_some_and(|course| course.lacks_end())
     }
 
     /// Lets the connection write what the client is told, and cuts it off.

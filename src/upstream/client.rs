@@ -335,6 +335,16 @@ impl<B: Sendable> Answer<B> {
         Self(Carrier::Http1 { connection, client: Rc::clone(client), upstream, sized })
     }
 
+    /// Whether nothing but the end of its connection tells its own, which has not come yet.
+    pub(crate) fn ends_with_connection(&self) -> bool {
+        match &self.0 {
+            Carrier::Http1 { connection, .. } => {
+                connection.as_ref().is_some_and(|connection| connection.is_until_end())
+            }
+            Carrier::Http2 { .. } => false,
+        }
+    }
+
     /// What the connection goes on as after a 101, and what came of that already. HTTP/2 has no such answers.
     pub(crate) fn into_socket(self) -> Option<(Socket, Bytes)> {
         match self.0 {

@@ -198,6 +198,11 @@ impl<B: Sendable> Http1<B> {
         self.receiving.is_over()
     }
 
+    /// Whether the answer goes on until the connection ends.
+    pub(super) fn is_until_end(&self) -> bool {
+        self.receiving.is_until_end()
+    }
+
     /// How much is to come.
     pub(super) fn size_hint(&self) -> SizeHint {
         self.receiving.size_hint()

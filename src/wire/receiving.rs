@@ -76,6 +76,11 @@ impl<S: AsyncRead + Unpin> Receiving<S> {
         matches!(self.rest, Remaining::Nothing) && self.piece.is_empty() && self.trailers.is_none()
     }
 
+    /// Whether the body goes on until the connection ends.
+    pub(crate) fn is_until_end(&self) -> bool {
+        matches!(self.rest, Remaining::UntilEnd)
+    }
+
     /// How much is to come.
     pub(crate) fn size_hint(&self) -> SizeHint {
         match self.rest {

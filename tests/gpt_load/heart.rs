@@ -380,6 +380,51 @@ fn a_stream_that_breaks_ends_with_an_error_in_the_clients_dialect_and_a_cut() {
 }
 
 #[test]
+fn a_stream_that_ends_with_its_connection_is_broken_where_it_has_not_said_that_it_is_over() {
+    let mock = provider(&[(B, "valid")]);
+    let ended = |parts: &[&str]| {
+        let steps = parts
+            .iter()
+            .flat_map(|part| [Step::Write((*part).into()), Step::Wait(Duration::from_millis(30))]);
+        events(&steps.chain([Step::Close]).collect::<Vec<_>>())
+    };
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    let delta = "data: {\"choices\":[{\"delta\":{\"content\":\"Hel\"},\"finish_reason\":null}]}\n\n";
+    let stop = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+    let mut broken = 0;
+    for (path, parts, is_whole) in [
+        (CHAT, &[delta, delta][..], false),
+        (CHAT, &[delta, "data: {\"cho"], false),
+        (CHAT, &[delta, "data: [DONE]\n\n"], true),
+        (CHAT, &[delta, stop, "data: {\"usage\":{}}\n\n"], true),
+        (CHAT, &["data: one\n\n", "data: two\n\n"], true),
+        ("/v1/audio/speech", &["data: {\"type\":\"speech.audio.delta\"}\n\n"], true),
+        (ANTHROPIC, &["event: message_start\ndata: {\"type\":\"message_start\"}\n\n"], false),
+        (RESPONSES, &["data: {\"type\":\"response.created\"}\n\n"], false),
+        (GEMINI_STREAM, &["data: {\"candidates\":[{\"content\":{}}]}\r\n\r\n"], false),
+        (GEMINI_STREAM, &["data: {\"candidates\":[{\"finishReason\":\"STOP\"}]}\r\n\r\n"], true),
+    ] {
+        mock.play(A, ended(parts));
+        let answer = ask(&gpt_load, path, json!({"stream": true}));
+        let (text, sent) = (answer.text(), parts.concat());
+        assert_eq!((answer.broken, text == sent), (!is_whole, is_whole), "{path} {parts:?}: {text}");
+        assert!(
+            is_whole || text.starts_with(&sent) && text.contains("\"error\":{"),
+            "{path} {parts:?}: {text}"
+        );
+        broken += u64::from(!is_whole);
+    }
+    assert_eq!(gpt_load.told("/stats")["requests"]["failures"]["broken_answer"], broken);
+    assert!(gpt_load.blacklist().is_empty());
+
+    // Before its first event is whole nothing has been sent yet.
+    mock.play(A, ended(&["data: {\"choi"]));
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+    let answer = ask(&gpt_load, CHAT, json!({"stream": true}));
+    assert!(!answer.broken && answer.text().starts_with("data: {\"id\""), "{}", answer.text());
+}
+
+#[test]
 fn no_sequence_of_request_faults_moves_a_key_or_costs_a_second_try() {
     let corpus: Vec<Value> = serde_json::from_str(include_str!("../corpus/answers.json")).unwrap();
     let is_plain = |case: &&Value| {
