@@ -383,7 +383,13 @@ fn is_harmless(method: &Method, path: &str) -> bool {
                 | "streamRawPredict"
         );
     }
-    matches!(before, "audio" | "images" | "text-generation" | "multimodal-generation")
+    let infers = matches!(
+        (before, last),
+        ("audio", "speech" | "transcriptions" | "translations")
+            | ("images", "generations" | "edits" | "variations")
+            | ("text-generation" | "multimodal-generation", _)
+    );
+    infers
         || path.contains("/ai/run/")
         || matches!(
             last,
@@ -433,7 +439,9 @@ mod tests {
             ("POST", "/v1/embeddings", true),
             ("POST", "/v1/moderations", true),
             ("POST", "/v1/audio/transcriptions", true),
+            ("POST", "/v1/audio/voices", false),
             ("POST", "/v1/images/generations", true),
+            ("POST", "/v1/images/styles", false),
             ("POST", "/v1/rerank", true),
             ("POST", "/model/anthropic.claude-v2:1/converse-stream", true),
             ("POST", "/accounts/1/ai/run/@cf/meta/llama-3-8b", true),
