@@ -16,13 +16,15 @@ use super::headers::{self, Found};
 use super::upgrade::{Upgrade, Upgraded};
 use crate::keys::{Lease, Service};
 use crate::rare::rare;
-use crate::upstream::client::{Answer, Client};
+use crate::upstream::client::{Answer, Client, SendError};
 use crate::upstream::connect::{ConnectError, chain};
 use crate::upstream::{BaseUrl, JoinError, Upstream, Upstreams};
 use crate::wire::{Running, spare};
 
 /// A connection that an upstream closed behind an answer shows it so soon after its next request.
 const RIGHT_BEHIND: Duration = Duration::from_millis(10);
+/// The end of one that had rested, if it crossed the request, is here after a round trip. What ends later was at work.
+const CROSSED: Duration = Duration::from_secs(1);
 
 /// How long an attempt may take.
 #[derive(Clone, Copy, Debug)]
@@ -176,15 +178,14 @@ impl Try {
     /// for the head of its answer. `running` hears what comes before that.
     ///
     /// A kept connection that the upstream closed in the moment of its reuse is not an attempt that failed: the
-    /// request goes out again on a new one, if that is safe. But one that was in use a moment ago was not closed for having
-    /// rested, unless that came right behind its last answer.
+    /// request goes out again on a new one, if that is safe, and in what is left of its time.
     pub(super) async fn send(
         &mut self,
         client: &Rc<Client<Outgoing>>,
         upstream: &Upstream,
         lease: &Lease<'_>,
         running: Option<&Running>,
-        Span { began, connect, head_by }: Span,
+        Span { began, mut connect, head_by }: Span,
     ) -> Outcome {
         let mut fresh = false;
         loop {
@@ -201,9 +202,7 @@ impl Try {
             };
             let body = match self.prepare(&upstream.url, lease) {
                 Ok(body) => body,
-                Err(error) => {
-                    return Outcome::Failed(NoAnswer { error, ..NoAnswer::default() });
-                }
+                Err(error) => return Outcome::Failed(NoAnswer { error, ..NoAnswer::default() }),
             };
             let (reused, rested) = (connection.reused, connection.rested);
             if !reused {
@@ -218,29 +217,31 @@ impl Try {
                 Ok(response) => return Outcome::Answer(response),
                 Err(error) if error.is_timeout() => {
                     let error = "no answer in time".to_owned();
-                    return Outcome::Failed(NoAnswer {
-                        timed_out: true,
-                        maybe_done: true,
-                        garbled: false,
-                        error,
-                    });
-                }
-                // What came and is no HTTP is an answer of a kind, and no connection that was closed.
-                Err(failed)
-                    if reused
-                        && !(fresh || failed.is_garbled())
-                        && self.body.is_replayable()
-                        && (!failed.sent || self.harmless && (rested || began.elapsed() < RIGHT_BEHIND)) =>
-                {
-                    fresh = true;
+                    let failure = NoAnswer { timed_out: true, maybe_done: true, garbled: false, error };
+                    return Outcome::Failed(failure);
                 }
                 Err(failed) => {
+                    let left = head_by.saturating_duration_since(Instant::now());
+                    let unseen = reused && !fresh && self.is_unseen(&failed, rested, began.elapsed());
+                    if unseen && !left.is_zero() {
+                        (fresh, connect) = (true, connect.min(left));
+                        continue;
+                    }
                     let (garbled, maybe_done) = (failed.is_garbled(), failed.sent);
                     let error = format!("the connection broke before an answer: {}", chain(&failed.fault));
                     return Outcome::Failed(NoAnswer { timed_out: false, maybe_done, garbled, error });
                 }
             }
         }
+    }
+
+    /// Whether the upstream closed a kept connection before it saw the request, as far as can be told, and it may be sent again.
+    /// What came and is no HTTP is an answer of a kind. And a connection that was in use a moment ago was not closed for having
+    /// rested, unless that came right behind its last answer.
+    #[cold]
+    fn is_unseen(&self, failed: &SendError, rested: bool, after: Duration) -> bool {
+        let crossed = after < if rested { CROSSED } else { RIGHT_BEHIND };
+        !failed.is_garbled() && self.body.is_replayable() && (!failed.sent || self.harmless && crossed)
     }
 
     /// Takes over a connection whose upstream goes on in another protocol: only in the one that was asked for.

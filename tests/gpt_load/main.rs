@@ -40,6 +40,7 @@ mod pipelines;
 mod process;
 mod protocol;
 mod recovery;
+mod reuse;
 mod storms;
 mod upgrades;
 mod uploads;
