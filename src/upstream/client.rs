@@ -49,16 +49,12 @@ pub struct Client<B> {
 }
 
 struct Kept<B> {
-    http1: Vec<Idle<B>>,
+    /// Those that have rested longest first.
+    http1: Vec<Box<Http1<B>>>,
     /// The oldest first, which is taken while it has room: so that the youngest rest when there is less to do.
     http2: Vec<Rc<Http2<B>>>,
     /// Whether its last connection was one of HTTP/2.
     speaks_http2: bool,
-}
-
-struct Idle<B> {
-    connection: Box<Http1<B>>,
-    since: u32,
 }
 
 /// A connection that is ready for a request.
@@ -201,16 +197,14 @@ impl<B: Sendable> Client<B> {
         let mut kept = self.kept.borrow_mut();
         let kept = kept.get_mut(upstream)?;
         if let Some(http2) = kept.http2.iter().find(|http2| http2.has_room()) {
-            http2.is_used(self.sweeps.get());
             let sender = Sender::Http2(Rc::clone(http2));
             return Some(Connection { sender, upstream, reused: true, rested: false });
         }
-        while let Some(mut idle) = kept.http1.pop() {
-            if idle.connection.is_free() {
+        while let Some(mut http1) = kept.http1.pop() {
+            if http1.is_free() {
                 // For a second at least.
-                let rested = self.sweeps.get().wrapping_sub(idle.since) > 1;
-                let sender = Sender::Http1(idle.connection);
-                return Some(Connection { sender, upstream, reused: true, rested });
+                let rested = self.sweeps.get().wrapping_sub(http1.since) > 1;
+                return Some(Connection { sender: Sender::Http1(http1), upstream, reused: true, rested });
             }
         }
         None
@@ -228,7 +222,7 @@ impl<B: Sendable> Client<B> {
     }
 
     /// Takes back a connection whose answer has ended.
-    fn keep(&self, connection: Box<Http1<B>>, upstream: usize) {
+    fn keep(&self, mut connection: Box<Http1<B>>, upstream: usize) {
         if !connection.has_sent_all() {
             // Its client still sends, and may look for the answer only after that.
             spawn_local(timeout(REST, connection.send_rest()));
@@ -239,7 +233,19 @@ impl<B: Sendable> Client<B> {
             && let Some(kept) = self.kept.borrow_mut().get_mut(upstream)
             && kept.http1.len() < IDLE_MAX
         {
-            kept.http1.push(Idle { connection, since: self.sweeps.get() });
+            connection.since = self.sweeps.get();
+            kept.http1.push(connection);
+        }
+    }
+
+    /// Drops what has rested no shorter than a connection that is silent: an address that is no more, or that a router has
+    /// forgotten, is silent on all of them, and each would cost an attempt. If it is only slow, that costs a few handshakes.
+    #[cold]
+    fn distrust(&self, silent: &Http1<B>, upstream: usize) {
+        if let Some(kept) = self.kept.borrow_mut().get_mut(upstream) {
+            let now = self.sweeps.get();
+            let age = now.wrapping_sub(silent.since);
+            kept.http1.retain(|http1| now.wrapping_sub(http1.since) < age);
         }
     }
 
@@ -251,8 +257,7 @@ impl<B: Sendable> Client<B> {
             let now = self.sweeps.get().wrapping_add(1);
             self.sweeps.set(now);
             for kept in self.kept.borrow_mut().iter_mut() {
-                kept.http1
-                    .retain_mut(|idle| now.wrapping_sub(idle.since) <= lifetime && idle.connection.is_free());
+                kept.http1.retain_mut(|http1| now.wrapping_sub(http1.since) <= lifetime && http1.is_free());
                 kept.http2.retain(|http2| http2.is_of_use(now, lifetime));
             }
         }
@@ -295,12 +300,17 @@ impl<B: Sendable> Connection<B> {
                 http1.begin(url.authority(), request, body);
                 match poll_fn(|cx| http1.poll_head(by, inform, cx)).await {
                     Ok(response) => Ok(response.map(|()| Answer::of_http1(http1, client, self.upstream))),
-                    Err(fault) => Err(SendError { fault: fault.into(), sent: http1.has_sent() }),
+                    Err(fault) => {
+                        if self.reused && http1.is_silent(&fault) {
+                            client.distrust(&http1, self.upstream);
+                        }
+                        Err(SendError { fault: fault.into(), sent: http1.has_sent() })
+                    }
                 }
             }
             Sender::Http2(http2) => {
                 let incoming = http2.send(url, request, body, by).await?;
-                Ok(incoming.map(|incoming| Answer(Carrier::Http2 { incoming, _place: http2 })))
+                Ok(incoming.map(|incoming| Answer(Carrier::Http2 { incoming, place: http2 })))
             }
         }
     }
@@ -321,7 +331,7 @@ enum Carrier<B> {
     Http2 {
         incoming: Incoming,
         /// Its place on the connection.
-        _place: Rc<Http2<B>>,
+        place: Rc<Http2<B>>,
     },
 }
 
@@ -360,8 +370,10 @@ impl<B: Sendable> http_body::Body for Answer<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         match &mut self.get_mut().0 {
-            Carrier::Http2 { incoming, .. } => {
-                Pin::new(incoming).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Fault::Http2)))
+            Carrier::Http2 { incoming, place } => {
+                let frame = std::task::ready!(Pin::new(incoming).poll_frame(cx));
+                place.has_answered();
+                Poll::Ready(frame.map(|frame| frame.map_err(Fault::Http2)))
             }
             Carrier::Http1 { connection, client, upstream, .. } => {
                 let Some(http1) = connection else { return Poll::Ready(None) };

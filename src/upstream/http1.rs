@@ -47,6 +47,8 @@ pub(super) struct Http1<B> {
     /// How many answers have come that only inform.
     informed: u8,
     timer: Timer,
+    /// Since when it has been of no use, by the clock of [`sweep`](super::client::Client::sweep).
+    pub(super) since: u32,
 }
 
 impl<B: Sendable> Http1<B> {
@@ -58,6 +60,7 @@ impl<B: Sendable> Http1<B> {
             lasts: true,
             informed: 0,
             timer: Timer::default(),
+            since: 0,
         }
     }
 
@@ -91,6 +94,11 @@ impl<B: Sendable> Http1<B> {
     /// Whether any of the request was sent.
     pub(super) fn has_sent(&self) -> bool {
         self.sending.has_sent()
+    }
+
+    /// Whether it failed for want of any answer at all.
+    pub(super) fn is_silent(&self, fault: &Fault) -> bool {
+        matches!(fault, Fault::TimedOut) && self.informed == 0 && self.receiving.came.is_empty()
     }
 
     /// Whether all is said on both sides, and both go on.

@@ -35,8 +35,12 @@ pub(super) struct Http2<B> {
     sender: RefCell<http2::SendRequest<B>>,
     /// How many streams the upstream allows, as far as it has said so.
     streams_max: Rc<Cell<usize>>,
-    /// Whether it has refused a request.
+    /// Whether it has refused a request, or is silent.
     is_spent: Cell<bool>,
+    /// How much has come of answers, whosever they are.
+    answered: Cell<u32>,
+    /// The same, when it was last looked at.
+    had_answered: Cell<u32>,
     /// When it was last in use.
     since: Cell<u32>,
 }
@@ -67,8 +71,14 @@ impl<B: Sendable> Http2<B> {
             })
             .await;
         });
-        let (is_spent, since) = (Cell::new(false), Cell::new(now));
-        Ok(Self { sender: RefCell::new(sender), streams_max, is_spent, since })
+        Ok(Self {
+            sender: RefCell::new(sender),
+            streams_max,
+            is_spent: Cell::new(false),
+            answered: Cell::new(0),
+            had_answered: Cell::new(0),
+            since: Cell::new(now),
+        })
     }
 
     /// Sends a request, and waits for its answer until `by`.
@@ -81,9 +91,18 @@ impl<B: Sendable> Http2<B> {
     ) -> Result<Response<Incoming>, SendError> {
         let request = on_http2(url, request, body);
         let request = request.map_err(|error| SendError { fault: error.into(), sent: false })?;
-        let timed_out = |_| SendError { fault: wire::Fault::TimedOut.into(), sent: true };
+        let answered = self.answered.get();
+        let timed_out = |_| {
+            // Nobody on it has heard anything meanwhile: its address may be no more. They may wait on.
+            if self.answered.get() == answered {
+                self.is_spent.set(true);
+            }
+            SendError { fault: wire::Fault::TimedOut.into(), sent: true }
+        };
         let answer = self.sender.borrow_mut().try_send_request(request);
-        timeout_at(by, answer).await.map_err(timed_out)?.map_err(|mut failed| {
+        let answer = timeout_at(by, answer).await.map_err(timed_out)?;
+        self.has_answered();
+        answer.map_err(|mut failed| {
             let unsent = failed.take_message().is_some();
             let error = failed.into_error();
             let sent = !unsent && !is_refusal(&error);
@@ -94,9 +113,9 @@ impl<B: Sendable> Http2<B> {
         })
     }
 
-    /// It is in use now.
-    pub(super) fn is_used(&self, now: u32) {
-        self.since.set(now);
+    /// Something has come of an answer.
+    pub(super) fn has_answered(&self) {
+        self.answered.set(self.answered.get().wrapping_add(1));
     }
 
     /// Whether it can take one more request.
@@ -112,7 +131,8 @@ impl<B: Sendable> Http2<B> {
 
     /// Whether it is to be kept: if it takes requests, and has one or had one a `lifetime` ago at most.
     pub(super) fn is_of_use(self: &Rc<Self>, now: u32, lifetime: u32) -> bool {
-        if self.streams() > 0 {
+        let answered = self.answered.get();
+        if self.had_answered.replace(answered) != answered || self.streams() > 0 {
             self.since.set(now);
         }
         now.wrapping_sub(self.since.get()) <= lifetime && self.takes_more()

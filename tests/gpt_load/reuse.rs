@@ -2,14 +2,19 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Barrier};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use socket2::{Domain, SockRef, Socket, Type};
 
-use crate::support::{A, GptLoad, Peer};
+use crate::support::http2::{DATA, END_HEADERS, END_STREAM, HEADERS, Http2Peer};
+use crate::support::{A, Ask, B, GptLoad, Peer, chat_with};
 
+const CHAT: &str = "/v1/chat/completions";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
 /// What is unused for so long has rested.
 const REST: Duration = Duration::from_millis(2_200);
@@ -90,4 +95,157 @@ fn the_second_sending_of_a_request_has_what_is_left_of_its_time() {
     assert_eq!(ask.refused(), (504, "upstream_timeout".to_owned()));
     let took = began.elapsed();
     assert!((1_900..2_600).contains(&took.as_millis()), "{took:?}");
+}
+
+fn stream(gpt_load: &GptLoad) -> Ask {
+    gpt_load.post(CHAT).json(&chat_with(json!({"stream": true})))
+}
+
+#[test]
+fn connections_that_rested_beside_one_that_is_silent_are_not_tried_one_after_the_other() {
+    let (all, dead) = (Barrier::new(3), Arc::new(AtomicBool::new(false)));
+    let is_dead = Arc::clone(&dead);
+    let peer = Peer::start(move |wire| {
+        let is_old = !is_dead.load(Ordering::Relaxed);
+        let mut is_first = true;
+        while wire.request().is_some() {
+            if is_old && !is_first {
+                wire.is_ended();
+                return;
+            }
+            if std::mem::take(&mut is_first) && is_old {
+                all.wait();
+            }
+            wire.send(OK);
+        }
+    });
+    let env = [("WORKERS", "1"), ("MAX_RETRIES", "1"), ("RESPONSE_TIMEOUT", "1")];
+    let gpt_load = GptLoad::before_peer(&peer, &env, &[A, B]);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| assert_eq!(stream(&gpt_load).send().status, 200));
+        }
+    });
+    dead.store(true, Ordering::Relaxed);
+    for attempts in [5, 6] {
+        assert_eq!(stream(&gpt_load).send().status, 200);
+        assert_eq!(gpt_load.told("/stats")["upstreams"][0]["attempts"], attempts);
+    }
+    assert_eq!(peer.received().len(), 4, "the new one is kept");
+}
+
+#[test]
+fn a_connection_that_has_served_beside_one_that_is_silent_is_used_again() {
+    let both = Barrier::new(2);
+    let peer = Peer::start(move |wire| {
+        let mut is_first = true;
+        while let Some(head) = wire.request() {
+            if head.contains("?slow") {
+                wire.is_ended();
+                return;
+            }
+            if std::mem::take(&mut is_first) {
+                both.wait();
+            }
+            wire.send(OK);
+        }
+    });
+    let env = [("WORKERS", "1"), ("MAX_RETRIES", "0"), ("REQUEST_TIMEOUT", "2")];
+    let gpt_load = GptLoad::before_peer(&peer, &env, &[A]);
+    let ask = |query: &str| gpt_load.post(&format!("{CHAT}{query}")).body("{}").send().status;
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| assert_eq!(ask(""), 200));
+        }
+    });
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| ask("?slow"));
+        sleep(Duration::from_millis(1_200));
+        assert_eq!(ask(""), 200);
+        assert_eq!(slow.join().unwrap(), 504);
+    });
+    assert_eq!(ask(""), 200);
+    assert_eq!(peer.received().len(), 2, "no third connection was needed");
+}
+
+/// A peer of HTTP/2 that answers a request if that is said, by the number of its connection and its own on that, from 0; and
+/// how many connections it has had.
+fn answering(
+    answers: impl Fn(usize, usize) -> bool + Send + Sync + 'static,
+) -> (Http2Peer, Arc<AtomicUsize>) {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    let peer = Http2Peer::start(&[], move |wire| {
+        let number = counted.fetch_add(1, Ordering::Relaxed);
+        let mut asked = 0;
+        while let Some(frame) = wire.next() {
+            if frame.ends_stream() {
+                if answers(number, asked) {
+                    wire.answer(frame.stream, 2);
+                    wire.send(DATA, END_STREAM, frame.stream, b"{}");
+                }
+                asked += 1;
+            }
+        }
+    });
+    (peer, connections)
+}
+
+#[test]
+fn a_connection_of_http2_that_is_silent_is_not_asked_again() {
+    let (peer, connections) = answering(|connection, request| connection > 0 || request == 0);
+    let gpt_load = peer.gpt_load(&[("MAX_RETRIES", "1"), ("RESPONSE_TIMEOUT", "1")], &[A, B]);
+    for attempts in [1, 3, 4] {
+        assert_eq!(stream(&gpt_load).send().status, 200);
+        assert_eq!(gpt_load.told("/stats")["upstreams"][0]["attempts"], attempts);
+    }
+    assert_eq!(connections.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_connection_of_http2_on_which_others_are_answered_is_asked_again() {
+    let (peer, connections) = answering(|_, request| request != 1);
+    let gpt_load = peer.gpt_load(&[("MAX_RETRIES", "0"), ("REQUEST_TIMEOUT", "1")], &[A]);
+    let ask = || gpt_load.chat().status;
+    assert_eq!(ask(), 200);
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(ask);
+        sleep(Duration::from_millis(300));
+        assert_eq!(ask(), 200);
+        assert_eq!(slow.join().unwrap(), 504);
+    });
+    assert_eq!(ask(), 200);
+    assert_eq!(connections.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_connection_of_http2_on_which_a_stream_goes_on_is_asked_again() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    let peer = Http2Peer::start(&[], move |wire| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        let mut streams = Vec::new();
+        while let Some(frame) = wire.next() {
+            if frame.ends_stream() {
+                streams.push(frame.stream);
+                match streams.len() {
+                    // The head of a 200, by HPACK's static table.
+                    1 => wire.send(HEADERS, END_HEADERS, frame.stream, &[0x88]),
+                    2 => sleep(Duration::from_millis(300)),
+                    _ => {
+                        wire.answer(frame.stream, 2);
+                        wire.send(DATA, END_STREAM, frame.stream, b"{}");
+                    }
+                }
+                wire.send(DATA, 0, streams[0], b"on");
+            }
+        }
+    });
+    let gpt_load = peer.gpt_load(&[("MAX_RETRIES", "0"), ("REQUEST_TIMEOUT", "1")], &[A]);
+    let ask = gpt_load.get("/v1/files/f/content").header("accept", "text/event-stream");
+    let mut running = ask.open();
+    assert_eq!(running.next().unwrap().unwrap(), "on");
+    assert_eq!([gpt_load.chat().status, gpt_load.chat().status], [504, 200]);
+    assert_eq!(running.next().unwrap().unwrap(), "on");
+    assert_eq!(connections.load(Ordering::Relaxed), 1);
 }
