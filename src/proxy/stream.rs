@@ -371,8 +371,7 @@ pub(super) fn begin(
         headers::redact_keys(&mut parts, |value| lease.redact_plain(value));
     }
     let mut stream = Stream::new(incoming, limits);
-    if stream.incoming.size_hint().exact().is_none() {
-        // Trailers may come.
+    if stream.incoming.may_have_trailers() {
         stream.hider = Some(lease.hider());
     }
     (parts, stream)

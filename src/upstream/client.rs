@@ -345,6 +345,15 @@ impl<B: Sendable> Answer<B> {
         Self(Carrier::Http1 { connection, client: Rc::clone(client), upstream, sized })
     }
 
+    /// Whether trailers may come behind it.
+    pub(crate) fn may_have_trailers(&self) -> bool {
+        match &self.0 {
+            // Only what comes in chunks has them there.
+            Carrier::Http1 { sized, .. } => !sized,
+            Carrier::Http2 { .. } => true,
+        }
+    }
+
     /// Whether nothing but the end of its connection tells its own, which has not come yet.
     pub(crate) fn ends_with_connection(&self) -> bool {
         match &self.0 {

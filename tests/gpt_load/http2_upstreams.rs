@@ -401,3 +401,28 @@ fn a_connection_that_rests_is_closed_and_one_in_use_is_not() {
     drop(stream);
     assert_eq!(ended.recv_timeout(patience()), Ok(2));
 }
+
+#[test]
+fn a_key_is_hidden_in_trailers_that_come_behind_a_known_length() {
+    let literal = |name: &str, value: &str| {
+        let [name, value] =
+            [name, value].map(|text| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat());
+        [vec![0], name, value].concat()
+    };
+    let kind = literal("content-type", "application/json");
+    let (peer, _frames) = watched(&[], move |wire, frame| {
+        if frame.ends_stream() {
+            let length = [0x0f, 0x0d, 2, b'1', b'9'];
+            wire.send(HEADERS, END_HEADERS, frame.stream, &[OK, &length, &kind].concat());
+            for piece in ["{\"id", "\": \"1\", \"n\": 2}"] {
+                wire.send(DATA, 0, frame.stream, piece.as_bytes());
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            wire.send(HEADERS, END_HEADERS | END_STREAM, frame.stream, &literal("x-quoted", A));
+        }
+    });
+    let gpt_load = peer.gpt_load(&[], &[A]);
+    let answer = gpt_load.post("/v1/embeddings").body("{}").http2().send();
+    assert_eq!(answer.text(), "{\"id\": \"1\", \"n\": 2}");
+    assert_eq!(answer.trailers["x-quoted"], "*".repeat(A.len()));
+}
