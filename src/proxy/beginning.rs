@@ -182,6 +182,10 @@ fn without_event(request: &Try) -> Beginning {
     }
 }
 
+fn without_event_in_time() -> Beginning {
+    Beginning::Broken { timed_out: true, error: "no event in time".to_owned() }
+}
+
 /// An encoded answer is only looked into where it is short and comes whole: an error's envelope does, or a stream that is
 /// nothing but an error. What has come of it tells, as in a plain one, whether it may be one.
 async fn encoded(
@@ -195,13 +199,20 @@ async fn encoded(
     if !is_short || !(kind.is_events || request.wants_no_error() && kind.json != Json::No) {
         return Beginning::Healthy;
     }
-    let by = stream.limits.end().min(Instant::now() + HELD);
+    let held = |stream: &Stream| stream.limits.end().min(Instant::now() + HELD);
+    // Before its first byte a stream may be silent as long as any.
+    let mut is_silent = kind.is_events;
+    let mut by = if is_silent { stream.limits.end() } else { held(stream) };
     while stream.first.len() as u64 <= ENCODED_MAX && !stream.incoming.is_end_stream() {
         match timeout_at(by, stream.incoming.frame()).await {
             Ok(Some(Ok(frame))) => stream.hold(frame),
             Ok(None) => break,
             Ok(Some(Err(error))) => return Beginning::Broken { timed_out: false, error: chain(&error) },
+            Err(_elapsed) if is_silent => return without_event_in_time(),
             Err(_elapsed) => return Beginning::Healthy,
+        }
+        if is_silent && !stream.first.is_empty() {
+            (is_silent, by) = (false, held(stream));
         }
         if !stream.incoming.is_end_stream()
             && !may_be_error(&decoded(&parts.headers, &stream.first), kind, request)
@@ -302,9 +313,7 @@ async fn first_event(stream: &mut Stream, request: &Try) -> Beginning {
                 }
                 break;
             }
-            Err(_elapsed) if is_silent => {
-                return Beginning::Broken { timed_out: true, error: "no event in time".to_owned() };
-            }
+            Err(_elapsed) if is_silent => return without_event_in_time(),
             Err(_elapsed) => break,
         }
     }

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 use crate::support::{A, B, GptLoad, asked, chat, chat_with, provider};
 
-const CHAT: &str = "/v1/chat/completions";
+pub const CHAT: &str = "/v1/chat/completions";
 const RESPONSES: &str = "/v1/responses";
-const LIMIT: &str =
+pub const LIMIT: &str =
     r#"{"error": {"message": "Rate limit reached for requests", "code": "rate_limit_exceeded"}}"#;
 const OK: &str = "200 OK\r\ncontent-type: application/json";
-const EVENTS: &str = "200 OK\r\ncontent-type: text/event-stream";
-const EVENT: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"}}]}";
+pub const EVENTS: &str = "200 OK\r\ncontent-type: text/event-stream";
+pub const EVENT: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"}}]}";
 
 fn pause() -> Step {
     Step::Wait(Duration::from_millis(30))
@@ -27,18 +27,18 @@ fn chunk(piece: &[u8]) -> Step {
 }
 
 /// An answer in chunks with a pause behind each; its end comes by itself.
-fn pieces(head: &str, pieces: &[&[u8]]) -> Vec<Step> {
+pub fn pieces(head: &str, pieces: &[&[u8]]) -> Vec<Step> {
     let head = format!("HTTP/1.1 {head}\r\ntransfer-encoding: chunked\r\n\r\n");
     let pieces = pieces.iter().flat_map(|piece| [chunk(piece), pause()]);
     std::iter::once(Step::Write(head.into())).chain(pieces).collect()
 }
 
-fn whole(head: &str, piece_after_piece: &[&[u8]]) -> Play {
+pub fn whole(head: &str, piece_after_piece: &[&[u8]]) -> Play {
     let end = [Step::Write(b"0\r\n\r\n".to_vec())];
     Play::Raw(pieces(head, piece_after_piece).into_iter().chain(end).collect())
 }
 
-fn gzip(flushed: &str, rest: &str) -> [Vec<u8>; 2] {
+pub fn gzip(flushed: &str, rest: &str) -> [Vec<u8>; 2] {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(flushed.as_bytes()).unwrap();
     encoder.flush().unwrap();

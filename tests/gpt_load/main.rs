@@ -19,6 +19,7 @@ mod support;
 
 mod admin;
 mod attempts;
+mod beginnings;
 mod cors_gzip;
 mod denied;
 mod evidence;
