@@ -56,6 +56,11 @@ impl Body {
         }
     }
 
+    /// Whether it is a stream of events that is called otherwise: what is done to bodies of that name is not done to it.
+    pub fn is_misnamed(&self) -> bool {
+        matches!(&self.0.payload, Payload::Stream(stream) if stream.is_misnamed)
+    }
+
     /// When it has to have ended, if it has to.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.0.payload {

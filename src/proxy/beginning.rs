@@ -23,7 +23,7 @@ use super::watch::has_error;
 use crate::keys::Lease;
 use crate::rare::rare;
 use crate::upstream::connect::chain;
-use crate::verdict::{First, FirstEvent, InBody, LONGEST_ENVELOPE, decoded};
+use crate::verdict::{First, FirstEvent, InBody, LONGEST_ENVELOPE, behind_mark, decoded};
 
 /// How long comments and pings before the first event are held, and a JSON body that comes in pieces.
 const HELD: Duration = Duration::from_secs(5);
@@ -47,19 +47,19 @@ pub(super) enum Beginning {
     },
 }
 
-/// Looks at the beginning of an answer; what was read of it stays in the stream.
+/// Looks at the beginning of an answer; what was read of it stays in the stream, and `kind` is what it turns out to be.
 ///
 /// # Cancel safety
 /// Dropping it loses what was read: only together with the stream.
 pub(super) async fn look(
     parts: &mut Parts,
-    kind: Kind,
+    kind: &mut Kind,
     stream: &mut Stream,
     request: &Try,
     lease: &Lease<'_>,
 ) -> Beginning {
     if parts.status.is_redirection() {
-        return rare(redirected(parts, kind, stream, lease)).await;
+        return rare(redirected(parts, *kind, stream, lease)).await;
     }
     let is_answer = parts.status == StatusCode::OK
         || matches!(parts.status, StatusCode::CREATED | StatusCode::ACCEPTED) && request.infers();
@@ -67,10 +67,10 @@ pub(super) async fn look(
         return Beginning::Healthy;
     }
     if stream.is_end() {
-        return without_body(parts, kind, request);
+        return without_body(parts, *kind, request);
     }
     if kind.is_encoded {
-        return rare(encoded(parts, kind, stream, request, lease)).await;
+        return rare(encoded(parts, *kind, stream, request, lease)).await;
     }
     if kind.is_events {
         return rare(first_event(stream, request)).await;
@@ -100,9 +100,8 @@ pub(super) async fn look(
         Ok(None) | Err(_) => return Beginning::Healthy,
         Ok(Some(Err(error))) => return Beginning::Broken { timed_out: false, error: chain(&error) },
     }
-    if kind.json == Json::Maybe && request.streaming && begins_events(&stream.first) {
-        stream.is_events = true;
-        return rare(first_event(stream, request)).await;
+    if request.streaming && begins_events(&stream.first) {
+        return rare(first_event_of_misnamed(stream, kind, request)).await;
     }
     if !stream.incoming.is_end_stream() {
         if !request.wants_no_error() || !InBody::may_begin(&stream.first, kind.json == Json::Page) {
@@ -111,13 +110,21 @@ pub(super) async fn look(
         let by = by.unwrap_or_else(|| stream.limits.end().min(Instant::now() + HELD));
         return rare(envelope(stream, kind, by, request, lease)).await;
     }
-    of_whole(stream, kind, request, lease)
+    of_whole(stream, *kind, request, lease)
 }
 
-/// Whether it is a stream of events, whatever it is called.
-#[cold]
+/// Whether it is a stream of events, whatever it is called: no JSON begins so.
 fn begins_events(text: &[u8]) -> bool {
-    text.starts_with(b"data:") || text.starts_with(b"event:")
+    if matches!(text, [b'{' | b'[', ..]) {
+        return false;
+    }
+    let text = behind_mark(text).trim_ascii_start();
+    [&b":"[..], b"data:", b"event:", b"id:", b"retry:"].iter().any(|begins| text.starts_with(begins))
+}
+
+async fn first_event_of_misnamed(stream: &mut Stream, kind: &mut Kind, request: &Try) -> Beginning {
+    (kind.is_events, stream.is_misnamed) = (true, true);
+    first_event(stream, request).await
 }
 
 /// What a whole JSON body is.
@@ -255,7 +262,7 @@ fn may_be_error(so_far: &[u8], kind: Kind, request: &Try) -> bool {
 
 async fn envelope(
     stream: &mut Stream,
-    kind: Kind,
+    kind: &mut Kind,
     by: Instant,
     request: &Try,
     lease: &Lease<'_>,
@@ -264,6 +271,9 @@ async fn envelope(
         match timeout_at(by, stream.incoming.frame()).await {
             Ok(Some(Ok(frame))) => {
                 stream.hold(frame);
+                if request.streaming && begins_events(&stream.first) {
+                    return first_event_of_misnamed(stream, kind, request).await;
+                }
                 if !InBody::may_begin(&stream.first, kind.json == Json::Page) {
                     return Beginning::Healthy;
                 }
@@ -273,7 +283,7 @@ async fn envelope(
             Err(_elapsed) => return Beginning::Healthy,
         }
     }
-    of_whole(stream, kind, request, lease)
+    of_whole(stream, *kind, request, lease)
 }
 
 async fn first_event(stream: &mut Stream, request: &Try) -> Beginning {

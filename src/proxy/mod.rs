@@ -209,8 +209,8 @@ impl Proxy {
             let follow = match request.send(&self.client, upstream, &lease, running, span).await {
                 Outcome::Answer(response) if response.status().as_u16() < 400 => {
                     let (mut parts, mut stream) = stream::begin(response, &lease, limits);
-                    let kind = Kind::of(&parts.headers, request.infers());
-                    match beginning::look(&mut parts, kind, &mut stream, request, &lease).await {
+                    let mut kind = Kind::of(&parts.headers, request.infers());
+                    match beginning::look(&mut parts, &mut kind, &mut stream, request, &lease).await {
                         Beginning::Healthy => {
                             ending.succeeded(request, upstream, kind);
                             stream.goes_with(request.body.upload());

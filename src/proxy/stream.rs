@@ -48,7 +48,7 @@ pub(super) struct Stream {
     /// Whether it is known to have none.
     pub(super) is_plain: bool,
     /// Whether it is a stream of events that is called otherwise.
-    pub(super) is_events: bool,
+    pub(super) is_misnamed: bool,
     /// Hides keys in what follows one, and in trailers.
     hider: Option<Hider>,
     /// Whether what looks like an error is one to be counted.
@@ -145,7 +145,7 @@ impl Stream {
             dialect: None,
             watch: None,
             is_plain: false,
-            is_events: false,
+            is_misnamed: false,
             hider: None,
             count: None,
             told_error: false,
@@ -158,7 +158,6 @@ impl Stream {
 
     /// Errors in it are looked after, and an event stream's client is told in its own dialect if it breaks off.
     pub(super) fn is_watched(&mut self, kind: Kind, dialect: Dialect, lease: &Lease<'_>) {
-        let kind = Kind { is_events: kind.is_events || self.is_events, ..kind };
         self.watch = Watch::over(kind, dialect).filter(|_| self.mask.is_none());
         if self.watch.is_some() && self.hider.is_none() {
             self.hider = Some(lease.hider());

@@ -70,6 +70,7 @@ impl Front {
                 &response.body().size_hint(),
                 &method,
             )
+            && !matches!(response.body(), Content::Proxied(body) if body.is_misnamed())
         {
             gzip::announce(response.headers_mut());
             return response

@@ -138,7 +138,7 @@ fn is_marked(text: &[u8]) -> bool {
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// A text behind its byte order mark; nothing, if no more than a part of the mark has come.
-pub(super) fn behind_mark(text: &[u8]) -> &[u8] {
+pub(crate) fn behind_mark(text: &[u8]) -> &[u8] {
     match text {
         [b'\xef', ..] if BOM.starts_with(text) => &[],
         [b'\xef', ..] => text.strip_prefix(BOM).unwrap_or(text),

@@ -25,7 +25,7 @@ use self::envelope::Envelope;
 pub use self::decode::decoded;
 pub use self::first_event::{First, FirstEvent};
 pub use self::in_body::InBody;
-pub(crate) use self::in_body::LONGEST_ENVELOPE;
+pub(crate) use self::in_body::{LONGEST_ENVELOPE, behind_mark};
 pub use self::limits::{Ahead, ahead, too_few_tokens};
 pub use self::wait::Wait;
 
@@ -181,7 +181,7 @@ pub fn judge_whole(answer: &Answer<'_>, now: SystemTime) -> Judgement {
         return judge(answer, now);
     }
     let body = decoded(answer.headers, answer.body);
-    if !matches!(in_body::behind_mark(&body).trim_ascii_start().first(), Some(b'{' | b'[')) {
+    if !matches!(behind_mark(&body).trim_ascii_start().first(), Some(b'{' | b'[')) {
         return judge(&Answer { status: StatusCode::BAD_GATEWAY, ..*answer }, now);
     }
     if InBody::of(&body).is_no_answer(true) {

@@ -1,12 +1,69 @@
 //! Spec §6: what an answer begins with, where its head does not tell all of that.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mock_provider::{Play, Step};
 use serde_json::json;
 
-use crate::inside::{CHAT, EVENTS, LIMIT, gzip, pieces};
+use crate::inside::{CHAT, EVENT, EVENTS, LIMIT, gzip, pieces, whole};
 use crate::support::{A, B, GptLoad, asked, chat_with, provider};
+
+/// What event streams are called that are called otherwise.
+const CALLED: [&str; 3] =
+    ["200 OK\r\ncontent-type: application/json", "200 OK\r\ncontent-type: text/plain", "200 OK"];
+
+#[test]
+fn events_are_known_whatever_they_are_called_and_begin_with() {
+    let mock = provider(&[(B, "valid")]);
+    for head in CALLED {
+        for begins in
+            ["", ": ping\n\n", ":\n", "id: 1\n", "retry: 100\n\n", "\u{feff}\n\ndata:\n\n", "\r\n\r\n"]
+        {
+            let error = format!("data: {LIMIT}\n\n");
+            for parts in [&[&*format!("{begins}{error}")][..], &[begins, &error]] {
+                let parts: Vec<_> =
+                    parts.iter().map(|part| part.as_bytes()).filter(|part| !part.is_empty()).collect();
+                mock.reset();
+                mock.play(A, whole(head, &parts));
+                let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+                let answer = gpt_load.post(CHAT).json(&chat_with(json!({"stream": true}))).send();
+                assert!(!answer.text().contains("Rate limit"), "{head} {begins:?}: {}", answer.text());
+                assert_eq!(
+                    (asked(&mock, &[A, B]), gpt_load.blacklist().len()),
+                    (vec![1, 1], 1),
+                    "{begins:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn events_that_are_called_otherwise_leave_one_by_one_and_uncompressed() {
+    let mock = provider(&[]);
+    let event = format!(": ping\n\n{EVENT}\n\n");
+    for head in CALLED {
+        let gpt_load = GptLoad::before(&mock, &[], &[A]);
+        let ask = || {
+            let ask = gpt_load.post(CHAT).header("accept-encoding", "gzip");
+            ask.json(&chat_with(json!({"stream": true})))
+        };
+        for end in [Step::Hang, Step::Reset] {
+            let is_broken = matches!(end, Step::Reset);
+            let steps = pieces(head, &[event.as_bytes()]).into_iter().chain([end]);
+            mock.play(A, Play::Raw(steps.collect()));
+            let began = Instant::now();
+            let mut stream = ask().open();
+            assert_eq!(stream.headers.get("content-encoding"), None, "{head}");
+            assert_eq!(stream.next().unwrap().unwrap(), event.as_bytes(), "{head}");
+            assert!(began.elapsed() < Duration::from_secs(3), "{head}: {:?}", began.elapsed());
+            if is_broken {
+                let told = stream.next().unwrap().unwrap();
+                assert!(told.starts_with(b"data: {\"error\":"), "{head}: {told:?}");
+            }
+        }
+    }
+}
 
 #[test]
 fn an_error_is_waited_for_in_an_encoded_stream_as_in_a_plain_one() {
