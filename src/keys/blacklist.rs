@@ -134,7 +134,7 @@ impl KeyPool {
         };
         Some(Blacklisted {
             index,
-            preview: preview(generation.keys.get(index)),
+            preview: preview(generation.keys().get(index)),
             model: roster.model.clone(),
             effect: story.effect,
             permanent: recovers_at.is_none(),

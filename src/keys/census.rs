@@ -186,7 +186,7 @@ impl KeyPool {
         models.sort_unstable_by(|a, b| a.model.cmp(&b.model));
         Some(KeyView {
             index,
-            preview: preview(generation.keys.get(index)),
+            preview: preview(generation.keys().get(index)),
             state: KeyState::of(standing),
             served: tally.served.load(Ordering::Relaxed),
             failed: tally.failed.load(Ordering::Relaxed).into(),
@@ -245,7 +245,7 @@ impl KeyPool {
             if let Some(text) = &text
                 && number != Some(index)
                 && alone.is_none()
-                && !preview(generation.keys.get(index)).to_lowercase().contains(text.as_str())
+                && !preview(generation.keys().get(index)).to_lowercase().contains(text.as_str())
                 && !story.is_some_and(|story| says(&story.cause, text))
             {
                 continue;

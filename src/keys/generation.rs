@@ -32,8 +32,7 @@ pub(super) struct Generation {
     pub(super) number: u64,
     /// How many resets came before: a lease from before a reset has nothing to say after it.
     pub(super) resets: u64,
-    pub(super) keys: KeyTable,
-    pub(super) marks: Marks,
+    pub(super) texts: Arc<Texts>,
     pub(super) tallies: Box<[Tally]>,
     /// The keys of which there may be doubts, a hint.
     pub(super) doubted: Bitmap,
@@ -42,6 +41,13 @@ pub(super) struct Generation {
     pub(super) models: ArcSwap<HashMap<Box<str>, Arc<Roster>>>,
     /// Whether there are any: what every lease asks first.
     any_models: AtomicBool,
+}
+
+/// The keys themselves, and what finds them in a text. Apart from how they stand: what hides them in an answer that goes on for
+/// long keeps no more than this of a reading that was replaced meanwhile.
+pub(super) struct Texts {
+    pub(super) keys: KeyTable,
+    pub(super) marks: Marks,
 }
 
 /// What a key did since it is in the file and the process runs. Each key has its own, so workers seldom meet here.
@@ -108,14 +114,17 @@ impl Generation {
         Self {
             number,
             resets,
-            marks: Marks::of(&keys),
-            keys,
+            texts: Arc::new(Texts { marks: Marks::of(&keys), keys }),
             tallies,
             doubted: Bitmap::new(base.rotation.len(), |_| true),
             base,
             models: ArcSwap::default(),
             any_models: AtomicBool::new(false),
         }
+    }
+
+    pub(super) fn keys(&self) -> &KeyTable {
+        &self.texts.keys
     }
 
     /// What a key did. Every index of this generation's has one.
@@ -208,11 +217,11 @@ impl KeyPool {
     pub fn replace(&self, keys: KeyTable, states: States) -> Replaced {
         let _one_at_a_time = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.generation.load_full();
-        let stays: Vec<Option<u32>> = keys.iter().map(|key| old.keys.find(key)).collect();
+        let stays: Vec<Option<u32>> = keys.iter().map(|key| old.keys().find(key)).collect();
         let kept = stays.iter().flatten().count();
         let done = Replaced { added: stays.len() - kept, removed: old.base.rotation.len() - kept };
         let cursor = u32::try_from(old.base.rotation.cursor()).unwrap_or_default();
-        let start = keys.find(old.keys.get(cursor)).map_or(0, |index| index as usize);
+        let start = keys.find(old.keys().get(cursor)).map_or(0, |index| index as usize);
         let resets = old.resets + u64::from(states == States::Clear);
         let tally = |at: &Option<u32>| at.and_then(|at| old.tally(at)).map(Tally::copy).unwrap_or_default();
         let tallies = stays.iter().map(tally).collect();
@@ -247,7 +256,7 @@ impl KeyPool {
             self.resume_storm(*index, story, |upstream| on.contains(&upstream));
         }
         let is_known = |at: &u32| (*at as usize) < old.base.rotation.len();
-        self.served.renumber(|at| new.keys.find(old.keys.get(Some(at).filter(is_known)?)));
+        self.served.renumber(|at| new.keys().find(old.keys().get(Some(at).filter(is_known)?)));
         self.announce(Due::Replaced);
         // Whoever waited on the old rosters looks again.
         old.each(|roster, _| roster.line.wake_all());

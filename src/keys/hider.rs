@@ -5,31 +5,31 @@ use std::sync::Arc;
 
 use memchr::memmem;
 
-use super::generation::Generation;
+use super::generation::Texts;
 
 /// How many bytes of a key's beginning a preview shows.
 const SHOWN: usize = 8;
 
 /// Hides keys in what an upstream goes on to say after the lease has ended.
 pub struct Hider {
-    generation: Arc<Generation>,
+    texts: Arc<Texts>,
     index: u32,
 }
 
 impl Hider {
-    pub(super) fn new(generation: Arc<Generation>, index: u32) -> Self {
-        Self { generation, index }
+    pub(super) fn new(texts: Arc<Texts>, index: u32) -> Self {
+        Self { texts, index }
     }
 
     /// Where [`Lease::redact`](super::Lease::redact) would replace something, in order and apart.
     pub fn quoted(&self, text: &[u8]) -> Vec<Range<usize>> {
-        let Generation { marks, keys, .. } = &*self.generation;
+        let Texts { keys, marks } = &*self.texts;
         marks.places(keys, keys.get(self.index), text)
     }
 
     /// Whether a text quotes the lease's own key, or ends within it: more of it than a preview shows.
     pub fn is_own_in(&self, text: &[u8]) -> bool {
-        let key = self.generation.keys.get(self.index).as_bytes();
+        let key = self.texts.keys.get(self.index).as_bytes();
         // A shorter one is a word that stands for a key where a server asks for none, and may be said.
         if key.len() < 3 * SHOWN {
             return false;
@@ -45,7 +45,7 @@ impl Hider {
 
     /// From where on the end of a text may be the beginning of that.
     pub fn may_begin(&self, text: &[u8]) -> usize {
-        let Generation { marks, keys, .. } = &*self.generation;
+        let Texts { keys, marks } = &*self.texts;
         marks.may_begin(keys.get(self.index), text)
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::Guard;
 
-use super::generation::Generation;
+use super::generation::{Generation, Texts};
 use super::here::{Here, Today};
 use super::hider::Hider;
 use super::learnt::Allowed;
@@ -134,25 +134,25 @@ impl<'pool> Lease<'pool> {
 
     /// The key itself, for the one place that sends it and the one that redacts it.
     pub fn expose(&self) -> &str {
-        self.generation.keys.get(self.index)
+        self.generation.keys().get(self.index)
     }
 
     /// A text that leaves, with every key of the pool in it hidden, and what it has of this one, escaped or not; `None` if it
     /// has nothing.
     pub fn redact(&self, text: &[u8]) -> Option<Vec<u8>> {
-        let Generation { marks, keys, .. } = &**self.generation;
+        let Texts { keys, marks } = &*self.generation.texts;
         marks.redact(keys, self.expose(), text)
     }
 
     /// The same for a value that next to never has anything: only whole keys, as they are.
     pub fn redact_plain(&self, value: &[u8]) -> Option<Vec<u8>> {
-        let Generation { marks, keys, .. } = &**self.generation;
+        let Texts { keys, marks } = &*self.generation.texts;
         marks.redact_plain(keys, value)
     }
 
     /// What hides keys beyond the lease's end.
     pub fn hider(&self) -> Hider {
-        Hider::new(Arc::clone(&self.generation), self.index)
+        Hider::new(Arc::clone(&self.generation.texts), self.index)
     }
 
     /// What may be shown of it.
@@ -483,7 +483,7 @@ impl<'pool> Lease<'pool> {
         if generation.resets != self.generation.resets {
             return None;
         }
-        let index = generation.keys.find(self.expose())?;
+        let index = generation.keys().find(self.expose())?;
         let model = generation.model(self.model.as_ref().and_then(|roster| roster.model.as_deref()));
         Some(Here { generation: Today::Other(generation), model, index })
     }

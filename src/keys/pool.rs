@@ -15,7 +15,7 @@ use super::census::Losses;
 use super::clock::Due;
 use super::doubts::Doubts;
 use super::file::KeyTable;
-use super::generation::Generation;
+use super::generation::{Generation, Texts};
 use super::lease::Lease;
 use super::outlook::returns_at;
 use super::ration::Entry;
@@ -106,7 +106,8 @@ impl KeyPool {
     /// What a client says as it may be shown: a key in it is hidden.
     pub fn hidden<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let generation = self.generation.load();
-        match generation.marks.redact_plain(&generation.keys, text.as_bytes()) {
+        let Texts { keys, marks } = &*generation.texts;
+        match marks.redact_plain(keys, text.as_bytes()) {
             Some(hidden) => String::from_utf8_lossy(&hidden).into_owned().into(),
             None => text.into(),
         }
@@ -299,12 +300,12 @@ impl KeyPool {
     /// A key's text, for the places that send it or make a hash of it.
     pub fn expose(&self, index: u32) -> Option<String> {
         let generation = self.generation.load();
-        ((index as usize) < generation.base.rotation.len()).then(|| generation.keys.get(index).to_owned())
+        ((index as usize) < generation.base.rotation.len()).then(|| generation.keys().get(index).to_owned())
     }
 
     /// A key's place in the file.
     pub fn find(&self, key: &str) -> Option<u32> {
-        self.generation.load().keys.find(key)
+        self.generation.load().keys().find(key)
     }
 
     /// A moment on the runtime's clock.

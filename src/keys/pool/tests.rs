@@ -227,6 +227,18 @@ fn a_reset_clears_every_state_and_late_verdicts_do_not_bring_it_back() {
     assert_eq!(pool.available(), 2);
 }
 
+#[test]
+fn what_hides_keys_in_an_answer_that_goes_on_keeps_nothing_of_how_keys_stood_before_a_reload() {
+    const KEY: &str = "sk-one-that-is-no-more";
+    let (pool, _due) = pool(&[KEY]);
+    let before = Arc::downgrade(&pool.generation.load_full());
+    let hider = pool.lease(Need::default()).unwrap().hider();
+    pool.replace(table(&["b"]), States::Keep);
+    assert!(before.upgrade().is_none());
+    let text = format!("error: {KEY}");
+    assert_eq!(hider.quoted(text.as_bytes()).first(), Some(&(7..text.len())));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_cooldown_ends_on_time_and_not_before() {
     let (pool, due) = pool(&["a", "b"]);
