@@ -131,18 +131,7 @@ impl Intervals {
                 self.suspected.saturating_mul(1 << key.passes.min(16)).min(self.condemned.unwrap_or(DAY));
             return Some((key.out_for / 2).clamp(least, NONE_LEFT.max(least)));
         }
-        let in_doubt = key.served_since_check
-            || key.passes == 0 && misgivings.since.is_some_and(|since| since.elapsed() >= key.out_for);
-        let sooner = if misgivings.none_left {
-            (key.out_for / 2).clamp(SOON, NONE_LEFT)
-        } else {
-            let doubted = if in_doubt { SOON.max(key.out_for / 2) } else { Duration::MAX };
-            let is_telling = !key.checked && (key.passes == 0 || key.is_discerning);
-            let times = key.passes.saturating_add(key.asked).min(16);
-            let first = if is_telling { SOON.saturating_mul(1 << times) } else { Duration::MAX };
-            doubted.min(first)
-        };
-        self.condemned.map(|interval| interval.min(sooner))
+        self.condemned.map(|interval| interval.min(misgivings.about(key)))
     }
 }
 
@@ -153,6 +142,61 @@ struct Misgivings {
     none_left: bool,
     /// Since when verdicts are to be doubted, as one was found to be wrong.
     since: Option<Instant>,
+}
+
+impl Misgivings {
+    /// How long a key is left in peace after it was tried since it may be out by mistake; without end where nothing speaks for
+    /// that.
+    fn about(&self, key: &Condemned) -> Duration {
+        if self.none_left {
+            return (key.out_for / 2).clamp(SOON, NONE_LEFT);
+        }
+        let in_doubt = key.served_since_check
+            || key.passes == 0 && self.since.is_some_and(|since| since.elapsed() >= key.out_for);
+        let doubted = if in_doubt { SOON.max(key.out_for / 2) } else { Duration::MAX };
+        let is_telling = !key.checked && (key.passes == 0 || key.is_discerning);
+        let times = key.passes.saturating_add(key.asked).min(16);
+        let first = if is_telling { SOON.saturating_mul(1 << times) } else { Duration::MAX };
+        doubted.min(first)
+    }
+}
+
+/// Why a check of a key is due.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    /// It is its turn of those that were found guilty after a storm.
+    OfStorm,
+    Suspected,
+    /// It may be out by mistake.
+    Doubted,
+    /// Its interval is over.
+    Routine,
+}
+
+impl Kind {
+    fn of(key: &Condemned, intervals: Intervals, misgivings: &Misgivings) -> Self {
+        let interval = intervals.condemned.unwrap_or_default();
+        if key.suspected {
+            Self::Suspected
+        } else if misgivings.about(key) <= interval.max(SOON) {
+            Self::Doubted
+        } else {
+            Self::Routine
+        }
+    }
+
+    /// How urgent that is among its kind. Mostly whoever was tried longest ago comes first; but of thousands that may be out
+    /// by mistake whoever has gone untried for most of its time out, and the later verdict where it is all of it: so a new
+    /// one does not stand behind all of those that were dead before a restart, nor does any wait for ever.
+    fn urgency(self, key: &Condemned) -> u128 {
+        match self {
+            // In millionths.
+            Self::Doubted => {
+                (key.tried_ago + SOON).as_nanos() / key.out_for.max(key.tried_ago).as_millis().max(1)
+            }
+            _ => key.tried_ago.as_nanos(),
+        }
+    }
 }
 
 /// Checks keys again, for as long as it runs.
@@ -271,41 +315,57 @@ fn refused(
     Found::Confirmed
 }
 
-/// The next keys to check, and, if there are none, how long until one is due. Suspects first; among them the upstreams
-/// in turn, since one good key ends an upstream's storm; and whoever was tried longest ago before others.
+/// The next keys to check, and, if there are none, how long until one is due. Suspects first, after the few that stand for
+/// a whole storm. Then those that may be out by mistake and all others take turns: whichever are too many for our pace, they
+/// hold up only themselves.
 fn due(
-    mut condemned: Vec<Condemned>,
+    condemned: Vec<Condemned>,
     intervals: Intervals,
     misgivings: &Misgivings,
 ) -> (Vec<Condemned>, Duration) {
     let mut next = LOOK;
     let of_storms = one_of_each_storm(&condemned);
-    condemned.retain(|key| {
-        if of_storms.contains(&key.index) {
-            return true;
-        }
-        let Some(interval) = intervals.of_key(key, misgivings) else { return false };
-        let left = interval.saturating_sub(key.tried_ago);
-        next = next.min(left);
-        left.is_zero()
-    });
-    let mut of_upstreams: HashMap<_, Vec<Condemned>> = HashMap::new();
+    let mut queues: HashMap<_, Vec<_>> = HashMap::new();
     for key in condemned {
-        of_upstreams.entry((!key.suspected, key.upstream)).or_default().push(key);
+        let kind = if of_storms.contains(&key.index) {
+            Kind::OfStorm
+        } else {
+            let Some(interval) = intervals.of_key(&key, misgivings) else { continue };
+            let left = interval.saturating_sub(key.tried_ago);
+            next = next.min(left);
+            if !left.is_zero() {
+                continue;
+            }
+            Kind::of(&key, intervals, misgivings)
+        };
+        queues.entry((kind, key.upstream)).or_default().push((kind.urgency(&key), key));
     }
-    let order = |key: &Condemned| (Reverse(key.tried_ago), key.index);
+    let mut take = |kind| in_turn(queues.extract_if(|(of, _), _| *of == kind).map(|(_, keys)| keys));
+    let mut due = take(Kind::OfStorm);
+    due.extend(take(Kind::Suspected));
+    let [doubted, routine] = [Kind::Doubted, Kind::Routine].map(|kind| take(kind).into_iter().enumerate());
+    let mut others: Vec<_> = doubted.chain(routine).collect();
+    others.sort_by_key(|(turn, _)| *turn);
+    due.extend(others.into_iter().map(|(_, key)| key));
+    due.truncate(ROUND);
+    (due, next)
+}
+
+/// The first of those that are due for the same reason: the upstreams in turn, since one good key ends an upstream's storm.
+fn in_turn(of_upstreams: impl Iterator<Item = Vec<(u128, Condemned)>>) -> Vec<Condemned> {
+    let order = |(urgency, key): &(u128, Condemned)| (Reverse(*urgency), key.index);
     let mut ranked = Vec::new();
-    for ((trusted, _), mut keys) in of_upstreams {
+    for mut keys in of_upstreams {
         // They may be all of a million, and the clock waits for this.
         if keys.len() > ROUND {
             keys.select_nth_unstable_by_key(ROUND, order);
             keys.truncate(ROUND);
         }
         keys.sort_unstable_by_key(order);
-        ranked.extend(keys.into_iter().enumerate().map(|(rank, key)| ((trusted, rank, order(&key)), key)));
+        ranked.extend(keys.into_iter().enumerate().map(|(rank, key)| ((rank, order(&key)), key.1)));
     }
     ranked.sort_unstable_by_key(|(place, _)| *place);
-    (ranked.into_iter().take(ROUND).map(|(_, key)| key).collect(), next)
+    ranked.into_iter().take(ROUND).map(|(_, key)| key).collect()
 }
 
 /// Whose turn it is of each upstream's storm, if it is anybody's.
@@ -333,118 +393,4 @@ fn models_list(url: &BaseUrl) -> http::Result<Try> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(index: u32, suspected: bool, upstream: usize, tried: u64) -> Condemned {
-        let tried_ago = Duration::from_secs(tried);
-        Condemned {
-            index,
-            generation: 0,
-            suspected,
-            served_since_check: false,
-            passes: 0,
-            of_storm: false,
-            checked: true,
-            asked: 0,
-            out_for: tried_ago,
-            upstream: Some(upstream),
-            is_discerning: false,
-            tried_ago,
-        }
-    }
-
-    #[test]
-    fn suspects_come_first_then_who_was_tried_longest_ago_and_upstreams_take_turns() {
-        let condemned = vec![
-            key(0, false, 0, 4000),
-            key(1, false, 0, 5000),
-            key(2, true, 0, 30),
-            key(3, true, 0, 40),
-            key(4, true, 1, 20),
-            key(5, true, 1, 9),
-            key(6, false, 0, 3599),
-        ];
-        let indices = |interval| {
-            let (due, _) = due(condemned.clone(), Intervals::of(interval), &Misgivings::default());
-            due.into_iter().map(|key| key.index).collect::<Vec<_>>()
-        };
-        assert_eq!(indices(Some(Duration::from_secs(3600))), [3, 4, 2, 1, 0]);
-        assert_eq!(indices(None), [3, 4, 2], "suspects alone");
-    }
-
-    #[test]
-    fn nobody_is_due_before_the_interval_is_over_and_a_round_is_short() {
-        let hour = Intervals::of(Some(Duration::from_secs(3600)));
-        let (none, next) =
-            due(vec![key(0, false, 0, 3597), key(1, false, 0, 10)], hour, &Misgivings::default());
-        assert!(none.is_empty());
-        assert_eq!(next, Duration::from_secs(3));
-        let many = (0..1000).map(|index| key(index, false, 0, 4000)).collect();
-        assert_eq!(due(many, hour, &Misgivings::default()).0.len(), ROUND);
-        // Who was tried longest ago stands last.
-        let many = (0..1000).map(|index| key(index, false, 0, 4000 + u64::from(index))).collect();
-        let first: Vec<_> = due(many, hour, &Misgivings::default()).0.iter().map(|key| key.index).collect();
-        assert_eq!(first, (1000 - 12..1000).rev().collect::<Vec<u32>>());
-    }
-
-    #[test]
-    fn one_of_those_that_were_found_guilty_after_a_storm_is_checked_each_half_minute() {
-        let of_storm =
-            |index, upstream, tried| Condemned { of_storm: true, ..key(index, false, upstream, tried) };
-        let due = |keys: &[Condemned]| {
-            let (due, _) = due(keys.to_vec(), Intervals::of(None), &Misgivings::default());
-            due.into_iter().map(|key| key.index).collect::<Vec<_>>()
-        };
-        let others = [of_storm(2, 1, 35), of_storm(3, 1, 31), key(4, false, 0, 3000)];
-        assert_eq!(due(&[&[of_storm(0, 0, 40), of_storm(1, 0, 29)], &others[..]].concat()), [2]);
-        assert_eq!(due(&[&[of_storm(0, 0, 40), of_storm(1, 0, 30)], &others[..]].concat()), [0, 2]);
-        let old = Condemned { out_for: DAY, ..of_storm(0, 0, 40) };
-        assert_eq!(due(&[old]), [0; 0]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn keys_that_may_be_out_by_mistake_are_checked_soon_and_so_is_every_key_where_none_is_left() {
-        let seconds = Duration::from_secs;
-        let hour = Intervals::of(Some(seconds(3600)));
-        let fresh = key(0, false, 0, 0);
-        let served = Condemned { served_since_check: true, passes: 1, ..fresh };
-        let wait = |key: Condemned, out_for, misgivings: &Misgivings| {
-            let wait = hour.of_key(&Condemned { out_for: seconds(out_for), ..key }, misgivings);
-            wait.map_or(0, |wait| wait.as_secs())
-        };
-        let none = &Misgivings::default();
-        assert_eq!(wait(fresh, 30, none), 3600);
-        let unchecked = Condemned { checked: false, ..fresh };
-        assert_eq!(
-            [unchecked, Condemned { passes: 1, ..unchecked }].map(|key| wait(key, 30, none)),
-            [20, 3600]
-        );
-        assert_eq!(
-            [1, 3, 255].map(|asked| wait(Condemned { asked, ..unchecked }, 30, none)),
-            [40, 160, 3600],
-            "what told nothing is no check, nor is it to be made for ever"
-        );
-        let discerning = Condemned { is_discerning: true, ..unchecked };
-        assert_eq!(
-            [1, 2, 5, 255].map(|passes| wait(Condemned { passes, ..discerning }, 30, none)),
-            [40, 80, 640, 3600],
-            "it has passed where others were refused, and was refused again before it served"
-        );
-        let suspect = Condemned { suspected: true, ..fresh };
-        assert_eq!([5, 60, 900].map(|out_for| wait(suspect, out_for, none)), [10, 30, 45]);
-        let passed = |passes| wait(Condemned { passes, ..suspect }, 900, none);
-        assert_eq!([1, 4, 20].map(passed), [45, 160, 3600], "everybody may see that list");
-        assert_eq!([10, 200, 9000].map(|out_for| wait(served, out_for, none)), [20, 100, 3600]);
-        let none_left = &Misgivings { none_left: true, ..Misgivings::default() };
-        assert_eq!([10, 60, 9000].map(|out_for| wait(fresh, out_for, none_left)), [20, 30, 45]);
-        let mistakes = &Misgivings { since: Some(Instant::now()), ..Misgivings::default() };
-        tokio::time::advance(seconds(100)).await;
-        assert_eq!([50, 101].map(|out_for| wait(fresh, out_for, mistakes)), [25, 3600]);
-        let came_back = Condemned { passes: 1, ..fresh };
-        assert_eq!(wait(came_back, 50, mistakes), 3600, "a list that everybody may see proves nothing twice");
-        let short = Intervals::of(Some(seconds(5)));
-        assert_eq!(short.of_key(&served, none_left), Some(seconds(5)));
-        assert_eq!(Intervals::of(None).of_key(&served, none_left), None, "never is never");
-    }
-}
+mod tests;
