@@ -100,8 +100,9 @@ pub(super) async fn look(
         Ok(None) | Err(_) => return Beginning::Healthy,
         Ok(Some(Err(error))) => return Beginning::Broken { timed_out: false, error: chain(&error) },
     }
-    if kind.json == Json::Maybe && request.streaming && begins_events(&stream.first) {
+    if kind.json == Json::Maybe && request.may_stream() && begins_events(&stream.first) {
         stream.is_events = true;
+        stream.limits.deadline = None;
         return rare(first_event(stream, request)).await;
     }
     if !stream.incoming.is_end_stream() {

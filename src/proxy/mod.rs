@@ -210,6 +210,9 @@ impl Proxy {
                 Outcome::Answer(response) if response.status().as_u16() < 400 => {
                     let (mut parts, mut stream) = stream::begin(response, &lease, limits);
                     let kind = Kind::of(&parts.headers, request.infers());
+                    if kind.is_events && request.may_stream() {
+                        stream.limits.deadline = None;
+                    }
                     match beginning::look(&mut parts, kind, &mut stream, request, &lease).await {
                         Beginning::Healthy => {
                             ending.succeeded(request, upstream, kind);

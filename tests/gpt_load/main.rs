@@ -41,6 +41,7 @@ mod process;
 mod protocol;
 mod recovery;
 mod storms;
+mod time;
 mod upgrades;
 mod uploads;
 mod validate_keys;
