@@ -92,7 +92,7 @@ pub(super) async fn look(
     } else if !request.wants_no_error() {
         return Beginning::Healthy;
     } else {
-        let end = *by.insert(stream.limits.end().min(Instant::now() + HELD));
+        let end = *by.insert(stream.silence_ends().min(Instant::now() + HELD));
         rare(timeout_at(end, stream.incoming.frame())).await
     };
     match came {
@@ -109,7 +109,7 @@ pub(super) async fn look(
         if !request.wants_no_error() || !InBody::may_begin(&stream.first, kind.json == Json::Page) {
             return Beginning::Healthy;
         }
-        let by = by.unwrap_or_else(|| stream.limits.end().min(Instant::now() + HELD));
+        let by = by.unwrap_or_else(|| stream.silence_ends().min(Instant::now() + HELD));
         return rare(envelope(stream, kind, by, request, lease)).await;
     }
     of_whole(stream, kind, request, lease)
@@ -329,6 +329,7 @@ impl Stream {
 
     /// Keeps a frame for later.
     fn hold(&mut self, frame: http_body::Frame<Bytes>) {
+        self.silent_since = None;
         match frame.into_data() {
             Ok(data) if self.first.is_empty() => self.first = data,
             Ok(data) => {

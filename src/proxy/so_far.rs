@@ -84,11 +84,6 @@ impl SoFar<'_> {
         has_begun && self.ends_by().is_some_and(|end| end <= Instant::now())
     }
 
-    /// Whether the time of the whole request is over (`REQUEST_TIMEOUT`).
-    pub(super) fn has_timed_out(&self) -> bool {
-        self.limits.deadline.is_some_and(|end| end <= Instant::now())
-    }
-
     /// Until when it can wait for a key, having waited as long as it has, and for how long that is.
     pub(super) fn patience(&self, max_key_wait: Duration) -> (Instant, Duration) {
         let now = Instant::now();
