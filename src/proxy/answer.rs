@@ -150,7 +150,7 @@ impl http_body::Body for Body {
                     // Half a request is nobody's fault but its client's.
                     let is_clients = why.is_clients()
                         || matches!(&this.0.payload, Payload::Stream(stream) if stream.has_lost_upload());
-                    if is_clients { ending.abandoned() } else { ending.broken(&why.to_string()) }
+                    if is_clients { ending.abandoned() } else { ending.broken(why) }
                 }
             }
         }

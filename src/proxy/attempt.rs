@@ -148,6 +148,11 @@ impl Try {
         self.model.take_if(|name| !may_be_told(name));
     }
 
+    /// Whether its answer may be a stream: what it asks for is not known where its body streams through.
+    pub(super) fn may_stream(&self) -> bool {
+        self.streaming || !self.body.is_replayable()
+    }
+
     /// The path that was asked for.
     pub(super) fn path(&self) -> &str {
         self.target.path()

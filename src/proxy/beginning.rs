@@ -92,7 +92,7 @@ pub(super) async fn look(
     } else if !request.wants_no_error() {
         return Beginning::Healthy;
     } else {
-        let end = *by.insert(stream.limits.end().min(Instant::now() + HELD));
+        let end = *by.insert(stream.silence_ends().min(Instant::now() + HELD));
         rare(timeout_at(end, stream.incoming.frame())).await
     };
     match came {
@@ -100,14 +100,14 @@ pub(super) async fn look(
         Ok(None) | Err(_) => return Beginning::Healthy,
         Ok(Some(Err(error))) => return Beginning::Broken { timed_out: false, error: chain(&error) },
     }
-    if request.streaming && begins_events(&stream.first) {
+    if request.may_stream() && begins_events(&stream.first) {
         return rare(first_event_of_misnamed(stream, kind, request)).await;
     }
     if !stream.incoming.is_end_stream() {
         if !request.wants_no_error() || !InBody::may_begin(&stream.first, kind.json == Json::Page) {
             return Beginning::Healthy;
         }
-        let by = by.unwrap_or_else(|| stream.limits.end().min(Instant::now() + HELD));
+        let by = by.unwrap_or_else(|| stream.silence_ends().min(Instant::now() + HELD));
         return rare(envelope(stream, kind, by, request, lease)).await;
     }
     of_whole(stream, *kind, request, lease)
@@ -124,6 +124,7 @@ fn begins_events(text: &[u8]) -> bool {
 
 async fn first_event_of_misnamed(stream: &mut Stream, kind: &mut Kind, request: &Try) -> Beginning {
     (kind.is_events, stream.is_misnamed) = (true, true);
+    stream.limits.deadline = None;
     first_event(stream, request).await
 }
 
@@ -271,7 +272,7 @@ async fn envelope(
         match timeout_at(by, stream.incoming.frame()).await {
             Ok(Some(Ok(frame))) => {
                 stream.hold(frame);
-                if request.streaming && begins_events(&stream.first) {
+                if request.may_stream() && begins_events(&stream.first) {
                     return first_event_of_misnamed(stream, kind, request).await;
                 }
                 if !InBody::may_begin(&stream.first, kind.json == Json::Page) {
@@ -347,6 +348,7 @@ impl Stream {
 
     /// Keeps a frame for later.
     fn hold(&mut self, frame: http_body::Frame<Bytes>) {
+        self.silent_since = None;
         match frame.into_data() {
             Ok(data) if self.first.is_empty() => self.first = data,
             Ok(data) => {

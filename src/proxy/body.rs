@@ -40,7 +40,7 @@ pub(super) enum RequestBody {
     /// All of it, with its trailers: it can be sent as often as needed.
     Replay(Bytes, Option<Box<HeaderMap>>),
     /// Too large for that: it can be sent once.
-    Once(Option<Outgoing>, Upload),
+    Once(Option<Outgoing>, Rc<Upload>),
 }
 
 impl RequestBody {
@@ -59,11 +59,16 @@ impl RequestBody {
 
     /// What was wrong with the client's side of a body while it streamed through.
     pub(super) fn fault(&self) -> Option<Fault> {
-        self.upload().and_then(|upload| upload.get())
+        self.upload().and_then(|upload| upload.fault())
+    }
+
+    /// For how long of the time since then nothing but the upstream was waited for.
+    pub(super) fn upstream_had(&self, since: Instant) -> Duration {
+        self.upload().map_or_else(|| since.elapsed(), |upload| upload.upstream_had(since))
     }
 
     /// The client's side of a body that streams through, which may fail later.
-    pub(super) fn upload(&self) -> Option<&Upload> {
+    pub(super) fn upload(&self) -> Option<&Rc<Upload>> {
         match self {
             Self::Replay(..) => None,
             Self::Once(_, upload) => Some(upload),
@@ -92,8 +97,24 @@ impl RequestBody {
     }
 }
 
-/// What is wrong with a body that streams through, once something is.
-pub(super) type Upload = Rc<Cell<Option<Fault>>>;
+/// The client's side of a body that streams through.
+pub(super) struct Upload {
+    /// What is wrong with it, once something is.
+    fault: Cell<Option<Fault>>,
+    /// Since when it is for the upstream to take more of it, or to answer; not while it is for the client to send more.
+    upstreams_turn: Cell<Option<Instant>>,
+}
+
+impl Upload {
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.fault.get()
+    }
+
+    /// For how long of the time since then nothing but the upstream was waited for.
+    pub(super) fn upstream_had(&self, since: Instant) -> Duration {
+        self.upstreams_turn.get().map(|at| at.max(since).elapsed()).unwrap_or_default()
+    }
+}
 
 /// What is wrong with a client's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,15 +194,16 @@ pub(super) async fn read(
 
 fn once(first: Bytes, reader: Reader) -> RequestBody {
     reader.incoming.stream();
-    let fault = Rc::new(Cell::new(None));
-    let rest = Box::new(Rest { reader, fault: Rc::clone(&fault) });
+    let turn = Cell::new(Some(reader.began));
+    let upload = Rc::new(Upload { fault: Cell::default(), upstreams_turn: turn });
+    let rest = Box::new(Rest { reader, upload: Rc::clone(&upload) });
     RequestBody::Once(
         Some(Outgoing {
             first: Some(first).filter(|first| !first.is_empty()),
             trailers: None,
             rest: Some(rest),
         }),
-        fault,
+        upload,
     )
 }
 
@@ -283,7 +305,7 @@ pub(super) struct Outgoing {
 
 struct Rest {
     reader: Reader,
-    fault: Upload,
+    upload: Rc<Upload>,
 }
 
 impl Outgoing {
@@ -302,7 +324,9 @@ impl Body for Outgoing {
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
         if let Some(rest) = &mut this.rest {
-            let data = ready!(rest.reader.poll_data(cx)).inspect_err(|fault| rest.fault.set(Some(*fault)));
+            let data = rest.reader.poll_data(cx);
+            rest.upload.upstreams_turn.set(data.is_ready().then(Instant::now));
+            let data = ready!(data).inspect_err(|fault| rest.upload.fault.set(Some(*fault)));
             if let Some(data) = data.transpose() {
                 return Poll::Ready(Some(data.map(Frame::data)));
             }

@@ -16,6 +16,7 @@ use super::answer::{Body, Payload};
 use super::attempt::{NoAnswer, Try};
 use super::kind::Kind;
 use super::refused::Refused;
+use super::stream::Broken;
 use super::trace::{self, Trace};
 use crate::keys::Lease;
 use crate::refusal::Refusal;
@@ -348,9 +349,21 @@ impl Ending {
         self.proxy.common.times.silence
     }
 
+    /// The answer has no end. That is no fault of an upstream that was hardly waited for before the time was over.
+    #[cold]
+    pub(super) fn broken(&mut self, why: &Broken) {
+        match why {
+            Broken::TimedOut { silent } if *silent < self.proxy.common.times.fair() => {
+                self.end = End::BrokenAnswer;
+                self.explained(&why.to_string());
+            }
+            why => self.broken_off(&why.to_string()),
+        }
+    }
+
     /// The upstream broke the answer off.
     #[cold]
-    pub(super) fn broken(&mut self, why: &str) {
+    pub(super) fn broken_off(&mut self, why: &str) {
         self.end = End::BrokenAnswer;
         self.explained(why);
         if let Some(upstream) =

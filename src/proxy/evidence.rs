@@ -36,8 +36,11 @@ impl Proxy {
                 lease.spend();
                 self.upstream_failed(upstream, so_far.tried_at.elapsed());
                 let is_barred = so_far.is_barred(&answer, self.common.group.upstreams.all().len());
-                // Whoever is behind a gateway that lost patience, or got no whole answer, may have done it, or do so yet.
-                let may_be_done = matches!(answer.status().as_u16(), 504 | 520 | 524) && !request.harmless;
+                // Whoever is behind a gateway that lost patience, or got no whole answer, may have done it, or do so yet; and
+                // who failed within an answer that began well was at it.
+                let status = answer.status();
+                let is_open = status.is_success() || matches!(status.as_u16(), 504 | 520 | 524);
+                let may_be_done = is_open && !request.harmless;
                 so_far.refused = Some(answer);
                 return if is_barred || may_be_done { Follow::Pass } else { Follow::NextUpstream };
             }

@@ -122,9 +122,9 @@ pub struct Times {
 }
 
 impl Times {
-    /// An upstream that had less time than this of a whole request's is not at fault if it was too slow.
+    /// An upstream that was waited for less long than this is not at fault when the time of the whole request is over.
     fn fair(self) -> Duration {
-        self.response.min(self.request / 2)
+        self.response.min(self.request / 2).min(self.silence)
     }
 }
 
@@ -210,6 +210,9 @@ impl Proxy {
                 Outcome::Answer(response) if response.status().as_u16() < 400 => {
                     let (mut parts, mut stream) = stream::begin(response, &lease, limits);
                     let mut kind = Kind::of(&parts.headers, request.infers());
+                    if kind.is_events && request.may_stream() {
+                        stream.limits.deadline = None;
+                    }
                     match beginning::look(&mut parts, &mut kind, &mut stream, request, &lease).await {
                         Beginning::Healthy => {
                             ending.succeeded(request, upstream, kind);
@@ -407,8 +410,9 @@ impl Proxy {
         tracing::debug!(upstream = %upstream.url, key_index = lease.index(), error = failure.error, "no answer");
         lease.spend();
         let took = so_far.tried_at.elapsed();
-        // What other attempts left it of the request's time may have been too little.
-        let was_cut_short = failure.timed_out && so_far.has_timed_out() && took < self.common.times.fair();
+        // What other attempts, or its client's upload, left it of the request's time may have been too little.
+        let had = request.body.upstream_had(so_far.tried_at);
+        let was_cut_short = failure.timed_out && had < self.common.times.fair();
         if !was_cut_short {
             self.upstream_failed(upstream, took);
         }

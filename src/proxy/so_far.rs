@@ -28,6 +28,8 @@ pub(super) struct SoFar<'a> {
     pub(super) failed_upstreams: Vec<usize>,
     /// Upstreams that refused keys: they may be to blame, so the next attempt goes to another if there is one.
     pub(super) doubted: Vec<usize>,
+    /// How long it may take from its first attempt on, if there is such a limit (`REQUEST_TIMEOUT`).
+    longest: Option<Duration>,
     pub(super) limits: StreamLimits,
     /// How long it has waited for keys.
     pub(super) waited: Cell<Duration>,
@@ -51,10 +53,8 @@ impl SoFar<'_> {
             tried: Vec::new(),
             failed_upstreams: Vec::new(),
             doubted: Vec::new(),
-            limits: StreamLimits {
-                silence: times.silence,
-                deadline: (!request.streaming).then(|| now + times.request),
-            },
+            longest: (!request.streaming).then_some(times.request),
+            limits: StreamLimits { silence: times.silence, deadline: None },
             waited: Cell::default(),
             client_gives_up: request.client_waits.and_then(|waits| now.checked_add(waits)),
             refused: None,
@@ -67,6 +67,9 @@ impl SoFar<'_> {
     pub(super) fn begin_attempt(&mut self) -> Instant {
         self.failure = None;
         self.tried_at = Instant::now();
+        if self.limits.deadline.is_none() {
+            self.limits.deadline = self.longest.map(|longest| self.tried_at + longest);
+        }
         self.tried_at
     }
 
@@ -79,11 +82,6 @@ impl SoFar<'_> {
     pub(super) fn is_over(&self) -> bool {
         let has_begun = !self.tried.is_empty() || !self.waited.get().is_zero();
         has_begun && self.ends_by().is_some_and(|end| end <= Instant::now())
-    }
-
-    /// Whether the time of the whole request is over (`REQUEST_TIMEOUT`).
-    pub(super) fn has_timed_out(&self) -> bool {
-        self.limits.deadline.is_some_and(|end| end <= Instant::now())
     }
 
     /// Until when it can wait for a key, having waited as long as it has, and for how long that is.

@@ -1,6 +1,7 @@
 //! The upstream's body on its way to the client: frames as they come, errors looked after, and an honest end (spec §6).
 
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -36,11 +37,11 @@ pub(super) struct Stream {
     pub(super) trailers: Option<Box<HeaderMap>>,
     /// Takes keys out, where the upstream may have quoted one.
     pub(super) mask: Option<Box<Mask>>,
-    /// When the present silence has lasted too long, if we are waiting.
-    silence_ends: Option<Instant>,
+    /// When the present silence began, if we are waiting.
+    pub(super) silent_since: Option<Instant>,
     timer: Timer,
     /// The request's body, if it streams through.
-    upload: Option<Upload>,
+    upload: Option<Rc<Upload>>,
     /// In whose words a client is told that an event stream broke off.
     dialect: Option<Dialect>,
     /// Looks for errors in it, until one has come.
@@ -95,7 +96,12 @@ pub(super) struct StreamLimits {
 impl StreamLimits {
     /// When a silence that begins now has lasted too long.
     pub(super) fn end(self) -> Instant {
-        let silence = Instant::now() + self.silence;
+        self.end_since(Instant::now())
+    }
+
+    /// When one that began then has.
+    fn end_since(self, began: Instant) -> Instant {
+        let silence = began + self.silence;
         self.deadline.map_or(silence, |deadline| deadline.min(silence))
     }
 }
@@ -116,9 +122,12 @@ pub enum Broken {
     /// The upstream's connection broke.
     #[error("the upstream broke the answer off: {0}")]
     Upstream(#[from] Fault),
-    /// The upstream fell silent or took too long.
+    /// The upstream fell silent, or the time of the whole request was over.
     #[error("the upstream did not finish the answer in time")]
-    TimedOut,
+    TimedOut {
+        /// For how long nothing but the upstream was waited for.
+        silent: Duration,
+    },
     /// The upstream's connection was closed properly, but in the answer's middle.
     #[error("the upstream closed the connection before the end of the answer")]
     Unfinished,
@@ -139,7 +148,7 @@ impl Stream {
             limits,
             trailers: None,
             mask: None,
-            silence_ends: None,
+            silent_since: None,
             timer: Timer::default(),
             upload: None,
             dialect: None,
@@ -169,12 +178,12 @@ impl Stream {
     }
 
     /// The request's body streams through still. On HTTP/2 it ends the answer too if it fails.
-    pub(super) fn goes_with(&mut self, upload: Option<&Upload>) {
+    pub(super) fn goes_with(&mut self, upload: Option<&Rc<Upload>>) {
         self.upload = upload.cloned();
     }
 
     pub(super) fn has_lost_upload(&self) -> bool {
-        self.upload.as_ref().is_some_and(|upload| upload.get().is_some())
+        self.upload.as_ref().is_some_and(|upload| upload.fault().is_some())
     }
 
     #[inline]
@@ -322,15 +331,26 @@ impl Stream {
     #[inline]
     fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
-            return self.poll_timeout(cx).map(|()| Some(Err(Broken::TimedOut)));
+            let end = self.silence_ends();
+            ready!(self.timer.poll(end, cx));
+            return Poll::Ready(Some(Err(self.timed_out())));
         };
-        self.silence_ends = None;
+        self.silent_since = None;
         Poll::Ready(frame.map(|frame| frame.map_err(Broken::Upstream)))
     }
 
-    fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let limits = self.limits;
-        self.timer.poll(*self.silence_ends.get_or_insert_with(|| limits.end()), cx)
+    #[cold]
+    fn timed_out(&self) -> Broken {
+        let had = |since: Instant| match &self.upload {
+            Some(upload) => upload.upstream_had(since),
+            None => since.elapsed(),
+        };
+        Broken::TimedOut { silent: self.silent_since.map(had).unwrap_or_default() }
+    }
+
+    /// When the present silence has lasted too long. If there was none, it begins now.
+    pub(super) fn silence_ends(&mut self) -> Instant {
+        self.limits.end_since(*self.silent_since.get_or_insert_with(Instant::now))
     }
 
     pub(super) fn held(&self) -> usize {

@@ -131,7 +131,7 @@ impl Tunnel {
         match ended {
             Ok(()) => ending.finished(),
             Err(Side::Client) => ending.abandoned(),
-            Err(Side::Upstream) => ending.broken("the upstream's connection broke"),
+            Err(Side::Upstream) => ending.broken_off("the upstream's connection broke"),
         }
     }
 }

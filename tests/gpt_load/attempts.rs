@@ -320,6 +320,10 @@ fn what_may_have_been_done_is_told_so_whatever_was_refused_before_and_is_not_ask
     let reset = || Play::Resetting(ResetAt::BeforeHead);
     let limited = Play::answer(429, &[("retry-after", "1")], json!({"error": {"message": "slow down"}}));
     let timed_out = |status| Play::answer(status, &[], json!({"error": {"message": "gateway timeout"}}));
+    let within = |error: Value| {
+        let event = format!("event: error\ndata: {}\n\n", json!({ "error": error }));
+        Play::answer(200, &[("content-type", "text/event-stream")], event.into())
+    };
     for (first, then, status, attempts) in [
         (limited, reset(), 502, 2),
         (Play::Revoked, reset(), 502, 2),
@@ -327,6 +331,10 @@ fn what_may_have_been_done_is_told_so_whatever_was_refused_before_and_is_not_ask
         (timed_out(504), Play::Valid, 504, 1),
         (timed_out(520), Play::Valid, 520, 1),
         (timed_out(524), Play::Valid, 524, 1),
+        (within(json!({"type": "server_error", "code": 504})), Play::Valid, 200, 1),
+        (within(json!({"type": "server_error", "code": 500})), Play::Valid, 200, 1),
+        (within(json!({"type": "server_error"})), Play::Valid, 200, 1),
+        (within(json!({"code": "rate_limit_exceeded"})), reset(), 502, 2),
     ] {
         let mock = provider(&[]);
         let plays = Play::Sequence(vec![(1, first), (1, then), (1, Play::Valid)]);

@@ -181,6 +181,18 @@ fn an_upstream_that_grants_no_window_is_waited_for_until_the_request_timeout() {
         assert_eq!((reset.stream, &*reset.payload), (stream, &8_u32.to_be_bytes()[..]), "CANCEL");
     }
     assert_eq!((gpt_load.healthy_keys(), running(&gpt_load)), (1, 0));
+    assert_eq!(gpt_load.told("/stats")["upstreams"][0]["faults"], 2);
+}
+
+#[test]
+fn an_upload_that_takes_too_long_is_not_the_fault_of_an_upstream_that_takes_what_comes() {
+    let (peer, frames) = watched(&[], |_, _| {});
+    let gpt_load = peer.gpt_load(&[("REQUEST_TIMEOUT", "1"), ("MAX_REPLAY_BODY", "1KiB")], &[A]);
+    let mut client = gpt_load.raw();
+    client.send(UPLOAD).send([b'x'; 10_000]);
+    next(&frames, DATA);
+    assert!(client.until("upstream_timeout").starts_with("HTTP/1.1 504"));
+    assert_eq!(gpt_load.told("/stats")["upstreams"][0]["faults"], 0);
 }
 
 #[test]

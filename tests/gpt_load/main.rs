@@ -43,6 +43,7 @@ mod protocol;
 mod recovery;
 mod reuse;
 mod storms;
+mod time;
 mod upgrades;
 mod uploads;
 mod validate_keys;

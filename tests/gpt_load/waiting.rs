@@ -59,6 +59,18 @@ fn a_request_waits_no_longer_than_it_may_in_all() {
 }
 
 #[test]
+fn a_request_has_all_of_its_time_from_its_first_attempt_on_however_long_it_waited() {
+    let mock = provider(&[]);
+    let slow = Play::Slow(Duration::from_millis(1_500));
+    mock.play(A, Play::first(1, limited(1_500), slow));
+    let gpt_load = GptLoad::before(&mock, &[("REQUEST_TIMEOUT", "2"), ("MAX_RETRIES", "0")], &[A]);
+    assert_eq!(gpt_load.chat().status, 429);
+    let began = Instant::now();
+    assert_eq!(gpt_load.chat().status, 200);
+    assert!(began.elapsed() > Duration::from_millis(2_500), "it did wait: {:?}", began.elapsed());
+}
+
+#[test]
 fn without_patience_the_answer_is_there_at_once() {
     let mock = provider(&[]);
     for key in [A, B] {
