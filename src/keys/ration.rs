@@ -176,7 +176,11 @@ impl Ration {
     /// later was answered already. What began without a ration may be late, for all that is known.
     pub(super) fn is_last_word(&self, entry: Entry) -> bool {
         let Entry::Counted(began) = entry else { return true };
-        let later = |word| began.wrapping_sub(number(word, HEARD)) <= u16::MAX / 2;
+        // By how many began since: where nothing was told for long, the last word is of numbers that have come round.
+        let later = |word| {
+            let since = |number: u16| self::number(word, BEGAN).wrapping_sub(number);
+            since(began) <= since(number(word, HEARD))
+        };
         let before = self.update(|word| if later(word) { with_number(word, HEARD, began) } else { word });
         later(before)
     }
@@ -202,9 +206,10 @@ impl Ration {
 
     /// The same, but never more than this.
     pub(super) fn double_up_to(&self, most: u32) {
-        self.update(|word| match allowance(word) {
+        self.update(|word| match (allowance(word) * 2).min(most) {
             0 => word,
-            requests => word & !BOUND | NEW | allow((requests * 2).min(most)),
+            requests if requests > LARGEST_OF_ALL => word & !BOUND,
+            requests => word & !BOUND | NEW | allow(requests),
         });
     }
 
@@ -329,6 +334,30 @@ mod tests {
         ration.tell(2, true);
         assert!(ration.has_room(), "more is left than before, and it is no older word");
         assert!(ration.is_last_word(Entry::Free), "nothing is known of when it began");
+    }
+
+    #[test]
+    fn a_word_is_the_last_however_many_answers_before_it_said_nothing() {
+        let ration = Ration::default();
+        ration.set(1);
+        for answered in 0..200_000 {
+            let entry = ration.enter().unwrap();
+            ration.leave();
+            if answered % 40_000 == 0 {
+                assert!(ration.is_last_word(entry), "{answered}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_kept_to_a_number_has_no_ration_once_that_is_as_good_as_none() {
+        let rationed = |most| {
+            let ration = Ration::default();
+            ration.set(1);
+            (0..20).for_each(|_| ration.double_up_to(most));
+            ration.enter() != Some(Entry::Free)
+        };
+        assert_eq!([5, LARGEST_OF_ALL, LARGEST_OF_ALL + 1].map(rationed), [true, true, false]);
     }
 
     #[test]
