@@ -63,14 +63,16 @@ impl KeyPool {
             return;
         }
         let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        let by = Millis(self.now().0.saturating_add(wait));
-        if comes_back_by(&generation, model.as_deref(), by) {
+        let now = self.now();
+        if comes_back_by(&generation, model.as_deref(), Millis(now.0.saturating_add(wait))) {
             return;
         }
         for roster in [Some(&generation.base), model.as_deref()].into_iter().flatten() {
             let ration = roster.rotation.ration(found.index);
-            if !ration.has_room() {
-                ration.raise(LARGEST_OF_ALL, roster.rotation.is_whole(found.index, self.now()));
+            // Silence says nothing of a limit that is known.
+            let is_known = || roster.learnt.surely(found.index, now).is_some_and(|(_, whole)| whole > now);
+            if !ration.has_room() && !is_known() {
+                ration.raise(LARGEST_OF_ALL, roster.rotation.is_whole(found.index, now));
             }
         }
         generation.base.show(found.index, None);

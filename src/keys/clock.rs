@@ -166,6 +166,19 @@ impl KeyPool {
         }
     }
 
+    /// Keeps a key to what is surely left of its limit until that is whole again.
+    pub(super) fn keep_to_limit(
+        &self,
+        generation: &Generation,
+        roster: &Roster,
+        index: u32,
+        requests: u32,
+        whole: Millis,
+    ) {
+        roster.rotation.note_whole(index, Some(whole));
+        self.keep_to_ration(generation, roster, index, |ration| ration.tell(requests, true));
+    }
+
     /// A key is back that was out for what its story tells: it has a ration of so many at first, and if that was for more
     /// than a minute, a part of its share.
     pub(super) fn begin_small(
@@ -251,9 +264,9 @@ impl KeyPool {
         let mut stories = roster.stories();
         // Not all at once: what waited for it would run it into its limit again, unless that is known.
         let story = stories.get(&event.index).map(|story| &**story);
-        match roster.learnt.at_return(event.index).filter(|_| !was_away_for_long(story)) {
-            Some(requests) => {
-                self.keep_to_ration(generation, roster, event.index, |ration| ration.tell(requests, true));
+        match roster.learnt.surely(event.index, now).filter(|_| !was_away_for_long(story)) {
+            Some((requests, whole)) => {
+                self.keep_to_limit(generation, roster, event.index, requests, whole);
             }
             None => self.begin_small(generation, roster, event.index, 1, story),
         }

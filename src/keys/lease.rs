@@ -247,10 +247,7 @@ impl<'pool> Lease<'pool> {
                 None => ration.double(roster.largest_ration()),
                 Some(Allowed::AtMost(requests)) => ration.double_up_to(requests),
                 Some(Allowed::Surely(requests, whole)) => {
-                    roster.rotation.note_whole(here.index, Some(whole));
-                    self.pool.keep_to_ration(&here.generation, roster, here.index, |ration| {
-                        ration.tell(requests, true)
-                    });
+                    self.pool.keep_to_limit(&here.generation, roster, here.index, requests, whole);
                 }
                 Some(Allowed::Nothing(until)) => {
                     let wait = Duration::from_millis(until.0.saturating_sub(now.0));
@@ -267,7 +264,9 @@ impl<'pool> Lease<'pool> {
             }
             roster.show(here.index, base);
         }
-        here.generation.spread(here.index);
+        if self.base_entry() != Entry::Free {
+            here.generation.spread(here.index);
+        }
     }
 
     /// The same for an answer that is no success, and nothing that the key is to blame for.
@@ -460,8 +459,10 @@ impl<'pool> Lease<'pool> {
         if let Some(roster) = &self.model {
             roster.give_back(self.index, self.entry, Some(base));
         }
-        base.give_back(self.index, self.base_entry(), None);
-        self.generation.spread(self.index);
+        if self.base_entry() != Entry::Free {
+            base.give_back(self.index, self.base_entry(), None);
+            self.generation.spread(self.index);
+        }
         if !self.has_made_its_test.get() && (self.entry == Entry::Probe || self.of_base == Entry::Probe) {
             self.leave_to_others();
         }

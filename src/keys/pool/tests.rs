@@ -9,6 +9,7 @@ use crate::keys::{
 
 mod beliefs;
 mod coming_back;
+mod learning;
 
 /// What is left to a key for all models.
 fn all(left: Left) -> Remains<'static> {
