@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::Guard;
 
@@ -10,6 +10,7 @@ use super::generation::Generation;
 use super::pool::KeyPool;
 use super::ration::Entry;
 use super::roster::{Cause, Roster, Story};
+use super::secret::preview;
 use super::state::{CooldownPolicy, Effect, Millis, Place, Standing};
 use super::storm::Service;
 
@@ -156,6 +157,22 @@ impl Here<'_> {
             pool.losses.note(effect, base.is_some());
         }
         before.is_available()
+    }
+
+    /// Sets the key aside before its limit is run into (spec §6, "ahead of the limit").
+    pub(super) fn rest(&self, pool: &KeyPool, model: Option<&str>, wait: Duration, cause: Cause) {
+        let cause = Cause { wait: Some(wait), ..cause };
+        if self.set_aside(pool, model, Effect::Spent { wait }, cause.clone(), false) {
+            tracing::info!(
+                key_index = self.index,
+                key_preview = preview(self.generation.keys().get(self.index)),
+                model,
+                rule = &*cause.rule,
+                wait_s = wait.as_secs_f64(),
+                wait_from = cause.wait_from.as_deref(),
+                "key rests"
+            );
+        }
     }
 
     /// A later answer of the same upstream than the one that said that nothing was left to the key says that something is.

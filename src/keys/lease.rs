@@ -254,12 +254,11 @@ impl<'pool> Lease<'pool> {
                     let cause = Cause {
                         rule: "ahead.learnt".into(),
                         error: "it has served as many as it did before it was refused twice".into(),
-                        wait: Some(wait),
                         wait_from: Some("the refusals before".into()),
                         upstream: Some(upstream),
                         ..Cause::default()
                     };
-                    here.set_aside(self.pool, roster.model.as_deref(), Effect::Spent { wait }, cause, false);
+                    here.rest(self.pool, roster.model.as_deref(), wait, cause);
                 }
             }
             roster.show(here.index, base);
@@ -379,12 +378,11 @@ impl<'pool> Lease<'pool> {
                 let cause = Cause {
                     rule: "ahead.nothing_left".into(),
                     error: "the last answer said that nothing is left until then".into(),
-                    wait: Some(wait),
                     wait_from: Some(from.into()),
                     upstream: Some(upstream),
                     ..Cause::default()
                 };
-                here.set_aside(self.pool, model, Effect::Spent { wait }, cause, false);
+                here.rest(self.pool, model, wait, cause);
                 generation.of(self.model.as_ref()).0.price.forget_a_little();
             }
         }

@@ -33,6 +33,7 @@ impl Held<'_> {
     pub(super) fn set_aside(self, upstreams: &Upstreams) -> Settled {
         let Self { lease, effect, model, cause, too_few_tokens, upstream, service, .. } = self;
         let (key_index, key_preview) = (lease.index(), lease.preview());
+        let (by_url, provider) = (upstream.url.shown(), upstream.provider);
         let by = accuser(&lease, upstream, upstreams, service);
         let failure = Failure { effect, model: model.as_deref(), by, too_few_tokens, cause: cause.clone() };
         let settled = lease.fail(failure);
@@ -40,6 +41,8 @@ impl Held<'_> {
             tracing::warn!(
                 key_index,
                 key_preview,
+                upstream = by_url,
+                provider,
                 verdict = effect.name(),
                 model,
                 rule = &*cause.rule,

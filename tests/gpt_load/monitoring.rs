@@ -178,6 +178,12 @@ fn a_key_that_is_out_tells_which_rule_judged_what_answer() {
             &json!(message)
         )
     );
+    assert_eq!([&line["provider"], &line["upstream"]], [&json!("_OTHER"), &json!(mock.url())]);
+    let line = gpt_load.logged("D's rest", |line| line["message"] == "key rests");
+    assert_eq!(
+        ["key_index", "rule", "wait_from", "model"].map(|field| line[field].clone()),
+        [json!(3), json!("ahead.nothing_left"), json!("reset header"), json!("gpt-4o")]
+    );
 }
 
 #[test]
