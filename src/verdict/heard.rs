@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::LazyLock;
 
-use super::rules::{Meaning, NOT, Things, VOCABULARY};
+use super::rules::{KEY, LOOSE, Meaning, NOT, Things, VOCABULARY};
 use super::words::Words;
 
 /// How many bytes may stand between a subject and what is said of it.
@@ -96,9 +96,16 @@ fn place(head: u64) -> usize {
     usize::try_from((head >> 40).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 53).unwrap_or(0)
 }
 
+/// Words that stand before any key, and leave it the one that was sent.
+const BESIDE_KEYS: &str = "a admin an and any app application as attached auth authentication authorization by current das der el \
+    expected following for from given header il in is its jwt la le live master my new o oauth of or our \
+    passed personal presented private production provided project request sandbox sent service specified su \
+    submitted supplied test that the these this those to trial tu un used user virtual was which with x \
+    your";
+
 impl Heard {
     #[cold]
-    pub(super) fn of(message: &Words) -> Self {
+    pub(super) fn of(message: &Words, is_of_keys: bool) -> Self {
         let tidy = Tidy::of(message.text());
         let mut marks = tidy.marks();
         // The longest word counts, with all that it means.
@@ -110,6 +117,14 @@ impl Heard {
             }
             !is_within
         });
+        if !is_of_keys {
+            let known: Vec<usize> = marks.iter().map(|mark| mark.to).collect();
+            for mark in marks.iter_mut().filter(|mark| mark.plain & LOOSE != 0) {
+                if tidy.is_of_something_else(mark.from, &known) {
+                    (mark.plain, mark.negated) = (mark.plain & !KEY, mark.negated & !KEY);
+                }
+            }
+        }
         let negations: Vec<Mark> = marks.iter().filter(|mark| mark.plain & NOT != 0).copied().collect();
         for mark in &mut marks {
             let is_negated = negations.iter().any(|not| not.negates(mark, &tidy.text));
@@ -251,6 +266,19 @@ impl Tidy {
         Self { text: String::from_utf8(text).unwrap_or_default(), begins, ends }
     }
 
+    /// Whether the word before says what it is a key of: "sort key", "thought signature". One that means something by itself
+    /// says no such thing: "wrong key".
+    fn is_of_something_else(&self, at: usize, known: &[usize]) -> bool {
+        let before = self.text.get(..at).unwrap_or_default().trim_end();
+        let is_apart = before.is_empty() || self.ends.iter().any(|end| (before.len()..=at).contains(end));
+        let word = before.rsplit(' ').next().unwrap_or_default();
+        let within = before.len() - word.len() + 1..=before.len();
+        self.text.is_ascii()
+            && !is_apart
+            && !known.iter().any(|end| within.contains(end))
+            && !BESIDE_KEYS.split(' ').any(|known| known == word)
+    }
+
     /// The words that mean something.
     fn marks(&self) -> Vec<Mark> {
         let index = INDEX.as_slice();
@@ -280,11 +308,11 @@ impl Tidy {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::rules::{ACCOUNT, DEAD, DOWN, KEY, MONEY, PROVIDER, SPENT, WRONG};
+    use super::super::rules::{ACCOUNT, DEAD, DOWN, MONEY, PROVIDER, SPENT, WRONG};
     use super::*;
 
     fn tells(message: &str, subject: Things, said: Things) -> bool {
-        Heard::of(&Words::of(message)).tells(subject, said)
+        Heard::of(&Words::of(message), true).tells(subject, said)
     }
 
     #[test]
@@ -330,7 +358,7 @@ mod tests {
 
     #[test]
     fn a_hostile_message_has_so_many_marks_and_no_more() {
-        let heard = Heard::of(&Words::of(&"key bad not ".repeat(6000)));
+        let heard = Heard::of(&Words::of(&"key bad not ".repeat(6000)), true);
         assert!(heard.marks.len() <= MARKS_MAX);
     }
 

@@ -122,7 +122,7 @@ pub struct Judgement {
     /// "This key may not use that model": another key may, or nobody may. The scope is [`Scope::KeyAndModel`], the
     /// verdict what follows if nothing is known of other keys.
     pub denied_model: bool,
-    /// It rests on a bare 401 or 403: no row knew the answer.
+    /// It rests on a bare 401 or 403, or ends a key by words that may be about something else.
     pub weak: bool,
     /// Our way to the upstream is barred for every key (it saw none, or does not serve where we are): what it said twice
     /// it will say again.
@@ -215,7 +215,7 @@ fn judged(status: u16, headers: &HeaderMap, envelope: &Envelope, now: SystemTime
         scope,
         wait,
         denied_model,
-        weak: row.weak,
+        weak: rules::is_weak(row, status, envelope),
         barred: row.barred,
         message: envelope.line(),
         code: envelope.code_line(),

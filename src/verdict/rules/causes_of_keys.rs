@@ -17,7 +17,7 @@ const KEY: &[&str] = &[
     "密钥",
     "令牌",
 ];
-const IS_BAD: &[&str] = &[
+pub(super) const IS_BAD: &[&str] = &[
     "invalid",
     "not valid",
     "incorrect",
@@ -102,7 +102,7 @@ const ACCOUNT: &[&str] = &[
     "用户",
     "组织",
 ];
-const CLOSED: &[&str] = &[
+pub(super) const CLOSED: &[&str] = &[
     "deactivated",
     "suspended",
     "terminated",

@@ -19,8 +19,10 @@ mod causes_of_requests;
 mod causes_of_way;
 mod china;
 mod combined;
+mod doubt;
 mod gateways;
 mod google;
+mod not_ours;
 mod of_model;
 mod of_request;
 mod openai;
@@ -38,9 +40,10 @@ use super::envelope::{Envelope, Form};
 use super::heard::Heard;
 use super::{Scope, Verdict};
 
+pub(super) use self::doubt::is_weak;
 #[cfg(test)]
-pub(super) use self::vocabulary::{ACCOUNT, DEAD, DOWN, KEY, MONEY, PROVIDER, SPENT, WRONG};
-pub(super) use self::vocabulary::{Meaning, NOT, Things, VOCABULARY};
+pub(super) use self::vocabulary::{ACCOUNT, DEAD, DOWN, MONEY, PROVIDER, SPENT, WRONG};
+pub(super) use self::vocabulary::{KEY, LOOSE, Meaning, NOT, Things, VOCABULARY};
 
 /// One row of the table.
 #[derive(Debug)]
@@ -60,8 +63,8 @@ pub(super) struct Row {
     denied_if_named: bool,
     /// It is of one model, if it says so.
     of_model_if_told: bool,
-    /// It rests on a bare status.
-    pub(super) weak: bool,
+    /// It rests on a bare status, or on little more.
+    weak: bool,
     /// Our way to the upstream is barred, whichever key we send.
     pub(super) barred: bool,
     /// When a spent quota is whole again where the provider keeps it by the calendar.
@@ -100,6 +103,8 @@ enum Test {
     Says(&'static [&'static str]),
     /// The message says one of the first of these, and soon after it, in the same sentence, one of the second.
     Then(&'static [&'static str], &'static [&'static str]),
+    /// One of the second belongs to one of the first: it stands right behind, or a word later.
+    Of(&'static [&'static str], &'static [&'static str]),
     /// One of the second is said of one of the first, near it in the same sentence: see `vocabulary.rs`.
     Told(Things, Things),
     /// The message speaks of one of these.
@@ -150,6 +155,7 @@ impl Answer<'_> {
             }
             Test::Says(words) => self.says(words),
             Test::Then(first, second) => self.envelope.words.follows(first, second),
+            Test::Of(owners, things) => self.envelope.words.belong(owners, things),
             Test::Told(subjects, said) => self.heard().tells(*subjects, *said),
             Test::Speaks(things) => self.heard().speaks_of(*things),
             Test::Begins(those, things) => self.heard().begins_with(*those, *things),
@@ -169,7 +175,8 @@ impl Answer<'_> {
     }
 
     fn heard(&self) -> &Heard {
-        self.heard.get_or_init(|| Heard::of(&self.envelope.words))
+        // What is wrong with a request may have keys of its own.
+        self.heard.get_or_init(|| Heard::of(&self.envelope.words, matches!(self.status, 401 | 403)))
     }
 
     /// Whether it has a status that tells of something wrong with the request.
@@ -186,33 +193,11 @@ impl Answer<'_> {
 }
 
 impl Answer<'_> {
-    /// Whether it says that money or quota is what lacks: with that a key is not lost, whatever code stands beside it.
-    fn tells_of_money(&self) -> bool {
-        let said = [
-            "usage limit",
-            "spend limit",
-            "spending limit",
-            "quota exceeded",
-            "quota exhausted",
-            "out of credit",
-            "insufficient credit",
-            "insufficient balance",
-            "insufficient funds",
-            "insufficient quota",
-            "unpaid",
-            "overdue",
-            "payment failed",
-            "余额不足",
-            "欠费",
-        ];
-        matches!(self.status, 401..=403) && said.iter().any(|word| self.envelope.words.find(word).is_some())
-    }
-
     /// Whether a row of the answer's status holds and may speak: words of a message that finds fault with the request may be
     /// the client's.
     fn is_judged_by(&self, row: &Row) -> bool {
         row.tests.iter().all(|test| self.holds(test))
-            && !(row.verdict == Verdict::KeyInvalid && self.tells_of_money())
+            && !(row.verdict == Verdict::KeyInvalid && self.spares_the_key(row))
             && !(row.verdict != Verdict::RequestFault
                 && self.speaks_of_request()
                 && row.rests_on_words()
@@ -267,6 +252,7 @@ pub(super) fn is_temporary(envelope: &Envelope) -> bool {
 
 static TABLE: &[&[Row]] = &[
     gateways::ROWS,
+    not_ours::ROWS,
     anthropic::ROWS,
     google::ROWS,
     azure::ROWS,
@@ -352,7 +338,7 @@ impl Row {
     fn may_hold_for(&self, status: u16) -> bool {
         let may_hold = |test: &Test| match test {
             Test::Status(statuses) => statuses.contains(&status),
-            Test::Says(_) | Test::Then(..) => status < 500,
+            Test::Says(_) | Test::Then(..) | Test::Of(..) => status < 500,
             _ => true,
         };
         self.tests.iter().all(may_hold)
@@ -360,14 +346,20 @@ impl Row {
             && (status < 500 || !self.verdict.blames_the_key() || self.names(status))
     }
 
+    /// Whether no code says what it says.
+    fn rests_on_words_alone(&self) -> bool {
+        let is_of_code = |test: &Test| matches!(test, Test::Code(_) | Test::CodeWith(_) | Test::CodeLike(_));
+        self.rests_on_words() && !self.tests.iter().any(is_of_code)
+    }
+
     fn names(&self, status: u16) -> bool {
         self.tests.iter().any(|test| matches!(test, Test::Status(statuses) if statuses.contains(&status)))
     }
 
     fn rests_on_words(&self) -> bool {
-        self.tests
-            .iter()
-            .any(|test| matches!(test, Test::Says(_) | Test::Then(..) | Test::Told(..) | Test::Speaks(_)))
+        self.tests.iter().any(|test| {
+            matches!(test, Test::Says(_) | Test::Then(..) | Test::Of(..) | Test::Told(..) | Test::Speaks(_))
+        })
     }
 
     /// Kept per model.

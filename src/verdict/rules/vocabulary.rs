@@ -65,6 +65,8 @@ pub(in crate::verdict) const UNCHECKED: Things = 1 << 32;
 // What makes something else of other words.
 /// Turns what follows, or stands right before it.
 pub(in crate::verdict) const NOT: Things = 1 << 33;
+/// A key, if the word before does not say that it is something else's.
+pub(in crate::verdict) const LOOSE: Things = 1 << 35;
 /// Longer words that a shorter one must not be heard in.
 const NOTHING: Things = 1 << 34;
 
@@ -99,10 +101,11 @@ pub(in crate::verdict) static VOCABULARY: &[Meaning] = &[
     of(NOT, "不|未|没|无法|无|nicht |kein|pas |aucun|n'a|n'e|n'o|n'y|ne |jamais|ningún|ninguna|nenhum|никак|нету |sin |sem |não |не |нет "),
 
     Meaning { plain: NOT | GONE, negated: NOT | GONE, words: "no longer|not any more|not any longer|ya no |nicht mehr|não mais|больше не|больше нет|n'est plus|plus aucun|不再|已不" },
-    of(SHAPE, "unknown endpoint|unknown route|unknown path|unknown url"),
+    of(SHAPE, "grammar|unknown endpoint|unknown route|unknown path|unknown url"),
     of(NOTHING, "bad response|bad request|error message|error code|status code|chat completions|completions|not only|no later|入力された|good standing"),
 
-    of(KEY, "token's |key's |access token|access key id|auth token|authorization token|identity token|passcode|password|api secret|client secret|personal access token|signing key|signature|certificate|api key|apikey|access key|secret key|subscription key|key |keys |credential|secret |secrets |api token|token |bearer|passkey|license key|licence key|service account key"),
+    of(KEY, "access token|access key id|auth token|authorization token|identity token|api secret|client secret|personal access token|api key|apikey|access key|secret key|subscription key|api token|bearer|passkey|license key|licence key|service account key"),
+    of(KEY | LOOSE, "token's |key's |passcode|password|signing key|signature|certificate|key |keys |credential|secret |secrets |token "),
     of(KEY, "签名|口令|密码|授权码|鉴权信息|キーを|キーの|キーも|密钥|秘钥|密匙|令牌|凭证|凭据|api キー|キーは|キーが|アクセスキー|トークンは|トークンが|認証情報|シークレット"),
     of(KEY, "apischlüssel|api clé|geheimnis|mot de passe|contraseña|senha|llave |ключи|ключей|пароль|credenciais|anmeldedaten|token d'accès|schlüssel|api schlüssel|zugriffstoken|zugangstoken|zugangsschlüssel|zugangsdaten|clé |clef |jeton|identifiants|clave |credencial|chave |ключ |ключа |ключом |токен |токена |토큰|키가|키는"),
     of(ACCOUNT, "group |company|owner |seat|login|user |client |holder|account|organisation|organization|org |workspace|tenant|project|team |customer|service account|sub account|profile|membership"),

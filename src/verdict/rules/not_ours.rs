@@ -1,0 +1,177 @@
+//! Keys and accounts that are not the leased one's: a relay's own, a server's that the request names, an end user's. And
+//! clocks that differ.
+
+use super::Test::{Code, Of, Says, Silent, Status, Then};
+use super::causes_of_keys::{CLOSED, IS_BAD};
+use super::{Row, row};
+use crate::verdict::Verdict::{RequestFault, UpstreamFault};
+
+const RELAYS: &str = "relays that have keys of their own, see tests/corpus";
+const NAMED: &str = "what requests name: connectors, sessions, end users, see tests/corpus";
+const CLOCK: &str = "https://docs.aws.amazon.com/IAM/latest/UserGuide/signature-v4-troubleshooting.html";
+
+const WITH: &[u16] = &[400, 401, 403];
+/// Whoever stands between us and the provider.
+const BETWEEN: &[&str] = &[
+    "upstream",
+    "gateway's",
+    "relay's",
+    "proxy's",
+    "router's",
+    "operator's",
+    "channel",
+    "backend",
+    "上游",
+    "渠道",
+    "通道",
+    "网关",
+    "中转",
+];
+const KEYS: &[&str] = &[
+    "key",
+    "token",
+    "credential",
+    "account",
+    "secret",
+    "auth",
+    "密钥",
+    "秘钥",
+    "令牌",
+    "凭证",
+    "鉴权",
+    "认证",
+    "账号",
+    "账户",
+    "帐号",
+];
+const REFUSED: &[&str] = &["reject", "refused", "fail", "denied", "not work", "失败", "被拒", "失效", "无效"];
+/// What a request tells its provider to ask, and what has tokens that are no keys.
+const SERVERS: &[&str] = &[
+    "connector",
+    "connected ",
+    "mcp ",
+    "webhook",
+    "callback",
+    "plugin",
+    "csrf",
+    "xsrf",
+    "knowledge base",
+    "azure search",
+    "elasticsearch",
+    "pinecone",
+    "weaviate",
+    "qdrant",
+    "s3 ",
+    "sharepoint",
+    "google drive",
+    "gmail",
+    "dropbox",
+    "twitter",
+    "slack",
+    "notion ",
+    "discord",
+    "facebook",
+    "instagram",
+    "linkedin",
+    "jira",
+    "salesforce",
+    "连接器",
+    "插件",
+    "回调",
+    "知识库",
+    "向量库",
+];
+/// Tokens that a request goes on with.
+const HANDLES: &[&str] = &[
+    "session",
+    "ephemeral",
+    "sync",
+    "upload",
+    "download",
+    "continuation",
+    "resume",
+    "resumption",
+    "cursor",
+    "sort",
+    "thought",
+    "thinking",
+    "会话",
+    "上传",
+    "下载",
+];
+/// Whom a request is made for, and whom it names.
+const USERS: &[&str] = &[
+    "end user",
+    "end_user",
+    "end-user",
+    "enduser",
+    "safety_identifier",
+    "safety identifier",
+    "recipient",
+    "their account",
+    "voice owner",
+    "speaker",
+    "引用的",
+    "音色",
+    "终端用户",
+    "最终用户",
+    "对方",
+];
+
+pub(super) static ROWS: &[Row] = &[
+    row("not_ours.upstream_key", RELAYS, UpstreamFault, &[Status(WITH), Of(BETWEEN, KEYS), Says(IS_BAD)]),
+    row(
+        "not_ours.upstream_refused",
+        RELAYS,
+        UpstreamFault,
+        &[Status(WITH), Of(BETWEEN, KEYS), Says(REFUSED)],
+    ),
+    row("not_ours.upstream_account", RELAYS, UpstreamFault, &[Status(WITH), Of(BETWEEN, KEYS), Says(CLOSED)]),
+    row("not_ours.server", NAMED, RequestFault, &[Status(WITH), Then(SERVERS, KEYS), Says(IS_BAD)]),
+    row("not_ours.server_account", NAMED, RequestFault, &[Status(WITH), Then(SERVERS, KEYS), Says(CLOSED)]),
+    row("not_ours.server_refused", NAMED, RequestFault, &[Status(WITH), Then(SERVERS, KEYS), Says(REFUSED)]),
+    row(
+        "not_ours.handle",
+        NAMED,
+        RequestFault,
+        &[Status(&[400]), Of(HANDLES, &["token", "key", "signature", "凭证", "令牌"])],
+    ),
+    // Where the status is of keys a session's token may be one.
+    row(
+        "not_ours.handle_as_refusal",
+        NAMED,
+        RequestFault,
+        &[
+            Status(&[401, 403]),
+            Of(&["upload", "download", "continuation", "thought"], &["token", "signature"]),
+        ],
+    ),
+    row("not_ours.user", NAMED, RequestFault, &[Status(&[400, 403]), Then(USERS, CLOSED)]),
+    row(
+        "not_ours.user_gone",
+        NAMED,
+        RequestFault,
+        &[Status(&[400]), Then(&["owner deleted", "引用的"], &["account", "账号", "注销"])],
+    ),
+    // Two clocks differ.
+    row(
+        "not_ours.clock",
+        CLOCK,
+        UpstreamFault,
+        &[Status(WITH), Says(&["is now earlier than", "is still later than", "not yet current"])],
+    ),
+    row("not_ours.clock_told", CLOCK, UpstreamFault, &[Status(WITH), Code(&["requesttimetooskewed"])]),
+    row(
+        "not_ours.time",
+        CLOCK,
+        RequestFault,
+        &[
+            Status(WITH),
+            Then(
+                &["timestamp", "时间戳"],
+                &["too old", "too far", "expired", "skew", "differ", "out of range", "过期", "超时", "无效"],
+            ),
+            Silent(&["api key"]),
+        ],
+    ),
+];
