@@ -49,6 +49,8 @@ pub(super) fn stated(words: &Words, in_china: bool) -> Option<Timestamp> {
         "until",
         "after",
         "again at ",
+        "request at ",
+        "requests at ",
         "again on ",
         "retry at ",
         "available",

@@ -105,6 +105,12 @@ impl Envelope {
         envelope
     }
 
+    /// Whether its messages have one of these words, quoted or not.
+    pub(super) fn names(&self, words: &[&str]) -> bool {
+        let message = self.message.to_lowercase();
+        words.iter().any(|word| message.contains(word))
+    }
+
     /// What it says in one line for people.
     pub(super) fn line(&self) -> String {
         one_line(if self.message.is_empty() { &self.code } else { &self.message }, LONGEST_LINE)
@@ -139,6 +145,12 @@ impl Envelope {
         let status = value.get("status").and_then(Value::as_str);
         if self.message.len() == said && matches!(status, Some("error" | "fail")) {
             value.get("data").into_iter().for_each(|data| self.visit(data, DEPTH_MAX));
+        }
+        // Some put it where others put the answer.
+        for name in ["meta", "data", "result", "messages", "text", "content"] {
+            if self.message.len() == said {
+                value.get(name).into_iter().for_each(|value| self.visit(value, DEPTH_MAX));
+            }
         }
     }
 

@@ -12,6 +12,7 @@ mod in_body;
 mod json;
 mod limits;
 mod rules;
+mod script;
 mod spoken;
 mod wait;
 mod words;

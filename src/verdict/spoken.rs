@@ -165,6 +165,7 @@ const PHRASES: &[&str] = &[
     "again after ",
     "retrying in ",
     "next request in ",
+    "next slot in ",
     "your request in ",
     "the request in ",
     "request after ",

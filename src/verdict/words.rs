@@ -3,7 +3,7 @@
 use memchr::memmem;
 use serde_json::Value;
 
-use super::json;
+use super::{json, script};
 
 /// A message that is looked through for many words.
 ///
@@ -127,7 +127,8 @@ impl Words {
 /// A text's words, each with a space behind it.
 fn spaced(mut text: String) -> String {
     if !is_spaced(text.as_bytes()) {
-        return text.split_whitespace().flat_map(|word| word.chars().map(narrow).chain([' '])).collect();
+        let plainly = script::plainly(&text);
+        return text.split_whitespace().flat_map(|word| word.chars().map(&plainly).chain([' '])).collect();
     }
     if !text.ends_with(' ') {
         text.push(' ');
@@ -162,17 +163,6 @@ pub(super) fn pieces(text: &str, is_plain: impl Fn(&u8) -> bool) -> impl Iterato
         rest = after;
         Some(piece)
     })
-}
-
-/// Full-width digits and typographers' apostrophes as everybody else writes them.
-fn narrow(letter: char) -> char {
-    match letter {
-        '０'..='９' => {
-            char::from_u32(u32::from(letter) - u32::from('０') + u32::from('0')).unwrap_or(letter)
-        }
-        '’' => '\'',
-        letter => letter,
-    }
 }
 
 /// A message without what it quotes: that is the client's own text, and may say anything.

@@ -93,6 +93,27 @@ pub(super) static ROWS: &[Row] = &[
         &[Status(&[404, 0]), Code(&["not_found_error"]), Says(&["model: "])],
     )
     .denied(),
+    // An endpoint's, which is none of its models.
+    row(
+        "anthropic.endpoint",
+        ERRORS,
+        KeyExhausted,
+        &[
+            Status(&[403]),
+            Code(&["permission_error"]),
+            Says(&[
+                "files api",
+                "batches api",
+                "batch api",
+                "models api",
+                "admin api",
+                "skills api",
+                " endpoint",
+            ]),
+            Silent(&["model ", "claude-"]),
+        ],
+    )
+    .of_model(),
     row(
         "anthropic.permission",
         ERRORS,

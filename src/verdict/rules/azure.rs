@@ -38,7 +38,7 @@ pub(super) static ROWS: &[Row] = &[
         "azure.subscription_off",
         "https://learn.microsoft.com/azure/cost-management-billing/manage/subscription-states",
         KeyExhausted,
-        &[Code(&["readonlydisabledsubscription"])],
+        &[Code(&["readonlydisabledsubscription", "subscriptiondisabled"])],
     ),
     row("azure.call_volume", APIM, KeyExhausted, &[Says(&["out of call volume quota"])]),
     row(
@@ -73,7 +73,15 @@ pub(super) static ROWS: &[Row] = &[
         "azure.rate",
         OPENAI,
         KeyLimited,
-        &[Status(&[429]), Says(&["token rate limit", "call rate limit", "request rate limit"])],
+        &[
+            Status(&[429]),
+            Says(&[
+                "token rate limit",
+                "call rate limit",
+                "request rate limit",
+                "utilization of your deployment",
+            ]),
+        ],
     )
     .of_model(),
     row(

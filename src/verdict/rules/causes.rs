@@ -3,7 +3,7 @@
 //! Words are as short as a cause can be told, and stand beside what they are said of: whose sentence it is does not
 //! matter, but "the model has been disabled" is not "the account has been disabled".
 
-use super::Test::{NotOfRequest, Says, Silent, Status, Then};
+use super::Test::{Names, NotOfRequest, Says, Silent, Status, Then};
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyLimited, UpstreamFault};
 
@@ -28,9 +28,17 @@ const OURS: &[&str] = &[
 ];
 
 /// Parts of a server, and that no more goes into them.
-const PARTS: &[&str] = &["worker", "replica", "engine", "backend", "node ", " node", "slots", "shard"];
-const FULL: &[&str] =
-    &["limit reached", "limit exceeded", "limit has been", "in use", "are taken", "saturated"];
+const PARTS: &[&str] = &["gpu", "worker", "replica", "engine", "backend", "node ", " node", "slots", "shard"];
+const FULL: &[&str] = &[
+    "limit reached",
+    "limit exceeded",
+    "limit has been",
+    "in use",
+    "are taken",
+    "all taken",
+    "all in use",
+    "saturated",
+];
 /// Whose limit it is, if it is none of a server.
 const WHOSE: &[&str] = &[
     "your ",
@@ -191,6 +199,16 @@ pub(super) static ROWS: &[Row] = &[
         ],
     ),
     row(
+        "cause.failed_for_now",
+        SEEN,
+        UpstreamFault,
+        &[
+            Status(&[400, 403]),
+            Then(&["temporary", "transient"], &[" error", " failure", " outage", " problem"]),
+            NotOfRequest,
+        ],
+    ),
+    row(
         "cause.upstream_failed",
         SEEN,
         UpstreamFault,
@@ -267,6 +285,29 @@ pub(super) static ROWS: &[Row] = &[
                 "monthly",
                 "weekly",
             ]),
+        ],
+    ),
+    // A quota that is kept by the minute is no more than a limit.
+    row(
+        "cause.quota_of_minute",
+        "https://docs.cloud.google.com/docs/quotas/view-manage",
+        KeyLimited,
+        &[
+            Status(&[403, 429, 0]),
+            Says(&["quota", "配额"]),
+            Names(&[
+                "per minute",
+                "per second",
+                "perminute",
+                "persecond",
+                "per_minute",
+                "per_second",
+                "/min",
+                "/sec",
+                "每分钟",
+                "每秒",
+            ]),
+            Silent(&["per day", "daily", "per month", "monthly", "insufficient"]),
         ],
     ),
     // What else it says of money is advice.

@@ -1,6 +1,6 @@
 //! Causes told in codes that nobody listed: a code is its provider's own word, and most are made of the same few.
 
-use super::Test::{CodeLike, NotOfRequest, Silent, Status};
+use super::Test::{Code, CodeLike, NotOfRequest, Silent, Status};
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
 
@@ -171,6 +171,12 @@ pub(super) static ROWS: &[Row] = &[
                 "apikeydisabled",
                 "apikeydeleted",
                 "apikeynotfound",
+                "keysuspended",
+                "keyrevoked",
+                "keydisabled",
+                "keyexpired",
+                "keydeleted",
+                "keybanned",
                 "invalidaccesskey",
                 "invalidaccesstoken",
                 "invalidtoken",
@@ -224,6 +230,30 @@ pub(super) static LIMITS: &[Row] = &[
             CodeLike(&["overload", "serverbusy", "nocapacity", "capacityexceeded", "serviceunavailable"]),
         ],
     ),
+    row(
+        "code.failed",
+        SEEN,
+        UpstreamFault,
+        &[
+            Status(&[400, 401, 403]),
+            CodeLike(&[
+                "internalerror",
+                "internalservererror",
+                "upstreamerror",
+                "badgateway",
+                "gatewaytimeout",
+            ]),
+            NotOfRequest,
+        ],
+    ),
+    row("code.server_error", SEEN, UpstreamFault, &[Status(&[403]), Code(&["server_error"])]),
+    row(
+        "code.permission",
+        "https://cloud.baidu.com/doc/qianfan-api/s/Om9b4yj3w",
+        KeyExhausted,
+        &[Status(&[401]), CodeLike(&["nopermission", "noparameterpermission", "permissiondenied"])],
+    )
+    .of_model(),
     row(
         "code.rate",
         SEEN,

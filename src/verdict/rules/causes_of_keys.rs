@@ -64,6 +64,8 @@ pub(super) const IS_BAD: &[&str] = &[
     "停用",
     "重置",
     "作废",
+    "未启用",
+    "未激活",
     "吊销",
     "撤销",
 ];
@@ -215,6 +217,9 @@ pub(super) static ROWS: &[Row] = &[
                 "verify your identity",
                 "verify your account",
                 "verify your email",
+                "verify your e-mail",
+                "confirm your email",
+                "confirm your e-mail",
                 "identity verification",
                 "email verification",
                 "phone verification",
@@ -262,13 +267,25 @@ pub(super) static ROWS: &[Row] = &[
         ],
     ),
     row(
+        "cause.account_maybe",
+        SEEN,
+        KeyLimited,
+        &[
+            Status(&[403]),
+            Then(ACCOUNT, CLOSED),
+            Then(&["may ", "might ", "could ", "possibly", "perhaps", "可能", "或许", "疑似"], CLOSED),
+            Silent(BY_CHOICE),
+        ],
+    )
+    .weak(),
+    row(
         "cause.account_told",
         SEEN,
         KeyInvalid,
         &[
             Status(&[400, 401, 403, 412]),
             Says(&["account banned", "account locked", "封禁", "封号"]),
-            Silent(&["封禁了"]),
+            Silent(&["封禁了", "音色"]),
             NotOfRequest,
         ],
     ),
@@ -347,6 +364,47 @@ pub(super) static ROWS: &[Row] = &[
         ],
     ),
     row(
+        "cause.terms_broken",
+        SEEN,
+        KeyInvalid,
+        &[
+            Status(&[401, 403]),
+            Then(
+                &["terminated", "suspended", "banned", "deactivated"],
+                &["our terms", "terms of service", "terms of use"],
+            ),
+            Silent(&["prompt", "your request", "content", "input", "output"]),
+        ],
+    ),
+    row(
+        "cause.maker_left",
+        SEEN,
+        KeyInvalid,
+        &[
+            Status(&[401, 403]),
+            Then(
+                &[
+                    "user who created",
+                    "member who created",
+                    "creator of this",
+                    "creator of the",
+                    "owner of this",
+                    "owner of the",
+                ],
+                &[
+                    "has left",
+                    "left the",
+                    "was removed",
+                    "been removed",
+                    "no longer",
+                    "been deleted",
+                    "was deleted",
+                ],
+            ),
+            Silent(&["model", "file", "voice", "resource"]),
+        ],
+    ),
+    row(
         "cause.account_gone",
         SEEN,
         KeyInvalid,
@@ -415,84 +473,5 @@ pub(super) static ROWS: &[Row] = &[
                 "has disabled your account",
             ]),
         ],
-    ),
-    row(
-        "cause.scope",
-        SEEN,
-        KeyExhausted,
-        &[
-            Status(&[401, 403]),
-            Says(&["missing permission", "missing scope", "required scope", "insufficient scope"]),
-        ],
-    )
-    .of_model(),
-    row(
-        "cause.no_scope",
-        SEEN,
-        KeyExhausted,
-        &[
-            Status(&[401, 403]),
-            Then(
-                &["lacks", "lacking", "missing", "without", "not have", "not granted", "requires"],
-                &["scope", "the permission"],
-            ),
-        ],
-    )
-    .of_model(),
-    row(
-        "cause.permission_required",
-        SEEN,
-        KeyExhausted,
-        &[
-            Status(&[401]),
-            Then(&["permission"], &["is required", "are required", "is missing", "not granted"]),
-        ],
-    )
-    .of_model(),
-    row(
-        "cause.permission",
-        SEEN,
-        KeyExhausted,
-        &[
-            Status(&[403]),
-            Says(&[
-                "permission",
-                "not authorized to",
-                "not authorized for",
-                "not permitted to",
-                "not allowed to",
-                "权限",
-                "not entitled",
-            ]),
-        ],
-    )
-    .of_model(),
-    row(
-        "cause.other_owner",
-        SEEN,
-        KeyExhausted,
-        &[
-            Status(&[401, 403]),
-            Then(
-                &["not have access to", "n't have access to"],
-                &["organization", "organisation", "workspace", "project", "group "],
-            ),
-        ],
-    ),
-    row(
-        "cause.no_access",
-        SEEN,
-        KeyExhausted,
-        &[
-            Status(&[401, 403]),
-            Says(&["not have access to", "n't have access to", "无权使用", "无权访问", "没有权限使用"]),
-        ],
-    )
-    .of_model(),
-    row(
-        "cause.too_many",
-        SEEN,
-        KeyLimited,
-        &[Status(&[403, 429, 0]), Says(&["too many requests", "rate limit", "请求过多", "请求太多"])],
     ),
 ];

@@ -1,10 +1,11 @@
 //! Causes told in words alone: the key is known and may not use the model, or nobody may. See `causes.rs`.
 
-use super::Test::{NamesModel, Says, Silent, Status, Then};
+use super::Test::{Code, NamesModel, NotOfRequest, Says, Silent, Status, Then};
 use super::{Row, row};
-use crate::verdict::Verdict::{KeyExhausted, RequestFault};
+use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, RequestFault};
 
 const SEEN: &str = "what providers and relays say, see tests/corpus";
+const VERIFIED: &str = "https://help.openai.com/en/articles/10910291-api-organization-verification";
 const MODEL: &[&str] = &["model", "模型"];
 /// Databricks serves each model at an endpoint of its name.
 const MODEL_OR_ENDPOINT: &[&str] = &["model", "模型", "on endpoint"];
@@ -117,6 +118,24 @@ const ON_REQUEST: &[&str] = &[
 const BROKEN: &[&str] = &["violat", "breach", "suspend", "terminat", "banned", "违反", "封禁"];
 
 pub(super) static ROWS: &[Row] = &[
+    // A key that is bad may use no model either.
+    row(
+        "cause.key_before_models",
+        SEEN,
+        KeyInvalid,
+        &[
+            Status(&[401]),
+            Then(&["api key", "api-key", "apikey"], &["invalid", "incorrect", "expired", "revoked"]),
+            Says(&[
+                "is invalid. ",
+                "is incorrect. ",
+                "has expired. ",
+                "is expired. ",
+                "been revoked. ",
+                "was revoked. ",
+            ]),
+        ],
+    ),
     // The key is known and may not use the model.
     row(
         "cause.model_not_allowed",
@@ -227,6 +246,127 @@ pub(super) static ROWS: &[Row] = &[
     .denied(),
     row("cause.terms_open", SEEN, KeyExhausted, &[Status(&[401, 403]), Then(AGREE, TERMS), Silent(BROKEN)])
         .denied_if_named(),
+    row(
+        "cause.not_usable",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 403]),
+            Says(&[
+                "不允许使用",
+                "不可使用",
+                "不能使用",
+                "不能调用",
+                "不允许调用",
+                "不可调用",
+                "不允许访问",
+                "不可访问",
+                "不能访问",
+                "无法调用",
+            ]),
+            Silent(OF_MONEY),
+            Silent(&["失效", "禁用", "封", "地区", "区域"]),
+            NamesModel,
+        ],
+    )
+    .denied(),
+    row(
+        "cause.model_of_level",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 403]),
+            Then(
+                &["会员", "等级", "用户", "套餐", "版本", "分组", "账号", "账户", "令牌"],
+                &["不支持", "不包含", "不含"],
+            ),
+            Says(&["模型"]),
+            Silent(&["余额", "欠费", "到期", "过期", "地区", "区域"]),
+        ],
+    )
+    .denied(),
+    row(
+        "cause.model_wants",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 403]),
+            Then(&["模型"], &["需要企业", "需要开通", "需开通", "需要申请", "需要升级", "需要会员"]),
+        ],
+    )
+    .denied(),
+    row(
+        "cause.for_a_tier",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 403]),
+            Says(&[
+                "is for tier",
+                "is for paid",
+                "is for enterprise",
+                "is for pro ",
+                "is for verified",
+                "is reserved for",
+            ]),
+            NamesModel,
+        ],
+    )
+    .denied(),
+    row(
+        "cause.for_others",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 403]),
+            Then(
+                &[
+                    "is off for",
+                    "are off for",
+                    "is not available for",
+                    "is not enabled for",
+                    "is disabled for",
+                ],
+                &[" keys", " accounts", " tier", " plans", " users"],
+            ),
+        ],
+    )
+    .of_model()
+    .denied_if_named(),
+    row(
+        "cause.verify_for_model",
+        VERIFIED,
+        KeyExhausted,
+        &[
+            Status(&[401, 403]),
+            Then(&["to access ", "to use "], &["verif"]),
+            Says(&["organization", "organisation"]),
+            Silent(&["the api", "this api", "api access"]),
+        ],
+    )
+    .denied(),
+    // It is good for all else.
+    row(
+        "cause.key_not_for_model",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[400, 401, 403]),
+            Then(
+                &[
+                    "not valid for",
+                    "n't valid for",
+                    "invalid for",
+                    "key for this",
+                    "key for the",
+                    "key for model",
+                ],
+                &["model"],
+            ),
+            NotOfRequest,
+        ],
+    )
+    .denied(),
     row("cause.model_off", SEEN, RequestFault, &[Status(&[400, 403, 404, 410]), Then(MODEL, OFF)]).denied(),
     row(
         "cause.model_off_told",
@@ -256,6 +396,39 @@ pub(super) static ROWS: &[Row] = &[
                 "不存在",
                 "无权",
             ]),
+        ],
+    )
+    .denied(),
+    row(
+        "cause.model_not_there",
+        SEEN,
+        RequestFault,
+        &[
+            Status(&[404]),
+            Then(
+                &["密钥", "令牌", "账号", "deployment"],
+                &["模型不存在", "模型未", "没有该模型", "not found", "not exist"],
+            ),
+        ],
+    )
+    .denied(),
+    row(
+        "cause.model_unsupported",
+        "https://www.volcengine.com/docs/82379/1299023",
+        RequestFault,
+        &[Status(&[404]), Code(&["unsupportedmodel"])],
+    )
+    .denied(),
+    row(
+        "cause.no_model_for_account",
+        SEEN,
+        RequestFault,
+        &[
+            Status(&[400]),
+            Then(
+                &["not a valid model", "invalid model", "unknown model"],
+                &["for this account", "for your account"],
+            ),
         ],
     )
     .denied(),

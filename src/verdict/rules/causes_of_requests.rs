@@ -1,12 +1,38 @@
 //! Causes told in words alone: what was asked for, not who asked. See `causes.rs`.
 
-use super::Test::{Begins, Says, Silent, Status, Then, Told};
-use super::vocabulary::{ACCOUNT, CONTENT, DENIED, KEY, UNSAFE};
+use super::Test::{Begins, CodeLike, Says, Silent, Speaks, Status, Then, Told};
+use super::vocabulary::{ACCOUNT, CONTENT, DENIED, HARM, KEY, REJECTED, UNSAFE};
 use super::{Row, row};
 use crate::verdict::Verdict::RequestFault;
 
 const SEEN: &str = "what providers and relays say, see tests/corpus";
 const OPENAI: &str = "https://platform.openai.com/docs/guides/error-codes";
+
+/// What is stored or made once, and counted.
+const STORES: &[&str] = &[
+    "storage",
+    "stored",
+    "vector store",
+    "voice",
+    "file ",
+    "files",
+    "job",
+    "deployment",
+    "assistant",
+    "fine-tun",
+    "custom model",
+    "knowledge base",
+    "dataset",
+    "存储",
+    "文件",
+    "音色",
+    "知识库",
+    "数据集",
+    "任务数",
+    "部署",
+];
+const FULL: &[&str] =
+    &["exceed", "reached", "exhaust", "used up", "full", "超", "已满", "用尽", "不足", "上限"];
 
 pub(super) static ROWS: &[Row] = &[
     row(
@@ -123,9 +149,70 @@ pub(super) static ROWS: &[Row] = &[
         RequestFault,
         &[
             Status(&[403]),
-            Told(CONTENT, UNSAFE | DENIED),
+            Told(CONTENT, UNSAFE | DENIED | REJECTED),
             Begins(CONTENT, CONTENT | KEY | ACCOUNT),
             Silent(&["upgrade your"]),
+        ],
+    ),
+    row(
+        "cause.harm_first",
+        SEEN,
+        RequestFault,
+        &[Status(&[403]), Speaks(HARM), Begins(CONTENT, CONTENT | KEY | ACCOUNT)],
+    ),
+    // A model speaks, or somebody in its place.
+    row(
+        "cause.refusal",
+        "https://github.com/diegosouzapw/OmniRoute/issues/14258",
+        RequestFault,
+        &[
+            Status(&[403]),
+            Says(&[
+                "i can't help with",
+                "i cannot help with",
+                "i can't assist",
+                "i cannot assist",
+                "i'm unable to help",
+                "i'm not able to help",
+                "i won't help",
+                "无法回答",
+                "不能回答",
+                "无法满足您的请求",
+                "无法提供帮助",
+            ]),
+        ],
+    ),
+    // A store that is full: whoever wants an answer of a model gets it.
+    row(
+        "cause.store_is_full",
+        "https://www.volcengine.com/docs/82379/1299023",
+        RequestFault,
+        &[
+            Status(&[400, 403, 409, 413, 422]),
+            CodeLike(&["filequota", "storagequota", "storagelimit", "filelimit"]),
+        ],
+    ),
+    row(
+        "cause.store_is_full_told",
+        SEEN,
+        RequestFault,
+        &[
+            Status(&[400, 403, 409, 413, 422]),
+            Then(STORES, &["quota", "limit", "配额", "额度", "上限"]),
+            Says(FULL),
+        ],
+    ),
+    row(
+        "cause.operation",
+        "https://www.volcengine.com/docs/82379/1299023",
+        RequestFault,
+        &[
+            Status(&[403]),
+            CodeLike(&[
+                "operationdeniedunsupported",
+                "operationdeniedcustomization",
+                "operationdeniedinvalid",
+            ]),
         ],
     ),
 ];

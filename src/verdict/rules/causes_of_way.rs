@@ -138,7 +138,7 @@ pub(super) static ROWS: &[Row] = &[
                 "credentials missing",
                 "key was not provided",
             ]),
-            Silent(&["scope", "permission", "valid", "match"]),
+            Silent(&["scope", "permission", "valid", "match", "wrong or", "incorrect or"]),
             NotOfRequest,
         ],
     )
@@ -161,7 +161,7 @@ pub(super) static ROWS: &[Row] = &[
         &[
             Status(&[401, 403]),
             Then(NO_KEY, FOUND),
-            Silent(&["valid", "match", "found for", "with that", "with this"]),
+            Silent(&["valid", "match", "found for", "with that", "with this", "wrong or", "incorrect or"]),
         ],
     )
     .barred(),
@@ -187,6 +187,16 @@ pub(super) static ROWS: &[Row] = &[
                 "所在的地区",
             ]),
             NotOfRequest,
+        ],
+    )
+    .barred(),
+    row(
+        "cause.key_not_for_place",
+        SEEN,
+        UpstreamFault,
+        &[
+            Status(&[401, 403]),
+            Then(&["not valid for", "n't valid for", "invalid for"], &["region", "country", "location"]),
         ],
     )
     .barred(),
@@ -217,6 +227,7 @@ pub(super) static ROWS: &[Row] = &[
             ),
         ],
     ),
+    row("cause.address_unlisted", SEEN, KeyExhausted, &[Status(&[401, 403]), Then(&["ip"], &["白名单"])]),
     // Lists of models are not of addresses.
     row(
         "cause.model_not_listed",

@@ -330,6 +330,12 @@ pub(super) static ROWS: &[Row] = &[
     )
     .of_model(),
     // Tencent.
+    row(
+        "tencent.request",
+        "https://cloud.tencent.com/document/api/1721/101527",
+        RequestFault,
+        &[Code(&["actionoffline", "nosuchproduct", "nosuchversion", "invalidaction", "unknownparameter"])],
+    ),
     row("tencent.permission", TENCENT, KeyExhausted, &[CodeWith(&["authfailure.unauthorizedoperation"])])
         .of_model(),
     row("tencent.address", TENCENT, KeyExhausted, &[Code(&["ipnotinwhitelist", "ipinblacklist"])]),

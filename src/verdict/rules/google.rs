@@ -157,7 +157,13 @@ pub(super) static ROWS: &[Row] = &[
     )
     .of_model()
     .until(Until::PacificMidnight),
-    row("google.quota_exhausted", GEMINI, KeyExhausted, &[Code(&["quota_exhausted"])]).of_model(),
+    row(
+        "google.quota_exhausted",
+        GEMINI,
+        KeyExhausted,
+        &[Code(&["resource_exhausted"]), Code(&["quota_exhausted"])],
+    )
+    .of_model(),
     row(
         "google.per_minute_of_project",
         QUOTAS,

@@ -16,6 +16,7 @@ mod causes_of_keys;
 mod causes_of_models;
 mod causes_of_money;
 mod causes_of_requests;
+mod causes_of_rights;
 mod causes_of_way;
 mod china;
 mod combined;
@@ -23,6 +24,7 @@ mod doubt;
 mod gateways;
 mod google;
 mod not_ours;
+mod odd_statuses;
 mod of_model;
 mod of_request;
 mod openai;
@@ -103,6 +105,8 @@ enum Test {
     Says(&'static [&'static str]),
     /// The message says one of the first of these, and soon after it, in the same sentence, one of the second.
     Then(&'static [&'static str], &'static [&'static str]),
+    /// The same, in quotation marks too: names of quotas stand in them.
+    Names(&'static [&'static str]),
     /// One of the second belongs to one of the first: it stands right behind, or a word later.
     Of(&'static [&'static str], &'static [&'static str]),
     /// One of the second is said of one of the first, near it in the same sentence: see `vocabulary.rs`.
@@ -155,6 +159,7 @@ impl Answer<'_> {
             }
             Test::Says(words) => self.says(words),
             Test::Then(first, second) => self.envelope.words.follows(first, second),
+            Test::Names(words) => self.envelope.names(words),
             Test::Of(owners, things) => self.envelope.words.belong(owners, things),
             Test::Told(subjects, said) => self.heard().tells(*subjects, *said),
             Test::Speaks(things) => self.heard().speaks_of(*things),
@@ -267,7 +272,9 @@ static TABLE: &[&[Row]] = &[
     causes_in_codes::ROWS,
     causes_of_money::ROWS,
     causes_of_keys::ROWS,
+    causes_of_rights::ROWS,
     causes_abroad::ROWS,
+    odd_statuses::ROWS,
     causes_in_codes::LIMITS,
     combined::ROWS,
     STATUSES,

@@ -153,6 +153,17 @@ pub(super) static ROWS: &[Row] = &[
         RequestFault,
         &[Status(&[400]), Then(&["owner deleted", "引用的"], &["account", "账号", "注销"])],
     ),
+    row(
+        "not_ours.endpoint_off",
+        "https://github.com/Wei-Shaw/sub2api/issues/750",
+        RequestFault,
+        &[
+            Status(&[403]),
+            Then(&["endpoint"], &["not enabled", "is disabled", "not supported"]),
+            Says(&["channel", "group", "deployment"]),
+            Silent(&["model"]),
+        ],
+    ),
     // Two clocks differ.
     row(
         "not_ours.clock",

@@ -1,6 +1,6 @@
 //! OpenAI's codes and types, which nearly everybody has borrowed. They decide whatever the status.
 
-use super::Test::{Code, CodeLike, CodeWith, Says, Silent, Status};
+use super::Test::{Code, CodeLike, CodeWith, Says, Silent, Status, Then};
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
 
@@ -203,8 +203,28 @@ pub(super) static ROWS: &[Row] = &[
         KeyExhausted,
         &[
             Status(&[403, 429]),
-            CodeLike(&["quotaexhausted", "quotareached"]),
+            CodeLike(&[
+                "quotaexhausted",
+                "quotareached",
+                "organizationquotaexceeded",
+                "accountquotaexceeded",
+                "projectquotaexceeded",
+                "dailyquotaexceeded",
+                "monthlyquotaexceeded",
+            ]),
             Silent(&["per minute", "per second"]),
+        ],
+    )
+    .brief(),
+    row(
+        "openai.quota_told_as_rate",
+        "https://docs.dify.ai/zh/api-reference/guides/errors",
+        KeyExhausted,
+        &[
+            Status(&[403, 429]),
+            Code(&["rate_limit_error", "rate_limit_exceeded"]),
+            Then(&["quota", "配额", "额度"], &["used up", "exhausted", "depleted", "用完", "用尽", "耗尽"]),
+            Silent(&["per minute", "per second", "每分钟"]),
         ],
     )
     .brief(),
