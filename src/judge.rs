@@ -182,7 +182,10 @@ fn as_text(judgement: &Judgement, ahead: Option<Ahead>) -> String {
         );
     }
     if judgement.weak {
-        line("", "weak: no row knew the answer, the same on a second key means that it was not the keys");
+        line(
+            "",
+            "weak: it may be about something else, the same on a second key means that it was not the keys",
+        );
     }
     line("wait", &judgement.wait.map_or_else(|| "none told".to_owned(), wait));
     if let Some(spent) = ahead.and_then(|ahead| ahead.spent) {

@@ -28,7 +28,8 @@ const OURS: &[&str] = &[
 ];
 
 /// Parts of a server, and that no more goes into them.
-const PARTS: &[&str] = &["gpu", "worker", "replica", "engine", "backend", "node ", " node", "slots", "shard"];
+const PARTS: &[&str] =
+    &["gpus", "worker", "replica", "engine", "backend", "node ", " node", "slots", "shard"];
 const FULL: &[&str] = &[
     "limit reached",
     "limit exceeded",

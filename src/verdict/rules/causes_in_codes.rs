@@ -236,15 +236,16 @@ pub(super) static LIMITS: &[Row] = &[
         UpstreamFault,
         &[
             Status(&[400, 401, 403]),
-            CodeLike(&[
-                "internalerror",
-                "internalservererror",
-                "upstreamerror",
-                "badgateway",
-                "gatewaytimeout",
-            ]),
+            CodeLike(&["internalservererror", "badgateway", "gatewaytimeout"]),
             NotOfRequest,
         ],
+    ),
+    // A bad request that a relay passes on has its type as well.
+    row(
+        "code.failed_as_refusal",
+        SEEN,
+        UpstreamFault,
+        &[Status(&[401, 403]), CodeLike(&["internalerror", "upstreamerror"])],
     ),
     row("code.server_error", SEEN, UpstreamFault, &[Status(&[403]), Code(&["server_error"])]),
     row(

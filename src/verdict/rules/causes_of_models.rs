@@ -352,17 +352,8 @@ pub(super) static ROWS: &[Row] = &[
         KeyExhausted,
         &[
             Status(&[400, 401, 403]),
-            Then(
-                &[
-                    "not valid for",
-                    "n't valid for",
-                    "invalid for",
-                    "key for this",
-                    "key for the",
-                    "key for model",
-                ],
-                &["model"],
-            ),
+            Then(&["valid for", "key for this", "key for the", "key for model", "incorrect for"], &["model"]),
+            Says(&["invalid", "not valid", "n't valid", "incorrect"]),
             NotOfRequest,
         ],
     )

@@ -13,13 +13,16 @@ const STORES: &[&str] = &[
     "storage",
     "stored",
     "vector store",
-    "voice",
+    "voice clone",
+    "custom voice",
+    "voices",
     "file ",
-    "files",
-    "job",
-    "deployment",
-    "assistant",
-    "fine-tun",
+    "files ",
+    "ing job",
+    "batch job",
+    "deployments",
+    "assistants",
+    "fine-tuned",
     "custom model",
     "knowledge base",
     "dataset",
@@ -28,11 +31,11 @@ const STORES: &[&str] = &[
     "音色",
     "知识库",
     "数据集",
-    "任务数",
-    "部署",
 ];
-const FULL: &[&str] =
-    &["exceed", "reached", "exhaust", "used up", "full", "超", "已满", "用尽", "不足", "上限"];
+const FULL: &[&str] = &[
+    "exceed", "reached", "exhaust", "used up", "is full", "超出", "超过", "超限", "已满", "用尽", "不足",
+    "上限",
+];
 
 pub(super) static ROWS: &[Row] = &[
     row(
@@ -200,6 +203,16 @@ pub(super) static ROWS: &[Row] = &[
             Status(&[400, 403, 409, 413, 422]),
             Then(STORES, &["quota", "limit", "配额", "额度", "上限"]),
             Says(FULL),
+            Silent(&[
+                "rate limit",
+                "per minute",
+                "per second",
+                "tokens",
+                "requests",
+                "credit",
+                "balance",
+                "余额",
+            ]),
         ],
     ),
     row(

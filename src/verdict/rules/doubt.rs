@@ -63,8 +63,25 @@ const ENDED: &[&str] = &[
 ];
 /// It may be so.
 const MAYBE: &[&str] = &[
-    "may ", "might ", "could ", "possibly", "perhaps", "maybe", "probably", "likely", "whether ", "可能",
-    "或许", "也许", "疑似",
+    "may be",
+    "may have",
+    "may not",
+    "may no ",
+    "may already",
+    "may lack",
+    "might ",
+    "could be",
+    "could have",
+    "possibly",
+    "perhaps",
+    "maybe",
+    "probably",
+    "likely ",
+    "whether ",
+    "可能",
+    "或许",
+    "也许",
+    "疑似",
 ];
 /// It will be so, or would be if something else were.
 const NOT_YET: &[&str] = &[
@@ -72,11 +89,13 @@ const NOT_YET: &[&str] = &[
     "would ",
     "can be ",
     "shall ",
+    "may lead",
     "lead to",
     "leads to",
     "result in",
     "results in",
-    "risk",
+    "risk of",
+    "at risk",
     "to avoid",
     "avoid ",
     "prevent ",
@@ -84,15 +103,28 @@ const NOT_YET: &[&str] = &[
     "将",
     "会被",
     "会导致",
-    "导致",
     "以免",
     "避免",
     "否则",
 ];
 /// Behind these it has come.
-const BY_NOW: &[&str] = &["已将"];
-/// Two things that are told together leave open which of them it is.
+const BY_NOW: &[&str] = &["已将", "将您", "将你", "将该", "将此"];
+/// What else may be meant where two things are told.
 const OR: &[&str] = &[" or ", "或"];
+const OTHERS: &[&str] = &[
+    "permission",
+    "access",
+    "model",
+    "region",
+    "endpoint",
+    "network",
+    "whitelist",
+    "allowlist",
+    "权限",
+    "无权",
+    "模型",
+    "地区",
+];
 /// How near before a state it stands that it is none.
 const NEAR: usize = 26;
 
@@ -117,10 +149,11 @@ impl Answer<'_> {
 /// Whether a verdict wants another key to be told otherwise. Words alone that end a key may be about something else where
 /// the status is none of keys.
 pub(in crate::verdict) fn is_weak(row: &Row, status: u16, envelope: &Envelope) -> bool {
+    let has = |words: &[&str]| words.iter().any(|word| envelope.words.find(word).is_some());
     let is_doubtful = || {
         !matches!(status, 401..=403 | super::IN_STREAM)
             || is_all_behind(&envelope.words, MAYBE)
-            || OR.iter().any(|word| envelope.words.find(word).is_some())
+            || has(OR) && has(OTHERS)
     };
     row.weak || row.verdict == Verdict::KeyInvalid && row.rests_on_words_alone() && is_doubtful()
 }

@@ -434,7 +434,11 @@ mod tests {
             assert!(names.insert(row.id), "{} is there twice", row.id);
             assert!(!row.source.is_empty(), "{}", row.id);
             for test in row.tests {
-                if let Test::CodeWith(words) | Test::CodeLike(words) | Test::Says(words) = test {
+                if let Test::CodeWith(words)
+                | Test::CodeLike(words)
+                | Test::Says(words)
+                | Test::Names(words) = test
+                {
                     assert!(
                         words.iter().all(|word| word.len() > 3),
                         "{}: too short to mean anything",
@@ -447,8 +451,9 @@ mod tests {
                     | Test::NoCodeWith(words)
                     | Test::CodeLike(words)
                     | Test::Says(words)
+                    | Test::Names(words)
                     | Test::Silent(words) => &[words],
-                    Test::Then(first, second) => &[first, second],
+                    Test::Then(first, second) | Test::Of(first, second) => &[first, second],
                     _ => &[],
                 };
                 assert!(words.concat().iter().all(|word| word.to_lowercase() == **word), "{}", row.id);

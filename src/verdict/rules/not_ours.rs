@@ -1,7 +1,7 @@
 //! Keys and accounts that are not the leased one's: a relay's own, a server's that the request names, an end user's. And
 //! clocks that differ.
 
-use super::Test::{Code, Of, Says, Silent, Status, Then};
+use super::Test::{Code, NotOfRequest, Of, Says, Silent, Status, Then};
 use super::causes_of_keys::{CLOSED, IS_BAD};
 use super::{Row, row};
 use crate::verdict::Verdict::{RequestFault, UpstreamFault};
@@ -81,6 +81,24 @@ const SERVERS: &[&str] = &[
     "知识库",
     "向量库",
 ];
+/// Those that the provider names before it tells what they said.
+const ASKED: &[&str] = &[
+    "azure search",
+    "elasticsearch",
+    "pinecone",
+    "weaviate",
+    "qdrant",
+    "mcp ",
+    "connector",
+    "webhook",
+    "callback",
+    "knowledge base",
+    "vector store",
+    "s3 ",
+    "知识库",
+    "插件",
+    "回调",
+];
 /// Tokens that a request goes on with.
 const HANDLES: &[&str] = &[
     "session",
@@ -119,17 +137,33 @@ const USERS: &[&str] = &[
 ];
 
 pub(super) static ROWS: &[Row] = &[
-    row("not_ours.upstream_key", RELAYS, UpstreamFault, &[Status(WITH), Of(BETWEEN, KEYS), Says(IS_BAD)]),
+    row(
+        "not_ours.upstream_key",
+        RELAYS,
+        UpstreamFault,
+        &[Status(WITH), Of(BETWEEN, KEYS), Says(IS_BAD), NotOfRequest],
+    ),
     row(
         "not_ours.upstream_refused",
         RELAYS,
         UpstreamFault,
-        &[Status(WITH), Of(BETWEEN, KEYS), Says(REFUSED)],
+        &[Status(WITH), Of(BETWEEN, KEYS), Says(REFUSED), NotOfRequest],
     ),
-    row("not_ours.upstream_account", RELAYS, UpstreamFault, &[Status(WITH), Of(BETWEEN, KEYS), Says(CLOSED)]),
-    row("not_ours.server", NAMED, RequestFault, &[Status(WITH), Then(SERVERS, KEYS), Says(IS_BAD)]),
-    row("not_ours.server_account", NAMED, RequestFault, &[Status(WITH), Then(SERVERS, KEYS), Says(CLOSED)]),
-    row("not_ours.server_refused", NAMED, RequestFault, &[Status(WITH), Then(SERVERS, KEYS), Says(REFUSED)]),
+    row(
+        "not_ours.upstream_account",
+        RELAYS,
+        UpstreamFault,
+        &[Status(WITH), Of(BETWEEN, KEYS), Then(KEYS, CLOSED), NotOfRequest],
+    ),
+    row("not_ours.server", NAMED, RequestFault, &[Status(WITH), Of(SERVERS, KEYS), Says(IS_BAD)]),
+    row(
+        "not_ours.server_account",
+        NAMED,
+        RequestFault,
+        &[Status(WITH), Of(SERVERS, KEYS), Then(KEYS, CLOSED)],
+    ),
+    row("not_ours.server_refused", NAMED, RequestFault, &[Status(WITH), Of(SERVERS, KEYS), Says(REFUSED)]),
+    row("not_ours.server_as_bad_request", NAMED, RequestFault, &[Status(&[400]), Then(ASKED, KEYS)]),
     row(
         "not_ours.handle",
         NAMED,

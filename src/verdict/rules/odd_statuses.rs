@@ -19,7 +19,6 @@ const KEY: &[&str] = &[
     "access key",
     "secret key",
     "your key",
-    "this key",
     "密钥",
     "金钥",
     "令牌",
@@ -69,7 +68,7 @@ const CLOSED: &[&str] = &[
     "注销",
 ];
 const PLAN: &[&str] = &["套餐", "订阅", "会员", "subscription", "your plan", "trial", "membership"];
-const OVER: &[&str] = &["到期", "过期", "expired", "ended", "is over", "lapsed", "cancelled", "canceled"];
+const OVER: &[&str] = &["到期", "过期", "expired", " ended", "is over", "lapsed", "cancelled", "canceled"];
 /// What is full may be a store.
 const STORES: &[&str] = &["storage", "file", "upload", "vector", "voice", "deployment", "job"];
 
