@@ -69,6 +69,18 @@ fn status_headers_and_body_may_come_apart_and_a_machine_may_ask() {
 }
 
 #[test]
+fn a_key_that_words_alone_call_bad_is_said_to_be_doubted() {
+    for (body, is_doubted) in [
+        (r#"{"error":{"message":"API key expired"}}"#, true),
+        (r#"{"error":{"code":"invalid_api_key","message":"API key expired"}}"#, false),
+    ] {
+        let text = String::from_utf8(judge(&["--status", "400"], body).stdout).unwrap();
+        assert!(text.contains("verdict  key_invalid"), "{text}");
+        assert_eq!(text.contains("weak: it may be about something else"), is_doubted, "{text}");
+    }
+}
+
+#[test]
 fn what_cannot_be_judged_is_told_with_exit_status_2() {
     for (arguments, input, want) in [
         (&[][..], "no answer", "status line"),

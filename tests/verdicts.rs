@@ -308,6 +308,32 @@ fn a_cause_is_known_in_whatever_words_it_is_told() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The next key may be told the same, so that the first is not given up for it.
+#[test]
+fn words_alone_end_no_key_for_certain_where_they_may_be_about_something_else() {
+    let told = |says: &str| json!({"error": {"message": says}}).to_string();
+    for (status, body, want) in [
+        (400, told("Invalid API key"), (Verdict::KeyInvalid, true)),
+        (401, told("Invalid API key"), (Verdict::KeyInvalid, false)),
+        (410, told("This API key was deleted"), (Verdict::KeyInvalid, true)),
+        (401, told("Your API key may have been revoked"), (Verdict::KeyInvalid, true)),
+        (401, told("API key 可能已失效"), (Verdict::KeyInvalid, true)),
+        (401, told("The API key is expired or has no access to this region"), (Verdict::KeyInvalid, true)),
+        (401, told("The API key is invalid or expired"), (Verdict::KeyInvalid, false)),
+        (403, told("Your account may be suspended"), (Verdict::KeyLimited, true)),
+        (403, told("Your account has been suspended. You may write to us."), (Verdict::KeyInvalid, false)),
+        (403, told("账号可能被封禁"), (Verdict::KeyLimited, true)),
+        (
+            400,
+            r#"{"error":{"status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}}"#.into(),
+            (Verdict::KeyInvalid, false),
+        ),
+    ] {
+        let (told, rule, weak) = verdict(status, &body);
+        assert_eq!((told, weak), want, "{status} {body}: {rule}");
+    }
+}
+
 #[test]
 fn a_model_is_denied_only_where_one_is_named() {
     let is_denied = |says: &str, model| {

@@ -357,6 +357,21 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_something_else_is_none_where_the_request_is_spoken_of() {
+        for (message, of_keys, of_requests) in [
+            ("Invalid sort key", true, false),
+            ("The thought signature is corrupt", true, false),
+            ("Invalid key", true, true),
+            ("The token is invalid", true, true),
+            ("Look it up. Token invalid", true, true),
+            ("The API key is invalid", true, true),
+        ] {
+            let tells = |is_of_keys| Heard::of(&Words::of(message), is_of_keys).tells(KEY, WRONG);
+            assert_eq!((tells(true), tells(false)), (of_keys, of_requests), "{message}");
+        }
+    }
+
+    #[test]
     fn a_hostile_message_has_so_many_marks_and_no_more() {
         let heard = Heard::of(&Words::of(&"key bad not ".repeat(6000)), true);
         assert!(heard.marks.len() <= MARKS_MAX);

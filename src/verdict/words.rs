@@ -296,6 +296,22 @@ mod tests {
     }
 
     #[test]
+    fn what_belongs_to_somebody_stands_right_behind_or_a_word_later() {
+        let (owners, things) = (&["upstream", "gateway's", "渠道"][..], &["key", "密钥"][..]);
+        for (message, want) in [
+            ("The upstream key is invalid", true),
+            ("The gateway's own key was revoked", true),
+            ("渠道密钥无效", true),
+            ("Upstream: your key is invalid", false),
+            ("The upstream did not like the key", false),
+            ("key of the upstream", false),
+            ("渠道繁忙，请更换密钥", false),
+        ] {
+            assert_eq!(Words::of(message).belong(owners, things), want, "{message}");
+        }
+    }
+
+    #[test]
     fn a_relays_message_is_unwrapped() {
         for text in [
             r#"{"error":{"code":"x"}}"#,

@@ -185,6 +185,8 @@ pub(super) static ROWS: &[Row] = &[
                 "backend timed out",
                 "upstream timed out",
                 "internal server error",
+                "bad gateway",
+                "gateway timeout",
                 "upstream request timed out",
                 "before the given deadline",
                 "deadline exceeded",

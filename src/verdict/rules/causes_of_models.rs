@@ -1,6 +1,7 @@
 //! Causes told in words alone: the key is known and may not use the model, or nobody may. See `causes.rs`.
 
 use super::Test::{Code, NamesModel, NotOfRequest, Says, Silent, Status, Then};
+use super::causes_of_keys::PARTS_OF_USE;
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, RequestFault};
 
@@ -174,6 +175,24 @@ pub(super) static ROWS: &[Row] = &[
     )
     .denied(),
     row(
+        "cause.not_to_be_used",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 403]),
+            Says(&[
+                "not allowed to use",
+                "not permitted to use",
+                "not authorized to use",
+                "not entitled to use",
+            ]),
+            Silent(OF_MONEY),
+            Silent(PARTS_OF_USE),
+            NamesModel,
+        ],
+    )
+    .denied(),
+    row(
         "cause.not_enabled",
         SEEN,
         KeyExhausted,
@@ -263,6 +282,9 @@ pub(super) static ROWS: &[Row] = &[
                 "不可访问",
                 "不能访问",
                 "无法调用",
+                "无法使用",
+                "不能用于",
+                "不可用于",
             ]),
             Silent(OF_MONEY),
             Silent(&["失效", "禁用", "封", "地区", "区域"]),
@@ -280,7 +302,7 @@ pub(super) static ROWS: &[Row] = &[
                 &["会员", "等级", "用户", "套餐", "版本", "分组", "账号", "账户", "令牌"],
                 &["不支持", "不包含", "不含"],
             ),
-            Says(&["模型"]),
+            NamesModel,
             Silent(&["余额", "欠费", "到期", "过期", "地区", "区域"]),
         ],
     )
@@ -345,6 +367,22 @@ pub(super) static ROWS: &[Row] = &[
         ],
     )
     .denied(),
+    row(
+        "cause.unverified_organization",
+        VERIFIED,
+        KeyExhausted,
+        &[
+            Status(&[401, 403]),
+            Says(&[
+                "verify your organization",
+                "verify your organisation",
+                "organization verification",
+                "organization must complete verification",
+                "organization is not verified",
+            ]),
+        ],
+    )
+    .denied_if_named(),
     // It is good for all else.
     row(
         "cause.key_not_for_model",
@@ -352,8 +390,20 @@ pub(super) static ROWS: &[Row] = &[
         KeyExhausted,
         &[
             Status(&[400, 401, 403]),
-            Then(&["valid for", "key for this", "key for the", "key for model", "incorrect for"], &["model"]),
+            Says(&["valid for", "key for this model", "key for the model", "key for model", "incorrect for"]),
             Says(&["invalid", "not valid", "n't valid", "incorrect"]),
+            Says(&[
+                "api key",
+                "key is",
+                "key not",
+                "token is",
+                "token not",
+                "this key",
+                "your key",
+                "this token",
+                "your token",
+            ]),
+            NamesModel,
             NotOfRequest,
         ],
     )

@@ -41,7 +41,7 @@ pub(super) static ROWS: &[Row] = &[
             Status(&[401, 403]),
             Told(CONTENT, UNSAFE | DENIED),
             Unheard(ACCOUNT | ADDRESS),
-            Silent(&["upgrade your"]),
+            Silent(&["upgrade your", "upgrade to"]),
         ],
     ),
     row(

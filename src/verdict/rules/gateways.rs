@@ -48,6 +48,7 @@ const FAILS: &[&str] = &[
     "服务暂时",
     "服务不可用",
     "服务超时",
+    "超时",
     "unreachable",
     "unavailable",
     "database",
@@ -58,6 +59,15 @@ const FAILS: &[&str] = &[
 /// Who checks keys, and where they are kept.
 const CHECKER: &[&str] = &[
     "auth backend",
+    "auth0",
+    "okta",
+    "cognito",
+    "keycloak",
+    "identity service",
+    "identity server",
+    "authorization service",
+    "authorization server",
+    "token service",
     "auth service",
     "auth server",
     "authentication server",
@@ -83,6 +93,8 @@ const CHECKER: &[&str] = &[
 ];
 const IS_DOWN: &[&str] = &[
     "returned 5",
+    "returned http 5",
+    "returned status 5",
     "responded with 5",
     "replied 5",
     "status 5",
@@ -223,6 +235,10 @@ pub(super) static ROWS: &[Row] = &[
         &[
             Status(&[401, 403]),
             Says(&[
+                "500 from",
+                "502 from",
+                "503 from",
+                "504 from",
                 "connection refused",
                 "econnrefused",
                 "econnreset",

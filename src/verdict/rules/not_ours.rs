@@ -75,6 +75,7 @@ const SERVERS: &[&str] = &[
     "linkedin",
     "jira",
     "salesforce",
+    "integration",
     "连接器",
     "插件",
     "回调",
@@ -83,6 +84,7 @@ const SERVERS: &[&str] = &[
 ];
 /// Those that the provider names before it tells what they said.
 const ASKED: &[&str] = &[
+    "database ",
     "azure search",
     "elasticsearch",
     "pinecone",
@@ -113,6 +115,7 @@ const HANDLES: &[&str] = &[
     "sort",
     "thought",
     "thinking",
+    "client",
     "会话",
     "上传",
     "下载",
@@ -127,6 +130,7 @@ const USERS: &[&str] = &[
     "safety identifier",
     "recipient",
     "their account",
+    "account of the",
     "voice owner",
     "speaker",
     "引用的",
@@ -168,7 +172,7 @@ pub(super) static ROWS: &[Row] = &[
         "not_ours.handle",
         NAMED,
         RequestFault,
-        &[Status(&[400]), Of(HANDLES, &["token", "key", "signature", "凭证", "令牌"])],
+        &[Status(&[400]), Of(HANDLES, &["token", " key", "signature", "secret", "凭证", "令牌"])],
     ),
     // Where the status is of keys a session's token may be one.
     row(
@@ -178,6 +182,26 @@ pub(super) static ROWS: &[Row] = &[
         &[
             Status(&[401, 403]),
             Of(&["upload", "download", "continuation", "thought"], &["token", "signature"]),
+        ],
+    ),
+    // What opens a file.
+    row(
+        "not_ours.password",
+        NAMED,
+        RequestFault,
+        &[Status(&[400]), Says(&["password", "密码"]), Silent(&["username", "user name", "api", "用户名"])],
+    ),
+    row(
+        "not_ours.of_integration",
+        NAMED,
+        RequestFault,
+        &[
+            Status(&[400]),
+            Then(
+                &["token for", "token of", "key for", "key of", "credentials for", "credentials of"],
+                &["integration", "connector", "connection", "tool", "server"],
+            ),
+            Says(IS_BAD),
         ],
     ),
     row("not_ours.user", NAMED, RequestFault, &[Status(&[400, 403]), Then(USERS, CLOSED)]),
@@ -203,7 +227,11 @@ pub(super) static ROWS: &[Row] = &[
         "not_ours.clock",
         CLOCK,
         UpstreamFault,
-        &[Status(WITH), Says(&["is now earlier than", "is still later than", "not yet current"])],
+        &[
+            Status(WITH),
+            Says(&["is now earlier than", "is still later than", "not yet current"]),
+            NotOfRequest,
+        ],
     ),
     row("not_ours.clock_told", CLOCK, UpstreamFault, &[Status(WITH), Code(&["requesttimetooskewed"])]),
     row(

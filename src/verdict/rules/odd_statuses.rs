@@ -19,6 +19,7 @@ const KEY: &[&str] = &[
     "access key",
     "secret key",
     "your key",
+    "your token",
     "密钥",
     "金钥",
     "令牌",
@@ -67,7 +68,17 @@ const CLOSED: &[&str] = &[
     "停用",
     "注销",
 ];
-const PLAN: &[&str] = &["套餐", "订阅", "会员", "subscription", "your plan", "trial", "membership"];
+const PLAN: &[&str] = &[
+    "套餐",
+    "订阅",
+    "会员",
+    "subscription",
+    "your plan",
+    "your trial",
+    "free trial",
+    "trial period",
+    "membership",
+];
 const OVER: &[&str] = &["到期", "过期", "expired", " ended", "is over", "lapsed", "cancelled", "canceled"];
 /// What is full may be a store.
 const STORES: &[&str] = &["storage", "file", "upload", "vector", "voice", "deployment", "job"];
