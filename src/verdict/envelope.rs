@@ -147,9 +147,11 @@ impl Envelope {
             value.get("data").into_iter().for_each(|data| self.visit(data, DEPTH_MAX));
         }
         // Some put it where others put the answer.
-        for name in ["meta", "data", "result", "messages", "text", "content"] {
-            if self.message.len() == said {
-                value.get(name).into_iter().for_each(|value| self.visit(value, DEPTH_MAX));
+        for name in ["meta", "data", "result", "messages", "text", "content", "response", "payload"] {
+            if self.message.len() == said
+                && let Some(value) = value.get(name)
+            {
+                self.visit(value.get("text").unwrap_or(value), DEPTH_MAX);
             }
         }
     }

@@ -68,6 +68,8 @@ pub(super) static ROWS: &[Row] = &[
                 "no capacity",
                 "no available capacity",
                 "out of capacity",
+                "out of gpu",
+                "no gpu",
                 "over capacity",
                 "at capacity",
                 "full capacity",

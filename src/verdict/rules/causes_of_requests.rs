@@ -10,6 +10,9 @@ const OPENAI: &str = "https://platform.openai.com/docs/guides/error-codes";
 
 /// What is stored or made once, and counted.
 const STORES: &[&str] = &[
+    "batches",
+    "bucket",
+    "disk ",
     "storage",
     "stored",
     "vector store",
@@ -175,6 +178,17 @@ pub(super) static ROWS: &[Row] = &[
                 "i cannot help with",
                 "i can't assist",
                 "i cannot assist",
+                "i cannot provide",
+                "i can't provide",
+                "i'm sorry, but i ",
+                "sorry, i can",
+                "sorry, but i can",
+                "抱歉，我",
+                "对不起，我",
+                "我不能帮",
+                "我无法帮",
+                "我不能提供",
+                "我无法提供",
                 "i cannot fulfill",
                 "i can't fulfill",
                 "i cannot comply",
@@ -206,6 +220,26 @@ pub(super) static ROWS: &[Row] = &[
         &[
             Status(&[400, 403, 409, 413, 422]),
             Then(STORES, &["quota", "limit", "配额", "额度", "上限"]),
+            Says(FULL),
+            Silent(&[
+                "rate limit",
+                "per minute",
+                "per second",
+                "tokens",
+                "requests",
+                "credit",
+                "balance",
+                "余额",
+            ]),
+        ],
+    ),
+    row(
+        "cause.full_store_told",
+        SEEN,
+        RequestFault,
+        &[
+            Status(&[400, 403, 409, 413, 422]),
+            Then(&["quota", "配额"], STORES),
             Says(FULL),
             Silent(&[
                 "rate limit",

@@ -18,6 +18,24 @@ pub(super) static ROWS: &[Row] = &[
     )
     .of_model(),
     row(
+        "cause.not_to_be_called",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 403]),
+            Says(&[
+                "cannot call",
+                "can't call",
+                "may not call",
+                "not allowed to call",
+                "cannot access /",
+                "cannot use /",
+            ]),
+        ],
+    )
+    .of_model()
+    .denied_if_named(),
+    row(
         "cause.no_scope",
         SEEN,
         KeyExhausted,

@@ -279,5 +279,6 @@ pub(super) static ROWS: &[Row] = &[
         KeyExhausted,
         &[Status(&[401, 403]), Told(KEY | ACCOUNT | PLAN | YOURS, DENIED), Unheard(OWN | DOWN)],
     )
-    .of_model(),
+    .of_model()
+    .denied_if_named(),
 ];

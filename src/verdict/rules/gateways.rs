@@ -59,6 +59,7 @@ const FAILS: &[&str] = &[
 /// Who checks keys, and where they are kept.
 const CHECKER: &[&str] = &[
     "auth backend",
+    "kms ",
     "auth0",
     "okta",
     "cognito",

@@ -25,6 +25,11 @@ const BETWEEN: &[&str] = &[
     "渠道",
     "通道",
     "网关",
+    "后端",
+    "供应商",
+    "服务商",
+    "vendor",
+    "supplier",
     "中转",
 ];
 const KEYS: &[&str] = &[
@@ -116,6 +121,7 @@ const HANDLES: &[&str] = &[
     "thought",
     "thinking",
     "client",
+    "思考",
     "会话",
     "上传",
     "下载",
@@ -172,7 +178,7 @@ pub(super) static ROWS: &[Row] = &[
         "not_ours.handle",
         NAMED,
         RequestFault,
-        &[Status(&[400]), Of(HANDLES, &["token", " key", "signature", "secret", "凭证", "令牌"])],
+        &[Status(&[400]), Of(HANDLES, &["token", " key", "signature", "secret", "凭证", "令牌", "签名"])],
     ),
     // Where the status is of keys a session's token may be one.
     row(
@@ -209,7 +215,13 @@ pub(super) static ROWS: &[Row] = &[
         "not_ours.user_gone",
         NAMED,
         RequestFault,
-        &[Status(&[400]), Then(&["owner deleted", "引用的"], &["account", "账号", "注销"])],
+        &[
+            Status(&[400]),
+            Then(
+                &["owner deleted", "'s owner", "owner of the file", "speaker", "引用的"],
+                &["account", "账号", "注销", "deleted", "removed"],
+            ),
+        ],
     ),
     row(
         "not_ours.endpoint_off",
@@ -241,8 +253,23 @@ pub(super) static ROWS: &[Row] = &[
         &[
             Status(WITH),
             Then(
-                &["timestamp", "时间戳"],
-                &["too old", "too far", "expired", "skew", "differ", "out of range", "过期", "超时", "无效"],
+                &["timestamp", "时间戳", "date header", "request time", "request date", "clock"],
+                &[
+                    "too old",
+                    "minutes old",
+                    "seconds old",
+                    "too large",
+                    "相差",
+                    "too skewed",
+                    "too far",
+                    "expired",
+                    "skew",
+                    "differ",
+                    "out of range",
+                    "过期",
+                    "超时",
+                    "无效",
+                ],
             ),
             Silent(&["api key"]),
         ],

@@ -72,6 +72,7 @@ const PLAN: &[&str] = &[
     "套餐",
     "订阅",
     "会员",
+    "试用",
     "subscription",
     "your plan",
     "your trial",
