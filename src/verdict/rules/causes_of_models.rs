@@ -187,6 +187,7 @@ pub(super) static ROWS: &[Row] = &[
                 "not entitled to use",
             ]),
             Silent(OF_MONEY),
+            Silent(&["invalid", "expired", "revoked", "suspended"]),
             Silent(PARTS_OF_USE),
             NamesModel,
         ],
@@ -292,7 +293,8 @@ pub(super) static ROWS: &[Row] = &[
                 "不可用于",
             ]),
             Silent(OF_MONEY),
-            Silent(&["失效", "禁用", "封", "地区", "区域", "上游", "网络", "服务"]),
+            Silent(&["失效", "禁用", "封", "无效", "错误", "不正确", "不存在", "吊销", "作废", "删除"]),
+            Silent(&["地区", "区域", "上游", "网络", "服务"]),
             NamesModel,
         ],
     )
@@ -308,7 +310,7 @@ pub(super) static ROWS: &[Row] = &[
                 &["不支持", "不包含", "不含"],
             ),
             NamesModel,
-            Silent(&["余额", "欠费", "到期", "过期", "地区", "区域"]),
+            Silent(&["余额", "欠费", "到期", "过期", "封", "无效", "地区", "区域"]),
         ],
     )
     .denied(),

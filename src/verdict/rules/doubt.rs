@@ -167,7 +167,7 @@ fn is_all_behind(words: &Words, modals: &[&str]) -> bool {
     let is_behind = |at: usize| {
         let from = (at.saturating_sub(NEAR)..=at).find(|from| text.is_char_boundary(*from)).unwrap_or(at);
         let near = text.get(from..at).unwrap_or_default();
-        let near = near.rsplit([';', '。', '；', '!', '?']).next().unwrap_or_default();
+        let near = near.rsplit([';', ':', ',', '。', '；', '：', '，', '!', '?']).next().unwrap_or_default();
         let near = near.rsplit(". ").next().unwrap_or_default();
         let has = |words: &[&str]| words.iter().any(|word| near.contains(word));
         has(modals) && !has(BY_NOW)
