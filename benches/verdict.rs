@@ -48,6 +48,20 @@ fn known_by_its_status(bencher: Bencher<'_, '_>) {
     judge(bencher, StatusCode::TOO_MANY_REQUESTS, body.as_bytes());
 }
 
+/// The same with the statuses of which most rows are, and in characters.
+#[divan::bench(args = [(400, "en"), (401, "en"), (403, "en"), (404, "en"), (403, "zh"), (403, "zh-Hant")])]
+fn known_by_nothing(bencher: Bencher<'_, '_>, (status, language): (u16, &str)) {
+    let text = match language {
+        "en" => {
+            "Something was odd while we were looking at what you had asked us for, and nobody knows why that is. "
+        }
+        "zh" => "我们在看您所问的事情时遇到了一些奇怪的情况，目前没有人知道这是为什么。",
+        _ => "我們在看您所問的事情時遇到了一些奇怪的情況，目前沒有人知道這是為什麼。",
+    };
+    let body = format!(r#"{{"error":{{"message":"{}"}}}}"#, text.repeat(960 / text.len()));
+    judge(bencher, StatusCode::from_u16(status).unwrap(), body.as_bytes());
+}
+
 /// 64 KiB made to be slow.
 #[divan::bench(args = ["nested", "quotes", "codes", "messages", "dates", "members", "units", "braces"])]
 fn hostile(bencher: Bencher<'_, '_>, kind: &str) {

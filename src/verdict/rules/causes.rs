@@ -92,6 +92,7 @@ pub(super) static ROWS: &[Row] = &[
                 "is loading",
                 "warming up",
                 "insufficient capacity",
+                "insufficient system resources",
                 "under maintenance",
                 "no healthy",
                 "系统资源",
