@@ -1,6 +1,7 @@
 //! The headers that tell how much of a limit is left and when it is whole again: OpenAI's, Anthropic's, Groq's,
 //! Mistral's, Cerebras', Together's, OpenRouter's, and the forms of the IETF's draft.
 
+use std::iter;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName};
@@ -83,14 +84,12 @@ fn look_closer(ahead: &mut Ahead, headers: &HeaderMap, price: u32, now: SystemTi
         .max()
         .map(|wait| Wait { duration: wait.min(wait::LONGEST), from: "reset header" });
     (ahead.remaining_requests, ahead.whole_in) = (None, None);
-    for (name, value) in headers.iter().filter(|(name, _)| is_of_limit(name.as_str())) {
-        let (name, Ok(value)) = (name.as_str(), value.to_str()) else { continue };
-        let Some(left) = remaining(name, value) else { continue };
-        let price = if is_of_tokens(name) { f64::from(price) } else { 0.0 };
-        if !is_of_requests(name) && price == 0.0 {
+    for line in lines(headers, is_of_limit) {
+        let price = if is_of_tokens(line.name) { f64::from(price) } else { 0.0 };
+        if !is_of_requests(line.name) && price == 0.0 {
             continue;
         }
-        let Some(window) = scarcest(headers, name, value).filter(|window| !window.is_over(now, since_sent))
+        let Some((left, window)) = line.scarcest().filter(|(_, window)| !window.is_over(now, since_sent))
         else {
             continue;
         };
@@ -101,12 +100,6 @@ fn look_closer(ahead: &mut Ahead, headers: &HeaderMap, price: u32, now: SystemTi
             ahead.whole_in = ahead.whole_in.max(window.wait(now));
         }
     }
-}
-
-/// The limit of which a header says that least is left, if it is one at all.
-fn scarcest<'a>(headers: &'a HeaderMap, name: &str, value: &'a str) -> Option<Window<'a>> {
-    let left = |window: &Window<'_>| number(window.left).unwrap_or(f64::MAX);
-    windows(headers, name, value).into_iter().min_by(|a, b| left(a).total_cmp(&left(b)))
 }
 
 /// What is left of a limit, and when it is whole again.
@@ -136,14 +129,13 @@ impl Window<'_> {
 /// How many tokens are left, where that was too few: of a limit's smaller half, while requests are left.
 pub fn too_few_tokens(headers: &HeaderMap) -> Option<u32> {
     let mut fewest: Option<f64> = None;
-    for (name, value) in headers.iter().filter(|(name, _)| is_of_limit(name.as_str())) {
-        let (name, Ok(value)) = (name.as_str(), value.to_str()) else { continue };
-        let Some(left) = remaining(name, value) else { continue };
-        if !is_of_tokens(name) {
+    for line in lines(headers, is_of_limit) {
+        let Some((left, _)) = line.scarcest() else { continue };
+        if !is_of_tokens(line.name) {
             if left <= 0.0 {
                 return None;
             }
-        } else if is_smaller_half(headers, name, left) {
+        } else if line.is_smaller_half(left) {
             fewest = Some(fewest.map_or(left, |fewest| fewest.min(left)));
         }
     }
@@ -151,69 +143,102 @@ pub fn too_few_tokens(headers: &HeaderMap) -> Option<u32> {
     fewest.map(|left| left as u32)
 }
 
-/// Whether less than half of a limit is left: what does not fit into more than that is the request's own size.
-fn is_smaller_half(headers: &HeaderMap, remaining: &str, left: f64) -> bool {
-    let limit = headers.get(remaining.replace("remaining", "limit"));
-    limit
-        .and_then(|limit| limit.to_str().ok()?.trim().parse().ok())
-        .is_some_and(|limit: f64| left < limit / 2.0)
-}
-
 /// The limits of which nothing is left, or fewer tokens than `price`.
 pub(super) fn spent(headers: &HeaderMap, price: u32) -> impl Iterator<Item = Window<'_>> {
-    let of_limits = headers.iter().filter(|(name, _)| is_of_any_limit(name.as_str()));
-    of_limits.flat_map(move |(name, value)| {
-        value
-            .to_str()
-            .map(|value| spent_of(headers, name.as_str(), value, f64::from(price)))
-            .unwrap_or_default()
+    lines(headers, is_of_any_limit).flat_map(move |line| line.spent(f64::from(price)))
+}
+
+/// A line that may say what is left of a limit, or of several.
+#[derive(Clone, Copy)]
+struct Line<'a> {
+    headers: &'a HeaderMap,
+    name: &'a str,
+    /// How many lines with the same name stand before it.
+    nth: usize,
+    value: &'a str,
+}
+
+fn lines<'a>(headers: &'a HeaderMap, is_meant: fn(&str) -> bool) -> impl Iterator<Item = Line<'a>> {
+    headers.keys().map(HeaderName::as_str).filter(move |name| is_meant(name)).flat_map(move |name| {
+        let values = headers.get_all(name).iter().enumerate();
+        values.filter_map(move |(nth, value)| Some(Line { headers, name, nth, value: value.to_str().ok()? }))
     })
 }
 
-/// The limits of one header of which nothing is left: it may tell of several.
-fn spent_of<'a>(headers: &'a HeaderMap, name: &str, value: &'a str, price: f64) -> Vec<Window<'a>> {
-    let is_spent =
-        |left: f64| left <= 0.0 || left < price && is_of_tokens(name) && is_smaller_half(headers, name, left);
-    if !remaining(name, value).is_some_and(is_spent) {
-        return Vec::new();
+impl<'a> Line<'a> {
+    /// The line with another name that stands beside this one: of several the one at the same place.
+    fn beside(self, name: &str) -> Option<&'a str> {
+        let line = self.headers.get_all(name).iter().nth(self.nth).or_else(|| self.headers.get(name));
+        line.and_then(|value| value.to_str().ok())
     }
-    let mut windows = windows(headers, name, value);
-    let is_one = windows.len() == 1;
-    windows.retain(|window| is_one || number(window.left) == Some(0.0));
-    windows
-}
 
-/// The limits of which one header says what is left. None where the limit is 0: so some say "unlimited".
-fn windows<'a>(headers: &'a HeaderMap, name: &str, value: &'a str) -> Vec<Window<'a>> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if name == "ratelimit" {
-        let of_policy = |policy| {
-            let left = item(policy, &["remaining", "r"])?;
-            Some(Window { left, reset: item(policy, &["reset", "t"]), length: None, calendar: None })
+    fn limit(self) -> Option<&'a str> {
+        self.beside(&self.name.replace("remaining", "limit"))
+    }
+
+    /// Whether less than half of a limit is left: what does not fit into more than that is the request's own size.
+    fn is_smaller_half(self, left: f64) -> bool {
+        let limit = self.limit().and_then(|limit| limit.trim().parse().ok());
+        limit.is_some_and(|limit: f64| left < limit / 2.0)
+    }
+
+    /// The limit of which it says that least is left, and how much of it is.
+    fn scarcest(self) -> Option<(f64, Window<'a>)> {
+        remaining(self.name, self.value)?;
+        let windows = self.windows().into_iter();
+        windows
+            .filter_map(|window| Some((number(window.left)?, window)))
+            .min_by(|(left, _), (other, _)| left.total_cmp(other))
+    }
+
+    /// The limits of which nothing is left, or too little.
+    fn spent(self, price: f64) -> Vec<Window<'a>> {
+        let is_of_tokens = is_of_tokens(self.name);
+        let is_spent = |left| left <= 0.0 || left < price && is_of_tokens && self.is_smaller_half(left);
+        if !remaining(self.name, self.value).is_some_and(is_spent) {
+            return Vec::new();
+        }
+        let mut windows = self.windows();
+        windows.retain(|window| number(window.left).is_some_and(is_spent));
+        windows
+    }
+
+    /// The limits of which it says what is left. None where the limit is 0: so some say "unlimited".
+    fn windows(self) -> Vec<Window<'a>> {
+        let (name, value) = (self.name, self.value);
+        if name == "ratelimit" {
+            let of_policy = |policy| {
+                let left = item(policy, &["remaining", "r"])?;
+                Some(Window { left, reset: item(policy, &["reset", "t"]), length: None, calendar: None })
+            };
+            return policies(value).filter_map(of_policy).collect();
+        }
+        let (length, calendar) = (length(name), calendar(name));
+        let most = if value.contains(LIST) { usize::MAX } else { 1 };
+        let resets = self.reset(calendar).unwrap_or_default().splitn(most, LIST);
+        let limits = self.limit().unwrap_or_default().split(LIST).chain(iter::repeat(""));
+        let windows = value.splitn(most, LIST).zip(resets).zip(limits);
+        windows
+            .filter(|(_, limit)| limit.trim() != "0")
+            .map(|((left, reset), _)| Window { left, reset: Some(reset), length, calendar })
+            .collect()
+    }
+
+    fn reset(self, calendar: Option<Until>) -> Option<&'a str> {
+        let named = |word| self.beside(&self.name.replace("remaining", word));
+        let bare = match () {
+            // Mistral's is the minute's, not the month's.
+            () if self.name.contains("bysize") => calendar.is_none().then_some("ratelimitbysize-reset"),
+            () if self.name.starts_with('r') => Some("ratelimit-reset"),
+            () => Some("x-ratelimit-reset"),
         };
-        return policies(value).filter_map(of_policy).collect();
+        named("reset")
+            .or_else(|| named("reset-after"))
+            .or_else(|| self.beside(bare?))
+            .or_else(|| self.beside("ratelimit-reset"))
+            // Azure's, which names no reset beside it: a window is over when as much time is.
+            .or_else(|| named("renewalperiod"))
     }
-    if text(&name.replace("remaining", "limit")).is_some_and(|limit| limit.trim() == "0") {
-        return Vec::new();
-    }
-    let (length, calendar) = (length(name), calendar(name));
-    let bare = match () {
-        // Mistral's is the minute's, not the month's.
-        () if name.contains("bysize") => calendar.is_none().then_some("ratelimitbysize-reset"),
-        () if name.starts_with('r') => Some("ratelimit-reset"),
-        () => Some("x-ratelimit-reset"),
-    };
-    let reset = text(&name.replace("remaining", "reset"))
-        .or_else(|| text(&name.replace("remaining", "reset-after")))
-        .or_else(|| text(bare?))
-        .or_else(|| text("ratelimit-reset"))
-        // Azure's, which names no reset beside it: a window is over when as much time is.
-        .or_else(|| text(&name.replace("remaining", "renewalperiod")));
-    if value.contains(LIST) {
-        let each = value.split(LIST).zip(reset.unwrap_or_default().split(LIST));
-        return each.map(|(left, reset)| Window { left, reset: Some(reset), length, calendar }).collect();
-    }
-    vec![Window { left: value, reset, length, calendar }]
 }
 
 /// Resets of limits of which the answer does not say what is left.

@@ -129,6 +129,31 @@ fn what_several_windows_tell_is_told_apart() {
             &[("x-ratelimit-remaining", "1, 0"), ("x-ratelimit-reset", "3, 1419")],
             Some((Some(1_419_000), Some(0), false)),
         ),
+        // What it meters may have no limit for the month.
+        (
+            &[
+                ("x-ratelimit-limit", "50, 0"),
+                ("x-ratelimit-remaining", "49, 0"),
+                ("x-ratelimit-reset", "1, 1419704"),
+            ],
+            Some((None, Some(49), false)),
+        ),
+        (
+            &[
+                ("x-ratelimit-limit", "50, 0"),
+                ("x-ratelimit-remaining", "0, 0"),
+                ("x-ratelimit-reset", "1, 1419704"),
+            ],
+            Some((Some(1_000), Some(0), false)),
+        ),
+        (
+            &[
+                ("x-ratelimit-limit", "0, 50"),
+                ("x-ratelimit-remaining", "0, 0"),
+                ("x-ratelimit-reset", "1419704, 1"),
+            ],
+            Some((Some(1_000), Some(0), false)),
+        ),
         (&[("x-ratelimit-remaining", "1,000"), ("x-ratelimit-reset", "3")], None),
         (&[("x-ratelimit-timeremaining", "0"), ("x-ratelimit-reset", "9")], None),
         // The minute's reset says nothing of the month.
@@ -151,6 +176,55 @@ fn what_several_windows_tell_is_told_apart() {
         ),
     ] {
         assert_eq!(told(headers), want, "{headers:?}");
+    }
+}
+
+/// RFC 9110 §5.3: lines with the same name keep their order.
+#[test]
+fn of_lines_with_the_same_name_those_at_the_same_place_belong_together() {
+    let lines = |first: (&str, &str), second: (&str, &str)| {
+        let [remaining, reset] = ["x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
+        let of_first = [(remaining, first.0), (reset, first.1)];
+        map(&[of_first, [(remaining, second.0), (reset, second.1)]].concat())
+    };
+    for (headers, want) in [
+        (lines(("9", "1s"), ("0", "30s")), Some((Some(30_000), Some(0), true))),
+        (lines(("0", "1s"), ("9", "30s")), Some((Some(1_000), Some(0), true))),
+        (lines(("0", "1s"), ("0", "30s")), Some((Some(30_000), Some(0), true))),
+    ] {
+        assert_eq!(told_after(&headers, Duration::ZERO), want, "{headers:?}");
+    }
+    let one_reset =
+        [("x-ratelimit-remaining", "9"), ("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "7")];
+    assert_eq!(told(&one_reset), Some((Some(7_000), Some(0), false)));
+    let limits = [
+        ("x-ratelimit-limit", "50"),
+        ("x-ratelimit-limit", "0"),
+        ("x-ratelimit-remaining", "49"),
+        ("x-ratelimit-remaining", "0"),
+        ("x-ratelimit-reset", "1"),
+        ("x-ratelimit-reset", "1419704"),
+    ];
+    assert_eq!(told(&limits), Some((None, Some(49), false)));
+}
+
+#[test]
+fn tokens_are_too_few_where_requests_are_left() {
+    for (limit, left, want) in [
+        ("50", "0", None),
+        ("50", "49", Some(100)),
+        // Without a limit.
+        ("0", "0", Some(100)),
+        ("50, 0", "49, 0", Some(100)),
+        ("50, 0", "0, 0", None),
+    ] {
+        let headers = map(&[
+            ("x-ratelimit-limit-requests", limit),
+            ("x-ratelimit-remaining-requests", left),
+            ("x-ratelimit-limit-tokens", "1000"),
+            ("x-ratelimit-remaining-tokens", "100"),
+        ]);
+        assert_eq!(too_few_tokens(&headers), want, "{limit}: {left}");
     }
 }
 
