@@ -1,5 +1,5 @@
 //! The headers that tell how much of a limit is left and when it is whole again: OpenAI's, Anthropic's, Groq's,
-//! Mistral's, Cerebras', Together's, OpenRouter's, and the forms of the IETF's draft.
+//! Mistral's, Cerebras', Together's, Cohere's, OpenRouter's, and the forms of the IETF's draft.
 
 use std::iter;
 use std::time::{Duration, SystemTime};
@@ -279,14 +279,13 @@ fn is_of_any_limit(name: &str) -> bool {
 
 /// Told from a name's beginning: nearly every header fails at its first bytes.
 fn is_of_limit(name: &str) -> bool {
-    match name.as_bytes().first() {
-        Some(b'x') => {
-            name.starts_with("x-ratelimit")
-                || name.starts_with("x-tokenlimit-")
-                || name.starts_with("x-rate-limit-")
-        }
-        Some(b'a') => name.starts_with("anthropic-ratelimit-"),
-        Some(b'r') => name.starts_with("ratelimit"),
+    match name.as_bytes() {
+        [b'x', _, b'r', ..] => name.starts_with("x-ratelimit") || name.starts_with("x-rate-limit-"),
+        // Cohere's, of its trial keys.
+        [b'x', _, b't', ..] => name.starts_with("x-tokenlimit-") || name.starts_with("x-trial-endpoint-"),
+        // Not `anthropic-fast-`: without its fast mode the key serves on.
+        [b'a', ..] => name.starts_with("anthropic-ratelimit-"),
+        [b'r', ..] => name.starts_with("ratelimit"),
         _ => false,
     }
 }

@@ -82,6 +82,10 @@ fn every_dialect_of_what_remains_is_read() {
         (&[("ratelimit-remaining", "0"), ("ratelimit-reset", "30")], Some((Some(30_000), Some(0), false))),
         (&[("ratelimit", "limit=100, remaining=0, reset=30")], Some((Some(30_000), Some(0), false))),
         (&[("ratelimit", "\"default\";r=5;t=30")], Some((None, Some(5), false))),
+        (
+            &[("x-trial-endpoint-call-limit", "40"), ("x-trial-endpoint-call-remaining", "0")],
+            Some((None, Some(0), false)),
+        ),
         (&[("ratelimit-policy", "100;w=60")], None),
         // Long past, without limit, or no number.
         (
