@@ -48,10 +48,10 @@ pub(super) fn of(headers: &HeaderMap, envelope: &Envelope, row: &Row, now: Syste
     let words = &envelope.words;
     let is_chinese = || words.text().contains(|c| matches!(c, '\u{4e00}'..='\u{9fff}'));
     let in_china = row.in_china || !words.text().is_ascii() && is_chinese();
-    let lengths = lengths(headers, envelope, in_china, now);
     // A short wait in the text beside a spent quota is the rate limit's, not the quota's. A header is about the answer.
     let is_quotas = |wait: &Wait| wait.duration >= SHORT || wait.from.starts_with("retry-after");
-    let lengths = lengths.filter(|wait| row.verdict != Verdict::KeyExhausted || row.brief || is_quotas(wait));
+    let is_meant = |wait: &Wait| row.verdict != Verdict::KeyExhausted || row.brief || is_quotas(wait);
+    let lengths = lengths(headers, envelope, in_china, now, is_meant);
     let date = date_to_come(words, in_china, now)
         .or_else(|| stated_epoch(words, now))
         .or_else(|| dates::of_day(words, now))
@@ -80,8 +80,14 @@ pub(super) fn ends_soon(status: u16, headers: &HeaderMap, envelope: &Envelope, n
         || matches!(status, 403 | 429) && header().is_some_and(|wait| !wait.is_zero() && wait <= MINUTES)
 }
 
-/// The longest of the lengths of time that headers, fields and the message name.
-fn lengths(headers: &HeaderMap, envelope: &Envelope, in_china: bool, now: SystemTime) -> Option<Wait> {
+/// The longest of the lengths of time that headers, fields and the message name, and that are meant.
+fn lengths(
+    headers: &HeaderMap,
+    envelope: &Envelope,
+    in_china: bool,
+    now: SystemTime,
+    is_meant: impl Fn(&Wait) -> bool,
+) -> Option<Wait> {
     let chinas = |value: &str| in_china.then(|| until(dates::written(value, true)?, now)).flatten();
     let of_body = |(name, value): &(String, String)| chinas(value).or_else(|| field(name, value, now));
     let told = [
@@ -91,14 +97,15 @@ fn lengths(headers: &HeaderMap, envelope: &Envelope, in_china: bool, now: System
         (envelope.times.iter().filter_map(of_body).max(), "body field"),
         (spoken(&envelope.words), "message"),
     ];
-    let longest =
-        told.into_iter().filter_map(|(wait, from)| Some((wait?, from))).max_by_key(|(wait, _)| *wait);
-    let (duration, from) = longest.or_else(|| {
+    let wait = |(duration, from): (Option<Duration>, _)| Some(Wait { duration: duration?, from });
+    let longest = told.into_iter().filter_map(wait).filter(&is_meant).max_by_key(|wait| wait.duration);
+    let longest = longest.or_else(|| {
         // Nothing says of which limit it is, nor how much of that is left.
         let resets = limits::resets_without_remaining(headers);
-        resets.filter_map(|reset| moment_or_length(reset, now)).max().map(|wait| (wait, "reset header"))
+        let longest = resets.filter_map(|reset| moment_or_length(reset, now)).max();
+        wait((longest, "reset header")).filter(is_meant)
     })?;
-    Some(Wait { duration: if duration.is_zero() { SHORTEST } else { duration }, from })
+    Some(Wait { duration: if longest.duration.is_zero() { SHORTEST } else { longest.duration }, ..longest })
 }
 
 /// The longest wait that a header with this name tells: there may be several of it.

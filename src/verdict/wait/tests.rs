@@ -316,6 +316,20 @@ fn a_short_wait_beside_a_spent_quota_is_not_the_quotas() {
     assert_eq!(waited(&[("retry-after", "5")], quota), Some((5_000, "retry-after")));
     let said = r#"{"error":{"code":"insufficient_quota","message":"Please try again in 5s"}}"#;
     assert_eq!(waited(&[], said), None);
+    // A header's word counts, whatever else names a time.
+    for (also, fields) in [
+        (&[][..], r#""retry_after":30"#),
+        (&[], r#""message":"Please try again in 45 seconds""#),
+        (
+            &[("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "35s")],
+            r#""message":"no""#,
+        ),
+    ] {
+        let body = format!(r#"{{"error":{{"code":"insufficient_quota",{fields}}}}}"#);
+        let headers = [&[("retry-after", "30")], also].concat();
+        assert_eq!(waited(&headers, &body), Some((30_000, "retry-after")), "{body}");
+        assert_eq!(waited(also, &body), None, "{body}");
+    }
 }
 
 proptest! {
