@@ -282,6 +282,35 @@ fn an_answer_means_the_same_however_it_comes() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+const WAYS_OF_A_200: [(&str, fn(&str) -> String); 4] = [
+    ("in many lines", |body| {
+        serde_json::to_string_pretty(&serde_json::from_str::<Value>(body).unwrap()).unwrap()
+    }),
+    ("something behind it", |body| format!("{body}<!-- a relay -->")),
+    ("a line break in a message", |body| body.replace("essage\":\"", "essage\":\"\n")),
+    ("all its members twice", |body| {
+        let members = body.trim().strip_prefix('{').unwrap().strip_suffix('}').unwrap();
+        format!("{{{members},{members}}}")
+    }),
+];
+
+#[test]
+fn what_a_200_is_does_not_depend_on_how_it_is_written() {
+    let mut wrong = Vec::new();
+    for mut case in corpus().into_iter().filter(|case| matches!(case.transport, Transport::Json200)) {
+        let text = case.text();
+        if serde_json::from_str::<serde_json::Map<String, Value>>(&text)
+            .is_ok_and(|fields| !fields.is_empty())
+        {
+            for (way, bend) in WAYS_OF_A_200 {
+                case.body = Value::String(bend(&text));
+                wrong.extend(case.wrong(case.judged().as_ref()).map(|wrong| format!("{way}: {wrong}")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 fn verdict(status: u16, body: &str) -> (Verdict, &'static str, bool) {
     let status = StatusCode::from_u16(status).unwrap();
     let answer = Answer { status, headers: &HeaderMap::new(), body: body.as_bytes(), model: None };

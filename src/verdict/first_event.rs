@@ -250,9 +250,9 @@ fn end_of(data: &[u8]) -> First {
     let members = [&b"\"error\""[..], b"\"type\""].into_iter().flat_map(|name| memmem::find_iter(data, name));
     members
         .filter_map(|at| data.get(at..).filter(|members| members.len() < LONGEST_ENVELOPE))
-        .map(|members| verdict_of(&[b"{", members].concat(), false))
-        .find(|verdict| *verdict != First::Healthy)
-        .unwrap_or(First::Healthy)
+        .map(|members| [b"{", members].concat())
+        .find(|object| InBody::is_whole_error(object))
+        .map_or(First::Healthy, First::Error)
 }
 
 fn verdict_of(data: &[u8], infers: bool) -> First {
@@ -260,5 +260,21 @@ fn verdict_of(data: &[u8], infers: bool) -> First {
         InBody::Error => First::Error(data.to_vec()),
         InBody::Complaint if infers => First::Error(data.to_vec()),
         _ => First::Healthy,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_event_without_its_beginning_only_the_outermost_object_tells() {
+        for (end, is_error) in [
+            (r#"data:ng"}],"error":{"message":"no"}}"#, true),
+            (r#"data:ng"}],"meta":{"n":1,"error":{"message":"no"}},"choices":[]}"#, false),
+        ] {
+            let mut scanner = FirstEvent::later(format!("{end}\n\n").as_bytes(), true);
+            assert_eq!(matches!(scanner.feed(b""), First::Error(_)), is_error, "{end}");
+        }
     }
 }

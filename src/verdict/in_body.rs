@@ -11,7 +11,7 @@ use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::json::{FirstObject, Object};
+use super::json::{self, FirstObject, Object};
 
 /// Whole bodies that are longer are no errors.
 pub(crate) const LONGEST_ENVELOPE: usize = 16 * 1024;
@@ -86,11 +86,21 @@ impl InBody {
     }
 
     fn of_marked(text: &[u8]) -> Self {
+        let of_object = || Self::of_well_formed(first_object(text)?.as_bytes());
+        Self::of_well_formed(text).or_else(of_object).unwrap_or(Self::Answer)
+    }
+
+    /// Whether it is an error as it stands, with nothing behind it.
+    pub(super) fn is_whole_error(text: &[u8]) -> bool {
+        is_marked(text) && Self::of_well_formed(text) == Some(Self::Error)
+    }
+
+    fn of_well_formed(text: &[u8]) -> Option<Self> {
         if text.starts_with(b"[") {
-            let items = serde_json::from_slice::<Vec<Probe<'_>>>(text).unwrap_or_default();
-            return items.first().map_or(Self::Answer, Probe::told);
+            let items = serde_json::from_slice::<Vec<Probe<'_>>>(text).ok()?;
+            return Some(items.first().map_or(Self::Answer, Probe::told));
         }
-        serde_json::from_slice::<Probe<'_>>(text).map_or(Self::Answer, |probe| probe.told())
+        serde_json::from_slice::<Probe<'_>>(text).ok().map(|probe| probe.told())
     }
 
     /// Whether it is no answer to somebody who asked a model for something. A page is none if it is called one.
@@ -146,6 +156,14 @@ pub(crate) fn behind_mark(text: &[u8]) -> &[u8] {
     }
 }
 
+/// The first object of what is no JSON, or names something twice, read as the judge reads it: line breaks in its strings
+/// and what stands behind it hide no error.
+#[cold]
+fn first_object(text: &[u8]) -> Option<String> {
+    let Object::Whole(object) = FirstObject::default().read(text) else { return None };
+    Some(json::first(&String::from_utf8_lossy(object))?.to_string())
+}
+
 /// FastAPI's `{"detail": "…"}`, and nothing else.
 fn is_lone_detail(body: &[u8]) -> bool {
     #[derive(Deserialize)]
@@ -154,8 +172,11 @@ fn is_lone_detail(body: &[u8]) -> bool {
         #[serde(borrow)]
         detail: &'a RawValue,
     }
+    let is_lone = |object: &[u8]| {
+        serde_json::from_slice::<Detail<'_>>(object).is_ok_and(|Detail { detail }| is_said(Some(detail)))
+    };
     begins_with_detail(body)
-        && serde_json::from_slice::<Detail<'_>>(body).is_ok_and(|Detail { detail }| is_said(Some(detail)))
+        && (is_lone(body) || first_object(body).is_some_and(|object| is_lone(object.as_bytes())))
 }
 
 fn begins_with_detail(text: &[u8]) -> bool {
@@ -222,20 +243,28 @@ struct Probe<'a> {
     header: Raw<'a>,
     #[serde(borrow)]
     code: Raw<'a>,
-    #[serde(borrow, alias = "errcode")]
+    #[serde(borrow)]
     error_code: Raw<'a>,
-    #[serde(borrow, rename = "ErrorCode", alias = "errorCode")]
+    #[serde(borrow)]
+    errcode: Raw<'a>,
+    #[serde(borrow, rename = "ErrorCode")]
     error_code_in_one: Raw<'a>,
+    #[serde(borrow, rename = "errorCode")]
+    error_code_in_camel: Raw<'a>,
     #[serde(borrow, rename = "Response")]
     response: Raw<'a>,
     #[serde(borrow)]
     message: Raw<'a>,
     #[serde(borrow)]
     msg: Raw<'a>,
-    #[serde(borrow, alias = "errmsg")]
+    #[serde(borrow)]
     error_msg: Raw<'a>,
-    #[serde(borrow, rename = "ErrorMessage", alias = "errorMessage")]
+    #[serde(borrow)]
+    errmsg: Raw<'a>,
+    #[serde(borrow, rename = "ErrorMessage")]
     error_msg_in_one: Raw<'a>,
+    #[serde(borrow, rename = "errorMessage")]
+    error_msg_in_camel: Raw<'a>,
     // What was asked for.
     #[serde(borrow)]
     choices: Raw<'a>,
@@ -280,10 +309,11 @@ impl Probe<'_> {
 
     fn is_error(&self) -> bool {
         let is = |value: Raw<'_>, texts: &[&str]| value.is_some_and(|v| texts.contains(&v.get()));
-        // A fine-tuning job or a batch that failed is an answer.
-        let is_of_job = self.object.is_some_and(|object| {
-            !["\"error\"", "\"response\"", "\"text_completion\""].contains(&object.get())
-                && !object.get().starts_with("\"chat.")
+        // A fine-tuning job or a batch that failed is an answer. New API names no object where it has none.
+        let is_of_job = self.object.is_some_and(|object| match object.get() {
+            "\"error\"" | "\"response\"" | "\"text_completion\"" | "\"\"" => false,
+            "\"list\"" => self.has_answer(),
+            object => !object.starts_with("\"chat."),
         });
         if is_of_job {
             return false;
@@ -302,27 +332,30 @@ impl Probe<'_> {
     /// A code that is not "all well", a message, and nothing that was asked for.
     fn has_code(&self) -> bool {
         let fine = ["0", "200", "\"0\"", "\"200\"", "\"\"", "\"success\"", "\"Success\"", "\"ok\"", "\"OK\""];
-        let code = self.code.or(self.error_code).or(self.error_code_in_one);
+        let codes = [self.error_code, self.errcode, self.error_code_in_one, self.error_code_in_camel];
+        let code = codes.into_iter().fold(self.code, Option::or);
         code.is_some_and(|code| is_true(Some(code)) && !fine.contains(&code.get()))
-            && self.messages().into_iter().any(is_true)
+            && self.messages().any(is_true)
             && !self.has_answer()
     }
 
     /// GraphQL's list of what is wrong, and nothing that was asked for.
     fn has_errors(&self) -> bool {
-        self.errors.is_some_and(|errors| errors.get().starts_with("[{")) && !self.has_answer()
+        let has_objects = |errors: &str| errors.strip_prefix('[')?.trim_start().strip_prefix('{').map(drop);
+        self.errors.is_some_and(|errors| has_objects(errors.get()).is_some()) && !self.has_answer()
     }
 
     /// "error" or an error's status as its status, a message in words, and nothing that was asked for.
     fn has_status(&self) -> bool {
         self.status.is_some_and(|status| {
             ["\"error\"", "\"Error\""].contains(&status.get()) || is_failure(status.get())
-        }) && self.messages().into_iter().any(is_said)
+        }) && self.messages().any(is_said)
             && !self.has_answer()
     }
 
-    fn messages(&self) -> [Raw<'_>; 4] {
-        [self.message, self.msg, self.error_msg, self.error_msg_in_one]
+    fn messages(&self) -> impl Iterator<Item = Raw<'_>> {
+        let plain = [self.message, self.msg, self.error_msg, self.errmsg];
+        plain.into_iter().chain([self.error_msg_in_one, self.error_msg_in_camel])
     }
 
     fn has_answer(&self) -> bool {
@@ -346,7 +379,8 @@ fn is_true(value: Raw<'_>) -> bool {
 }
 
 fn is_empty(value: &str) -> bool {
-    ["null", "false", "\"\"", "0", "{}", "[]"].contains(&value)
+    let is_open = |open, close| value.strip_prefix(open).is_some_and(|rest| rest.trim_start() == close);
+    ["null", "false", "\"\"", "0"].contains(&value) || is_open('{', "}") || is_open('[', "]")
 }
 
 /// 4xx or 5xx, as a number or as a text.
