@@ -439,7 +439,14 @@ fn is_zero(value: &Value) -> bool {
 
 /// Field names that hold a time to wait or a time of return.
 fn is_time(name: &str) -> bool {
-    let any = |words: &[&str]| words.iter().any(|word| name.contains(word));
+    let has = |name: &str, words: &[&str]| words.iter().any(|word| name.contains(word));
+    let any = |words| has(name, words);
+    // How long a limit's window is, and when it last began, is not when it ends.
+    if let Some((before, after)) = name.split_once("reset")
+        && (has(before, &["last", "prev"]) || has(after, &["interval", "window", "period"]))
+    {
+        return false;
+    }
     name.contains("retry") && any(&["after", "delay", "_in"])
         || matches!(
             name,

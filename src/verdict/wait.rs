@@ -131,8 +131,11 @@ fn field(name: &str, value: &str, now: SystemTime) -> Option<Duration> {
     let Ok(number) = value.trim().parse::<f64>() else { return moment_or_length(value, now) };
     let unit = match () {
         () if name.ends_with("ms") || name.contains("millis") => 0.001,
+        // In "requests_per_minute_reset_seconds" another names the limit.
+        () if name.contains("second") => 1.0,
         () if name.contains("minute") => 60.0,
         () if name.contains("hour") => 3600.0,
+        () if name.contains("days") => 86_400.0,
         () => 1.0,
     };
     if number * unit < FIRST_DATE { seconds(number * unit) } else { moment_or_length(value, now) }
