@@ -6,8 +6,11 @@ use jiff::Timestamp;
 use jiff::civil::{self, DateTime};
 use jiff::tz::Offset;
 
+use self::zones::pacific;
 use super::rules::Until;
 use super::words::Words;
+
+mod zones;
 
 /// The time until the calendar makes a quota whole again.
 pub(super) fn next(rule: Until, now: SystemTime) -> Option<Duration> {
@@ -27,22 +30,9 @@ pub(super) fn next(rule: Until, now: SystemTime) -> Option<Duration> {
     Duration::try_from(moment.duration_since(now)).ok()
 }
 
-/// Los Angeles' offset: since 2007 its summer time runs from the second Sunday of March to the first of November, 2 a.m.
-fn pacific(moment: Timestamp) -> Offset {
-    let (winter, summer) = (Offset::constant(-8), Offset::constant(-7));
-    let year = winter.to_datetime(moment).year();
-    let change = |month: i8, nth: i8, before: Offset| {
-        let sunday =
-            civil::Date::new(year, month, 1).ok()?.nth_weekday_of_month(nth, civil::Weekday::Sunday).ok()?;
-        before.to_timestamp(sunday.at(2, 0, 0, 0)).ok()
-    };
-    let is_summer = change(3, 2, winter).is_some_and(|begin| moment >= begin)
-        && change(11, 1, summer).is_some_and(|end| moment < end);
-    if is_summer { summer } else { winter }
-}
-
 /// "You will regain access on 2026-09-01 at 00:00 UTC", "resets Oct 7, 2026", "将在 2026-10-07 08:00:00 重置".
-pub(super) fn stated(words: &Words, in_china: bool) -> Option<Timestamp> {
+/// The latest of those of which it is known when they are, or of all, if it may be a guess.
+pub(super) fn stated(words: &Words, in_china: bool, may_guess: bool) -> Option<Timestamp> {
     let before = [
         "reset",
         "regain",
@@ -74,7 +64,7 @@ pub(super) fn stated(words: &Words, in_china: bool) -> Option<Timestamp> {
     let begins = begins.chain(months.flat_map(|at| [Some(at), with_day(at)]).flatten());
     let dates = begins.filter_map(|at| {
         let rest = text.get(at..)?;
-        let (date, rest) = date_and_time(rest, in_china)?;
+        let (date, rest) = date_and_time(rest, in_china, may_guess)?;
         let start = (at.saturating_sub(60)..=at).find(|start| text.is_char_boundary(*start))?;
         let said = text.get(start..at).unwrap_or_default();
         // The day on which something ends is none to wait for.
@@ -95,11 +85,10 @@ pub(super) fn stated(words: &Words, in_china: bool) -> Option<Timestamp> {
 pub(super) fn of_day(words: &Words, now: SystemTime) -> Option<Duration> {
     let now = Timestamp::try_from(now).ok()?;
     let text = words.text();
-    let zones = ["utc", "gmt", "pacific"];
-    let places = zones.iter().flat_map(|zone| words.places(zone).take(8));
+    let places = zones::names().flat_map(|zone| words.places(zone).take(64));
     let waits = places.filter_map(|at| {
         let (before, rest) = text.split_at_checked(at)?;
-        let offset = zone(rest).map_or_else(|| pacific(now), |(offset, _)| offset);
+        let offset = zones::zone(rest, false)?.0.now(now)?;
         let (said, clock) = clock_before(before.trim_end_matches([' ', '(']))?;
         let start =
             (said.len().saturating_sub(40)..=said.len()).find(|start| said.is_char_boundary(*start))?;
@@ -119,6 +108,11 @@ pub(super) fn of_day(words: &Words, now: SystemTime) -> Option<Duration> {
         Duration::try_from(moment.duration_since(now)).ok()
     });
     waits.max()
+}
+
+/// Whether a text begins with the name of a zone.
+pub(super) fn is_zone(text: &str) -> bool {
+    zones::known(text).is_some()
 }
 
 /// The time of day with which a text ends, if no date stands before it, and what does.
@@ -143,19 +137,20 @@ fn clock_before(text: &str) -> Option<(&str, civil::Time)> {
 /// A date that is all of a text: `2026-10-07 08:00:00`.
 pub(super) fn written(text: &str, in_china: bool) -> Option<Timestamp> {
     let text = text.to_ascii_lowercase();
-    let (date, rest) = date_and_time(text.trim(), in_china)?;
+    let (date, rest) = date_and_time(text.trim(), in_china, false)?;
     rest.is_empty().then_some(date)
 }
 
-/// `2026-10-07`, ` at ` or `t` or a space, `00:00`, seconds if any, `am` or `pm` or neither, and `utc`, `z`, `+08:00` or
-/// nothing.
-fn date_and_time(text: &str, in_china: bool) -> Option<(Timestamp, &str)> {
+/// `2026-10-07`, ` at ` or `t` or a space, `00:00`, seconds if any, `am` or `pm` or neither, and a zone or nothing.
+/// Of a zone that is not clear it is a guess.
+fn date_and_time(text: &str, in_china: bool, may_guess: bool) -> Option<(Timestamp, &str)> {
     let (date, rest) = day(text).or_else(|| day_of_month(text)).or_else(|| day_first(text))?;
     let rest =
         [", at ", " at ", ", ", "t", " "].iter().find_map(|gap| rest.strip_prefix(gap)).unwrap_or(rest);
     let clock = rest.find(|c: char| !matches!(c, '0'..='9' | ':' | '.')).unwrap_or(rest.len());
     let (clock, rest) = rest.split_at_checked(clock)?;
-    let mut parts = clock.trim_end_matches('.').split(':').map(str::parse::<f64>);
+    let clock = clock.trim_end_matches('.');
+    let mut parts = clock.split(':').map(str::parse::<f64>);
     let mut part =
         || parts.next().and_then(Result::ok).filter(|part| (0.0..60.0).contains(part)).unwrap_or(0.0);
     #[expect(clippy::cast_possible_truncation, reason = "below 60")]
@@ -166,8 +161,14 @@ fn date_and_time(text: &str, in_china: bool) -> Option<(Timestamp, &str)> {
         _ => (hour, rest),
     };
     let moment = DateTime::new(date.year(), date.month(), date.day(), hour, minute, second, 0).ok()?;
-    let (offset, rest) =
-        zone(rest.trim_start()).unwrap_or((Offset::constant(if in_china { 8 } else { 0 }), rest));
+    // Behind a day alone a word is none of a clock's.
+    let behind = if clock.is_empty() { zones::offset(rest) } else { zones::behind_clock(rest, in_china) };
+    let (zone, rest) = behind.map_or((None, rest), |(zone, rest)| (Some(zone), rest));
+    let usual = Offset::constant(if in_china { 8 } else { 0 });
+    let offset = match zone {
+        Some(zone) => zone.at(moment).or_else(|| may_guess.then_some(usual))?,
+        None => usual,
+    };
     Some((offset.to_timestamp(moment).ok()?, rest))
 }
 
@@ -216,26 +217,6 @@ fn one_or_two_digits(text: &str) -> Option<(i8, &str)> {
     Some((number.parse().ok()?, rest))
 }
 
-fn zone(text: &str) -> Option<(Offset, &str)> {
-    for name in ["utc", "gmt", "z"] {
-        if let Some(rest) = text.strip_prefix(name) {
-            return Some(zone(rest).unwrap_or((Offset::UTC, rest)));
-        }
-    }
-    let sign = if text.starts_with('-') { -1 } else { 1 };
-    let rest = text.strip_prefix(['+', '-'])?;
-    let digits = rest.find(|c: char| !c.is_ascii_digit() && c != ':').unwrap_or(rest.len());
-    let (digits, rest) = rest.split_at_checked(digits)?;
-    let (hours, minutes) = match digits.split_once(':') {
-        Some(parts) => parts,
-        None if digits.len() == 4 => digits.split_at_checked(2)?,
-        None => (digits, "0"),
-    };
-    let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
-    let seconds = hours.checked_mul(3600)?.checked_add(minutes.checked_mul(60)?)?;
-    Some((Offset::from_seconds(sign * seconds).ok()?, rest))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,6 +245,25 @@ mod tests {
             ("access api after 2026-sep-24 12:05:00+0000 utc", false, Some("2026-09-24T12:05:00Z")),
             ("retry after tue, 24 nov 2026 05:01:00 gmt", false, Some("2026-11-24T05:01:00Z")),
             ("access is back after 7 october, 2026 at 5:00 pm utc", false, Some("2026-10-07T17:00:00Z")),
+            ("resets at 2026-11-24 15:00:00 jst", false, Some("2026-11-24T06:00:00Z")),
+            ("resets at 2026-11-24 15:00:00 (kst).", false, Some("2026-11-24T06:00:00Z")),
+            ("resets at 2026-11-24 00:00 pst", false, Some("2026-11-24T08:00:00Z")),
+            ("resets on nov 24, 2026 at 12:00 am pt", false, Some("2026-11-24T08:00:00Z")),
+            ("resets on july 24, 2026 at 12:00 am pt", false, Some("2026-07-24T07:00:00Z")),
+            ("resets at 2026-03-08 03:00 pacific time", false, Some("2026-03-08T10:00:00Z")),
+            ("resets at 2026-07-24 00:00 (eastern daylight time)", false, Some("2026-07-24T04:00:00Z")),
+            ("resets at 2026-07-24 00:00 cest.", false, Some("2026-07-23T22:00:00Z")),
+            ("resets at 2026-11-24 08:00:00 beijing time", false, Some("2026-11-24T00:00:00Z")),
+            ("2026-11-24 08:00:00 (北京时间) 重置", false, Some("2026-11-24T00:00:00Z")),
+            ("2026-11-24 08:00:00 utc重置", true, Some("2026-11-24T08:00:00Z")),
+            ("resets at 2026-11-24 08:00:00 cst", true, Some("2026-11-24T00:00:00Z")),
+            ("resets at 2026-11-24 08:00:00 cst", false, None),
+            ("resets at 2026-11-24 08:00:00 ist for you", false, None),
+            ("resets at 2026-11-24 08:00:00 (xyz)", false, None),
+            ("resets at 2026-11-24 08:00:00 tokyo standard time", false, None),
+            ("resets at 2026-11-24 08:00:00 pacific/auckland", false, None),
+            ("resets at 2026-11-24 08:00:00 for you", false, Some("2026-11-24T08:00:00Z")),
+            ("blocked until 2026-11-24 et cetera", false, Some("2026-11-24T00:00:00Z")),
             ("resets on 07-oct-2026", false, Some("2026-10-07T00:00:00Z")),
             ("resets after 300 dec 2026", false, None),
             ("until may 2026", false, None),
@@ -274,7 +274,7 @@ mod tests {
             ("until 2026-10-06 99:99:99", false, Some("2026-10-06T00:00:00Z")),
         ] {
             let want = want.map(|want| want.parse::<Timestamp>().unwrap());
-            assert_eq!(stated(&Words::of(message), in_china), want, "{message}");
+            assert_eq!(stated(&Words::of(message), in_china, false), want, "{message}");
         }
     }
 
@@ -292,6 +292,10 @@ mod tests {
             ("limits are renewed at 5:30 pm utc", Some(12 * 60 + 30)),
             ("limits are renewed at 12 am gmt", Some(19 * 60)),
             ("resets every day at 00:00 (utc+8)", Some(11 * 60)),
+            ("resets every day at 00:00 jst", Some(10 * 60)),
+            ("try again at 6 pm et", Some(18 * 60)),
+            ("try again at 06:00 (pacific/auckland)", None),
+            ("try again at 06:00 ist", None),
             // The date decides, and a time of what was is none to wait for.
             ("you will regain access on 2026-09-01 at 00:00 utc.", None),
             ("you will regain access on sep 1, 2026, 00:00 utc.", None),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::dates;
 use super::wait::FIRST_DATE;
 use super::words::Words;
 
@@ -147,7 +148,7 @@ fn clock(text: &str) -> Option<(Duration, &str)> {
     let end = text.find(|c: char| !matches!(c, '0'..='9' | ':' | '.')).unwrap_or(text.len());
     let (clock, rest) = text.split_at_checked(end)?;
     let zone = rest.trim_start_matches([' ', '(']);
-    if ["utc", "gmt", "pacific", "am ", "pm "].iter().any(|word| zone.starts_with(word)) {
+    if ["utc", "gmt", "am ", "pm "].iter().any(|word| zone.starts_with(word)) || dates::is_zone(zone) {
         return None;
     }
     let (front, seconds_part) = clock.trim_end_matches('.').rsplit_once(':')?;

@@ -52,7 +52,7 @@ pub(super) fn of(headers: &HeaderMap, envelope: &Envelope, row: &Row, now: Syste
     let is_quotas = |wait: &Wait| wait.duration >= SHORT || wait.from.starts_with("retry-after");
     let is_meant = |wait: &Wait| row.verdict != Verdict::KeyExhausted || row.brief || is_quotas(wait);
     let lengths = lengths(headers, envelope, in_china, now, is_meant);
-    let date = date_to_come(words, in_china, now)
+    let date = date_to_come(words, in_china, false, now)
         .or_else(|| stated_epoch(words, now))
         .or_else(|| dates::of_day(words, now))
         .map(|duration| Wait { duration, from: "date in the message" });
@@ -66,8 +66,8 @@ pub(super) fn of(headers: &HeaderMap, envelope: &Envelope, row: &Row, now: Syste
 }
 
 /// The time until the date that a message states. One that is past tells of something else.
-fn date_to_come(words: &Words, in_china: bool, now: SystemTime) -> Option<Duration> {
-    dates::stated(words, in_china).and_then(|date| until(date, now)).filter(|wait| !wait.is_zero())
+fn date_to_come(words: &Words, in_china: bool, may_guess: bool, now: SystemTime) -> Option<Duration> {
+    dates::stated(words, in_china, may_guess).and_then(|date| until(date, now)).filter(|wait| !wait.is_zero())
 }
 
 /// Whether an answer names a moment when it is over: in words, or in a header that promises it within minutes.
@@ -76,7 +76,7 @@ pub(super) fn ends_soon(status: u16, headers: &HeaderMap, envelope: &Envelope, n
     let words = &envelope.words;
     let header = || RETRY_AFTERS.iter().filter_map(|name| retry_after(headers, name, now)).max();
     spoken(words).is_some()
-        || date_to_come(words, false, now).is_some()
+        || date_to_come(words, false, true, now).is_some()
         || matches!(status, 403 | 429) && header().is_some_and(|wait| !wait.is_zero() && wait <= MINUTES)
 }
 

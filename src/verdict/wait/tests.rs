@@ -155,6 +155,8 @@ fn people_name_it_in_many_ways() {
             Some((1_800_000, "date in the message")),
         ),
         (r#"{"error":{"message":"retry after 05:30 UTC"}}"#, Some((1_800_000, "date in the message"))),
+        (r#"{"error":{"message":"retry after 14:30:00 JST"}}"#, Some((1_800_000, "date in the message"))),
+        (r#"{"error":{"message":"retry after 2026-11-24 06:00:00 IST"}}"#, None),
         (r#"{"error":{"message":"Retry after 30: slow down"}}"#, Some((30_000, "message"))),
         (r#"{"error":{"message":"Too fast. New limits apply after Jan 1, 2026"}}"#, None),
         (r#"{"error":{"message":"Too fast. Your limit was reset at 1795496000"}}"#, None),
@@ -339,6 +341,22 @@ fn a_short_wait_beside_a_spent_quota_is_not_the_quotas() {
         assert_eq!(waited(&headers, &body), Some((30_000, "retry-after")), "{body}");
         assert_eq!(waited(also, &body), None, "{body}");
     }
+}
+
+#[test]
+fn what_ends_at_a_time_that_is_not_clear_ends_all_the_same() {
+    let verdict = |ends: &str| {
+        let body = format!(r#"{{"error":{{"message":"Your API key is deactivated{ends}"}}}}"#);
+        let headers = HeaderMap::new();
+        let answer =
+            Answer { status: StatusCode::FORBIDDEN, headers: &headers, body: body.as_bytes(), model: None };
+        let judgement = judge(&answer, now());
+        (judgement.verdict, judgement.wait.map(|wait| wait.duration.as_secs()))
+    };
+    assert_eq!(verdict(""), (Verdict::KeyInvalid, None));
+    assert_eq!(verdict(" until 2026-11-24 06:00:00 UTC"), (Verdict::KeyExhausted, Some(3_600)));
+    assert_eq!(verdict(" until 2026-11-25 06:00:00 IST").1, None);
+    assert_ne!(verdict(" until 2026-11-25 06:00:00 IST").0, Verdict::KeyInvalid);
 }
 
 proptest! {
