@@ -282,7 +282,10 @@ fn an_answer_means_the_same_however_it_comes() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-const WAYS_OF_A_200: [(&str, fn(&str) -> String); 4] = [
+/// How else a body may be written.
+type Writing = (&'static str, fn(&str) -> String);
+
+const WRITINGS: [Writing; 4] = [
     ("in many lines", |body| {
         serde_json::to_string_pretty(&serde_json::from_str::<Value>(body).unwrap()).unwrap()
     }),
@@ -302,7 +305,7 @@ fn what_a_200_is_does_not_depend_on_how_it_is_written() {
         if serde_json::from_str::<serde_json::Map<String, Value>>(&text)
             .is_ok_and(|fields| !fields.is_empty())
         {
-            for (way, bend) in WAYS_OF_A_200 {
+            for (way, bend) in WRITINGS {
                 case.body = Value::String(bend(&text));
                 wrong.extend(case.wrong(case.judged().as_ref()).map(|wrong| format!("{way}: {wrong}")));
             }

@@ -158,7 +158,7 @@ struct Line<'a> {
     value: &'a str,
 }
 
-fn lines<'a>(headers: &'a HeaderMap, is_meant: fn(&str) -> bool) -> impl Iterator<Item = Line<'a>> {
+fn lines(headers: &HeaderMap, is_meant: fn(&str) -> bool) -> impl Iterator<Item = Line<'_>> {
     headers.keys().map(HeaderName::as_str).filter(move |name| is_meant(name)).flat_map(move |name| {
         let values = headers.get_all(name).iter().enumerate();
         values.filter_map(move |(nth, value)| Some(Line { headers, name, nth, value: value.to_str().ok()? }))
