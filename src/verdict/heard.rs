@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::sync::LazyLock;
 
 use super::rules::{KEY, LOOSE, Meaning, NOT, Things, VOCABULARY};
-use super::words::Words;
+use super::words::{self, Words};
 
 /// How many bytes may stand between a subject and what is said of it.
 const REACH: usize = 72;
@@ -202,9 +202,10 @@ impl Tidy {
     }
 
     fn of_any(message: &str) -> Self {
-        let (mut text, mut ends) = (String::with_capacity(message.len() + 16), Vec::new());
+        let mut text = String::with_capacity(message.len() + 16);
+        let (mut begins, mut ends) = (Vec::with_capacity(message.len() / 3), Vec::new());
         let mut letters = message.chars().peekable();
-        let mut before = ' ';
+        let (mut before, mut is_behind_letter) = (' ', false);
         while let Some(letter) = letters.next() {
             let is_end = match letter {
                 '。' | '；' | '！' | ';' | '!' | '?' | '？' => true,
@@ -214,23 +215,21 @@ impl Tidy {
             if is_end {
                 ends.push(text.len());
             }
-            let is_letter = letter.is_alphanumeric() || letter == '\'';
-            let is_apart = before.is_alphanumeric() && (before < SPACELESS) != (letter < SPACELESS);
-            if (!is_letter || is_apart) && !text.ends_with(' ') {
+            let is_letter = words::is_letter(letter);
+            let is_apart = is_behind_letter && (before < SPACELESS) != (letter < SPACELESS);
+            let is_kept = is_letter || letter == '\'';
+            if (!is_kept || is_apart) && !text.ends_with(' ') {
                 text.push(' ');
             }
-            if is_letter {
+            if is_letter && (letter >= SPACELESS || is_apart || !is_behind_letter) {
+                begins.push(text.len());
+            }
+            if is_kept {
                 text.push(letter);
             }
-            before = letter;
+            (before, is_behind_letter) = (letter, is_letter);
         }
-        let mut before = ' ';
-        let begins = text.char_indices().filter_map(|(at, letter)| {
-            let is_begun = letter >= SPACELESS || before >= SPACELESS || !before.is_alphanumeric();
-            before = letter;
-            (is_begun && letter.is_alphanumeric()).then_some(at)
-        });
-        Self { begins: begins.collect(), text, ends }
+        Self { text, begins, ends }
     }
 
     /// The same where there is but one script.

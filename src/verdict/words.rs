@@ -26,8 +26,7 @@ impl Default for Words {
 impl Words {
     /// The words of a message: in lower case, without what it quotes, spaces as one.
     pub(super) fn of(message: &str) -> Self {
-        let kept = without_quotations(message).to_lowercase();
-        let mut words = Self { text: spaced(kept), ..Self::default() };
+        let mut words = Self { text: spaced(without_quotations(message)), ..Self::default() };
         for (place, bit) in triples(&words.text) {
             if let Some(bits) = words.triples.get_mut(place) {
                 *bits |= bit;
@@ -124,12 +123,24 @@ impl Words {
     }
 }
 
-/// A text's words, each with a space behind it.
+/// A text's words in lower case, each with a space behind it.
 fn spaced(mut text: String) -> String {
     if !is_spaced(text.as_bytes()) {
         let plainly = script::plainly(&text);
-        return text.split_whitespace().flat_map(|word| word.chars().map(&plainly).chain([' '])).collect();
+        let mut plain = String::with_capacity(text.len() + 1);
+        for letter in text.chars().chain([' ']) {
+            if matches!(letter, '\u{3001}'..='\u{9fff}') {
+                // These have no cases.
+                plain.push(plainly(letter));
+            } else if !letter.is_whitespace() {
+                plain.extend(letter.to_lowercase().map(&plainly));
+            } else if !matches!(plain.as_bytes(), [] | [.., b' ']) {
+                plain.push(' ');
+            }
+        }
+        return plain;
     }
+    text.make_ascii_lowercase();
     if !text.ends_with(' ') {
         text.push(' ');
     }
@@ -151,6 +162,11 @@ fn triples(text: &str) -> impl Iterator<Item = (usize, u64)> {
         let triple = bytes.iter().fold(0, |triple, byte| triple * 37 + usize::from(*byte)) % TRIPLES;
         (triple / 64, 1 << (triple % 64))
     })
+}
+
+/// Whether it is a letter or a number of any script. Of China's characters that is known without a table.
+pub(super) fn is_letter(letter: char) -> bool {
+    matches!(letter, 'a'..='z' | '\u{4e00}'..='\u{9fff}') || letter.is_alphanumeric()
 }
 
 /// A text in pieces: as many plain bytes as there are together, all else letter by letter.
