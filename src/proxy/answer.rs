@@ -30,6 +30,7 @@ struct Content {
 }
 
 /// What an answer's body is made of.
+#[allow(clippy::large_enum_variant, reason = "it is boxed in a `Body`, and nearly always a stream")]
 pub(super) enum Payload {
     /// Bytes that are all there.
     Whole(Bytes),

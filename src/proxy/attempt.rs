@@ -89,6 +89,8 @@ pub(super) struct NoAnswer {
     pub(super) maybe_done: bool,
     /// What came was no HTTP.
     pub(super) garbled: bool,
+    /// It had begun, and fell silent before the first of what it was to say (`SERVER_WRITE_TIMEOUT`).
+    pub(super) fell_silent: bool,
     /// For the log: never a key.
     pub(super) error: String,
 }
@@ -222,7 +224,8 @@ impl Try {
                 Ok(response) => return Outcome::Answer(response),
                 Err(error) if error.is_timeout() => {
                     let error = "no answer in time".to_owned();
-                    let failure = NoAnswer { timed_out: true, maybe_done: true, garbled: false, error };
+                    let failure =
+                        NoAnswer { timed_out: true, maybe_done: true, error, ..NoAnswer::default() };
                     return Outcome::Failed(failure);
                 }
                 Err(failed) => {
@@ -234,7 +237,7 @@ impl Try {
                     }
                     let (garbled, maybe_done) = (failed.is_garbled(), failed.sent);
                     let error = format!("the connection broke before an answer: {}", chain(&failed.fault));
-                    return Outcome::Failed(NoAnswer { timed_out: false, maybe_done, garbled, error });
+                    return Outcome::Failed(NoAnswer { maybe_done, garbled, error, ..NoAnswer::default() });
                 }
             }
         }

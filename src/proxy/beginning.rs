@@ -348,7 +348,7 @@ impl Stream {
 
     /// Keeps a frame for later.
     fn hold(&mut self, frame: http_body::Frame<Bytes>) {
-        self.silent_since = None;
+        self.has_heard();
         match frame.into_data() {
             Ok(data) if self.first.is_empty() => self.first = data,
             Ok(data) => {

@@ -8,7 +8,7 @@ use super::dialect::{Dialect, LAST};
 /// The longest words that are looked for are shorter.
 const TAIL: usize = 64;
 /// In the last events of a stream, whatever dialect its relay took it from.
-const ENDS: [&[u8]; 3] = [b"[DONE]", b"\"message_stop\"", b"\"response.cancelled\""];
+const ENDS: [&[u8]; 4] = [b"[DONE]", b"\"message_stop\"", b"\"response.cancelled\"", b"\"response.done\""];
 /// Why a model has ended; in all events before, nothing is said of it.
 const REASONS: [&[u8]; 3] = [b"\"finish_reason\"", b"\"finishReason\"", b"\"stop_reason\""];
 
@@ -57,17 +57,15 @@ fn has(text: &[u8], word: &[u8]) -> bool {
     memmem::find(text, word).is_some()
 }
 
-/// Some tell nothing with `""`, or `"null"`.
+/// A word or a number. Some tell nothing with `""`, or `"null"`.
 fn tells_reason(text: &[u8]) -> bool {
-    let reason_behind = |at: usize| {
+    let is_behind = |at: usize| {
         let value = text.get(at..)?.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
-        let value = value.strip_prefix(b"\"")?;
-        value.get(..memchr(b'"', value)?)
+        let Some(word) = value.strip_prefix(b"\"") else { return value.first().map(u8::is_ascii_digit) };
+        Some(!matches!(word.get(..memchr(b'"', word)?)?, b"" | b"null"))
     };
     REASONS.iter().any(|name| {
-        memmem::find_iter(text, name)
-            .filter_map(|at| reason_behind(at + name.len()))
-            .any(|reason| !matches!(reason, b"" | b"null"))
+        memmem::find_iter(text, name).filter_map(|at| is_behind(at + name.len())).any(|tells| tells)
     })
 }
 
@@ -93,6 +91,7 @@ mod tests {
                 format!("{DELTA}data: {{\"choices\":[{{\"finish_reason\":\"\",\"x\":\"y\"}}]}}\n\n"),
                 true,
             ),
+            (CHAT, format!("{DELTA}data: {{\"choices\":[{{\"finish_reason\":1}}]}}\n\n"), false),
             (CHAT, "data: {\"id\":\"chatc".to_owned(), true),
             (CHAT, "data: {\"ok\":1}\n\n".to_owned(), false),
             ("/v1/messages", begun.to_owned(), true),

@@ -188,14 +188,15 @@ impl Ending {
         }
     }
 
-    /// The attempt has its answer's head, and what is to come is of this kind.
-    pub(super) fn succeeded(&mut self, request: &Try, upstream: &Upstream, kind: Kind) {
-        self.tried();
+    /// The attempt has its answer's head, and what is to come is of this kind. Returns how long it took.
+    pub(super) fn succeeded(&mut self, request: &Try, upstream: &Upstream, kind: Kind) -> Duration {
+        let took = self.tried();
         self.proxy.stripe().succeed(upstream.index);
         if let (Some(operation), Some(model)) = (self.operation, request.model()) {
             self.model = Some(self.proxy.common.models.place(operation, upstream.provider, model));
             self.usage = (self.proxy.common.usage && kind.tells_usage()).then(Box::default);
         }
+        took
     }
 
     /// The attempt was refused.
@@ -286,10 +287,10 @@ impl Ending {
         }
     }
 
-    fn tried(&mut self) {
-        if let Some(at) = self.tried_at.take() {
-            self.upstreams_took += at.elapsed();
-        }
+    fn tried(&mut self) -> Duration {
+        let took = self.tried_at.take().map(|at| at.elapsed()).unwrap_or_default();
+        self.upstreams_took += took;
+        took
     }
 
     /// Its answer's head goes out; `end` is how it ends if all goes well from here.
@@ -353,7 +354,7 @@ impl Ending {
     #[cold]
     pub(super) fn broken(&mut self, why: &Broken) {
         match why {
-            Broken::TimedOut { silent } if *silent < self.proxy.common.times.fair() => {
+            Broken::TimedOut { waited } if *waited < self.proxy.common.times.fair() => {
                 self.end = End::BrokenAnswer;
                 self.explained(&why.to_string());
             }

@@ -211,12 +211,13 @@ impl Proxy {
                     let (mut parts, mut stream) = stream::begin(response, &lease, limits);
                     let mut kind = Kind::of(&parts.headers, request.infers());
                     if kind.is_events && request.may_stream() {
-                        stream.limits.deadline = None;
+                        so_far.is_stream();
+                        stream.limits = so_far.limits;
                     }
                     match beginning::look(&mut parts, &mut kind, &mut stream, request, &lease).await {
                         Beginning::Healthy => {
-                            ending.succeeded(request, upstream, kind);
-                            stream.goes_with(request.body.upload());
+                            let took = ending.succeeded(request, upstream, kind);
+                            stream.goes_with(request.body.upload(), began, took);
                             if kind.is_events || !stream.is_plain {
                                 stream.is_watched(kind, Dialect::of_path(request.path()), &lease);
                             }
@@ -229,7 +230,13 @@ impl Proxy {
                             self.refused(lease, upstream, answer, request, &mut so_far)
                         }
                         Beginning::Broken { timed_out, error } => {
-                            let failed = NoAnswer { timed_out, maybe_done: true, garbled: false, error };
+                            let failed = NoAnswer {
+                                timed_out,
+                                maybe_done: true,
+                                garbled: false,
+                                fell_silent: timed_out,
+                                error,
+                            };
                             self.failed(request, lease, upstream, failed, ending, &mut so_far)?
                         }
                     }

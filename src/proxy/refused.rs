@@ -67,7 +67,7 @@ impl Refused {
         let ended = came != Came::Part;
         if !ended && limits.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             let error = "the answer's body did not come in time".to_owned();
-            return Err(NoAnswer { timed_out: true, maybe_done: true, garbled: false, error });
+            return Err(NoAnswer { timed_out: true, maybe_done: true, error, ..NoAnswer::default() });
         }
         let plain = verdict::decoded(&parts.headers, &first);
         let is_decoded = matches!(plain, Cow::Owned(_));

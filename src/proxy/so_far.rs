@@ -73,6 +73,11 @@ impl SoFar<'_> {
         self.tried_at
     }
 
+    /// Its answers are streams, which have no total limit.
+    pub(super) fn is_stream(&mut self) {
+        (self.longest, self.limits.deadline) = (None, None);
+    }
+
     /// When this request ends at the latest: nothing is begun that can't end before that.
     pub(super) fn ends_by(&self) -> Option<Instant> {
         [self.limits.deadline, self.client_gives_up].into_iter().flatten().min()
@@ -140,10 +145,17 @@ impl SoFar<'_> {
         let is_over = self.limits.deadline.is_some_and(|deadline| deadline <= Instant::now());
         match (refused, failure) {
             // The whole time that a request may take is over: an earlier attempt's answer does not tell that.
-            (_, Some(failure)) if failure.timed_out && is_over => Err(timed_out(is_over, common.times)),
+            (_, Some(failure)) if failure.timed_out && is_over => {
+                Err(timed_out("REQUEST_TIMEOUT", common.times.request))
+            }
             // In an outage nobody knows until when, keys or not.
             (Some(refused), _) => refused.answer(wait.filter(|_| !common.group.upstreams.are_out())),
-            (None, Some(failure)) if failure.timed_out => Err(timed_out(is_over, common.times)),
+            (None, Some(failure)) if failure.fell_silent => {
+                Err(timed_out("SERVER_WRITE_TIMEOUT", common.times.silence))
+            }
+            (None, Some(failure)) if failure.timed_out => {
+                Err(timed_out("RESPONSE_TIMEOUT", common.times.response))
+            }
             (None, Some(_)) => Err(Refusal::new(
                 StatusCode::BAD_GATEWAY,
                 "upstream_unreachable",
@@ -162,10 +174,7 @@ impl SoFar<'_> {
     }
 }
 
-/// `is_over`: the whole time that a request may take, not only that of its last attempt.
-fn timed_out(is_over: bool, times: Times) -> Refusal {
-    let (variable, limit) =
-        if is_over { ("REQUEST_TIMEOUT", times.request) } else { ("RESPONSE_TIMEOUT", times.response) };
+fn timed_out(variable: &str, limit: Duration) -> Refusal {
     let message = format!(
         "The upstream did not answer within {} s. If its answers need longer, raise {variable}.",
         limit.as_secs()

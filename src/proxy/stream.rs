@@ -38,7 +38,9 @@ pub(super) struct Stream {
     /// Takes keys out, where the upstream may have quoted one.
     pub(super) mask: Option<Box<Mask>>,
     /// When the present silence began, if we are waiting.
-    pub(super) silent_since: Option<Instant>,
+    silent_since: Option<Instant>,
+    /// For how long nothing but the upstream was waited for before that, if it matters.
+    waited: Duration,
     timer: Timer,
     /// The request's body, if it streams through.
     upload: Option<Rc<Upload>>,
@@ -126,7 +128,7 @@ pub enum Broken {
     #[error("the upstream did not finish the answer in time")]
     TimedOut {
         /// For how long nothing but the upstream was waited for.
-        silent: Duration,
+        waited: Duration,
     },
     /// The upstream's connection was closed properly, but in the answer's middle.
     #[error("the upstream closed the connection before the end of the answer")]
@@ -149,6 +151,7 @@ impl Stream {
             trailers: None,
             mask: None,
             silent_since: None,
+            waited: Duration::ZERO,
             timer: Timer::default(),
             upload: None,
             dialect: None,
@@ -177,9 +180,12 @@ impl Stream {
         }
     }
 
-    /// The request's body streams through still. On HTTP/2 it ends the answer too if it fails.
-    pub(super) fn goes_with(&mut self, upload: Option<&Rc<Upload>>) {
+    /// The request's body streams through still. On HTTP/2 it ends the answer too if it fails. The attempt `began` then, and
+    /// has taken so long.
+    pub(super) fn goes_with(&mut self, upload: Option<&Rc<Upload>>, began: Instant, took: Duration) {
         self.upload = upload.cloned();
+        let took = self.silent_since.map_or(took, |since| since.saturating_duration_since(began));
+        self.waited = upload.map_or(took, |upload| took.min(upload.upstream_had(began)));
     }
 
     pub(super) fn has_lost_upload(&self) -> bool {
@@ -335,17 +341,28 @@ impl Stream {
             ready!(self.timer.poll(end, cx));
             return Poll::Ready(Some(Err(self.timed_out())));
         };
-        self.silent_since = None;
+        self.has_heard();
         Poll::Ready(frame.map(|frame| frame.map_err(Broken::Upstream)))
     }
 
     #[cold]
     fn timed_out(&self) -> Broken {
-        let had = |since: Instant| match &self.upload {
-            Some(upload) => upload.upstream_had(since),
-            None => since.elapsed(),
-        };
-        Broken::TimedOut { silent: self.silent_since.map(had).unwrap_or_default() }
+        let present = self.silent_since.map(|since| self.upstream_had(since)).unwrap_or_default();
+        Broken::TimedOut { waited: self.waited + present }
+    }
+
+    fn upstream_had(&self, since: Instant) -> Duration {
+        self.upload.as_ref().map_or_else(|| since.elapsed(), |upload| upload.upstream_had(since))
+    }
+
+    /// The present silence is over. How long those before it were matters only where all of them have an end.
+    #[inline]
+    pub(super) fn has_heard(&mut self) {
+        if let Some(since) = self.silent_since.take()
+            && self.limits.deadline.is_some()
+        {
+            self.waited += self.upstream_had(since);
+        }
     }
 
     /// When the present silence has lasted too long. If there was none, it begins now.
@@ -358,8 +375,11 @@ impl Stream {
     }
 
     pub(super) fn left(&self) -> Left {
-        let holds =
-            !self.first.is_empty() || self.trailers.is_some() || self.cut.is_some() || self.held() > 0;
+        let holds = !self.first.is_empty()
+            || self.trailers.is_some()
+            || self.cut.is_some()
+            || self.held() > 0
+            || self.lacks_end();
         match () {
             () if holds => Left::Something,
             () if self.incoming.is_end_stream() => Left::Nothing,

@@ -96,9 +96,10 @@ impl<B: Sendable> Http1<B> {
         self.sending.has_sent()
     }
 
-    /// Whether it failed for want of any answer at all.
+    /// Whether it failed for want of any answer at all to a request that went out.
     pub(super) fn is_silent(&self, fault: &Fault) -> bool {
-        matches!(fault, Fault::TimedOut) && self.informed == 0 && self.receiving.came.is_empty()
+        let has_all = self.sending.is_whole();
+        matches!(fault, Fault::TimedOut) && has_all && self.informed == 0 && self.receiving.came.is_empty()
     }
 
     /// Whether all is said on both sides, and both go on.

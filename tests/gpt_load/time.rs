@@ -146,19 +146,21 @@ fn a_client_that_takes_its_answer_too_slowly_is_cut_and_its_upstream_is_not_at_f
 }
 
 #[test]
-fn an_upstream_that_is_cut_in_its_answer_is_at_fault_only_if_it_was_silent() {
-    for (step, silent) in [("x", false), ("", true)] {
+fn an_upstream_that_is_cut_in_its_answer_is_at_fault_if_nothing_else_was_waited_for() {
+    // How long its head takes, what it sends again and again, and after how long.
+    for (head, step, every) in [(0, "", 50), (0, "x", 50), (700, "x", 100), (0, "\n", 300)] {
         let peer = Peer::start(move |wire| {
             wire.request();
+            pause(head);
             wire.send(BEGUN);
             while wire.sends(step.as_bytes()) && !step.is_empty() {
-                pause(50);
+                pause(every);
             }
             wire.is_ended();
         });
         let gpt_load = GptLoad::before_peer(&peer, &[("REQUEST_TIMEOUT", "1")], &[A]);
         assert!(gpt_load.post(CHAT).json(&chat()).send().broken);
-        assert_eq!(faults(&gpt_load, 0), u64::from(silent));
+        assert_eq!(faults(&gpt_load, 0), 1, "{head} {step:?}");
     }
 }
 
@@ -191,4 +193,33 @@ fn an_upstream_that_had_only_the_last_moments_of_a_request_for_its_body_is_not_a
     let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &urls), ("REQUEST_TIMEOUT", "2")], &[A, B]);
     assert!(gpt_load.post(CHAT).json(&chat()).send().broken);
     assert_eq!((faults(&gpt_load, 0), faults(&gpt_load, 1)), (1, 0));
+}
+
+#[test]
+fn a_stream_whose_upstream_falls_silent_before_its_first_event_is_told_which_setting_ended_it() {
+    let peer = Peer::start(|wire| {
+        if wire.request().is_some() {
+            wire.send(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
+            );
+            wire.is_ended();
+        }
+    });
+    let env = [
+        ("SERVER_WRITE_TIMEOUT", "2"),
+        ("REQUEST_TIMEOUT", "1"),
+        ("MAX_RETRIES", "0"),
+        ("MAX_REPLAY_BODY", "1KiB"),
+    ];
+    let gpt_load = GptLoad::before_peer(&peer, &env, &[A]);
+    for length in [10, 10_000] {
+        let ask = chat_with(json!({"stream": true, "user": "x".repeat(length)}));
+        let answer = gpt_load.post(CHAT).json(&ask).send();
+        assert_eq!(answer.status, 504);
+        assert!(
+            answer.text().contains("within 2 s") && answer.text().contains("raise SERVER_WRITE_TIMEOUT"),
+            "{}",
+            answer.text()
+        );
+    }
 }
