@@ -6,9 +6,11 @@ use std::io::Read;
 use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 /// What is judged (spec §6). A small body can decode to gigabytes.
-const LONGEST: u64 = 64 * 1024;
+const LONGEST: usize = 64 * 1024;
 
 /// The plain body of a maybe encoded one, in UTF-8. What is broken, cut off or encoded in a way we don't know is given as far
 /// as it could be decoded.
@@ -21,20 +23,18 @@ pub fn decoded<'a>(headers: &HeaderMap, body: &'a [u8]) -> Cow<'a, [u8]> {
         if is_text(&plain) {
             break;
         }
-        plain = match coding.to_ascii_lowercase().as_str() {
-            "gzip" | "x-gzip" => all_of(MultiGzDecoder::new(&*plain)).into(),
+        let read = match coding.to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => all_of(MultiGzDecoder::new(&*plain)),
             // By its name it should be zlib; some send it bare.
             "deflate" => {
                 let zlib = all_of(ZlibDecoder::new(&*plain));
-                if zlib.is_empty() { all_of(DeflateDecoder::new(&*plain)).into() } else { zlib.into() }
+                if zlib.is_empty() { all_of(DeflateDecoder::new(&*plain)) } else { zlib }
             }
-            "br" => all_of(brotli_decompressor::Decompressor::new(&*plain, 4096)).into(),
-            "zstd" => match ruzstd::decoding::StreamingDecoder::new(&*plain) {
-                Ok(decoder) => all_of(decoder).into(),
-                Err(_) => plain,
-            },
-            _ => plain,
+            "br" => brotli(&plain),
+            "zstd" => zstd(&plain),
+            _ => continue,
         };
+        plain = read.into();
     }
     utf16(&plain).map_or(plain, Cow::Owned)
 }
@@ -64,7 +64,51 @@ fn is_text(body: &[u8]) -> bool {
 fn all_of(decoder: impl Read) -> Vec<u8> {
     let mut plain = Vec::new();
     // An error ends it: what came before is kept.
-    let _ = decoder.take(LONGEST).read_to_end(&mut plain);
+    let _ = decoder.take(LONGEST as u64).read_to_end(&mut plain);
+    plain
+}
+
+/// The decoder gives nothing before its window is full or its input is over, and takes windows of up to 1 GiB.
+fn brotli(body: &[u8]) -> Vec<u8> {
+    let Some((&first, rest)) = body.split_first() else { return Vec::new() };
+    let first = match first {
+        // A large window is none of this coding's (RFC 7932 §9.1).
+        _ if first & 0x7f == 0x11 => return Vec::new(),
+        // 18 to 24 bits become 18: what is judged reaches back no further.
+        _ if first & 1 == 1 && first & 0xf != 1 => first & 0xf0 | 3,
+        _ => first,
+    };
+    all_of(brotli_decompressor::Decompressor::new([first].as_slice().chain(rest), 4096))
+}
+
+/// The last block of a frame, an empty one, and room for a checksum.
+const END: &[u8] = &[1, 0, 0, 0, 0, 0, 0];
+
+/// All whole blocks. The decoder keeps a window's worth of them back until the frame ends, so it is made to end.
+fn zstd(mut body: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    while !body.is_empty() && plain.len() < LONGEST {
+        // One that is used again makes room for all of its window at once.
+        let mut frame = FrameDecoder::new();
+        match frame.init(&mut body) {
+            Ok(()) => {}
+            Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                length, ..
+            })) => {
+                body = body.get(length as usize..).unwrap_or_default();
+                continue;
+            }
+            Err(_) => break,
+        }
+        let read = frame.decode_blocks(&mut body, BlockDecodingStrategy::UptoBytes(LONGEST));
+        if !frame.is_finished() {
+            let _ = frame.decode_blocks(END, BlockDecodingStrategy::All);
+        }
+        let _ = frame.take((LONGEST - plain.len()) as u64).read_to_end(&mut plain);
+        if read.is_err() {
+            break;
+        }
+    }
     plain
 }
 
@@ -124,6 +168,50 @@ mod tests {
         }
     }
 
+    /// A frame as it begins, with a window of 96 MiB and a checksum to come.
+    const FRAME: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd, 0b100, 0b1000_0100];
+
+    /// A block that is as it is, or a byte so many times over.
+    fn block(is_repeated: bool, length: usize, content: &[u8]) -> Vec<u8> {
+        let head = u32::try_from(length << 3).unwrap() | u32::from(is_repeated) << 1;
+        [&head.to_le_bytes()[..3], content].concat()
+    }
+
+    #[test]
+    fn zstd_is_read_as_far_as_it_has_come() {
+        let (begins, ends) = TEXT.split_at(10);
+        let [begins, ends] = [begins, ends].map(|part| block(false, part.len(), part));
+        let flushed = [FRAME, &begins, &ends].concat();
+        assert_eq!(encoded("zstd", &flushed), TEXT);
+        assert_eq!(encoded("zstd", flushed.split_last().unwrap().1), TEXT[..10]);
+        assert_eq!(encoded("zstd", &FRAME[..5]), b"");
+        let ended = [&*flushed, &[1, 0, 0]].concat();
+        assert_eq!(encoded("zstd", &ended), TEXT, "its checksum is missing");
+
+        let level = ruzstd::encoding::CompressionLevel::Fastest;
+        let [whole, first, second] =
+            [TEXT, &TEXT[..10], &TEXT[10..]].map(|text| ruzstd::encoding::compress_to_vec(text, level));
+        assert_eq!(encoded("zstd", &[first, second].concat()), TEXT, "two frames");
+        let skippable = [&[0x5a, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 0, 0], &*whole].concat();
+        assert_eq!(encoded("zstd", &skippable), TEXT);
+        assert_eq!(encoded("zstd", &skippable[..9]), b"");
+
+        let long = (0..100_000).map(|number: u32| number.to_string()).collect::<Vec<_>>().join(" ");
+        let half = ruzstd::encoding::compress_to_vec(long.as_bytes(), level);
+        assert_eq!(encoded("zstd", &half[..half.len() / 2]), long.as_bytes()[..LONGEST]);
+    }
+
+    #[test]
+    fn brotli_reaches_back_over_all_that_is_judged() {
+        // `TEXT` twice and 60,000 spaces between, with a window of 16 MiB.
+        let encoding = [
+            31, 147, 234, 0, 132, 104, 114, 164, 237, 4, 83, 168, 249, 239, 97, 3, 14, 88, 3, 15, 56, 178, 9,
+            125, 152, 200, 45, 144, 168, 93, 228, 198, 46, 27, 29, 62, 67, 28, 192, 189, 118, 28, 223, 167,
+            2,
+        ];
+        assert_eq!(encoded("br", &encoding), [TEXT, &b" ".repeat(60_000), TEXT].concat());
+    }
+
     #[test]
     fn utf_16_is_read_in_either_order_with_a_mark_or_without() {
         let text = std::str::from_utf8(TEXT).unwrap();
@@ -139,8 +227,13 @@ mod tests {
         assert_eq!(encoded("identity", b"a"), b"a");
     }
 
+    /// What it takes of memory: `tests/judge.rs`.
     #[test]
-    fn a_bomb_stays_small() {
-        assert_eq!(encoded("gzip", &gzip(&vec![b' '; 10_000_000])).len() as u64, LONGEST);
+    fn a_bomb_gives_no_more_than_is_judged() {
+        assert_eq!(encoded("gzip", &gzip(&vec![b' '; 10_000_000])).len(), LONGEST);
+        let repeated = block(true, 0x2_0000, b" ").repeat(800);
+        assert_eq!(encoded("zstd", &[FRAME, &repeated].concat()), b" ".repeat(LONGEST));
+        let frame = [FRAME, &block(true, 1000, b" "), &[1, 0, 0], &[0; 4]].concat();
+        assert_eq!(encoded("zstd", &frame.repeat(100)), b" ".repeat(LONGEST));
     }
 }

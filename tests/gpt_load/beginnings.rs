@@ -87,3 +87,20 @@ fn an_error_is_waited_for_in_an_encoded_stream_as_in_a_plain_one() {
         assert_eq!((asked(&mock, &[A, B]), gpt_load.blacklist().len()), (vec![1, 1], blamed), "{silence}");
     }
 }
+
+#[test]
+fn an_event_stream_in_zstd_leaves_with_its_first_event() {
+    let mock = provider(&[]);
+    let event = format!("{EVENT}\n\n");
+    // A frame with a window of 2 MiB and its first block, flushed: `(length << 3)` in three bytes, and the event as it is.
+    let head = u32::try_from(event.len() << 3).unwrap().to_le_bytes();
+    let flushed = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x58], &head[..3], event.as_bytes()].concat();
+    let steps = pieces(&format!("{EVENTS}\r\ncontent-encoding: zstd"), &[&flushed]);
+    mock.play(A, Play::Raw(steps.into_iter().chain([Step::Hang]).collect()));
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    let began = Instant::now();
+    let ask = gpt_load.post(CHAT).header("accept-encoding", "zstd");
+    let mut stream = ask.json(&chat_with(json!({"stream": true}))).open();
+    assert_eq!(stream.next().unwrap().unwrap(), flushed);
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
