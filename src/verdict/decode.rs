@@ -54,11 +54,20 @@ fn utf16(body: &[u8]) -> Option<Vec<u8>> {
     Some(text.trim_start_matches('\u{feff}').into())
 }
 
-/// Relays decode a body and leave the header as it was: JSON or a page is no coding's.
+/// Relays decode a body and leave the header as it was: JSON, a page or what else reads as text is no coding's.
 fn is_text(body: &[u8]) -> bool {
     let head = body.get(..256).unwrap_or(body);
-    matches!(head.trim_ascii_start().first(), Some(b'{' | b'[' | b'<'))
+    if let Some(text) = utf16(head) {
+        // Two bytes that a coding may begin with as well tell too little.
+        return text.get(..8).is_some_and(|begins| begins.is_ascii() && !has_controls(begins));
+    }
+    let is_json_or_page = matches!(head.trim_ascii_start().first(), Some(b'{' | b'[' | b'<'));
+    (is_json_or_page || head.len() >= 8 && !has_controls(head))
         && std::str::from_utf8(head).map_or_else(|error| error.error_len().is_none(), |_| true)
+}
+
+fn has_controls(text: &[u8]) -> bool {
+    text.iter().any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace())
 }
 
 fn all_of(decoder: impl Read) -> Vec<u8> {
@@ -210,6 +219,28 @@ mod tests {
             2,
         ];
         assert_eq!(encoded("br", &encoding), [TEXT, &b" ".repeat(60_000), TEXT].concat());
+    }
+
+    #[test]
+    fn what_reads_as_text_is_kept_whatever_it_claims_to_be() {
+        for coding in ["gzip", "br", "deflate", "zstd", "br, gzip"] {
+            for text in [
+                "You exceeded your current quota",
+                "data: {\"error\":{}}\r\n\r\n",
+                "\u{feff}{\"error\":{}}",
+                "\u{feff}超出配额，请检查",
+            ] {
+                assert_eq!(encoded(coding, text.as_bytes()), text.as_bytes(), "{coding}");
+            }
+            for text in ["You exceeded your current quota", "\u{feff}{\"error\":{}}"] {
+                let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+                assert_eq!(
+                    encoded(coding, &wide),
+                    text.trim_start_matches('\u{feff}').as_bytes(),
+                    "{coding}"
+                );
+            }
+        }
     }
 
     #[test]
