@@ -31,6 +31,8 @@ const HELD: Duration = Duration::from_secs(5);
 const HELD_MAX: usize = 64 * 1024;
 /// A longer encoded one is not decoded: that costs more than it finds.
 const ENCODED_MAX: u64 = 1024;
+/// How often it is decoded as it comes, whatever has come.
+const LOOKS: u32 = 32;
 
 /// What an answer with a good status begins with.
 pub(super) enum Beginning {
@@ -211,6 +213,7 @@ async fn encoded(
     // Before its first byte a stream may be silent as long as any.
     let mut is_silent = kind.is_events;
     let mut by = if is_silent { stream.limits.end() } else { held(stream) };
+    let (mut looks, mut looked_at) = (0, 0);
     while stream.first.len() as u64 <= ENCODED_MAX && !stream.incoming.is_end_stream() {
         match timeout_at(by, stream.incoming.frame()).await {
             Ok(Some(Ok(frame))) => stream.hold(frame),
@@ -222,10 +225,12 @@ async fn encoded(
         if is_silent && !stream.first.is_empty() {
             (is_silent, by) = (false, held(stream));
         }
-        if !stream.incoming.is_end_stream()
-            && !may_be_error(&decoded(&parts.headers, &stream.first), kind, request)
-        {
-            return Beginning::Healthy;
+        let came = stream.first.len();
+        if !stream.incoming.is_end_stream() && is_due(looks, looked_at, came) {
+            (looks, looked_at) = (looks + 1, came);
+            if !may_be_error(&decoded(&parts.headers, &stream.first), kind, request) {
+                return Beginning::Healthy;
+            }
         }
     }
     if !stream.incoming.is_end_stream() {
@@ -251,6 +256,11 @@ async fn encoded(
         stream.hide_in_encoded(parts, lease);
     }
     Beginning::Healthy
+}
+
+/// Whether to decode anew all that has come: after every piece, but not for as long as it comes byte by byte.
+fn is_due(looks: u32, looked_at: usize, came: usize) -> bool {
+    looks < LOOKS || came >= looked_at * 2
 }
 
 fn may_be_error(so_far: &[u8], kind: Kind, request: &Try) -> bool {
@@ -359,5 +369,25 @@ impl Stream {
             }
             Err(frame) => self.trailers = frame.into_trailers().ok().map(Box::new),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encoded_answer_is_decoded_after_every_piece_but_not_after_every_byte() {
+        let looks = |pieces: usize, length: usize| {
+            let (mut looks, mut looked_at) = (0, 0);
+            for came in (1..=pieces).map(|piece| piece * length) {
+                if is_due(looks, looked_at, came) {
+                    (looks, looked_at) = (looks + 1, came);
+                }
+            }
+            looks
+        };
+        assert_eq!(looks(30, 34), 30);
+        assert_eq!(looks(1024, 1), LOOKS + 5);
     }
 }
