@@ -82,6 +82,7 @@ pub(super) enum Outcome {
 
 /// Why there is no answer.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "answers to as many questions")]
 pub(super) struct NoAnswer {
     /// It took too long.
     pub(super) timed_out: bool,
