@@ -96,12 +96,16 @@ fn place(head: u64) -> usize {
     usize::try_from((head >> 40).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 53).unwrap_or(0)
 }
 
-/// Words that stand before any key, and leave it the one that was sent.
+/// Words that stand before any key, and leave it the one that was sent. The last ones are whose key it is.
 const BESIDE_KEYS: &str = "a admin an and any app application as attached auth authentication authorization by current das der el \
     expected following for from given header il in is its jwt la le live master my new o oauth of or our \
     passed personal presented private production provided project request sandbox sent service specified su \
     submitted supplied test that the these this those to trial tu un used user virtual was which with x \
-    your";
+    your \
+    ai aliyun anthropic ark azure baidu bedrock bigmodel cerebras claude cohere dashscope deepseek doubao fireworks \
+    gemini glm google grok groq hf huggingface hunyuan kimi llm minimax mistral moonshot novita nvidia openai \
+    openrouter perplexity qianfan qwen relay replicate sambanova siliconflow sk stepfun tencent vertex volcengine \
+    xai zai zhipu";
 
 impl Heard {
     #[cold]

@@ -3,7 +3,7 @@
 //! Words are as short as a cause can be told, and stand beside what they are said of: whose sentence it is does not
 //! matter, but "the model has been disabled" is not "the account has been disabled".
 
-use super::Test::{Names, NotOfRequest, Says, Silent, Status, Then};
+use super::Test::{Names, NotOfRequest, Of, Says, Silent, Status, Then};
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyLimited, UpstreamFault};
 
@@ -55,6 +55,24 @@ const WHOSE: &[&str] = &[
     "credit",
     "plan",
 ];
+
+const QUOTAS: &str = "https://docs.cloud.google.com/docs/quotas/view-manage";
+const QUOTA: &[&str] = &["quota", "配额"];
+const MINUTE: &[&str] = &[
+    "per minute",
+    "per second",
+    "perminute",
+    "persecond",
+    "per_minute",
+    "per_second",
+    "/minute",
+    "s/min",
+    "/second",
+    "s/sec",
+    "每分钟",
+    "每秒",
+];
+const LONGER: &[&str] = &["per day", "daily", "today", "per month", "monthly", "insufficient"];
 
 pub(super) static ROWS: &[Row] = &[
     row(
@@ -296,27 +314,34 @@ pub(super) static ROWS: &[Row] = &[
     // A quota that is kept by the minute is no more than a limit.
     row(
         "cause.quota_of_minute",
-        "https://docs.cloud.google.com/docs/quotas/view-manage",
+        QUOTAS,
         KeyLimited,
         &[
             Status(&[403, 429, 0]),
-            Says(&["quota", "配额"]),
-            Names(&[
-                "per minute",
-                "per second",
-                "perminute",
-                "persecond",
-                "per_minute",
-                "per_second",
-                "/minute",
-                "s/min",
-                "/second",
-                "s/sec",
-                "每分钟",
-                "每秒",
-            ]),
-            Silent(&["per day", "daily", "per month", "monthly", "insufficient"]),
+            Says(QUOTA),
+            Names(MINUTE),
+            Silent(LONGER),
+            Silent(&["used up", "using up", "exhausted", "用完", "用尽", "耗尽"]),
         ],
+    ),
+    // One that is used up is so for longer, unless the minute is its own: what else is told is how fast one may be.
+    row(
+        "cause.quota_named_of_minute",
+        QUOTAS,
+        KeyLimited,
+        &[Status(&[403, 429, 0]), Says(QUOTA), Names(MINUTE), Silent(MINUTE), Silent(LONGER)],
+    ),
+    row(
+        "cause.quota_for_minute",
+        QUOTAS,
+        KeyLimited,
+        &[Status(&[403, 429, 0]), Then(&["quota of ", "quota for "], MINUTE), Silent(LONGER)],
+    ),
+    row(
+        "cause.minutes_quota",
+        QUOTAS,
+        KeyLimited,
+        &[Status(&[403, 429, 0]), Of(MINUTE, QUOTA), Silent(LONGER)],
     ),
     // What else it says of money is advice.
     row(

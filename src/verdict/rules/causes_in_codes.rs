@@ -1,10 +1,25 @@
 //! Causes told in codes that nobody listed: a code is its provider's own word, and most are made of the same few.
 
-use super::Test::{Code, CodeLike, NotOfRequest, Silent, Status};
+use super::Test::{Code, CodeLike, NoCodeWith, NotOfRequest, Silent, Status};
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
 
 const SEEN: &str = "the codes of providers and relays, see tests/corpus";
+
+/// Whose keys are not the one that was sent.
+const OF_OTHER_THINGS: &[&str] = &[
+    "kms",
+    "encrypt",
+    "managed",
+    "session",
+    "idempotency",
+    "partition",
+    "cache",
+    "public",
+    "signing",
+    "ssh",
+    "webhook",
+];
 
 pub(super) static ROWS: &[Row] = &[
     row(
@@ -153,6 +168,27 @@ pub(super) static ROWS: &[Row] = &[
             Silent(&["payment", "billing", "balance", "overdue", "invoice", "unpaid", "余额", "欠费"]),
         ],
     ),
+    // Keys that a request names, not the one that it came with.
+    row(
+        "code.key_of_data",
+        "https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html",
+        RequestFault,
+        &[
+            Status(&[400, 401, 403, 0]),
+            CodeLike(&[
+                "kmskey",
+                "kmsdisabled",
+                "kmsinvalid",
+                "kmsnotfound",
+                "kmsaccessdenied",
+                "customermanagedkey",
+                "encryptionkey",
+                "idempotencykey",
+                "partitionkey",
+                "cachekey",
+            ]),
+        ],
+    ),
     row(
         "code.key",
         SEEN,
@@ -171,12 +207,8 @@ pub(super) static ROWS: &[Row] = &[
                 "apikeydisabled",
                 "apikeydeleted",
                 "apikeynotfound",
-                "keysuspended",
-                "keyrevoked",
-                "keydisabled",
-                "keyexpired",
-                "keydeleted",
-                "keybanned",
+                "apikeysuspended",
+                "apikeybanned",
                 "invalidaccesskey",
                 "invalidaccesstoken",
                 "invalidtoken",
@@ -188,6 +220,17 @@ pub(super) static ROWS: &[Row] = &[
                 "invalidcredential",
                 "authenticationfailed",
             ]),
+            Silent(&["permission", "scope"]),
+        ],
+    ),
+    row(
+        "code.key_ended",
+        SEEN,
+        KeyInvalid,
+        &[
+            Status(&[401, 403, 0]),
+            CodeLike(&["keysuspended", "keyrevoked", "keydisabled", "keyexpired", "keydeleted", "keybanned"]),
+            NoCodeWith(OF_OTHER_THINGS),
             Silent(&["permission", "scope"]),
         ],
     ),

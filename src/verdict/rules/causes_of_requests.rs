@@ -19,11 +19,10 @@ const STORES: &[&str] = &[
     "voice clone",
     "custom voice",
     "voices",
-    "file ",
-    "files ",
+    " file ",
+    " files ",
     "ing job",
     "batch job",
-    "deployments",
     "assistants",
     "fine-tuned",
     "custom model",
@@ -35,6 +34,9 @@ const STORES: &[&str] = &[
     "知识库",
     "数据集",
 ];
+/// What else is counted.
+const FLOWS: &[&str] =
+    &["rate limit", "per minute", "per second", "tokens", "requests", "credit", "balance", "余额"];
 const FULL: &[&str] = &[
     "exceed", "reached", "exhaust", "used up", "is full", "超出", "超过", "超限", "已满", "用尽", "不足",
     "上限",
@@ -223,37 +225,39 @@ pub(super) static ROWS: &[Row] = &[
             Status(&[400, 403, 409, 413, 422]),
             Then(STORES, &["quota", "limit", "配额", "额度", "上限"]),
             Says(FULL),
-            Silent(&[
-                "rate limit",
-                "per minute",
-                "per second",
-                "tokens",
-                "requests",
-                "credit",
-                "balance",
-                "余额",
-            ]),
+            Silent(FLOWS),
+        ],
+    ),
+    row(
+        "cause.files_are_full_told",
+        SEEN,
+        RequestFault,
+        &[
+            Status(&[400, 403, 409, 413, 422]),
+            Then(&["file ", "files "], &["quota", "limit"]),
+            Says(FULL),
+            Silent(FLOWS),
+            Silent(&["profile"]),
+        ],
+    ),
+    // With a 403 they are those that answer, and have a quota of the key's.
+    row(
+        "cause.deployments_are_full_told",
+        SEEN,
+        RequestFault,
+        &[
+            Status(&[400, 409, 413, 422]),
+            Says(&["deployments"]),
+            Says(&["quota", "limit", "配额", "额度", "上限"]),
+            Says(FULL),
+            Silent(FLOWS),
         ],
     ),
     row(
         "cause.full_store_told",
         SEEN,
         RequestFault,
-        &[
-            Status(&[400, 403, 409, 413, 422]),
-            Then(&["quota", "配额"], STORES),
-            Says(FULL),
-            Silent(&[
-                "rate limit",
-                "per minute",
-                "per second",
-                "tokens",
-                "requests",
-                "credit",
-                "balance",
-                "余额",
-            ]),
-        ],
+        &[Status(&[400, 403, 409, 413, 422]), Then(&["quota", "配额"], STORES), Says(FULL), Silent(FLOWS)],
     ),
     row(
         "cause.operation",

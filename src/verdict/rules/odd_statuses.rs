@@ -1,15 +1,19 @@
 //! Statuses that mean something else, and with which some say all the same, in plain words, that it is the key, its account
 //! or its money. What is vague is about the request.
 
-use super::Test::{CodeLike, NotOfRequest, Says, Silent, Status, Then};
+use super::Test::{Code, CodeLike, NotOfRequest, Says, Silent, Status, Then};
 use super::{Row, row};
-use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited};
+use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault};
 
 const SEEN: &str = "relays that answer with statuses of their own, see tests/corpus";
+const OPENAI: &str = "https://developers.openai.com/api/docs/guides/error-codes";
 const ALIYUN: &str = "https://help.aliyun.com/document_detail/51132.html";
 
 const ODD: &[u16] =
     &[404, 406, 409, 410, 418, 420, 422, 423, 424, 426, 428, 430, 434, 440, 450, 460, 498, 499];
+/// A conflict that is told to slow down is one with the client's own requests.
+const ODD_OF_RATE: &[u16] =
+    &[404, 406, 410, 418, 420, 422, 423, 424, 426, 428, 430, 434, 440, 450, 460, 498, 499];
 const KEY: &[&str] = &[
     "api key",
     "api-key",
@@ -81,10 +85,21 @@ const PLAN: &[&str] = &[
     "membership",
 ];
 const OVER: &[&str] = &["到期", "过期", "expired", " ended", "is over", "lapsed", "cancelled", "canceled"];
+/// What is made or stored may be over as well, and a plan is told only to say when.
+const MADE: &[&str] =
+    &["file", "responses", "batch", "output", "webhook", "conversation", "not found", "文件", "不存在"];
 /// What is full may be a store.
 const STORES: &[&str] = &["storage", "file", "upload", "vector", "voice", "deployment", "job"];
 
 pub(super) static ROWS: &[Row] = &[
+    // A server of the client's own that a model asks for tools: its answer is about no key of ours.
+    row("odd.connector", OPENAI, RequestFault, &[Status(ODD), Code(&["external_connector_error"])]),
+    row(
+        "odd.connector_told",
+        OPENAI,
+        RequestFault,
+        &[Status(ODD), Says(&["mcp server", "mcp tool", "connector", "tool list"])],
+    ),
     row(
         "odd.credit",
         SEEN,
@@ -128,7 +143,7 @@ pub(super) static ROWS: &[Row] = &[
             NotOfRequest,
         ],
     ),
-    row("odd.plan", SEEN, KeyExhausted, &[Status(ODD), Then(PLAN, OVER), NotOfRequest]),
+    row("odd.plan", SEEN, KeyExhausted, &[Status(ODD), Then(PLAN, OVER), Silent(MADE), NotOfRequest]),
     row(
         "odd.no_plan",
         SEEN,
@@ -144,7 +159,7 @@ pub(super) static ROWS: &[Row] = &[
         SEEN,
         KeyLimited,
         &[
-            Status(ODD),
+            Status(ODD_OF_RATE),
             Says(&[
                 "too many requests",
                 "rate limit exceeded",
