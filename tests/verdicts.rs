@@ -366,6 +366,32 @@ fn words_alone_end_no_key_for_certain_where_they_may_be_about_something_else() {
     }
 }
 
+/// Whichever status they come with, and however they join two ends of one key.
+#[test]
+fn a_providers_own_words_and_two_ends_of_one_key_end_it_for_certain() {
+    let told = |says: &str| json!({"error": {"message": says}}).to_string();
+    let azure = "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key";
+    for (status, body, want) in [
+        (400, told("This organization has been disabled."), false),
+        (400, told("API key not valid. Please pass a valid API key."), false),
+        (
+            400,
+            r#"{"code":"Client specified an invalid argument","error":"Incorrect API key provided: xa***"}"#
+                .into(),
+            false,
+        ),
+        (401, told("The access token is invalid or has expired"), false),
+        (401, told("Access key is invalid or disabled"), false),
+        (401, told("Access token invalid or no longer valid"), false),
+        (401, told(azure), false),
+        (400, told("Incorrect API key provided"), true),
+        (401, told("Invalid API key, or you have no access to it"), true),
+        (401, told("无权访问或令牌无效"), true),
+    ] {
+        assert_eq!(verdict(status, &body).2, want, "{status} {body}: {}", verdict(status, &body).1);
+    }
+}
+
 #[test]
 fn a_model_is_denied_only_where_one_is_named() {
     let is_denied = |says: &str, model| {

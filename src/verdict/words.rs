@@ -102,9 +102,10 @@ impl Words {
         let there = owners.iter().filter(|word| self.find(word).is_some());
         there.flat_map(|word| self.text.match_indices(word).take(8)).any(|(at, word)| {
             let rest = self.text.get(at + word.len()..).unwrap_or_default();
-            let end = rest.find(['.', ',', ':', ';', '：', '，', '。']).unwrap_or(rest.len()).min(BELONGS);
-            let end = (0..=end).rev().find(|end| rest.is_char_boundary(*end)).unwrap_or(0);
+            let end =
+                (0..=rest.len().min(BELONGS)).rev().find(|end| rest.is_char_boundary(*end)).unwrap_or(0);
             let rest = rest.get(..end).unwrap_or_default();
+            let rest = rest.split(['.', ',', ':', ';', '：', '，', '。']).next().unwrap_or_default();
             let two_words = rest.match_indices(' ').nth(2).map_or(rest.len(), |(at, _)| at);
             let rest = rest.get(..two_words).unwrap_or_default();
             things.iter().any(|thing| rest.contains(thing))

@@ -133,10 +133,16 @@ fn place<'a>(area: &str, rest: &'a str) -> Option<(Zone, &'a str)> {
     Some((Zone::Unclear, rest))
 }
 
+/// Short words that end a sentence behind a time of day, and are no zones.
+const NO_ZONES: &[&str] = &[
+    "ago", "and", "day", "days", "each", "for", "hour", "hrs", "left", "max", "min", "next", "now", "once",
+    "only", "per", "plan", "sec", "soon", "sure", "then", "this", "time", "too", "user", "week", "with",
+];
+
 /// "Tokyo time", and what looks like a short name: the last word.
 fn unknown<'a>(name: &str, rest: &'a str) -> Option<(Zone, &'a str)> {
     let is_last = rest.is_empty() || rest.starts_with(['.', ',', ';', ')', '\n']);
-    let last = (is_last && matches!(name.len(), 3 | 4)).then_some(rest);
+    let last = (is_last && matches!(name.len(), 3 | 4) && !NO_ZONES.contains(&name)).then_some(rest);
     let of_place = behind_time(rest).filter(|_| !name.is_empty());
     Some((Zone::Unclear, of_place.or(last)?))
 }

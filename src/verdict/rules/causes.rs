@@ -229,6 +229,7 @@ pub(super) static ROWS: &[Row] = &[
         &[
             Status(&[400, 403]),
             Then(&["temporary", "transient"], &[" error", " failure", " outage", " problem"]),
+            Silent(&["temporary file"]),
             NotOfRequest,
         ],
     ),

@@ -113,7 +113,11 @@ const BY_NOW: &[&str] = &["已将", "将您", "将你", "将该", "将此"];
 const OR: &[&str] = &[" or ", "或"];
 const OTHERS: &[&str] = &[
     "permission",
-    "access",
+    "access to ",
+    "have access",
+    "no access",
+    "lack access",
+    "lacks access",
     "model",
     "region",
     "endpoint",
@@ -146,14 +150,19 @@ impl Answer<'_> {
     }
 }
 
+/// Rows of sentences that no provider is known for.
+const OF_ANYBODY: &[&str] = &["cause.", "told.", "odd.", "abroad.", "relay."];
+
 /// Whether a verdict wants another key to be told otherwise. Words alone that end a key may be about something else where
-/// the status is none of keys.
+/// the status is none of keys, unless they are a provider's own.
 pub(in crate::verdict) fn is_weak(row: &Row, status: u16, envelope: &Envelope) -> bool {
-    let has = |words: &[&str]| words.iter().any(|word| envelope.words.find(word).is_some());
+    let words = &envelope.words;
     let is_doubtful = || {
-        !matches!(status, 401..=403 | super::IN_STREAM)
-            || is_all_behind(&envelope.words, MAYBE)
-            || has(OR) && has(OTHERS)
+        is_all_behind(words, MAYBE)
+            || OF_ANYBODY.iter().any(|table| row.id.starts_with(table))
+                && (!matches!(status, 401..=403 | super::IN_STREAM)
+                    || words.follows(OR, OTHERS)
+                    || words.follows(OTHERS, OR))
     };
     row.weak || row.verdict == Verdict::KeyInvalid && row.rests_on_words_alone() && is_doubtful()
 }

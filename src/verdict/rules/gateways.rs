@@ -237,10 +237,6 @@ pub(super) static ROWS: &[Row] = &[
         &[
             Status(&[401, 403]),
             Says(&[
-                "500 from the",
-                "502 from the",
-                "503 from the",
-                "504 from the",
                 "connection refused",
                 "econnrefused",
                 "econnreset",
@@ -267,10 +263,26 @@ pub(super) static ROWS: &[Row] = &[
         ],
     ),
     row(
+        "gateway.checker_broke",
+        UNCHECKED,
+        UpstreamFault,
+        &[
+            Status(&[401, 403]),
+            Then(
+                &["500 from the", "502 from the", "503 from the", "504 from the"],
+                &["service", "server", "backend", "auth", "identity", "upstream", "provider", "store"],
+            ),
+        ],
+    ),
+    row(
         "gateway.checker_down",
         UNCHECKED,
         UpstreamFault,
-        &[Status(&[401, 403]), Then(CHECKER, IS_DOWN), Silent(&["invalid", "expired", "revoked", "无效"])],
+        &[
+            Status(&[401, 403]),
+            Then(CHECKER, IS_DOWN),
+            Silent(&["invalid", "expired", "revoked", "no such key", "无效", "不存在", "过期"]),
+        ],
     ),
     row("gateway.proxy_authentication", "RFC 9110 §15.5.8", UpstreamFault, &[Status(&[407])]),
     row("gateway.not_implemented", "RFC 9110 §15.6.2", RequestFault, &[Status(&[501])]),

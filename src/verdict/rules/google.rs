@@ -1,6 +1,6 @@
 //! Google: Gemini, its OpenAI route, Vertex, Cloud Code.
 
-use super::Test::{Code, CodeWith, Has, NoCodeWith, Says, Silent, Status};
+use super::Test::{Code, CodeWith, Has, NoCodeWith, NotOfRequest, Says, Silent, Status};
 use super::{Form, Row, Until, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
 
@@ -19,6 +19,12 @@ pub(super) static ROWS: &[Row] = &[
         REASONS,
         KeyInvalid,
         &[Code(&["api_key_invalid", "api_key_not_found", "access_token_expired"])],
+    ),
+    row(
+        "google.key_told",
+        GEMINI,
+        KeyInvalid,
+        &[Status(&[400]), Says(&["api key not valid. please pass a valid api key"]), NotOfRequest],
     ),
     row("google.key_leaked", GEMINI, KeyInvalid, &[Says(&["reported as leaked"])]),
     row(

@@ -1,9 +1,9 @@
 //! Keys and accounts that are not the leased one's: a relay's own, a server's that the request names, an end user's. And
 //! clocks that differ.
 
-use super::Test::{Code, NotOfRequest, Of, Says, Silent, Status, Then};
+use super::Test::{Code, NoCodeWith, NotOfRequest, Of, Says, Silent, Status, Then};
 use super::causes_of_keys::{CLOSED, IS_BAD};
-use super::{Row, row};
+use super::{Row, Test, row};
 use crate::verdict::Verdict::{RequestFault, UpstreamFault};
 
 const RELAYS: &str = "relays that have keys of their own, see tests/corpus";
@@ -11,6 +11,21 @@ const NAMED: &str = "what requests name: connectors, sessions, end users, see te
 const CLOCK: &str = "https://docs.aws.amazon.com/IAM/latest/UserGuide/signature-v4-troubleshooting.html";
 
 const WITH: &[u16] = &[400, 401, 403];
+/// A code that names the key which was sent tells more than words that stand near each other, but where they name a
+/// server of the request.
+const NO_CODE_OF_KEYS: Test = NoCodeWith(&["api_key", "apikey"]);
+/// Tokens that are counted are no keys.
+const NOT_COUNTED: Test = Silent(&[
+    "token limit",
+    "token count",
+    "token budget",
+    "max token",
+    "maximum token",
+    "input token",
+    "output token",
+    "tokens per",
+    "tokens exceed",
+]);
 /// Whoever stands between us and the provider.
 const BETWEEN: &[&str] = &[
     "upstream",
@@ -71,13 +86,7 @@ const SERVERS: &[&str] = &[
     "google drive",
     "gmail",
     "dropbox",
-    "twitter",
-    "slack",
     "notion ",
-    "discord",
-    "facebook",
-    "instagram",
-    "linkedin",
     "jira",
     "salesforce",
     "integration",
@@ -87,6 +96,8 @@ const SERVERS: &[&str] = &[
     "知识库",
     "向量库",
 ];
+/// Refusals name these as places where help is found.
+const SOCIAL: &[&str] = &["twitter", "slack", "discord", "facebook", "instagram", "linkedin"];
 /// Those that the provider names before it tells what they said.
 const ASKED: &[&str] = &[
     "database ",
@@ -151,21 +162,45 @@ pub(super) static ROWS: &[Row] = &[
         "not_ours.upstream_key",
         RELAYS,
         UpstreamFault,
-        &[Status(WITH), Of(BETWEEN, KEYS), Says(IS_BAD), NotOfRequest],
+        &[Status(WITH), Of(BETWEEN, KEYS), Says(IS_BAD), NotOfRequest, NO_CODE_OF_KEYS, NOT_COUNTED],
     ),
     row(
         "not_ours.upstream_refused",
         RELAYS,
         UpstreamFault,
-        &[Status(WITH), Of(BETWEEN, KEYS), Says(REFUSED), NotOfRequest],
+        &[Status(WITH), Of(BETWEEN, KEYS), Says(REFUSED), NotOfRequest, NO_CODE_OF_KEYS, NOT_COUNTED],
     ),
     row(
         "not_ours.upstream_account",
         RELAYS,
         UpstreamFault,
-        &[Status(WITH), Of(BETWEEN, KEYS), Then(KEYS, CLOSED), NotOfRequest],
+        &[Status(WITH), Of(BETWEEN, KEYS), Then(KEYS, CLOSED), NotOfRequest, NO_CODE_OF_KEYS, NOT_COUNTED],
     ),
     row("not_ours.server", NAMED, RequestFault, &[Status(WITH), Of(SERVERS, KEYS), Says(IS_BAD)]),
+    row(
+        "not_ours.social",
+        NAMED,
+        RequestFault,
+        &[Status(&[400]), Of(SOCIAL, KEYS), Says(IS_BAD), NO_CODE_OF_KEYS],
+    ),
+    row(
+        "not_ours.social_refused",
+        NAMED,
+        RequestFault,
+        &[Status(&[400]), Of(SOCIAL, KEYS), Says(REFUSED), NO_CODE_OF_KEYS],
+    ),
+    row(
+        "not_ours.social_token",
+        NAMED,
+        RequestFault,
+        &[
+            Status(&[401, 403]),
+            Of(SOCIAL, &["token", "account", "credential"]),
+            Says(IS_BAD),
+            Silent(&["api key"]),
+            NO_CODE_OF_KEYS,
+        ],
+    ),
     row(
         "not_ours.server_account",
         NAMED,
@@ -178,7 +213,12 @@ pub(super) static ROWS: &[Row] = &[
         "not_ours.handle",
         NAMED,
         RequestFault,
-        &[Status(&[400]), Of(HANDLES, &["token", " key", "signature", "secret", "凭证", "令牌", "签名"])],
+        &[
+            Status(&[400]),
+            Of(HANDLES, &["token", " key", "signature", "secret", "凭证", "令牌", "签名"]),
+            Silent(&["client api key", "client's api key", "client api-key"]),
+            NO_CODE_OF_KEYS,
+        ],
     ),
     // Where the status is of keys a session's token may be one.
     row(
@@ -243,6 +283,7 @@ pub(super) static ROWS: &[Row] = &[
             Status(WITH),
             Says(&["is now earlier than", "is still later than", "not yet current"]),
             NotOfRequest,
+            NO_CODE_OF_KEYS,
         ],
     ),
     row("not_ours.clock_told", CLOCK, UpstreamFault, &[Status(WITH), Code(&["requesttimetooskewed"])]),
@@ -271,7 +312,9 @@ pub(super) static ROWS: &[Row] = &[
                     "无效",
                 ],
             ),
-            Silent(&["api key"]),
+            // Tokens that are signed with a key end, too, and a dead one's time is told so.
+            Silent(&["api key", "jwt expired", "allowed clock skew", "authorization token"]),
+            NO_CODE_OF_KEYS,
         ],
     ),
 ];

@@ -108,6 +108,16 @@ pub(super) static ROWS: &[Row] = &[
     row("xai.blocked", XAI, KeyInvalid, &[Says(&["team is blocked", "api key is currently blocked"])]),
     row("xai.key", XAI, KeyInvalid, &[CodeWith(&["unauthenticated:"])]),
     row(
+        "xai.key_as_argument",
+        XAI,
+        KeyInvalid,
+        &[
+            Status(&[400]),
+            Code(&["client specified an invalid argument", "invalid-argument"]),
+            Says(&["incorrect api key provided"]),
+        ],
+    ),
+    row(
         "xai.model_of_plan",
         XAI,
         KeyExhausted,
