@@ -166,7 +166,8 @@ impl Answer<'_> {
             Test::Begins(those, things) => self.heard().begins_with(*those, *things),
             Test::Unheard(things) => !self.heard().speaks_of(*things),
             Test::NotOfRequest => {
-                !self.speaks_of_request() || !of_request::names_a_part(&self.envelope.words)
+                let is_vague = self.speaks_of_request() || odd_statuses::ODD.contains(&self.status);
+                !(is_vague && of_request::names_a_part(&self.envelope.words))
             }
             Test::NamesModel => of_model::is_named(self.envelope),
             Test::FindsFault => of_request::finds_fault(&self.envelope.words),

@@ -9,7 +9,7 @@ const SEEN: &str = "relays that answer with statuses of their own, see tests/cor
 const OPENAI: &str = "https://developers.openai.com/api/docs/guides/error-codes";
 const ALIYUN: &str = "https://help.aliyun.com/document_detail/51132.html";
 
-const ODD: &[u16] =
+pub(super) const ODD: &[u16] =
     &[404, 406, 409, 410, 418, 420, 422, 423, 424, 426, 428, 430, 434, 440, 450, 460, 498, 499];
 /// A conflict that is told to slow down is one with the client's own requests.
 const ODD_OF_RATE: &[u16] =
