@@ -7,8 +7,16 @@ use super::dialect::{Dialect, LAST};
 
 /// The longest words that are looked for are shorter.
 const TAIL: usize = 64;
-/// In the last events of a stream, whatever dialect its relay took it from.
-const ENDS: [&[u8]; 4] = [b"[DONE]", b"\"message_stop\"", b"\"response.cancelled\"", b"\"response.done\""];
+/// In the last events of a stream, whatever dialect its relay took it from. What a model says of them has its quotes and line
+/// breaks escaped.
+const ENDS: [&[u8]; 6] = [
+    b"\ndata: [DONE]",
+    b"\ndata:[DONE]",
+    b"\rdata: [DONE]",
+    b"\"message_stop\"",
+    b"\"response.cancelled\"",
+    b"\"response.done\"",
+];
 /// Why a model has ended; in all events before, nothing is said of it.
 const REASONS: [&[u8]; 3] = [b"\"finish_reason\"", b"\"finishReason\"", b"\"stop_reason\""];
 
@@ -33,7 +41,7 @@ impl Course {
             Dialect::Anthropic => b"\"message_start\"",
             Dialect::Gemini => b"\"candidates\"",
         };
-        Some(Box::new(Self { begins, has_begun: false, is_over: false, tail: Vec::new() }))
+        Some(Box::new(Self { begins, has_begun: false, is_over: false, tail: b"\n".to_vec() }))
     }
 
     /// Takes in the next piece.
@@ -84,6 +92,14 @@ mod tests {
             (CHAT, String::new(), false),
             (CHAT, DELTA.to_owned(), true),
             (CHAT, format!("{DELTA}data: [DONE]"), false),
+            (CHAT, "data: [DONE]\n".to_owned(), false),
+            (
+                CHAT,
+                format!(
+                    "{DELTA}data: {{\"choices\":[{{\"delta\":{{\"content\":\"\\ndata: [DONE]\"}}}}]}}\n\n"
+                ),
+                true,
+            ),
             (CHAT, format!("{DELTA}data: {{\"choices\":[{{\"finish_reason\": \"stop\"}}]}}\n\n"), false),
             (CHAT, format!("{DELTA}data: {{\"choices\":[{{\"finish_reason\":\"null\"}}]}}\n\n"), true),
             (

@@ -1,7 +1,7 @@
 //! Keys and accounts that are not the leased one's: a relay's own, a server's that the request names, an end user's. And
 //! clocks that differ.
 
-use super::Test::{Code, NoCodeWith, NotOfRequest, Of, Says, Silent, Status, Then};
+use super::Test::{Code, CodeLike, NoCodeWith, NotOfRequest, Of, Says, Silent, Status, Then};
 use super::causes_of_keys::{CLOSED, IS_BAD};
 use super::{Row, Test, row};
 use crate::verdict::Verdict::{RequestFault, UpstreamFault};
@@ -177,6 +177,14 @@ pub(super) static ROWS: &[Row] = &[
         &[Status(WITH), Of(BETWEEN, KEYS), Then(KEYS, CLOSED), NotOfRequest, NO_CODE_OF_KEYS, NOT_COUNTED],
     ),
     row("not_ours.server", NAMED, RequestFault, &[Status(WITH), Of(SERVERS, KEYS), Says(IS_BAD)]),
+    row(
+        "not_ours.tool",
+        NAMED,
+        RequestFault,
+        &[Status(WITH), Says(&["for mcp server", "for the mcp server"]), NO_CODE_OF_KEYS],
+    ),
+    // What it found in a text may be a key's error.
+    row("not_ours.guardrail", NAMED, RequestFault, &[Status(WITH), CodeLike(&["guardrail"])]),
     row(
         "not_ours.social",
         NAMED,
