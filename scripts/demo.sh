@@ -97,7 +97,7 @@ ask /stats >status.txt && cp answer.txt stats.json
 ask /blacklist >status.txt && cp answer.txt blacklist.json
 say "What the clients did not see"
 echo "$(number total_count stats.json) requests took $(number attempts stats.json) attempts: $(number healed stats.json) failed with their first key and succeeded with the next."
-sed -nE 's|.*key_index=([0-9]+) key_preview=([^ ]+) verdict=([a-z_]+) .*error="(.*)"$|  key \1 (\2): \3. The provider said: \4|p' gpt-load.log
+sed -nE 's|.*key_index=([0-9]+) key_preview=([^ ]+) .*verdict=([a-z_]+) .*error="(.*)"$|  key \1 (\2): \3. The provider said: \4|p' gpt-load.log
 
 say "Which keys are out (GET /blacklist), and until when"
 { cat blacklist.json && echo; } | sed 's/},{/}\n{/g' | sed -nE \

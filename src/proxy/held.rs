@@ -41,8 +41,6 @@ impl Held<'_> {
             tracing::warn!(
                 key_index,
                 key_preview,
-                upstream = by_url,
-                provider,
                 verdict = effect.name(),
                 model,
                 rule = &*cause.rule,
@@ -50,6 +48,8 @@ impl Held<'_> {
                 code = cause.code.as_deref(),
                 wait_s = cause.wait.map(|wait| wait.as_secs_f64()),
                 wait_from = cause.wait_from.as_deref(),
+                upstream = by_url,
+                provider,
                 error = &*cause.error,
                 "key blacklisted"
             );

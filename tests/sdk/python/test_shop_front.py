@@ -69,6 +69,8 @@ def test_the_demo():
     assert done.returncode == 0, done.stderr
     assert "What the clients got: " + "200 " * 13 + "400" in done.stdout
     assert re.search(r"14 requests took \d+ attempts: [23] failed with their first key", done.stdout)
+    assert "key 1 (sk-key-1...gone): key_invalid. The provider said: Incorrect API key provided" in done.stdout
+    assert "key 3 (sk-key-3...poor): key_exhausted. The provider said: You exceeded your current quota" in done.stdout
     assert re.search(r"key 1 \(sk-key-1\.\.\.gone\)  key_invalid  for good", done.stdout)
     assert re.search(r"key 3 \(sk-key-3\.\.\.poor\)  key_exhausted  until 20", done.stdout)
     assert re.search(r"key 4 \(sk-key-4\.\.\.busy\)  key_limited  until 20\S+  for the model demo-model alone", done.stdout)
