@@ -17,6 +17,7 @@ mod held;
 mod kind;
 mod mask;
 pub(crate) mod provider;
+mod purpose;
 mod refused;
 pub mod revalidate;
 mod so_far;
