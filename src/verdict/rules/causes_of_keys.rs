@@ -5,7 +5,7 @@ use super::{Row, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited};
 
 const SEEN: &str = "what providers and relays say, see tests/corpus";
-const KEY: &[&str] = &[
+pub(super) const KEY: &[&str] = &[
     "api key",
     "api-key",
     "api_key",
@@ -14,7 +14,10 @@ const KEY: &[&str] = &[
     "access key",
     "secret key",
     "subscription key",
+    "your key",
+    "your token",
     "密钥",
+    "金钥",
     "令牌",
 ];
 pub(super) const IS_BAD: &[&str] = &[

@@ -2,6 +2,7 @@
 //! or its money. What is vague is about the request.
 
 use super::Test::{Code, CodeLike, NotOfRequest, Says, Silent, Status, Then};
+use super::causes_of_keys::KEY;
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault};
 
@@ -14,20 +15,6 @@ pub(super) const ODD: &[u16] =
 /// A conflict that is told to slow down is one with the client's own requests.
 const ODD_OF_RATE: &[u16] =
     &[404, 406, 410, 418, 420, 422, 423, 424, 426, 428, 430, 434, 440, 450, 460, 498, 499];
-const KEY: &[&str] = &[
-    "api key",
-    "api-key",
-    "api_key",
-    "apikey",
-    "api token",
-    "access key",
-    "secret key",
-    "your key",
-    "your token",
-    "密钥",
-    "金钥",
-    "令牌",
-];
 const ENDED: &[&str] = &[
     "is revoked",
     "been revoked",
