@@ -3,21 +3,23 @@
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use arc_swap::Guard;
 
 use super::generation::{Generation, Texts};
 use super::here::{Here, Today};
 use super::hider::Hider;
-use super::learnt::Allowed;
 use super::pool::KeyPool;
-use super::ration::{Entry, LARGEST};
+use super::ration::Entry;
 use super::roster::{Cause, Roster};
 use super::rotation::Turn;
 use super::secret::preview;
 use super::state::Effect;
 use super::storm::{Accuser, Finding, SET_ASIDE_AFTER, SPENT_AFTER, Service};
+
+mod remains;
+
+pub use remains::{Left, Remains};
 
 /// The right to use one key for one attempt. It ends in a verdict; dropped without one (the client went away, or
 /// the failure was not the key's) it blames nobody, and a test of a key that is out is left to another request.
@@ -31,45 +33,6 @@ pub struct Lease<'pool> {
     entry: Entry,
     of_base: Entry,
     has_made_its_test: Cell<bool>,
-}
-
-/// What an answer says of what is left to a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Left {
-    /// Nothing that matters.
-    #[default]
-    Unknown,
-    /// So many requests.
-    Requests(u32),
-    /// None until then.
-    Nothing {
-        /// How long.
-        wait: Duration,
-        /// The header that says so.
-        from: &'static str,
-    },
-}
-
-impl Left {
-    /// Whether a key has to be spared.
-    fn is_little(self) -> bool {
-        match self {
-            Self::Unknown => false,
-            Self::Requests(requests) => requests <= LARGEST,
-            Self::Nothing { .. } => true,
-        }
-    }
-}
-
-/// What is left to a key, and for which model alone, if it is for one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Remains<'a> {
-    /// What is left.
-    pub left: Left,
-    /// Of what.
-    pub model: Option<&'a str>,
-    /// How long until the limit is whole again of which few requests are left.
-    pub whole_in: Option<Duration>,
 }
 
 /// Why a key is to be set aside.
@@ -225,58 +188,6 @@ impl<'pool> Lease<'pool> {
         ended_storm
     }
 
-    /// Sees to it that the key is asked for no more than it has left.
-    #[cold]
-    fn spare(&self, here: &Here<'_>, upstream: usize, service: Service, remains: Remains<'_>) {
-        if remains.left == Left::Unknown && service == Service::Paid {
-            self.keep_to_learnt(here, upstream);
-        } else {
-            self.note_remains(here, upstream, remains);
-        }
-        // What is free says nothing of a limit.
-        self.has_made_its_test.set(service == Service::Paid);
-    }
-
-    /// Nothing was said of what remains: what the key's refusals have taught is kept to.
-    fn keep_to_learnt(&self, here: &Here<'_>, upstream: usize) {
-        let now = self.pool.now();
-        let counted = self.rosters(here).filter(|(_, _, entry)| *entry != Entry::Free);
-        for (roster, base, _) in counted {
-            let ration = roster.rotation.ration(here.index);
-            match roster.learnt.served(here.index, now, roster.line.waiting() > 0) {
-                None => ration.double(roster.largest_ration()),
-                Some(Allowed::AtMost(requests)) => ration.double_up_to(requests),
-                Some(Allowed::Surely(requests, whole)) => {
-                    self.pool.keep_to_limit(&here.generation, roster, here.index, requests, whole);
-                }
-                Some(Allowed::Nothing(until)) => {
-                    let wait = Duration::from_millis(until.0.saturating_sub(now.0));
-                    let cause = Cause {
-                        rule: "ahead.learnt".into(),
-                        error: "it has served as many as it did before it was refused twice".into(),
-                        wait_from: Some("the refusals before".into()),
-                        upstream: Some(upstream),
-                        ..Cause::default()
-                    };
-                    here.rest(self.pool, roster.model.as_deref(), wait, cause);
-                }
-            }
-            roster.show(here.index, base);
-        }
-        if self.base_entry() != Entry::Free {
-            here.generation.spread(here.index);
-        }
-    }
-
-    /// The same for an answer that is no success, and nothing that the key is to blame for.
-    pub fn hear(&self, upstream: usize, remains: Remains<'_>) {
-        if remains.left.is_little()
-            && let Some(here) = self.here()
-        {
-            self.note_remains(&here, upstream, remains);
-        }
-    }
-
     fn is_rationed(&self) -> bool {
         self.entry != Entry::Free || self.of_base != Entry::Free
     }
@@ -316,77 +227,6 @@ impl<'pool> Lease<'pool> {
 
     fn base_entry(&self) -> Entry {
         if self.model.is_some() { self.of_base } else { self.entry }
-    }
-
-    /// Sets the key's ration, or the key aside, by what `upstream` says is left to it.
-    fn note_remains(&self, here: &Here<'_>, upstream: usize, Remains { left, model, whole_in }: Remains<'_>) {
-        let generation = &here.generation;
-        match left {
-            Left::Unknown => {
-                for (roster, base, entry) in self.rosters(here) {
-                    if entry != Entry::Free {
-                        roster.rotation.ration(here.index).double(roster.largest_ration());
-                        roster.show(here.index, base);
-                    }
-                }
-            }
-            Left::Requests(requests) => {
-                let plenty = requests > LARGEST;
-                let known = model.and_then(|_| here.model.clone());
-                let made = || (!plenty).then(|| Some(self.pool.roster_for(generation, model?))).flatten();
-                let of_model = known.or_else(made);
-                if of_model.is_none() && model.is_some() {
-                    return;
-                }
-                let about = generation.of(of_model.as_ref()).0;
-                let base = (about.id != 0).then_some(&generation.base);
-                let entry = self.entry_of(here, about);
-                if !about.rotation.ration(here.index).is_last_word(entry) {
-                    return;
-                }
-                let surely = matches!(entry, Entry::Counted(_));
-                if requests > about.largest_ration() {
-                    about.rotation.ration(here.index).set(0);
-                } else {
-                    about
-                        .rotation
-                        .note_whole(here.index, whole_in.map(|whole_in| self.pool.now().after(whole_in)));
-                    self.pool.keep_to_ration(generation, about, here.index, |ration| {
-                        ration.tell(requests.max(1), surely)
-                    });
-                }
-                if surely && requests > 0 {
-                    here.is_not_spent(self.pool, about, base, upstream);
-                }
-                about.show(here.index, base);
-                if about.id != 0 && self.of_base != Entry::Free {
-                    generation.base.rotation.ration(here.index).double(generation.base.largest_ration());
-                    generation.base.show(here.index, None);
-                }
-            }
-            Left::Nothing { wait, from } => {
-                let of_model = model.and_then(|_| here.model.clone());
-                let about = generation.of(of_model.as_ref()).0;
-                let entry = if model.is_some() && of_model.is_none() {
-                    Entry::Free
-                } else {
-                    self.entry_of(here, about)
-                };
-                if !about.rotation.ration(here.index).is_last_word(entry) {
-                    return;
-                }
-                let cause = Cause {
-                    rule: "ahead.nothing_left".into(),
-                    error: "the last answer said that nothing is left until then".into(),
-                    wait_from: Some(from.into()),
-                    upstream: Some(upstream),
-                    ..Cause::default()
-                };
-                here.rest(self.pool, model, wait, cause);
-                generation.of(self.model.as_ref()).0.price.forget_a_little();
-            }
-        }
-        generation.spread(here.index);
     }
 
     fn rosters<'a>(

@@ -11,6 +11,7 @@ use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::bitmap::Bitmap;
+use super::here::SAME_MOMENT;
 use super::ration::{Entry, Ration};
 use super::state::{Millis, Standing};
 
@@ -108,6 +109,12 @@ impl Rotation {
         // A hint: a request more or less at a time.
         let tenths = at.map_or(0, |at| u32::try_from(at.0 / 100 + 1).unwrap_or(u32::MAX));
         self.whole[index as usize].store(tenths, Ordering::Relaxed);
+    }
+
+    /// Whether a limit that is whole `then` is so no earlier than what was noted last.
+    pub(super) fn is_as_late(&self, index: u32, then: Millis) -> bool {
+        let tenths = self.whole[index as usize].load(Ordering::Relaxed);
+        tenths > 0 && u64::from(tenths) <= (then.0 + SAME_MOMENT) / 100
     }
 
     /// Whether the limit is whole again of which few requests were left to a key.

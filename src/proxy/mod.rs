@@ -73,9 +73,6 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 /// How many keys that are put to the test are passed over for one that is in rotation.
 const SIDE_BY_SIDE: u32 = 32;
 
-/// However long a request has waited for its first key, it may wait so long for its next: it stands before all others.
-const WAIT_AGAIN: Duration = Duration::from_millis(500);
-
 /// A limit's reset was counted when the request came in, while a slow answer was still being made: so it is nearer than
 /// it is said by as long as the answer took, less what the next request may be faster on its way than this one was, and at
 /// most by one in so many parts. Measured in `docs/goodput.md`: without it a pool at its limits serves 3 % less.
@@ -489,7 +486,8 @@ fn remains<'a>(headers: &HeaderMap, lease: &Lease<'_>, request: &'a Try, tried_a
     };
     let per_model = ahead.is_some_and(|ahead| ahead.per_model);
     let whole_in = ahead.and_then(|ahead| ahead.whole_in);
-    Remains { left, model: request.model().filter(|_| per_model), whole_in }
+    let took = whole_in.map_or(Duration::ZERO, |_| since_sent());
+    Remains { left, model: request.model().filter(|_| per_model), whole_in, took }
 }
 
 /// An answer with how the request ends if all goes well from here, or our refusal.

@@ -11,7 +11,7 @@ use super::attempt::{NoAnswer, Try};
 use super::held::Held;
 use super::refused::Refused;
 use super::stream::StreamLimits;
-use super::{Answered, Common, Times, WAIT_AGAIN};
+use super::{Answered, Common, Times};
 use crate::keys::Effect;
 use crate::refusal::{Refusal, Retry};
 use crate::telemetry::counters::End;
@@ -89,10 +89,11 @@ impl SoFar<'_> {
         has_begun && self.ends_by().is_some_and(|end| end <= Instant::now())
     }
 
-    /// Until when it can wait for a key, having waited as long as it has, and for how long that is.
+    /// Until when it can wait for a key, having waited as long as it has, and for how long that is: for its next key, where
+    /// it stands before all others, half as long at least as for its first.
     pub(super) fn patience(&self, max_key_wait: Duration) -> (Instant, Duration) {
         let now = Instant::now();
-        let left = max_key_wait.saturating_sub(self.waited.get()).max(WAIT_AGAIN.min(max_key_wait));
+        let left = max_key_wait.saturating_sub(self.waited.get()).max(max_key_wait / 2);
         let by = self.ends_by().map_or(now + left, |end| end.min(now + left));
         (by, by.saturating_duration_since(now))
     }

@@ -59,6 +59,15 @@ fn a_request_waits_no_longer_than_it_may_in_all() {
 }
 
 #[test]
+fn a_request_whose_key_fails_waits_for_the_next_half_as_long_again() {
+    let mock = provider(&[]);
+    mock.play(A, Play::first(3, limited(700), Play::Valid));
+    let gpt_load = GptLoad::before(&mock, &[("MAX_KEY_WAIT", "2")], &[A]);
+    assert_eq!(gpt_load.chat().status, 200);
+    assert_eq!(mock.key(A).asked, 4);
+}
+
+#[test]
 fn a_request_has_all_of_its_time_from_its_first_attempt_on_however_long_it_waited() {
     let mock = provider(&[]);
     let slow = Play::Slow(Duration::from_millis(1_500));

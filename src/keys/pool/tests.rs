@@ -10,6 +10,7 @@ use crate::keys::{
 mod beliefs;
 mod coming_back;
 mod learning;
+mod remains;
 
 /// What is left to a key for all models.
 fn all(left: Left) -> Remains<'static> {
@@ -17,7 +18,7 @@ fn all(left: Left) -> Remains<'static> {
 }
 
 fn of(left: Left, model: Option<&str>) -> Remains<'_> {
-    Remains { left, model, whole_in: None }
+    Remains { left, model, ..Remains::default() }
 }
 
 fn pool(keys: &[&str]) -> (KeyPool, mpsc::UnboundedReceiver<Due>) {
@@ -359,100 +360,6 @@ async fn a_key_that_comes_back_is_given_more_with_each_success_and_its_full_shar
         assert!(many.iter().all(Option::is_some));
     };
     tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
-}
-
-#[test]
-fn what_is_left_to_a_key_bounds_what_it_gets() {
-    let (pool, _due) = pool(&["a"]);
-    pool.lease(Need::default()).unwrap().succeed(None, 0, Service::Paid, all(Left::Requests(2)));
-    let two = [pool.lease(Need::default()), pool.lease(Need::default())];
-    assert!(two.iter().all(Option::is_some) && pool.lease(Need::default()).is_none());
-    let [first, second] = two.map(Option::unwrap);
-    let nothing = Left::Nothing { wait: Duration::from_secs(20), from: "x-ratelimit-reset-requests" };
-    first.succeed(None, 0, Service::Paid, all(nothing));
-    second.succeed(None, 0, Service::Paid, Remains::default());
-    let list = pool.blacklisted();
-    assert_eq!((list[0].effect.name(), list[0].fail_count), ("key_limited", 0));
-    assert_eq!(list[0].cause.wait_from.as_deref(), Some("x-ratelimit-reset-requests"));
-}
-
-#[test]
-fn what_the_request_that_began_last_was_told_is_the_last_word() {
-    let nothing = Left::Nothing { wait: Duration::from_secs(20), from: "header" };
-    for model in [None, Some("big")] {
-        let (pool, _due) = pool(&["a"]);
-        let need = Need { model, not: &[] };
-        let succeed = |lease: Lease<'_>, left| lease.succeed(model, 0, Service::Paid, of(left, model));
-        let begin = || [(); 2].map(|()| pool.lease(need).unwrap());
-        succeed(pool.lease(need).unwrap(), Left::Requests(2));
-        let [first, second] = begin();
-        succeed(second, Left::Requests(3));
-        succeed(first, nothing);
-        let leased: Vec<_> = (0..4).map_while(|_| pool.lease(need)).collect();
-        assert_eq!(leased.len(), 3, "nothing was what was true before that: {model:?}");
-        drop(leased);
-        let [first, second] = begin();
-        succeed(first, nothing);
-        assert!(pool.lease(need).is_none());
-        succeed(second, Left::Requests(1));
-        assert!(pool.blacklisted().is_empty(), "{model:?}");
-        let last = pool.lease(need).unwrap();
-        assert!(pool.lease(need).is_none(), "one is left");
-        last.fail(Failure { model, ..failure(told(20)) });
-        assert!(pool.lease(need).is_none());
-    }
-}
-
-#[test]
-fn what_a_request_from_before_a_reload_is_told_makes_no_later_one_look_older() {
-    for model in [None, Some("big")] {
-        let (pool, _due) = pool(&["a"]);
-        let need = Need { model, not: &[] };
-        let succeed = |lease: Lease<'_>, left| lease.succeed(model, 0, Service::Paid, of(left, model));
-        succeed(pool.lease(need).unwrap(), Left::Requests(2));
-        (0..500).for_each(|_| drop(pool.lease(need).unwrap()));
-        let before = pool.lease(need).unwrap();
-        pool.replace(table(&["a"]), States::Keep);
-        succeed(before, Left::Requests(3));
-        let nothing = Left::Nothing { wait: Duration::from_secs(20), from: "header" };
-        succeed(pool.lease(need).unwrap(), nothing);
-        assert_eq!(pool.blacklisted().len(), 1, "{model:?}");
-    }
-}
-
-#[test]
-fn one_upstreams_word_does_not_bring_back_what_another_set_aside() {
-    let (pool, _due) = pool(&["a"]);
-    pool.lease(Need::default()).unwrap().succeed(None, 0, Service::Paid, all(Left::Requests(2)));
-    let [first, second] = [(); 2].map(|()| pool.lease(Need::default()).unwrap());
-    first.succeed(
-        None,
-        0,
-        Service::Paid,
-        all(Left::Nothing { wait: Duration::from_secs(20), from: "header" }),
-    );
-    second.succeed(None, 1, Service::Paid, all(Left::Requests(1)));
-    assert_eq!(pool.blacklisted().len(), 1);
-    assert_eq!(pool.blacklisted()[0].cause.upstream, Some(0));
-}
-
-#[test]
-fn what_is_left_for_a_model_is_about_that_model() {
-    let (pool, _due) = pool(&["a", "b"]);
-    let nothing = Left::Nothing { wait: Duration::from_secs(20), from: "header" };
-    lease_for(&pool, "big").unwrap().succeed(Some("big"), 0, Service::Paid, of(nothing, Some("big")));
-    assert_eq!([(); 2].map(|()| lease_for(&pool, "big").unwrap().index()), [1; 2]);
-    lease_for(&pool, "big").unwrap().succeed(
-        Some("big"),
-        0,
-        Service::Paid,
-        of(Left::Requests(1), Some("big")),
-    );
-    let held = lease_for(&pool, "big").unwrap();
-    assert!(lease_for(&pool, "big").is_none());
-    assert!(lease_for(&pool, "small").is_some());
-    drop(held);
-    assert!(lease_for(&pool, "big").is_some());
 }
 
 #[test]
