@@ -20,7 +20,7 @@ fn judge(arguments: &[&str], input: &str) -> Output {
 
 #[test]
 fn a_dump_on_standard_input_is_judged() {
-    let dump = "HTTP/2 429 \r\nretry-after: 20\r\n\r\n{\"error\":{\"code\":\"rate_limit_exceeded\",\"message\":\"slow\"}}";
+    let dump = "HTTP/2 429 \r\nretry-after: 20\r\n\r\n{\"error\":{\"code\":\"rate_limit_exceeded\",\"message\":\"slow down\"}}";
     let output = judge(&[], dump);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
@@ -29,7 +29,7 @@ fn a_dump_on_standard_input_is_judged() {
         "rule     openai.rate",
         "scope    key_and_model",
         "wait     20s (retry-after)",
-        "message  slow",
+        "message  slow down",
     ] {
         assert!(text.contains(line), "{line} is not in:\n{text}");
     }

@@ -118,12 +118,7 @@ pub(super) static ROWS: &[Row] = &[
         "anthropic.permission",
         ERRORS,
         KeyExhausted,
-        &[
-            Status(&[403]),
-            Code(&["permission_error"]),
-            Silent(&["suspended", "locked", "usage limit", "billing cycle"]),
-            Silent(&["trial", "upgrade your plan", "unpaid", "credit", "balance", "limit reached"]),
-        ],
+        &[Status(&[403]), Code(&["permission_error"]), Says(&["the specified resource"])],
     )
     .denied(),
     row(

@@ -197,7 +197,15 @@ pub(super) static ROWS: &[Row] = &[
             Says(&["tpd rate", "per day", "for this period", "usage limit", "billing cycle", "weekly"]),
         ],
     ),
-    row("moonshot.rate", MOONSHOT, KeyLimited, &[Code(&["rate_limit_reached_error"])]),
+    row(
+        "moonshot.rate",
+        MOONSHOT,
+        KeyLimited,
+        &[
+            Code(&["rate_limit_reached_error"]),
+            Says(&["rate limit", "max request", "max rpm", "concurrency"]),
+        ],
+    ),
     row(
         "kimi.model_of_plan",
         KIMI,

@@ -1,5 +1,6 @@
 //! What keeps words from ending a key: it lacks money, may only have been closed, or will be if the client goes on.
 
+use super::types::OF_KEYS;
 use super::vocabulary::{CONTENT, HARM};
 use super::{Answer, Row};
 use crate::verdict::Verdict;
@@ -164,7 +165,9 @@ pub(in crate::verdict) fn is_weak(row: &Row, status: u16, envelope: &Envelope) -
                     || words.follows(OR, OTHERS)
                     || words.follows(OTHERS, OR))
     };
-    row.weak || row.verdict == Verdict::KeyInvalid && row.rests_on_words_alone() && is_doubtful()
+    let is_coded = || envelope.codes.iter().any(|code| OF_KEYS.contains(&code.as_str()));
+    let rests_on_words = row.verdict == Verdict::KeyInvalid && row.rests_on_words_alone();
+    row.weak || rests_on_words && is_doubtful() && !is_coded()
 }
 
 /// Whether states are told, and none of them without one of these words before it.

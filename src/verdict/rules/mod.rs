@@ -4,8 +4,8 @@
 //!
 //! The files are read in the order of [`TABLE`]. First what stands before a provider's API, then provider by provider
 //! what its own codes and words mean, then OpenAI's codes, which everybody borrowed, then causes that are told in
-//! words alone or in codes that nobody listed, then sentences that nobody foresaw, by the meaning of their words, and
-//! last the status where nothing else is known. A provider is added by adding rows and cases in `tests/corpus/`.
+//! words alone or in codes that nobody listed, then sentences that nobody foresaw, by the meaning of their words, then
+//! types that say no more than a status, and last the status where nothing else is known. A provider is added by adding rows and cases in `tests/corpus/`.
 
 mod anthropic;
 mod azure;
@@ -30,6 +30,7 @@ mod of_request;
 mod openai;
 mod others;
 mod routers;
+mod types;
 mod vocabulary;
 
 use std::cell::OnceCell;
@@ -278,6 +279,7 @@ static TABLE: &[&[Row]] = &[
     odd_statuses::ROWS,
     causes_in_codes::LIMITS,
     combined::ROWS,
+    types::ROWS,
     STATUSES,
 ];
 

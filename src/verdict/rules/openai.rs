@@ -1,6 +1,6 @@
 //! OpenAI's codes and types, which nearly everybody has borrowed. They decide whatever the status.
 
-use super::Test::{Code, CodeLike, CodeWith, Says, Silent, Status, Then};
+use super::Test::{Code, CodeLike, CodeWith, NoCodeWith, Says, Silent, Status, Then};
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
 
@@ -133,7 +133,8 @@ pub(super) static ROWS: &[Row] = &[
         "openai.insufficient_quota",
         ERRORS,
         KeyExhausted,
-        &[Code(&["insufficient_quota", "quota_exceeded"])],
+        // Together they come from relays that put them beside any 403.
+        &[Code(&["insufficient_quota", "quota_exceeded"]), NoCodeWith(&["permission_error"])],
     ),
     // The key is known and may not do this. What it may do otherwise is not touched.
     row("openai.ip", ERRORS, KeyExhausted, &[Code(&["ip_not_authorized"])]),
@@ -173,21 +174,15 @@ pub(super) static ROWS: &[Row] = &[
         "openai.key",
         ERRORS,
         KeyInvalid,
-        &[Code(&[
-            "invalid_api_key",
-            "incorrect_api_key",
-            "incorrect_api_key_error",
-            "invalid_authentication_error",
-            "invalid_authentication",
-            "expired_api_key",
-            "api_key_expired",
-        ])],
-    ),
-    row(
-        "openai.authentication",
-        ERRORS,
-        KeyInvalid,
-        &[Status(&[400, 401, 403, 0]), Code(&["authentication_error"])],
+        &[
+            Code(&[
+                "invalid_api_key",
+                "incorrect_api_key",
+                "invalid_authentication_error",
+                "authentication_error",
+            ]),
+            Says(&["incorrect api key", "invalid api key", "invalid x-api-key", "invalid authentication"]),
+        ],
     ),
     // Limits. One of nothing is never whole again, and a quota that is spent is one whatever stands beside it.
     row(
@@ -268,11 +263,22 @@ pub(super) static ROWS: &[Row] = &[
             ]),
         ],
     ),
-    row("openai.rate", LIMITS, KeyLimited, &[Code(&["rate_limit_exceeded", "slow_down"])]).of_model(),
     row(
-        "openai.rate_of_key",
+        "openai.rate",
         LIMITS,
         KeyLimited,
-        &[Status(&[400, 403, 429, 0]), Code(&["rate_limit_error"]), Silent(&["usage limit"])],
-    ),
+        &[
+            Code(&["rate_limit_exceeded", "slow_down"]),
+            Says(&[
+                "rate limit",
+                "requests per min",
+                "tokens per min",
+                "too many requests",
+                "slow down",
+                "concurrency limit",
+                "频率",
+            ]),
+        ],
+    )
+    .of_model(),
 ];

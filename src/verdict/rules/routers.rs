@@ -218,6 +218,13 @@ pub(super) static ROWS: &[Row] = &[
     ),
     row("litellm.database", LITELLM, UpstreamFault, &[Code(&["no_db_connection"])]),
     row(
+        "vercel.free",
+        "https://vercel.com/docs/ai-gateway/pricing",
+        KeyLimited,
+        &[Status(&[429]), Says(&["free credits temporarily"])],
+    )
+    .of_model(),
+    row(
         "vercel.budget",
         "https://vercel.com/docs/ai-gateway",
         KeyExhausted,

@@ -1,0 +1,88 @@
+//! Types and codes that say no more than a status does: relays put them beside whatever they were told with it. So they
+//! decide where nothing is known of what the message says.
+
+use super::Test::{Code, CodeLike, Silent, Status};
+use super::{Row, row};
+use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited};
+
+const OPENAI: &str = "https://platform.openai.com/docs/guides/error-codes";
+const ANTHROPIC: &str = "https://platform.claude.com/docs/en/api/errors";
+const MOONSHOT: &str = "https://platform.moonshot.ai/docs/api/errors";
+
+/// With one of these beside them words mean the key.
+pub(super) const OF_KEYS: &[&str] = &[
+    "invalid_api_key",
+    "incorrect_api_key",
+    "incorrect_api_key_error",
+    "invalid_authentication_error",
+    "invalid_authentication",
+    "expired_api_key",
+    "api_key_expired",
+];
+
+const SEEN: &str = "the codes of providers and relays, see tests/corpus";
+
+pub(super) static ROWS: &[Row] = &[
+    row(
+        "code.key",
+        SEEN,
+        KeyInvalid,
+        &[
+            Status(&[401, 403, 0]),
+            CodeLike(&[
+                "invalidapikey",
+                "apikeyinvalid",
+                "incorrectapikey",
+                "unknownapikey",
+                "apikeyexpired",
+                "expiredapikey",
+                "apikeyrevoked",
+                "revokedapikey",
+                "apikeydisabled",
+                "apikeydeleted",
+                "apikeynotfound",
+                "apikeysuspended",
+                "apikeybanned",
+                "invalidaccesskey",
+                "invalidaccesstoken",
+                "invalidtoken",
+                "tokeninvalid",
+                "tokenexpired",
+                "expiredtoken",
+                "tokenrevoked",
+                "badcredentials",
+                "invalidcredential",
+                "authenticationfailed",
+            ]),
+            Silent(&["permission", "scope"]),
+        ],
+    ),
+    row("type.key", OPENAI, KeyInvalid, &[Code(OF_KEYS)]),
+    row(
+        "type.authentication",
+        ANTHROPIC,
+        KeyInvalid,
+        &[Status(&[400, 401, 403, 0]), Code(&["authentication_error"])],
+    )
+    .weak(),
+    row(
+        "type.permission",
+        ANTHROPIC,
+        KeyExhausted,
+        &[
+            Status(&[403]),
+            Code(&["permission_error"]),
+            Silent(&["suspended", "locked", "usage limit", "billing cycle"]),
+            Silent(&["trial", "upgrade your plan", "unpaid", "credit", "balance", "limit reached"]),
+        ],
+    )
+    .denied(),
+    row("type.rate_of_model", OPENAI, KeyLimited, &[Code(&["rate_limit_exceeded", "slow_down"])]).of_model(),
+    row("type.rate_reached", MOONSHOT, KeyLimited, &[Code(&["rate_limit_reached_error"])]),
+    row(
+        "type.rate",
+        ANTHROPIC,
+        KeyLimited,
+        &[Status(&[400, 403, 429, 0]), Code(&["rate_limit_error"]), Silent(&["usage limit"])],
+    ),
+];
