@@ -17,6 +17,9 @@ use super::state::{Millis, Place, Standing};
 /// while requests wait, and would all fall on that key, it has grown to 64 by then and is over after 17.
 const RATION_STEP: u64 = 1_400;
 
+/// So long after a key that had served was said to be out of credit, it is put to the test once.
+const SOON: Duration = Duration::from_secs(60);
+
 /// A key that was away for longer takes its full share again within ten seconds, not at once (spec §6).
 const LONG: Duration = Duration::from_secs(60);
 
@@ -52,6 +55,8 @@ pub(super) enum What {
     Return,
     /// Its cooldown, a long one, is put to the test.
     Probe,
+    /// The same, soon: it may have been a mistake.
+    EarlyProbe,
     /// Its ration grows.
     MoreShare,
 }
@@ -145,6 +150,16 @@ impl KeyPool {
         }
     }
 
+    /// A key that had served is out for long, and the provider does not say until when: providers have said so of good keys
+    /// by mistake.
+    pub(super) fn doubt_soon(&self, generation: &Generation, roster: &Roster, index: u32) {
+        if self.policy.probe_interval.is_some_and(|interval| interval > SOON) {
+            let (at, what) = (self.now().after(SOON), What::EarlyProbe);
+            let (generation, roster) = (generation.number, roster.id);
+            self.announce(Due::Later(Event { at, generation, roster, index, what }));
+        }
+    }
+
     /// When a cooldown until `end` is next put to the test, if it is that long; `tried` is when its key was last.
     fn next_probe(&self, tried: Millis, end: Millis) -> Option<Millis> {
         let interval = u64::try_from(self.policy.probe_interval?.as_millis()).ok()?;
@@ -205,7 +220,7 @@ impl KeyPool {
         generation.roster(event.roster, |roster, base| {
             match event.what {
                 What::Return => again = self.end_cooldown(&generation, roster, base, event),
-                What::Probe => again = self.offer_probe(roster, base, event),
+                What::Probe | What::EarlyProbe => again = self.offer_probe(roster, base, event),
                 What::MoreShare => {
                     let rotation = &roster.rotation;
                     let is_whole = rotation.is_whole(event.index, self.now());
@@ -238,12 +253,13 @@ impl KeyPool {
                 .probe_interval
                 .is_some_and(|interval| self.instant(*tried) + interval / 2 > self.instant(now))
         };
-        let tried = story.map(|story| story.tried).filter(late);
+        let is_early = event.what == What::EarlyProbe;
+        let tried = story.map(|story| story.tried).filter(|tried| !is_early && late(tried));
         if tried.is_none() {
             roster.rotation.ration(event.index).offer_probe();
             roster.show(event.index, base);
         }
-        self.next_probe(tried.unwrap_or(now), end).map(|at| Event { at, ..event })
+        self.next_probe(tried.unwrap_or(now), end).filter(|_| !is_early).map(|at| Event { at, ..event })
     }
 
     fn end_cooldown(

@@ -152,6 +152,10 @@ impl Here<'_> {
         if before.place != after.place {
             pool.schedule(&self.generation, roster, self.index, after);
             pool.note_change(self.index, model);
+            let is_told = effect != Effect::Exhausted { wait: None };
+            if !is_told && after.cooldowns == 1 && self.generation.served_by(self.index) > 0 {
+                pool.doubt_soon(&self.generation, roster, self.index);
+            }
         }
         if base.is_none() {
             self.generation.spread(self.index);

@@ -141,3 +141,33 @@ fn a_test_that_tells_nothing_is_left_to_the_next_request_and_one_that_tells_is_n
     drop(pool.probe_key(0));
     assert!(pool.lease(Need::default()).is_none(), "no test was on offer");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_had_served_and_is_out_of_credit_is_tried_once_after_a_minute_as_it_may_be_a_mistake() {
+    let (pool, due) = pool(&["a"]);
+    let succeed = |lease: Lease<'_>| lease.succeed(None, 0, Service::Paid, Remains::default());
+    let exhausted = |wait| failure(Effect::Exhausted { wait });
+    let test = async {
+        pool.lease(Need::default()).unwrap().fail(exhausted(None));
+        tokio::time::sleep(Duration::from_secs(70)).await;
+        assert!(pool.lease(Need::default()).is_none(), "it has never served");
+        succeed(pool.probe_key(0).unwrap());
+        pool.lease(Need::default()).unwrap().fail(exhausted(Some(Duration::from_secs(500))));
+        tokio::time::sleep(Duration::from_secs(70)).await;
+        assert!(pool.lease(Need::default()).is_none(), "it is known until when");
+        succeed(pool.probe_key(0).unwrap());
+        pool.lease(Need::default()).unwrap().fail(exhausted(None));
+        tokio::time::sleep(Duration::from_secs(50)).await;
+        assert!(pool.lease(Need::default()).is_none());
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        pool.lease(Need::default()).unwrap().fail(exhausted(None));
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        assert!(pool.lease(Need::default()).is_none(), "it was none");
+        succeed(pool.probe_key(0).unwrap());
+        pool.lease(Need::default()).unwrap().fail(exhausted(None));
+        tokio::time::sleep(Duration::from_secs(70)).await;
+        succeed(pool.lease(Need::default()).unwrap());
+        assert!(pool.blacklisted().is_empty(), "it was one");
+    };
+    tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
