@@ -17,7 +17,7 @@ use super::state::{Millis, Place, Standing};
 /// while requests wait, and would all fall on that key, it has grown to 64 by then and is over after 17.
 const RATION_STEP: u64 = 1_400;
 
-/// So long after a key that had served was said to be out of credit, it is put to the test once.
+/// So long after a key was set aside for long that may be good, it is put to the test once.
 const SOON: Duration = Duration::from_secs(60);
 
 /// A key that was away for longer takes its full share again within ten seconds, not at once (spec §6).
@@ -150,8 +150,7 @@ impl KeyPool {
         }
     }
 
-    /// A key that had served is out for long, and the provider does not say until when: providers have said so of good keys
-    /// by mistake.
+    /// A key is out for long: providers have said so of good keys by mistake.
     pub(super) fn doubt_soon(&self, generation: &Generation, roster: &Roster, index: u32) {
         if self.policy.probe_interval.is_some_and(|interval| interval > SOON) {
             let (at, what) = (self.now().after(SOON), What::EarlyProbe);

@@ -92,7 +92,15 @@ impl Here<'_> {
             return Recovery { was_out_for: None };
         }
         let story = stories.remove(&self.index);
+        // A list that everybody may see says nothing even of the one.
+        let is_proof = |story: &Story| {
+            let is_discerning = || story.cause.upstream.is_some_and(|index| pool.storms.is_discerning(index));
+            story.is_for_long() && (service == Service::Paid || is_discerning())
+        };
+        let proof = story.as_deref().filter(|story| is_proof(story));
+        let fell_with_it = proof.map_or_else(Vec::new, |story| Roster::fell_with(&stories, story));
         drop(stories);
+        pool.release_in(&self.generation, (roster, base), &fell_with_it, Story::is_for_long);
         // A probe has found that it works again: its full share comes within seconds.
         pool.begin_small(&self.generation, roster, self.index, 2, story.as_deref());
         pool.note_change(self.index, roster.model.as_deref());
@@ -143,6 +151,9 @@ impl Here<'_> {
                 Story { effect, since, tried: now, checked: false, asked: 0, cause }
             }
         };
+        let is_doubtful = story.is_for_long()
+            && after.cooldowns <= 1
+            && (self.generation.served_by(self.index) > 0 || roster.is_turn_of_doubt(now));
         stories.insert(self.index, Arc::new(story));
         drop(stories);
         if after.place == Place::Permanent {
@@ -152,10 +163,9 @@ impl Here<'_> {
         if before.place != after.place {
             pool.schedule(&self.generation, roster, self.index, after);
             pool.note_change(self.index, model);
-            let is_told = effect != Effect::Exhausted { wait: None };
-            if !is_told && after.cooldowns == 1 && self.generation.served_by(self.index) > 0 {
-                pool.doubt_soon(&self.generation, roster, self.index);
-            }
+        }
+        if is_doubtful && before.is_available() {
+            pool.doubt_soon(&self.generation, roster, self.index);
         }
         if base.is_none() {
             self.generation.spread(self.index);

@@ -37,6 +37,13 @@ pub struct Cause {
 /// The rule of a key that an operator set aside: nobody but an operator, or the time that was named, brings it back.
 pub const BY_OPERATOR: &str = "operator";
 
+/// A key that is out for so long is out for long.
+const LONG: Duration = Duration::from_secs(5 * 60);
+/// What was said of keys within so long may have been one mistake.
+const EPISODE: Duration = Duration::from_secs(60);
+/// One in so many milliseconds of the keys that never served is put to the test soon, for all of them.
+const ONE_IN: u64 = 10_000;
+
 /// Why a key is out.
 #[derive(Clone)]
 pub(super) struct Story {
@@ -78,6 +85,26 @@ impl Story {
         matches!(self.effect, Effect::Invalid | Effect::Exhausted { .. })
     }
 
+    /// Whether the key is out for good, or for long, by an upstream's word.
+    pub(super) fn is_for_long(&self) -> bool {
+        match self.effect {
+            _ if self.is_operators() => false,
+            Effect::Invalid => true,
+            Effect::Exhausted { wait } => wait.is_none_or(|wait| wait >= LONG),
+            Effect::Limited { wait } => wait.is_some_and(|wait| wait >= LONG),
+            Effect::Spent { wait } => wait >= LONG,
+            Effect::Success | Effect::Suspected | Effect::Denied => false,
+        }
+    }
+
+    /// Whether the same was said of another key, by the same upstream at about the same time.
+    fn is_as_of(&self, other: &Self) -> bool {
+        let apart = self.since.duration_since(other.since).unwrap_or_else(|late| late.duration());
+        let is_same =
+            |cause: &Cause| (cause.upstream, &cause.rule) == (other.cause.upstream, &other.cause.rule);
+        self.effect.name() == other.effect.name() && is_same(&self.cause) && apart <= EPISODE
+    }
+
     /// What the key is out for, in operators' words.
     pub(super) fn reason(&self) -> &'static str {
         reason(self.effect, &self.cause)
@@ -116,6 +143,8 @@ pub(super) struct Roster {
     pub(super) learnt: Learnt,
     /// When it last mattered, so that the memory for models can be bounded.
     pub(super) used: AtomicU64,
+    /// When a key that never served was last to be put to the test soon.
+    doubted: AtomicU64,
 }
 
 /// How many tokens a request costs, as far as refusals have taught it: a key that has fewer left is as good as empty.
@@ -160,6 +189,7 @@ impl Roster {
             price: Price::default(),
             learnt: Learnt::default(),
             used: AtomicU64::new(0),
+            doubted: AtomicU64::new(0),
         }
     }
 
@@ -276,6 +306,22 @@ impl Roster {
 
     pub(super) fn remember(&self, outlook: Outlook) {
         *self.outlook.lock().unwrap_or_else(PoisonError::into_inner) = Some(outlook);
+    }
+
+    /// Whether one of the keys that never served is to be put to the test soon, for all of them.
+    pub(super) fn is_turn_of_doubt(&self, now: Millis) -> bool {
+        let last = self.doubted.load(Ordering::Relaxed);
+        let is_turn = last == 0 || last + ONE_IN <= now.0;
+        if is_turn {
+            self.doubted.store(now.0.max(1), Ordering::Relaxed);
+        }
+        is_turn
+    }
+
+    /// The keys that fell with one, whose story this was.
+    pub(super) fn fell_with(stories: &Stories, story: &Story) -> Vec<u32> {
+        let fell = stories.iter().filter(|(_, other)| other.is_for_long() && other.is_as_of(story));
+        fell.map(|(index, _)| *index).collect()
     }
 
     pub(super) fn story(&self, index: u32) -> Option<Arc<Story>> {

@@ -143,31 +143,65 @@ fn a_test_that_tells_nothing_is_left_to_the_next_request_and_one_that_tells_is_n
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_had_served_and_is_out_of_credit_is_tried_once_after_a_minute_as_it_may_be_a_mistake() {
+async fn what_takes_a_key_out_for_long_may_be_a_mistake_and_is_tried_once_after_a_minute() {
     let (pool, due) = pool(&["a"]);
+    let lease = || pool.lease(Need::default());
     let succeed = |lease: Lease<'_>| lease.succeed(None, 0, Service::Paid, Remains::default());
-    let exhausted = |wait| failure(Effect::Exhausted { wait });
+    let exhausted = Effect::Exhausted { wait: None };
+    let pass = |seconds| tokio::time::sleep(Duration::from_secs(seconds));
     let test = async {
-        pool.lease(Need::default()).unwrap().fail(exhausted(None));
-        tokio::time::sleep(Duration::from_secs(70)).await;
-        assert!(pool.lease(Need::default()).is_none(), "it has never served");
-        succeed(pool.probe_key(0).unwrap());
-        pool.lease(Need::default()).unwrap().fail(exhausted(Some(Duration::from_secs(500))));
-        tokio::time::sleep(Duration::from_secs(70)).await;
-        assert!(pool.lease(Need::default()).is_none(), "it is known until when");
-        succeed(pool.probe_key(0).unwrap());
-        pool.lease(Need::default()).unwrap().fail(exhausted(None));
-        tokio::time::sleep(Duration::from_secs(50)).await;
-        assert!(pool.lease(Need::default()).is_none());
-        tokio::time::sleep(Duration::from_secs(20)).await;
-        pool.lease(Need::default()).unwrap().fail(exhausted(None));
-        tokio::time::sleep(Duration::from_secs(300)).await;
-        assert!(pool.lease(Need::default()).is_none(), "it was none");
-        succeed(pool.probe_key(0).unwrap());
-        pool.lease(Need::default()).unwrap().fail(exhausted(None));
-        tokio::time::sleep(Duration::from_secs(70)).await;
-        succeed(pool.lease(Need::default()).unwrap());
-        assert!(pool.blacklisted().is_empty(), "it was one");
+        lease().unwrap().fail(failure(told(200)));
+        pass(70).await;
+        assert!(lease().is_none(), "it is not for long");
+        for effect in [exhausted, told(500), Effect::Exhausted { wait: Some(Duration::from_secs(500)) }] {
+            succeed(pool.probe_key(0).unwrap());
+            lease().unwrap().fail(failure(effect));
+            pass(50).await;
+            assert!(lease().is_none(), "{effect:?}");
+            pass(20).await;
+            lease().unwrap().fail(failure(effect));
+            pass(300).await;
+            assert!(lease().is_none(), "it was none: {effect:?}");
+            succeed(pool.probe_key(0).unwrap());
+            lease().unwrap().fail(failure(effect));
+            pass(70).await;
+            succeed(lease().unwrap());
+            assert!(pool.blacklisted().is_empty(), "it was one: {effect:?}");
+        }
     };
     tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_were_set_aside_for_long_by_one_mistake_come_back_with_the_first_that_works() {
+    let keys: Vec<String> = (0..40).map(|number| format!("key-{number}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let exhausted = |rule: &str, upstream| {
+        let cause = Cause { rule: rule.into(), upstream: Some(upstream), ..Cause::default() };
+        Failure { cause, ..Effect::Exhausted { wait: None }.into() }
+    };
+    for model in [None, Some("big")] {
+        let (pool, due) = pool(&keys);
+        let fail = |index, rule, upstream| {
+            pool.probe_key(index).unwrap().fail(Failure { model, ..exhausted(rule, upstream) });
+        };
+        let test = async {
+            (0..10).for_each(|index| fail(index, "quota", 0));
+            fail(10, "credit", 0);
+            fail(11, "quota", 1);
+            tokio::time::sleep(Duration::from_secs(70)).await;
+            let leases: Vec<_> = (0..29).filter_map(|_| pool.lease(Need { model, not: &[] })).collect();
+            let test = leases.into_iter().find(|lease| lease.index() == 0);
+            test.expect("one of those that never served is tried").succeed(
+                model,
+                0,
+                Service::Paid,
+                Remains::default(),
+            );
+            let mut out: Vec<_> = pool.blacklisted().iter().map(|key| key.index).collect();
+            out.sort_unstable();
+            assert_eq!(out, [10, 11], "{model:?}");
+        };
+        tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+    }
 }
