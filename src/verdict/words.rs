@@ -50,15 +50,37 @@ impl Words {
     /// Rarely needed: kept out of the way of the look into the bitmap.
     #[inline(never)]
     fn look_for(&self, word: &str) -> Option<usize> {
-        memmem::find(self.text.as_bytes(), word.as_bytes())
+        places(&self.text, word).next()
     }
+}
+
+/// What words go on with, or begin with, that are others: a keyboard is no key, an accountant no account.
+const GOES_ON: [(&str, &[&str]); 3] = [
+    ("key", &["board", "word", "note", "stone", "pad", "frame", "stroke", "hole", "path", "chain"]),
+    ("token", &["iz", "is"]),
+    ("account", &["ant", "ing", "ab"]),
+];
+const BEGINS_BEFORE: (&str, &[&str]) = ("key", &["mon", "tur", "hot", "don", "joc", "hoc", "whis"]);
+
+/// Where a word begins, wherever it is there by itself.
+fn places<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + use<'a> {
+    let is_other = move |at: &usize| {
+        let (before, behind) = text.split_at_checked(*at).unwrap_or_default();
+        let behind = behind.get(word.len()..).unwrap_or_default();
+        let (key, beginnings) = BEGINS_BEFORE;
+        GOES_ON
+            .iter()
+            .any(|(end, rests)| word.ends_with(end) && rests.iter().any(|rest| behind.starts_with(rest)))
+            || word.starts_with(key) && beginnings.iter().any(|beginning| before.ends_with(beginning))
+    };
+    memmem::find_iter(text.as_bytes(), word.as_bytes()).filter(move |at| !is_other(at))
 }
 
 impl Words {
     /// Where a word begins, wherever it is there.
-    pub(super) fn places(&self, word: &'static str) -> impl Iterator<Item = usize> {
-        let text = self.find(word).map(|_| self.text.as_bytes());
-        text.into_iter().flat_map(|text| memmem::find_iter(text, word))
+    pub(super) fn places<'a>(&'a self, word: &'a str) -> impl Iterator<Item = usize> + use<'a> {
+        let text = self.find(word).map(|_| &*self.text);
+        text.into_iter().flat_map(move |text| places(text, word))
     }
 
     /// What follows a word where it is there first.
@@ -74,9 +96,8 @@ impl Words {
     /// Whether one of the first words is followed by one of the second, soon and within the sentence: "the account …
     /// suspended", whatever stands between.
     pub(super) fn follows(&self, first: &[&str], second: &[&str]) -> bool {
-        let there = first.iter().filter(|word| self.find(word).is_some());
-        there.flat_map(|word| self.text.match_indices(word).take(8)).any(|(at, word)| {
-            let rest = self.text.get(at + word.len()..).unwrap_or_default();
+        self.ends(first).any(|at| {
+            let rest = self.text.get(at..).unwrap_or_default();
             let end = (0..=rest.len().min(REACH)).rev().find(|end| rest.is_char_boundary(*end)).unwrap_or(0);
             let rest = rest.get(..end).unwrap_or_default();
             let stops = [". ", "; ", "! ", "。", "；", "，请"];
@@ -88,8 +109,13 @@ impl Words {
             };
             let end = stops.iter().filter_map(|stop| ends(stop)).min().unwrap_or(rest.len());
             let rest = rest.get(..end).unwrap_or_default();
-            second.iter().any(|word| rest.contains(word))
+            second.iter().any(|word| places(rest, word).next().is_some())
         })
+    }
+
+    /// Where these words end, the first eight of each.
+    fn ends<'a>(&'a self, words: &'a [&'a str]) -> impl Iterator<Item = usize> + use<'a> {
+        words.iter().flat_map(|word| self.places(word).take(8).map(|at| at + word.len()))
     }
 }
 
@@ -99,16 +125,15 @@ const BELONGS: usize = 24;
 impl Words {
     /// Whether one of the second words is of one of the first: "the gateway's own key", "渠道密钥".
     pub(super) fn belong(&self, owners: &[&str], things: &[&str]) -> bool {
-        let there = owners.iter().filter(|word| self.find(word).is_some());
-        there.flat_map(|word| self.text.match_indices(word).take(8)).any(|(at, word)| {
-            let rest = self.text.get(at + word.len()..).unwrap_or_default();
+        self.ends(owners).any(|at| {
+            let rest = self.text.get(at..).unwrap_or_default();
             let end =
                 (0..=rest.len().min(BELONGS)).rev().find(|end| rest.is_char_boundary(*end)).unwrap_or(0);
             let rest = rest.get(..end).unwrap_or_default();
             let rest = rest.split(['.', ',', ':', ';', '：', '，', '。']).next().unwrap_or_default();
             let two_words = rest.match_indices(' ').nth(2).map_or(rest.len(), |(at, _)| at);
             let rest = rest.get(..two_words).unwrap_or_default();
-            things.iter().any(|thing| rest.contains(thing))
+            things.iter().any(|thing| places(rest, thing).next().is_some())
         })
     }
 }
@@ -310,6 +335,24 @@ mod tests {
         ] {
             assert_eq!(Words::of(message).follows(account, closed), want, "{message}");
         }
+    }
+
+    #[test]
+    fn a_word_is_not_found_in_others_that_begin_or_end_like_it() {
+        for (message, word, want) in [
+            ("your keyboard", "your key", None),
+            ("your keyboards and your keys", "your key", Some(19)),
+            ("the monkey is invalid", "key is invalid", None),
+            ("my apikey is invalid", "key is invalid", Some(6)),
+            ("a tokenizer", "token", None),
+            ("tokens", "token", Some(0)),
+            ("accounting of AccountDisabled", "account", Some(14)),
+        ] {
+            assert_eq!(Words::of(message).find(word), want, "{message}");
+        }
+        let words = Words::of("an unknown api keyword of your keyboard that was deleted");
+        assert!(!words.follows(&["your key"], &["deleted"]) && !words.follows(&["unknown"], &["api key"]));
+        assert!(!words.belong(&["unknown"], &["api key"]));
     }
 
     #[test]

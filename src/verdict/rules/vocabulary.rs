@@ -102,7 +102,7 @@ pub(in crate::verdict) static VOCABULARY: &[Meaning] = &[
 
     Meaning { plain: NOT | GONE, negated: NOT | GONE, words: "no longer|not any more|not any longer|ya no |nicht mehr|não mais|больше не|больше нет|n'est plus|plus aucun|不再|已不" },
     of(SHAPE, "grammar|unknown endpoint|unknown route|unknown path|unknown url"),
-    of(NOTHING, "responses api|response api|winding down|wind down|bad response|bad request|error message|error code|status code|chat completions|completions|not only|no later|入力された|good standing"),
+    of(NOTHING, "accountant|accounting|accountab|api keyboard|api keyword|keyboard|keyword|api tokeniz|schlüsselw|compteur|responses api|response api|winding down|wind down|bad response|bad request|error message|error code|status code|chat completions|completions|not only|no later|入力された|good standing"),
 
     of(KEY, "access token|access key id|auth token|authorization token|identity token|api secret|client secret|personal access token|api key|apikey|access key|secret key|subscription key|api token|bearer|passkey|license key|licence key|service account key"),
     of(KEY | LOOSE, "token's |key's |passcode|password|signing key|signature|certificate|key |keys |credential|secret |secrets |token "),
@@ -137,7 +137,7 @@ pub(in crate::verdict) static VOCABULARY: &[Meaning] = &[
     of(SHAPE, "参数|字段|上下文|长度|文件|工具|函数|范围|格式|取值|パラメータ|フィールド|引数|ツール|feld |werkzeug|champ |paramètre|outil|campo|parámetro|herramienta|parâmetro|ferramenta|параметр|поле |инструмент|файл|파라미터|필드"),
     of(NOW, "currently|temporar|right now|at the moment|momentar|soon |shortly|later |for now|again in|retry in|this time|transient|briefly|暂时|稍后|稍候|当前|目前|临时|一時|現在|しばらく|derzeit|vorübergehend|später|momentan|actuellement|temporaire|moment |plus tard|temporal|más tarde|momento|временно|сейчас|позже|temporaria|mais tarde|잠시|일시"),
     of(YOURS | ACCOUNT, "this account|this project|this organi|this workspace|per account|本账"),
-    of(YOURS | KEY, "this key|per key|该密钥|此密钥"),
+    of(YOURS | KEY, "this key |per key |该密钥|此密钥"),
     of(YOURS, "your |you |you've |you're |您|你|ihr|votre |vous |su |sus |seu |sua |ваш"),
 
     said(DEAD, "永久关闭|已关闭|关闭|were reset|was reset|been reset|past its validity|expiré|expirad|burned|burnt|has passed|期限が|切れています|有効期限|冻结|закончил|кончил|end of life|end of its life|offboarded|voided|void|pulled|shut down|shut off|turned off|switched off|barred|stopped being|stopped work|dissolved|stale|outdated|discarded|scrapped|wiped|evicted|removed|kicked|unlinked|detached|orphan|abandoned|dormant|deregister|unregister|fraud|abuse|breach|ceased|nullified|annul|cut off|taken away|ejected|excluded|expelled|quarantin|reset by|regenerated|rolled|expiration|expiry|past its expir|dismissed|struck off|ousted|blocklist|denylist|deny list|revok|revoc|deleted|destroyed|rotated|expire|disabled|deactivat|suspended|blocked|banned|retired|withdrawn|lapsed|dead |defunct|cancelled|canceled|compromised|leaked|stolen|inactive|terminated|closed|obsolete|decommission|blacklisted|frozen|locked|archived|erased|purged|killed|superseded|replaced|no longer exist|permanently"),
