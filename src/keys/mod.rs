@@ -15,6 +15,7 @@ pub mod journal;
 mod learnt;
 mod lease;
 mod line;
+mod masked;
 mod outlook;
 mod pardon;
 mod pool;

@@ -82,7 +82,7 @@ impl Refused {
         // Judged without the keys: what it says is cut short, and half a key would not be found any more.
         let body = changed.as_deref().unwrap_or(&first);
         let answer = verdict::Answer { status: parts.status, headers: &parts.headers, body, model };
-        let judgement = verdict::judge_whole(&answer, SystemTime::now());
+        let judgement = doubted(verdict::judge_whole(&answer, SystemTime::now()), lease);
         let mut refused = Box::new(Self { parts, first, rest: None, judgement });
         if ended || cut {
             if let Some(changed) = changed {
@@ -114,6 +114,7 @@ impl Refused {
         let hidden = lease.redact(error);
         let error = hidden.as_deref().unwrap_or(error);
         let judgement = verdict::judge_in_stream(&parts.headers, error, model, SystemTime::now());
+        let judgement = doubted(judgement, lease);
         // Only a body that has come whole is looked into where it is encoded.
         stream.hide_in_encoded(&mut parts, lease);
         let mut mask = Box::new(Mask::new(lease.hider()));
@@ -203,6 +204,14 @@ impl Refused {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "keys_rejected", End::KeysRejected, message)
             .retry(Retry::until_a_key(wait))
     }
+}
+
+/// What is said of a key of which a part is shown that the leased one does not have is hardly about that: a relay may have been
+/// told it of its own.
+fn doubted(mut judgement: Judgement, lease: &Lease<'_>) -> Judgement {
+    let ends_key = matches!(judgement.verdict, Verdict::KeyInvalid | Verdict::KeyExhausted);
+    judgement.weak |= ends_key && lease.is_other_than_shown(&judgement.message);
+    judgement
 }
 
 /// How much of a body has come.
