@@ -149,6 +149,7 @@ fn as_json(judgement: &Judgement, ahead: Option<Ahead>) -> String {
         "scope": judgement.scope.name(),
         "denied_model": judgement.denied_model,
         "weak": judgement.weak,
+        "asks_too_much": judgement.asks_too_much,
         "barred": judgement.barred,
         "wait": judgement.wait.map(wait),
         "code": judgement.code,
@@ -180,6 +181,9 @@ fn as_text(judgement: &Judgement, ahead: Option<Ahead>) -> String {
             "",
             "barred: whichever key is sent, so that it is asked twice at most where there is one upstream",
         );
+    }
+    if judgement.asks_too_much {
+        line("", "the request asks for too much; the key may serve others, and stays in rotation");
     }
     if judgement.weak {
         line(

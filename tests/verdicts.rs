@@ -52,6 +52,10 @@ struct Case {
     denied_model: bool,
     /// Seconds; `null` where the answer names none.
     wait: Option<f64>,
+    /// Whether another key has to be told so too, where that matters.
+    weak: Option<bool>,
+    /// Whether the key may serve other requests, where that matters.
+    asks_too_much: Option<bool>,
     /// Why it is not what one would think.
     #[serde(default, rename = "note")]
     _note: String,
@@ -150,7 +154,11 @@ fn the_corpus_is_judged_as_it_should_be() {
     for case in &cases {
         assert!(names.insert(&case.name), "{} is there twice", case.name);
         assert!(!case.source.is_empty() && !case.provider.is_empty(), "{} has no source", case.name);
-        wrong.extend(case.wrong(case.judged().as_ref()));
+        let judgement = case.judged();
+        wrong.extend(case.wrong(judgement.as_ref()));
+        let doubts = judgement.map(|judgement| (judgement.weak, judgement.asks_too_much)).unwrap_or_default();
+        let hoped = (case.weak.unwrap_or(doubts.0), case.asks_too_much.unwrap_or(doubts.1));
+        wrong.extend((doubts != hoped).then(|| format!("{}: {doubts:?}, not {hoped:?}", case.name)));
     }
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }

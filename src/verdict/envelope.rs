@@ -49,6 +49,8 @@ pub(super) struct Envelope {
     pub(super) names_asked: bool,
     /// How many of them were answers themselves.
     unwrapped: u8,
+    /// Whether one was brought in with words of somebody who passes it on.
+    pub(super) is_passed_on: bool,
 }
 
 /// Marks by which forms are told apart where the same code means different things.
@@ -344,6 +346,7 @@ impl Envelope {
             self.unwrapped += 1;
             if let Some((before, _)) = text.split_once(['{', '[']).filter(|(before, _)| !before.is_empty()) {
                 let before = before.split(", message: ").next().unwrap_or_default();
+                self.is_passed_on |= !before.trim().is_empty();
                 // Java quotes the answer.
                 self.say(before.trim_end_matches('"'));
             }

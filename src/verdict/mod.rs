@@ -11,6 +11,7 @@ mod heard;
 mod in_body;
 mod json;
 mod limits;
+mod means;
 mod rules;
 mod script;
 mod spoken;
@@ -109,6 +110,7 @@ pub struct Answer<'a> {
 
 /// A verdict and its reasons.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "marks, each by itself")]
 pub struct Judgement {
     /// The verdict.
     pub verdict: Verdict,
@@ -123,8 +125,11 @@ pub struct Judgement {
     /// "This key may not use that model": another key may, or nobody may. The scope is [`Scope::KeyAndModel`], the
     /// verdict what follows if nothing is known of other keys.
     pub denied_model: bool,
-    /// It rests on a bare 401 or 403, or ends a key by words that may be about something else.
+    /// It rests on a bare 401 or 403, or is told in words that may be about something else, or by somebody who may have a key of
+    /// his own.
     pub weak: bool,
+    /// The request asks for more than the key has left, or for what is not in its plan: the key may well serve others.
+    pub asks_too_much: bool,
     /// Our way to the upstream is barred for every key (it saw none, or does not serve where we are): what it said twice
     /// it will say again.
     pub barred: bool,
@@ -145,6 +150,7 @@ pub fn judge(answer: &Answer<'_>, now: SystemTime) -> Judgement {
             wait: None,
             denied_model: false,
             weak: false,
+            asks_too_much: false,
             barred: false,
             message: String::new(),
             code: String::new(),
@@ -204,6 +210,8 @@ fn judged(status: u16, headers: &HeaderMap, envelope: &Envelope, now: SystemTime
         _ => None,
     };
     let (scope, denied_model) = rules::about(row, envelope);
+    let asks_too_much =
+        row.verdict == Verdict::KeyExhausted && wait.is_none() && means::are_too_small(&envelope.words);
     let is_long = wait.is_some_and(|wait| wait.duration >= LONG);
     Judgement {
         verdict: if row.verdict == Verdict::KeyLimited && is_long {
@@ -217,6 +225,7 @@ fn judged(status: u16, headers: &HeaderMap, envelope: &Envelope, now: SystemTime
         wait,
         denied_model,
         weak: rules::is_weak(row, status, envelope),
+        asks_too_much,
         barred: row.barred,
         message: envelope.line(),
         code: envelope.code_line(),

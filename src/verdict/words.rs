@@ -76,6 +76,11 @@ fn places<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + use
     memmem::find_iter(text.as_bytes(), word.as_bytes()).filter(move |at| !is_other(at))
 }
 
+/// The same of a few words' text, in which most words are not.
+fn has(text: &str, word: &str) -> bool {
+    text.contains(word) && places(text, word).next().is_some()
+}
+
 impl Words {
     /// Where a word begins, wherever it is there.
     pub(super) fn places<'a>(&'a self, word: &'a str) -> impl Iterator<Item = usize> + use<'a> {
@@ -109,13 +114,14 @@ impl Words {
             };
             let end = stops.iter().filter_map(|stop| ends(stop)).min().unwrap_or(rest.len());
             let rest = rest.get(..end).unwrap_or_default();
-            second.iter().any(|word| places(rest, word).next().is_some())
+            second.iter().any(|word| has(rest, word))
         })
     }
 
     /// Where these words end, the first eight of each.
     fn ends<'a>(&'a self, words: &'a [&'a str]) -> impl Iterator<Item = usize> + use<'a> {
-        words.iter().flat_map(|word| self.places(word).take(8).map(|at| at + word.len()))
+        let there = words.iter().filter(|word| self.find(word).is_some());
+        there.flat_map(|word| places(&self.text, word).take(8).map(|at| at + word.len()))
     }
 }
 
@@ -133,7 +139,7 @@ impl Words {
             let rest = rest.split(['.', ',', ':', ';', '：', '，', '。']).next().unwrap_or_default();
             let two_words = rest.match_indices(' ').nth(2).map_or(rest.len(), |(at, _)| at);
             let rest = rest.get(..two_words).unwrap_or_default();
-            things.iter().any(|thing| places(rest, thing).next().is_some())
+            things.iter().any(|thing| has(rest, thing))
         })
     }
 }

@@ -69,14 +69,18 @@ pub(super) static ROWS: &[Row] = &[
             Silent(&["payment", "billing", "invoice"]),
         ],
     ),
-    row("anthropic.other_use", ERRORS, KeyExhausted, &[Says(&["only authorized for use with claude code"])]),
-    // Said of good tokens while the service was down, and of organisations that may switch it on again.
+    // It depends on what the client is.
+    row("anthropic.other_use", ERRORS, KeyExhausted, &[Says(&["only authorized for use with claude code"])])
+        .weak(),
+    // Said of good tokens while the service was down, of organisations that may switch it on again, and of keys that came as
+    // a bearer's.
     row(
         "anthropic.oauth_not_now",
         "https://github.com/anthropics/claude-code/issues/6131",
         KeyExhausted,
         &[Status(&[401, 403]), Says(&["oauth authentication is currently not"])],
-    ),
+    )
+    .weak(),
     row(
         "anthropic.usage_credits",
         "https://docs.claude.com/en/docs/claude-code/fast-mode",

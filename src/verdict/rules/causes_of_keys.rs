@@ -153,7 +153,7 @@ const BY_CHOICE: &[&str] = &[
     "此模型",
 ];
 /// Parts of what a key may do: who may not do them may do all else.
-pub(super) const PARTS_OF_USE: &[&str] = &[
+pub(in crate::verdict) const PARTS_OF_USE: &[&str] = &[
     "this feature",
     "web search",
     "file search",

@@ -176,6 +176,14 @@ pub(super) static ROWS: &[Row] = &[
         ])],
     )
     .denied(),
+    // The same code for a key that did not come where it is looked for.
+    row(
+        "dashscope.no_key_seen",
+        DASHSCOPE,
+        UpstreamFault,
+        &[Code(&["invalidapikey"]), Says(&["no api-key provided"])],
+    )
+    .barred(),
     row("dashscope.key", DASHSCOPE, KeyInvalid, &[Code(&["invalidapikey"])]),
     row(
         "dashscope.inspection",

@@ -151,6 +151,60 @@ impl Answer<'_> {
     }
 }
 
+/// Who passes on what another told him, and may have asked with a key of his own: in his words, or with the provider's name
+/// before them.
+const PASSED_ON: &[&str] = &[
+    "exception - ",
+    "litellm.",
+    "upstream returned",
+    "upstream error",
+    "upstream provider",
+    "provider returned",
+    "provider error",
+    "上游返回",
+    "上游错误",
+];
+const PROVIDERS: &[&str] = &[
+    "openai",
+    "anthropic",
+    "google",
+    "gemini",
+    "vertex",
+    "bedrock",
+    "azure",
+    "cohere",
+    "mistral",
+    "groq",
+    "deepseek",
+    "together",
+    "fireworks",
+    "perplexity",
+    "openrouter",
+    "xai",
+    "-ai",
+];
+/// The way in which a key is sent: one client's wrong way is the same with every key.
+const WRONG_WAY: &[&str] = &["invalid", "malformed", "unsupported", "bad ", "wrong", "incorrect", "unknown"];
+const WAYS: &[&str] = &[
+    "bearer",
+    "authorization header",
+    "auth header",
+    "token header",
+    "authentication scheme",
+    "authorization scheme",
+    "auth scheme",
+    "authentication method",
+    "authentication type",
+];
+const OF_THE_WAY: &[&str] = &[
+    "authorization header",
+    "auth header",
+    "request header",
+    "header format",
+    "audience is incorrect",
+    "请求头",
+];
+
 /// Rows of sentences that no provider is known for.
 const OF_ANYBODY: &[&str] = &["cause.", "told.", "odd.", "abroad.", "relay."];
 
@@ -166,8 +220,33 @@ pub(in crate::verdict) fn is_weak(row: &Row, status: u16, envelope: &Envelope) -
                     || words.follows(OTHERS, OR))
     };
     let is_coded = || envelope.codes.iter().any(|code| OF_KEYS.contains(&code.as_str()));
-    let rests_on_words = row.verdict == Verdict::KeyInvalid && row.rests_on_words_alone();
-    row.weak || rests_on_words && is_doubtful() && !is_coded()
+    match row.verdict {
+        Verdict::KeyInvalid => {
+            row.weak
+                || row.rests_on_words_alone() && is_doubtful() && !is_coded()
+                || is_of_its_way(words)
+                || is_passed_on(row, envelope)
+        }
+        Verdict::KeyExhausted => row.weak || is_passed_on(row, envelope),
+        _ => row.weak,
+    }
+}
+
+/// Whether it may be the way in which the key was sent that is wrong, not the key.
+fn is_of_its_way(words: &Words) -> bool {
+    words.belong(WRONG_WAY, WAYS) || OF_THE_WAY.iter().any(|word| words.find(word).is_some())
+}
+
+/// Whether somebody else was told so.
+fn is_passed_on(row: &Row, envelope: &Envelope) -> bool {
+    let words = &envelope.words;
+    // one-api and its children put that behind what they say, and behind what they were told.
+    let is_of_relay = || row.id.starts_with("openai.") && words.find("(request id: ").is_some();
+    envelope.is_passed_on
+        || is_of_relay()
+        || envelope.codes.iter().any(|code| code == "upstream_error")
+        || PASSED_ON.iter().any(|word| words.find(word).is_some())
+        || words.adjoin(PROVIDERS, &[" error: ", " error - "])
 }
 
 /// Whether states are told, and none of them without one of these words before it.

@@ -43,6 +43,7 @@ use super::envelope::{Envelope, Form};
 use super::heard::Heard;
 use super::{Scope, Verdict};
 
+pub(super) use self::causes_of_keys::PARTS_OF_USE;
 pub(super) use self::doubt::is_weak;
 #[cfg(test)]
 pub(super) use self::vocabulary::{ACCOUNT, DEAD, DOWN, MONEY, PROVIDER, SPENT, WRONG};

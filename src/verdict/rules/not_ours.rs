@@ -1,7 +1,7 @@
 //! Keys and accounts that are not the leased one's: a relay's own, a server's that the request names, an end user's. And
 //! clocks that differ.
 
-use super::Test::{Code, CodeLike, NoCodeWith, NotOfRequest, Of, Says, Silent, Status, Then};
+use super::Test::{Code, CodeLike, CodeWith, NoCodeWith, NotOfRequest, Of, Says, Silent, Status, Then};
 use super::causes_of_keys::{CLOSED, IS_BAD};
 use super::{Row, Test, row};
 use crate::verdict::Verdict::{RequestFault, UpstreamFault};
@@ -11,6 +11,7 @@ const NAMED: &str = "what requests name: connectors, sessions, end users, see te
 const CLOCK: &str = "https://docs.aws.amazon.com/IAM/latest/UserGuide/signature-v4-troubleshooting.html";
 
 const WITH: &[u16] = &[400, 401, 403];
+const OF_MONEY: &[u16] = &[400, 401, 402, 403, 429];
 /// A code that names the key which was sent tells more than words that stand near each other, but where they name a
 /// server of the request.
 const NO_CODE_OF_KEYS: Test = NoCodeWith(&["api_key", "apikey"]);
@@ -63,6 +64,28 @@ const KEYS: &[&str] = &[
     "账号",
     "账户",
     "帐号",
+];
+const MONEY: &[&str] =
+    &["额度", "余额", "配额", "欠费", "quota", "balance", "credit", "fund", "budget", "billing", "account"];
+const SPENT: &[&str] = &[
+    "insufficient",
+    "not enough",
+    "exhaust",
+    "exceed",
+    "deplet",
+    "used up",
+    "ran out",
+    "run out",
+    "out of ",
+    "too low",
+    "overdue",
+    "不足",
+    "不够",
+    "用完",
+    "用尽",
+    "耗尽",
+    "欠费",
+    "已用",
 ];
 const REFUSED: &[&str] = &["reject", "refused", "fail", "denied", "not work", "失败", "被拒", "失效", "无效"];
 /// What a request tells its provider to ask, and what has tokens that are no keys.
@@ -158,6 +181,43 @@ const USERS: &[&str] = &[
 ];
 
 pub(super) static ROWS: &[Row] = &[
+    row(
+        "not_ours.channel",
+        "https://github.com/QuantumNous/new-api types/error.go",
+        UpstreamFault,
+        &[Status(OF_MONEY), CodeWith(&["channel:"])],
+    ),
+    row(
+        "not_ours.providers_key",
+        RELAYS,
+        UpstreamFault,
+        &[Status(WITH), CodeLike(&["providerauthenticationerror", "upstreamauthenticationerror"])],
+    ),
+    row(
+        "not_ours.upstream_authentication",
+        "https://github.com/Wei-Shaw/sub2api",
+        UpstreamFault,
+        &[
+            Status(WITH),
+            Then(
+                &["upstream authenticat", "upstream access", "channel authenticat", "上游认证", "上游鉴权"],
+                &["fail", "reject", "refused", "forbidden", "失败", "被拒"],
+            ),
+            NotOfRequest,
+        ],
+    ),
+    row(
+        "not_ours.upstream_money",
+        RELAYS,
+        UpstreamFault,
+        &[
+            Status(OF_MONEY),
+            Of(BETWEEN, MONEY),
+            Says(SPENT),
+            Silent(&["your ", "您", "你的", "用户额度", "令牌额度"]),
+            NotOfRequest,
+        ],
+    ),
     row(
         "not_ours.upstream_key",
         RELAYS,
