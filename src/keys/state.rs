@@ -6,6 +6,9 @@ use std::time::Duration;
 /// How long a key is not asked again for a model that it may not use.
 const DENIAL: Duration = Duration::from_secs(60 * 60);
 
+/// So many requests in a row have to ask a key for more than it has before it rests: others may ask for less.
+const TOO_DEAR: u32 = 8;
+
 /// The longest cooldown that anybody may name (spec §6).
 pub const LONGEST_COOLDOWN: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -36,6 +39,8 @@ pub enum Effect {
         /// How long, as told.
         wait: Option<Duration>,
     },
+    /// It has too little for what was asked, and may well serve others.
+    TooLittle,
     /// No good, for good.
     Invalid,
     /// Said to be no good while most of the pool was told so: the upstream's outage until proven otherwise.
@@ -55,7 +60,7 @@ impl Effect {
         match self {
             Self::Success => "success",
             Self::Limited { .. } | Self::Spent { .. } => "key_limited",
-            Self::Exhausted { .. } => "key_exhausted",
+            Self::Exhausted { .. } | Self::TooLittle => "key_exhausted",
             Self::Invalid | Self::Suspected => "key_invalid",
             Self::Denied => "model_denied",
         }
@@ -67,6 +72,7 @@ impl Effect {
             Self::Success => "success",
             Self::Limited { .. } => "limited",
             Self::Exhausted { .. } => "exhausted",
+            Self::TooLittle => "too_little",
             Self::Invalid => "invalid",
             Self::Suspected => "suspected",
             Self::Spent { .. } => "spent",
@@ -79,6 +85,7 @@ impl Effect {
         Some(match tag {
             "limited" => Self::Limited { wait: None },
             "exhausted" => Self::Exhausted { wait: None },
+            "too_little" => Self::TooLittle,
             "invalid" => Self::Invalid,
             "suspected" => Self::Suspected,
             "spent" => Self::Spent { wait: Duration::ZERO },
@@ -159,6 +166,7 @@ impl Standing {
             Effect::Denied => (Some(DENIAL), DENIAL, 1),
             Effect::Limited { wait } => (wait, doubled, policy.threshold),
             Effect::Exhausted { wait } => (wait, policy.longest, policy.threshold),
+            Effect::TooLittle => (None, doubled, policy.threshold.max(TOO_DEAR)),
         };
         // "Wait 0 seconds" from a provider that refused is no hint.
         let named = wait.filter(|wait| !wait.is_zero());
@@ -246,6 +254,7 @@ mod tests {
         for effect in [
             LIMITED,
             Effect::Exhausted { wait: None },
+            Effect::TooLittle,
             Effect::Invalid,
             Effect::Suspected,
             Effect::Spent { wait },
@@ -314,6 +323,16 @@ mod tests {
         );
         let told = Effect::Exhausted { wait: Some(Duration::from_secs(99)) };
         assert_eq!(Standing::FRESH.after(told, &POLICY, NOW, 0.0, false).place, cooling(99));
+    }
+
+    #[test]
+    fn a_key_that_is_asked_for_too_much_again_and_again_rests_for_a_short_while() {
+        let ask = |standing: Standing| standing.after(Effect::TooLittle, &POLICY, NOW, 0.0, false);
+        let often = (1..TOO_DEAR).fold(Standing::FRESH, |standing, _| ask(standing));
+        assert!(often.is_available());
+        assert_eq!(ask(often).place, cooling(30));
+        let served = often.after(Effect::Success, &POLICY, NOW, 0.0, false);
+        assert!(ask(served).is_available());
     }
 
     #[test]

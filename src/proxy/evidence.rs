@@ -21,7 +21,7 @@ impl Proxy {
         &'a self,
         lease: Lease<'a>,
         upstream: &'a Upstream,
-        answer: Box<Refused>,
+        mut answer: Box<Refused>,
         request: &Try,
         so_far: &mut SoFar<'a>,
     ) -> Follow {
@@ -53,6 +53,7 @@ impl Proxy {
                 so_far.refused = Some(answer);
                 return Follow::Pass;
             }
+            Verdict::KeyExhausted if judgement.asks_too_much => Effect::TooLittle,
             Verdict::KeyInvalid => Effect::Invalid,
             Verdict::KeyExhausted => Effect::Exhausted { wait },
             Verdict::KeyLimited => Effect::Limited { wait },
@@ -61,9 +62,7 @@ impl Proxy {
         if model.is_none() && judgement.scope == Scope::KeyAndModel && is_of_permission(&answer) {
             // It may do what others ask for: one client's forbidden path takes no key from all of them.
             self.upstream_answered(upstream);
-            so_far.refused = Some(answer);
-            let all_tried = so_far.tried.len() >= self.common.group.keys.available();
-            return if all_tried { Follow::Pass } else { Follow::NextKey };
+            return self.leave_to_others(answer, so_far);
         }
         let verdict = Held {
             status: answer.status(),
@@ -75,6 +74,13 @@ impl Proxy {
             lease,
             effect,
         };
+        if effect == Effect::TooLittle {
+            // Another key may have what this one lacks.
+            self.believe(so_far);
+            self.blame(verdict);
+            answer.judgement.verdict = Verdict::RequestFault;
+            return self.leave_to_others(answer, so_far);
+        }
         let is_hard = !matches!(effect, Effect::Limited { .. });
         if judgement.weak || is_hard {
             so_far.doubted.push(upstream.index);
@@ -86,6 +92,13 @@ impl Proxy {
         self.blame(verdict);
         so_far.refused = Some(answer);
         Follow::NextKey
+    }
+
+    /// The key stays where it is, and others are asked, if there are any.
+    fn leave_to_others(&self, answer: Box<Refused>, so_far: &mut SoFar<'_>) -> Follow {
+        so_far.refused = Some(answer);
+        let all_tried = so_far.tried.len() >= self.common.group.keys.available();
+        if all_tried { Follow::Pass } else { Follow::NextKey }
     }
 
     /// Whether it would leave no key, and an upstream is left that may know better.

@@ -1,5 +1,7 @@
 //! A verdict against a key that is not settled yet.
 
+use std::mem::discriminant;
+
 use http::StatusCode;
 
 use crate::keys::{Accuser, Cause, Effect, Failure, Lease, Service, Settled};
@@ -21,7 +23,8 @@ impl Held<'_> {
     /// Whether another key was told the same.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let is_same_status = self.status == other.status || self.effect == Effect::Denied;
-        self.effect == other.effect && is_same_status
+        // How long to wait may be told anew each time.
+        discriminant(&self.effect) == discriminant(&other.effect) && is_same_status
     }
 
     /// Whether it stands, though no other key was served at its upstream: every upstream there is has said so.

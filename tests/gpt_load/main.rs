@@ -36,6 +36,7 @@ mod logs;
 mod metrics;
 mod models;
 mod monitoring;
+mod not_the_key;
 mod outbound;
 mod pipelines;
 mod process;
