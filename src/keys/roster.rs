@@ -93,7 +93,7 @@ impl Story {
             Effect::Exhausted { wait } => wait.is_none_or(|wait| wait >= LONG),
             Effect::Limited { wait } => wait.is_some_and(|wait| wait >= LONG),
             Effect::Spent { wait } => wait >= LONG,
-            Effect::Success | Effect::Suspected | Effect::Denied => false,
+            Effect::Success | Effect::Suspected | Effect::Denied | Effect::TooLittle => false,
         }
     }
 
