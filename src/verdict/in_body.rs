@@ -260,6 +260,8 @@ struct Probe<'a> {
     #[serde(borrow)]
     error_msg: Raw<'a>,
     #[serde(borrow)]
+    error_message: Raw<'a>,
+    #[serde(borrow)]
     errmsg: Raw<'a>,
     #[serde(borrow, rename = "ErrorMessage")]
     error_msg_in_one: Raw<'a>,
@@ -354,7 +356,7 @@ impl Probe<'_> {
     }
 
     fn messages(&self) -> impl Iterator<Item = Raw<'_>> {
-        let plain = [self.message, self.msg, self.error_msg, self.errmsg];
+        let plain = [self.message, self.msg, self.error_msg, self.error_message, self.errmsg];
         plain.into_iter().chain([self.error_msg_in_one, self.error_msg_in_camel])
     }
 

@@ -272,6 +272,18 @@ fn is_left_of_subscription(headers: &HeaderMap, reset: &str) -> bool {
         || text("status").map_or_else(|| is_left() == Some(true), |status| status.starts_with("allowed"))
 }
 
+/// Resets of the windows that an Anthropic subscription has spent, as it says itself.
+pub(super) fn resets_of_rejected(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .iter()
+        .filter(|(name, value)| name.as_str().starts_with(UNIFIED) && value.as_bytes() == b"rejected")
+        .filter(|(name, _)| !name.as_str().contains("overage"))
+        .filter_map(|(name, _)| headers.get(name.as_str().strip_suffix("status")?.to_owned() + "reset"))
+        .filter_map(|value| value.to_str().ok())
+}
+
+const UNIFIED: &str = "anthropic-ratelimit-unified-";
+
 /// Gateways' own limits too: they are looked for where something is refused or spent, not in every answer.
 fn is_of_any_limit(name: &str) -> bool {
     is_of_limit(name) || name.starts_with("helicone-ratelimit-") || name.starts_with("x-ai-ratelimit-")

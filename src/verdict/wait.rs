@@ -94,6 +94,10 @@ fn lengths(
         (MILLIS.iter().filter_map(|name| retry_after(headers, name, now)).max(), "retry-after-ms"),
         (RETRY_AFTERS.iter().filter_map(|name| retry_after(headers, name, now)).max(), "retry-after"),
         (limits::spent(headers, 0).filter_map(|spent| spent.wait(now)).max(), "reset header"),
+        (
+            limits::resets_of_rejected(headers).filter_map(|reset| moment_or_length(reset, now)).max(),
+            "reset header",
+        ),
         (envelope.times.iter().filter_map(of_body).max(), "body field"),
         (spoken(&envelope.words), "message"),
     ];
