@@ -257,6 +257,7 @@ const WAYS: [Way; 14] = [
             "glm-1308-anthropic",
             "glm-1313-anthropic",
             "qoder-10605",
+            "seen-copilot-400-double",
         ],
     ),
     ("in a list", |body| format!("[{body}]").into(), None, &[]),

@@ -25,6 +25,10 @@ const OURS: &[&str] = &[
     "your quota",
     "your plan",
     "your limit",
+    "您的账",
+    "您的调用",
+    "您的请求量",
+    "当前账",
 ];
 
 /// Parts of a server, and that no more goes into them.
@@ -131,6 +135,12 @@ pub(super) static ROWS: &[Row] = &[
                 "过载",
                 "服务器忙",
                 "访问量过大",
+                "调用量过大",
+                "请求量过大",
+                "请求量较大",
+                "人数过多",
+                "人数较多",
+                "too many people",
                 "压力较大",
                 "压力过大",
             ]),
@@ -316,7 +326,8 @@ pub(super) static ROWS: &[Row] = &[
                 "weekly",
             ]),
         ],
-    ),
+    )
+    .of_model_if_told(),
     // A quota that is kept by the minute is no more than a limit.
     row(
         "cause.quota_of_minute",
@@ -405,7 +416,8 @@ pub(super) static ROWS: &[Row] = &[
                 "每月",
             ]),
         ],
-    ),
+    )
+    .of_model_if_told(),
     row(
         "cause.rate_as_bad_request",
         SEEN,
@@ -429,6 +441,10 @@ pub(super) static ROWS: &[Row] = &[
                 "请求过于频繁",
                 "请求过多",
                 "限流",
+                "并发数超",
+                "并发超",
+                "并发过",
+                "频率超",
             ]),
             NotOfRequest,
         ],

@@ -79,6 +79,10 @@ pub(super) static ROWS: &[Row] = &[
                 "nocredit",
                 "creditsexhausted",
                 "creditexhausted",
+                "creditsdepleted",
+                "creditdepleted",
+                "creditlimitreached",
+                "balancedepleted",
                 "creditserror",
                 "paymentrequired",
                 "paymentmethodrequired",
@@ -110,6 +114,7 @@ pub(super) static ROWS: &[Row] = &[
             CodeLike(&[
                 "quotaexceeded",
                 "quotaexhausted",
+                "quotadepleted",
                 "quotareached",
                 "usagelimit",
                 "usagecap",
@@ -226,6 +231,18 @@ pub(super) static ROWS: &[Row] = &[
         &[Status(&[404]), CodeLike(&["modelnotfound", "modelnotexist", "unknownmodel"])],
     )
     .denied(),
+    // Where the plan of the one who asks lacks it. That a route lacks it is told with the same code.
+    row(
+        "code.model_not_supported",
+        "https://github.com/github/copilot-cli/issues/639",
+        RequestFault,
+        &[
+            Status(&[400]),
+            CodeLike(&["modelnotsupported"]),
+            Silent(&["endpoint", " api", "/completions", "responses", "parameter", "image", "tool"]),
+        ],
+    )
+    .denied(),
 ];
 
 /// Read last: words tell better for how long a limit is.
@@ -236,7 +253,16 @@ pub(super) static LIMITS: &[Row] = &[
         UpstreamFault,
         &[
             Status(&[400, 403, 429, 498, 0]),
-            CodeLike(&["overload", "serverbusy", "nocapacity", "capacityexceeded", "serviceunavailable"]),
+            CodeLike(&[
+                "overload",
+                "serverbusy",
+                "servicebusy",
+                "systembusy",
+                "modelbusy",
+                "nocapacity",
+                "capacityexceeded",
+                "serviceunavailable",
+            ]),
         ],
     ),
     row(

@@ -345,7 +345,7 @@ pub(super) static ROWS: &[Row] = &[
         KeyInvalid,
         &[
             Status(&[400, 401, 403, 0]),
-            Then(&["bearer token", "authorization token", "auth token"], IS_BAD),
+            Then(&["bearer token", "authorization token", "auth token", "iam token"], IS_BAD),
             Silent(&["permission", "scope"]),
             NotOfRequest,
         ],

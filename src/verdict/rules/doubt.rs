@@ -249,6 +249,27 @@ fn is_passed_on(row: &Row, envelope: &Envelope) -> bool {
         || words.adjoin(PROVIDERS, &[" error: ", " error - "])
 }
 
+/// Whether an answer calls what it tells temporary.
+pub(in crate::verdict) fn is_temporary(envelope: &Envelope) -> bool {
+    let said = [
+        "temporarily",
+        "temporary ban",
+        "temporary block",
+        "temporary lock",
+        "temporary restrict",
+        "temporary suspen",
+        "временно",
+        "暂时",
+        "临时冻",
+        "临时封",
+        "临时禁",
+        "临时锁",
+        "临时限",
+        "被临时",
+    ];
+    said.iter().any(|word| envelope.words.find(word).is_some())
+}
+
 /// Whether states are told, and none of them without one of these words before it.
 fn is_all_behind(words: &Words, modals: &[&str]) -> bool {
     if !modals.iter().any(|word| words.find(word).is_some()) {

@@ -91,13 +91,15 @@ pub(super) static ROWS: &[Row] = &[
         KeyExhausted,
         &[
             Status(&[403]),
-            Says(&[
-                "has not been used in project",
-                "has not been enabled in project",
-                "requests from referer",
-                "are blocked",
-            ]),
+            Says(&["requests from referer", "requests to this api", "client application"]),
+            Says(&["are blocked"]),
         ],
+    ),
+    row(
+        "google.service_off_told",
+        REASONS,
+        KeyExhausted,
+        &[Status(&[403]), Says(&["has not been used in project", "has not been enabled in project"])],
     ),
     // The file belongs to another key.
     row(

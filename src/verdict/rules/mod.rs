@@ -17,6 +17,7 @@ mod causes_of_models;
 mod causes_of_money;
 mod causes_of_requests;
 mod causes_of_rights;
+mod causes_of_use;
 mod causes_of_way;
 mod china;
 mod combined;
@@ -26,6 +27,7 @@ mod google;
 mod not_ours;
 mod odd_statuses;
 mod of_model;
+mod of_relays;
 mod of_request;
 mod openai;
 mod others;
@@ -44,7 +46,7 @@ use super::heard::Heard;
 use super::{Scope, Verdict};
 
 pub(super) use self::causes_of_keys::PARTS_OF_USE;
-pub(super) use self::doubt::is_weak;
+pub(super) use self::doubt::{is_temporary, is_weak};
 #[cfg(test)]
 pub(super) use self::vocabulary::{ACCOUNT, DEAD, DOWN, MONEY, PROVIDER, SPENT, WRONG};
 pub(super) use self::vocabulary::{KEY, LOOSE, Meaning, NOT, Things, VOCABULARY};
@@ -237,30 +239,10 @@ pub(super) fn about(row: &Row, envelope: &Envelope) -> (Scope, bool) {
     (if is_of_model { Scope::KeyAndModel } else { row.scope }, is_denied)
 }
 
-/// Whether an answer calls what it tells temporary.
-pub(super) fn is_temporary(envelope: &Envelope) -> bool {
-    let said = [
-        "temporarily",
-        "temporary ban",
-        "temporary block",
-        "temporary lock",
-        "temporary restrict",
-        "temporary suspen",
-        "временно",
-        "暂时",
-        "临时冻",
-        "临时封",
-        "临时禁",
-        "临时锁",
-        "临时限",
-        "被临时",
-    ];
-    said.iter().any(|word| envelope.words.find(word).is_some())
-}
-
 static TABLE: &[&[Row]] = &[
     gateways::ROWS,
     not_ours::ROWS,
+    of_relays::ROWS,
     anthropic::ROWS,
     google::ROWS,
     azure::ROWS,
@@ -268,6 +250,7 @@ static TABLE: &[&[Row]] = &[
     china::ROWS,
     others::ROWS,
     openai::ROWS,
+    causes_of_use::ROWS,
     causes_of_requests::ROWS,
     causes_of_way::ROWS,
     causes::ROWS,

@@ -1,7 +1,9 @@
 //! Groq, Mistral, Cohere, Cerebras, Together, Fireworks, xAI, NVIDIA, AWS, Ollama, Perplexity, Hugging Face and others
 //! with words of their own.
 
-use super::Test::{Code, CodeLike, CodeWith, Has, HeaderIs, NamesModel, Says, Silent, Status, Then};
+use super::Test::{
+    Code, CodeLike, CodeWith, Has, HeaderIs, NamesModel, NotOfRequest, Says, Silent, Status, Then,
+};
 use super::{Form, Row, Until, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
 
@@ -145,14 +147,24 @@ pub(super) static ROWS: &[Row] = &[
         "xai.usage_guidelines",
         XAI,
         RequestFault,
-        &[Status(&[403]), Says(&["usage guidelines"]), Silent(&["api key", "account", "team"])],
+        &[Status(&[403]), Says(&["usage guidelines"]), Silent(&["api key", "account", "team", "access"])],
     ),
     // NVIDIA.
     row("nvidia.key", NVIDIA, KeyInvalid, &[Status(&[401, 403]), Says(&["authorization failed"])]),
-    row("nvidia.credits", NVIDIA, KeyExhausted, &[Says(&["cloud credits expired", "credits exhausted"])]),
+    row(
+        "nvidia.credits",
+        NVIDIA,
+        KeyExhausted,
+        &[Says(&["cloud credits expired", "credits exhausted"]), NotOfRequest],
+    ),
     row("nvidia.degraded", NVIDIA, UpstreamFault, &[Status(&[400]), Says(&["degraded function"])]),
-    row("nvidia.function", NVIDIA, RequestFault, &[Status(&[404]), Says(&["not found for account"])])
-        .denied(),
+    row(
+        "nvidia.function",
+        NVIDIA,
+        RequestFault,
+        &[Status(&[404]), Says(&["not found for account", "not provisioned for"])],
+    )
+    .denied(),
     // AWS.
     row("aws.per_day", AWS, KeyExhausted, &[Says(&["too many tokens per day", "too many requests per day"])])
         .of_model()
