@@ -100,6 +100,12 @@ impl Lease<'_> {
         })
     }
 
+    /// Whether the key has served since the process runs.
+    #[cold]
+    pub fn has_served(&self) -> bool {
+        self.here().is_some_and(|here| here.generation.served_by(here.index) > 0)
+    }
+
     /// Whether an upstream may have refused the key since it last served.
     pub fn is_doubted(&self) -> bool {
         self.generation.doubted.contains(self.index() as usize)

@@ -82,6 +82,8 @@ impl Proxy {
             return self.leave_to_others(answer, so_far);
         }
         let is_hard = !matches!(effect, Effect::Limited { .. });
+        answer.judgement.weak |= effect == Effect::Invalid && verdict.lease.has_served() && is_aside(request);
+        let judgement = &answer.judgement;
         if judgement.weak || is_hard {
             so_far.doubted.push(upstream.index);
         }
@@ -221,6 +223,12 @@ impl Proxy {
             Settled::Noted | Settled::Out(_) => self.upstream_answered(upstream),
         }
     }
+}
+
+/// Whether what was asked for is what no model is asked for, where a good key may be refused as if it were none: an administrator's
+/// path, say.
+fn is_aside(request: &Try) -> bool {
+    !request.infers() && !request.path().trim_end_matches('/').ends_with("/models")
 }
 
 /// Whether a key may not do what was asked of it, though it may do other things.

@@ -128,7 +128,8 @@ pub struct Judgement {
     /// It rests on a bare 401 or 403, or is told in words that may be about something else, or by somebody who may have a key of
     /// his own.
     pub weak: bool,
-    /// The request asks for more than the key has left, or for what is not in its plan: the key may well serve others.
+    /// The request asks for more than the key has left, or for what it may not do, or is not in its plan: the key may well
+    /// serve others.
     pub asks_too_much: bool,
     /// Our way to the upstream is barred for every key (it saw none, or does not serve where we are): what it said twice
     /// it will say again.
@@ -210,8 +211,9 @@ fn judged(status: u16, headers: &HeaderMap, envelope: &Envelope, now: SystemTime
         _ => None,
     };
     let (scope, denied_model) = rules::about(row, envelope);
-    let asks_too_much =
-        row.verdict == Verdict::KeyExhausted && wait.is_none() && means::are_too_small(&envelope.words);
+    let asks_too_much = row.verdict == Verdict::KeyExhausted
+        && wait.is_none()
+        && (row.of_use || means::are_too_small(&envelope.words));
     let is_long = wait.is_some_and(|wait| wait.duration >= LONG);
     Judgement {
         verdict: if row.verdict == Verdict::KeyLimited && is_long {

@@ -155,3 +155,32 @@ fn a_key_that_is_shown_in_part_is_ours_if_it_may_be() {
     assert!(is_out_for(&mock, "************"));
     assert!(!is_out_for(&mock, "sk-upst****9876"));
 }
+
+#[test]
+fn what_a_key_may_not_do_takes_it_from_nobody_who_asks_for_something_else() {
+    let scopes = "You have insufficient permissions for this operation. Missing scopes: api.responses.write.";
+    let long = "Extra usage is required for long context requests.";
+    for (status, body) in [
+        (401, error(scopes, "invalid_request_error", Value::Null)),
+        (429, error(long, "rate_limit_error", Value::Null)),
+    ] {
+        costs_no_key(status, &body);
+    }
+}
+
+#[test]
+fn keys_that_serve_are_not_ended_where_no_model_is_asked_for() {
+    let keys = numbered(6);
+    let mock = all_valid(&keys);
+    let gpt_load = GptLoad::before(&mock, &[], &texts(&keys));
+    for _ in &keys {
+        assert_eq!(gpt_load.chat().status, 200);
+    }
+    mock.phase(Some(Play::answer(401, &[], error("invalid x-api-key", "authentication_error", Value::Null))));
+    for _ in &keys {
+        assert_eq!(gpt_load.get("/v1/organizations/users").send().status, 401);
+    }
+    assert_eq!(gpt_load.blacklist(), Vec::<Value>::new());
+    assert_ne!(gpt_load.chat().status, 200);
+    assert!(!gpt_load.blacklist().is_empty(), "that is about keys");
+}

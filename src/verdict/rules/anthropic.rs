@@ -59,7 +59,8 @@ pub(super) static ROWS: &[Row] = &[
             Says(&["long context"]),
         ],
     )
-    .of_model(),
+    .of_model()
+    .of_use(),
     row(
         "anthropic.organization_disabled",
         ERRORS,
@@ -87,7 +88,8 @@ pub(super) static ROWS: &[Row] = &[
         KeyExhausted,
         &[Status(&[400, 403, 429]), Says(&["usage credits are required", "requires usage credits"])],
     )
-    .of_model(),
+    .of_model()
+    .of_use(),
     row("anthropic.overloaded", ERRORS, UpstreamFault, &[Code(&["overloaded_error", "timeout_error"])]),
     row("anthropic.too_large", ERRORS, RequestFault, &[Code(&["request_too_large"])]),
     row(
@@ -117,7 +119,8 @@ pub(super) static ROWS: &[Row] = &[
             Silent(&["model ", "claude-"]),
         ],
     )
-    .of_model(),
+    .of_model()
+    .of_use(),
     row(
         "anthropic.permission",
         ERRORS,

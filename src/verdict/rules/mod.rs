@@ -69,6 +69,8 @@ pub(super) struct Row {
     denied_if_named: bool,
     /// It is of one model, if it says so.
     of_model_if_told: bool,
+    /// It is of what was asked for, which is more than the key may do or can pay for.
+    pub(super) of_use: bool,
     /// It rests on a bare status, or on little more.
     weak: bool,
     /// Our way to the upstream is barred, whichever key we send.
@@ -318,6 +320,7 @@ const fn row(id: &'static str, source: &'static str, verdict: Verdict, tests: &'
         denied_model: false,
         denied_if_named: false,
         of_model_if_told: false,
+        of_use: false,
         weak: false,
         barred: false,
         until: None,
@@ -366,6 +369,11 @@ impl Row {
     const fn denied(mut self) -> Self {
         self.denied_model = true;
         self.of_model()
+    }
+
+    const fn of_use(mut self) -> Self {
+        self.of_use = true;
+        self
     }
 
     const fn denied_if_named(mut self) -> Self {

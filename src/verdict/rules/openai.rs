@@ -138,9 +138,12 @@ pub(super) static ROWS: &[Row] = &[
     ),
     // The key is known and may not do this. What it may do otherwise is not touched.
     row("openai.ip", ERRORS, KeyExhausted, &[Code(&["ip_not_authorized"])]),
-    row("openai.scope", ERRORS, KeyExhausted, &[Code(&["missing_scope", "missing_permissions"])]).of_model(),
+    row("openai.scope", ERRORS, KeyExhausted, &[Code(&["missing_scope", "missing_permissions"])])
+        .of_model()
+        .of_use(),
     row("openai.scope_told", ERRORS, KeyExhausted, &[Status(&[401, 403]), Says(&["missing scopes"])])
-        .of_model(),
+        .of_model()
+        .of_use(),
     row("openai.model_not_allowed", ERRORS, KeyExhausted, &[Status(&[401, 403]), Code(&["model_not_found"])])
         .denied(),
     row(
