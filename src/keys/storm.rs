@@ -1,8 +1,9 @@
 //! Recognises that upstreams, not the keys, are at fault: more than half of a pool of at least five keys is told "for
 //! good" or "for long" within ten seconds (spec §6), or in whatever time if the upstreams that told so served nothing in
-//! between; or one upstream refuses key after key while others serve. Until such an upstream has served one of these keys
-//! again, and has refused no other for a while, its verdicts are held as suspicions; and after that, those against the same
-//! keys until a free check confirms them. Where a key that was confirmed works after all, so may the others.
+//! between; or one upstream refuses key after key while others serve, or the only one dozens that had served. Until such an
+//! upstream has served one of these keys again, and has refused no other for a while, its verdicts are held as suspicions; and
+//! after that, those against the same keys until a free check confirms them. Where a key that was confirmed works after all,
+//! so may the others.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,6 +21,10 @@ const REMEMBERED: usize = 1 << 16;
 /// As many keys as one upstream may refuse in a row while others serve as many requests, or a bit more than half of a
 /// small pool.
 const REFUSED_IN_A_ROW: usize = 8;
+
+/// As many keys that had served as the only upstream may refuse in a row with nobody served in between, in however large a
+/// pool.
+const UNBROKEN: usize = 32;
 
 /// As many live requests as a suspect may fail after its storm before it is set aside as one, where another upstream may
 /// know better.
@@ -358,13 +363,19 @@ impl State {
         let here = self.upstream(by.upstream);
         let enough = REFUSED_IN_A_ROW.min(pool / 2 + 1).max(2);
         let is_long = by.is_one_of_several && here.in_a_row >= enough && here.others_served >= enough;
+        // Looked at now and then: at all of them.
+        let is_time = !by.is_one_of_several && here.in_a_row.is_multiple_of(UNBROKEN);
         let is_this = |told: &&Told| told.upstream == by.upstream && told.in_a_row;
         // Keys that are no good anywhere have never served; and good answers take longer than refusals.
         let have_served =
             || self.told.iter().filter(is_this).filter(|told| told.served > 0).count() * 2 >= enough;
         // One key that was asked several times at once says nothing of others.
         let are_several = || pool < 2 || self.told.iter().filter(is_this).any(|told| told.index != index);
-        let is_alone = is_long && have_served() && are_several();
+        let is_unbroken = || {
+            let had_served = self.told.iter().filter(|told| is_this(told) && told.served > 0 && !told.again);
+            had_served.map(|told| told.index).collect::<HashSet<_>>().len() >= UNBROKEN
+        };
+        let is_alone = is_long && have_served() && are_several() || is_time && is_unbroken();
         if !is_alone && !is_most(self.told.len()) {
             return None;
         }

@@ -56,6 +56,30 @@ fn a_slow_one_is_known_by_that_nothing_was_served_meanwhile() {
 }
 
 #[test]
+fn in_a_large_pool_dozens_that_had_served_are_enough_where_nobody_is_served_in_between() {
+    let dozens = u32::try_from(UNBROKEN).unwrap();
+    let tell = |storms: &Storms, index, served| {
+        storms.told((index, served), by(0), 50_000, Millis(u64::from(index) * 1000), false)
+    };
+    let storms = Storms::default();
+    for index in 0..dozens - 1 {
+        assert_eq!(tell(&storms, index, 1), Finding::Believed);
+    }
+    assert_eq!(swept(tell(&storms, dozens, 1)), Some((0..dozens - 1).collect()));
+    // Keys that never served may be no good: the first of a file often are.
+    let storms = Storms::default();
+    assert!((0..10 * dozens).all(|index| tell(&storms, index, 0) == Finding::Believed));
+    // Those that are served are a sign that the others are no good.
+    let storms = Storms::default();
+    for index in 0..10 * dozens {
+        assert_eq!(tell(&storms, index, 1), Finding::Believed);
+        if index % 20 == 0 {
+            served(&storms, 0, 40_000, 0);
+        }
+    }
+}
+
+#[test]
 fn a_suspect_is_believed_guilty_after_a_check_alone() {
     let storms = Storms::default();
     (0..6).for_each(|index| drop(told(&storms, 0, index, 0)));
