@@ -84,6 +84,8 @@ pub fn written_problems(config: &Config) -> impl Iterator<Item = String> {
         let place = there.unwrap_or(Path::new("."));
         let problem = if path.is_dir() {
             io::Error::from(io::ErrorKind::IsADirectory)
+        } else if variable == "STATE_FILE" && path.exists() && !path.is_file() {
+            io::Error::other("it is no regular file")
         } else if place != path && !place.is_dir() {
             io::Error::from(io::ErrorKind::NotADirectory)
         } else {

@@ -70,6 +70,10 @@ impl Journal {
         let fail = |problem, source| JournalError { path: path.to_owned(), problem, source };
         // What is replaced must be the file, not a link to it.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        // It is replaced when it is compacted, and a device or a pipe would be too.
+        if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
+            return Err(fail("can't be used", io::Error::other("it is no regular file")));
+        }
         let contents = match File::open(&path) {
             Ok(file) => read(file, &path).map_err(|error| fail("can't be read", error))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,

@@ -111,7 +111,9 @@ fn check_prints_what_holds_and_every_problem() {
     let bad = bad.run();
     assert_eq!(bad.status, Some(2));
     assert!(bad.output.contains("TLS_CERT_FILE: keys.txt: has no certificate"), "{}", bad.output);
-    for (variable, path) in [("STATE_FILE", "."), ("LOG_FILE_PATH", "other.txt/app.log")] {
+    for (variable, path) in
+        [("STATE_FILE", "."), ("STATE_FILE", "/dev/null"), ("LOG_FILE_PATH", "other.txt/app.log")]
+    {
         let nowhere = [(variable, path), ("LOG_ENABLE_FILE", "true")];
         let bad = Launch::new(&nowhere, &[A]).arguments(&["check"]);
         std::fs::write(bad.folder().join("other.txt"), "").unwrap();

@@ -269,6 +269,15 @@ fn what_cannot_be_written_is_told_at_the_start_and_tried_again_later() {
 }
 
 #[test]
+fn what_is_no_regular_file_is_not_replaced() {
+    let place = Place::new();
+    let path = place.folder.path().join("device");
+    let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let error = Journal::open(&path, vec![], &pool(&KEYS)).map(drop).unwrap_err().to_string();
+    assert!(error.ends_with("it is no regular file") && !path.is_file(), "{error}");
+}
+
+#[test]
 fn of_two_processes_that_share_the_file_for_a_while_none_writes_where_nobody_reads() {
     let place = Place::new();
     let (old, new) = (pool(&KEYS), pool(&KEYS));
