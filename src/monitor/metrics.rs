@@ -236,7 +236,11 @@ impl Everything {
         let ejections = each().map(|(labels, report)| (labels, report.ejections));
         out.counters("gpt_load_upstream_ejections", "How often an upstream was set aside.", ejections)?;
         let faults = each().map(|(labels, report)| (labels, report.faults));
-        out.counters("gpt_load_upstream_faults", "An upstream's faults.", faults)
+        out.counters("gpt_load_upstream_faults", "An upstream's faults.", faults)?;
+        let sent_again = each().map(|(labels, report)| (labels, report.sent_again));
+        let help =
+            "Requests that went out twice in one attempt, since a kept connection ended in that moment.";
+        out.counters("gpt_load_upstream_sent_again", help, sent_again)
     }
 
     /// OpenTelemetry's GenAI metrics by their exact names and buckets, in Prometheus' form.

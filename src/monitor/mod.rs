@@ -189,6 +189,7 @@ impl Monitor {
                 "attempts": report.attempts,
                 "faults": report.faults,
                 "ejections": report.ejections,
+                "sent_again": report.sent_again,
                 "consecutive_faults": report.consecutive_faults,
                 "ejected_until": report.ejected_for.map(|wait| rfc3339(SystemTime::now() + wait)),
             })

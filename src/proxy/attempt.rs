@@ -39,6 +39,7 @@ pub(super) struct Span {
 }
 
 /// A client's request, ready to be tried.
+#[expect(clippy::struct_excessive_bools, reason = "answers to as many questions")]
 pub(super) struct Try {
     /// Path and query as the client sent them.
     target: PathAndQuery,
@@ -62,6 +63,8 @@ pub(super) struct Try {
     pub(super) client_waits: Option<Duration>,
     /// When the connection of the last attempt was there that needed a new one.
     connected_at: Option<Instant>,
+    /// Whether it went out a second time in one attempt: once is enough for a request.
+    sent_again: bool,
 }
 
 /// A longer body may still be on its way when its head has arrived: it does not fit what a network takes at once.
@@ -139,6 +142,7 @@ impl Try {
             has_key: false,
             client_waits,
             connected_at: None,
+            sent_again: false,
         }
     }
 
@@ -187,7 +191,8 @@ impl Try {
     /// for the head of its answer. `running` hears what comes before that.
     ///
     /// A kept connection that the upstream closed in the moment of its reuse is not an attempt that failed: the
-    /// request goes out again on a new one, if that is safe, and in what is left of its time.
+    /// request goes out again on a new one, if that is safe, and in what is left of its time. Once: whoever ends kept
+    /// connections time and again may have done the work each time, and each attempt would do it twice.
     pub(super) async fn send(
         &mut self,
         client: &Rc<Client<Outgoing>>,
@@ -235,6 +240,10 @@ impl Try {
                     let unseen = reused && !fresh && self.is_unseen(&failed, rested, began.elapsed());
                     if unseen && !left.is_zero() {
                         (fresh, connect) = (true, connect.min(left));
+                        if failed.sent {
+                            self.sent_again = true;
+                            upstream.note_sent_again();
+                        }
                         continue;
                     }
                     let (garbled, maybe_done) = (failed.is_garbled(), failed.sent);
@@ -251,7 +260,8 @@ impl Try {
     #[cold]
     fn is_unseen(&self, failed: &SendError, rested: bool, after: Duration) -> bool {
         let crossed = after < if rested { CROSSED } else { RIGHT_BEHIND };
-        !failed.is_garbled() && self.body.is_replayable() && (!failed.sent || self.harmless && crossed)
+        let may_go_again = self.harmless && crossed && !self.sent_again;
+        !failed.is_garbled() && self.body.is_replayable() && (!failed.sent || may_go_again)
     }
 
     /// Takes over a connection whose upstream goes on in another protocol: only in the one that was asked for.

@@ -31,6 +31,15 @@ pub struct Upstream {
     /// When it last failed, in milliseconds since the beginning, and, in the lowest bit, whether it took long to; 0: never.
     failed_at: AtomicU64,
     ejections: AtomicU64,
+    sent_again: AtomicU64,
+}
+
+impl Upstream {
+    /// A request goes out again to it in the same attempt.
+    #[cold]
+    pub fn note_sent_again(&self) {
+        self.sent_again.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// What people may know of an upstream.
@@ -42,6 +51,8 @@ pub struct Report {
     pub faults: u64,
     /// How often it was ejected.
     pub ejections: u64,
+    /// Requests that went out twice in one attempt: they crossed the end of a kept connection.
+    pub sent_again: u64,
     /// Faults in a row.
     pub consecutive_faults: u64,
     /// How long it stays ejected, if it is.
@@ -81,6 +92,7 @@ impl Upstreams {
             faults: AtomicU64::new(0),
             failed_at: AtomicU64::new(0),
             ejections: AtomicU64::new(0),
+            sent_again: AtomicU64::new(0),
         };
         Self {
             list: urls.into_iter().enumerate().map(upstream).collect(),
@@ -286,6 +298,7 @@ impl Upstreams {
             attempts: upstream.attempts.load(Ordering::Relaxed),
             faults: upstream.faults.load(Ordering::Relaxed),
             ejections: upstream.ejections.load(Ordering::Relaxed),
+            sent_again: upstream.sent_again.load(Ordering::Relaxed),
             consecutive_faults: upstream.health.faults(),
             ejected_for: (!ejected_for.is_zero()).then_some(ejected_for),
         }

@@ -43,6 +43,42 @@ fn what_ends_long_after_a_request_was_sent_is_an_attempt_however_its_connection_
     }
 }
 
+#[test]
+fn a_request_goes_out_a_second_time_in_one_attempt_at_most_once() {
+    for (retries, seen) in [("0", 2), ("3", 5)] {
+        // Each connection serves one request, and ends at the sight of the second; from then on all end at the first.
+        let ends = Arc::new(AtomicBool::new(false));
+        let all_are_there = Arc::new(Barrier::new(8));
+        let peer = Peer::start({
+            let (ends, all_are_there) = (Arc::clone(&ends), Arc::clone(&all_are_there));
+            move |wire| {
+                while wire.request().is_some() {
+                    if ends.load(Ordering::SeqCst) {
+                        return wire.reset();
+                    }
+                    all_are_there.wait();
+                    wire.send(OK);
+                }
+            }
+        });
+        let env = [("WORKERS", "1"), ("MAX_RETRIES", retries)];
+        let gpt_load = GptLoad::before_peer(&peer, &env, &[A, B]);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| assert_eq!(gpt_load.chat().status, 200));
+            }
+        });
+        let asked = || peer.received().concat().matches("POST ").count();
+        let before = asked();
+        sleep(REST);
+        ends.store(true, Ordering::SeqCst);
+        assert_eq!(gpt_load.chat().status, 502);
+        assert_eq!(asked() - before, seen);
+        let stats = gpt_load.told("/stats");
+        assert_eq!(stats["upstreams"][0]["sent_again"], 1, "{stats}");
+    }
+}
+
 /// The connection of a request, as its upstream sees it.
 fn asked(listener: &TcpListener) -> TcpStream {
     loop {
