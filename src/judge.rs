@@ -151,6 +151,7 @@ fn as_json(judgement: &Judgement, ahead: Option<Ahead>) -> String {
         "weak": judgement.weak,
         "asks_too_much": judgement.asks_too_much,
         "barred": judgement.barred,
+        "at_a_time": judgement.at_a_time,
         "wait": judgement.wait.map(wait),
         "code": judgement.code,
         "message": judgement.message,
@@ -190,6 +191,9 @@ fn as_text(judgement: &Judgement, ahead: Option<Ahead>) -> String {
             "",
             "weak: it may be about something else, the same on a second key means that it was not the keys",
         );
+    }
+    if judgement.at_a_time {
+        line("", "a limit of requests at a time: the key is kept to fewer, or left alone for a moment");
     }
     line("wait", &judgement.wait.map_or_else(|| "none told".to_owned(), wait));
     if let Some(spent) = ahead.and_then(|ahead| ahead.spent) {

@@ -204,3 +204,12 @@ mod bombs {
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 }
+
+#[test]
+fn a_limit_of_requests_at_a_time_is_told_as_one_and_no_wait_is_made_up_for_it() {
+    let body = r#"{"error":{"message":"Too many concurrent requests"}}"#;
+    let told = |arguments: &[&str]| String::from_utf8(judge(arguments, body).stdout).unwrap();
+    let text = told(&["--status", "429"]);
+    assert!(text.contains("a limit of requests at a time") && text.contains("wait     none told"), "{text}");
+    assert!(told(&["--status", "429", "--json"]).contains(r#""at_a_time": true"#));
+}

@@ -9,7 +9,7 @@ use super::generation::Generation;
 use super::lease::Lease;
 use super::outlook::comes_back_by;
 use super::pool::{KeyPool, Need};
-use super::ration::{Entry, LARGEST_OF_ALL};
+use super::ration::{Entry, LARGEST_OF_ALL, Top};
 use super::roster::Roster;
 use super::rotation::Turn;
 use super::state::Millis;
@@ -70,9 +70,13 @@ impl KeyPool {
         for roster in [Some(&generation.base), model.as_deref()].into_iter().flatten() {
             let ration = roster.rotation.ration(found.index);
             // Silence says nothing of a limit that is known.
-            let is_known = || roster.learnt.surely(found.index, now).is_some_and(|(_, whole)| whole > now);
+            let is_known = || {
+                roster.crowds.most(found.index).is_some()
+                    || roster.learnt.surely(found.index, now).is_some_and(|(_, whole)| whole > now)
+            };
             if !ration.has_room() && !is_known() {
-                ration.raise(LARGEST_OF_ALL, roster.rotation.is_whole(found.index, now));
+                let top = Top::Open(LARGEST_OF_ALL);
+                ration.raise(top, roster.rotation.is_whole(found.index, now));
             }
         }
         generation.base.show(found.index, None);

@@ -222,8 +222,9 @@ impl KeyPool {
                 What::Probe | What::EarlyProbe => again = self.offer_probe(roster, base, event),
                 What::MoreShare => {
                     let rotation = &roster.rotation;
+                    roster.crowds.note(event.index, self.now(), false);
                     let is_whole = rotation.is_whole(event.index, self.now());
-                    let grows = rotation.ration(event.index).ease(roster.largest_ration(), is_whole);
+                    let grows = rotation.ration(event.index).ease(roster.top(event.index), is_whole);
                     again = grows.then(|| Event { at: Millis(self.now().0 + RATION_STEP), ..event });
                     roster.show(event.index, base);
                 }

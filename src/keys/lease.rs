@@ -216,7 +216,7 @@ impl<'pool> Lease<'pool> {
     }
 
     /// How the lease came to its key in a roster of today's. After a reload requests are numbered anew.
-    fn entry_of(&self, here: &Here<'_>, roster: &Roster) -> Entry {
+    pub(super) fn entry_of(&self, here: &Here<'_>, roster: &Roster) -> Entry {
         match (&here.generation, &self.model) {
             (Today::Other(_), _) => Entry::Free,
             _ if roster.id == 0 => self.base_entry(),
@@ -283,6 +283,12 @@ impl<'pool> Lease<'pool> {
         let about = here.generation.of(of_model.as_ref()).0;
         if self.entry_of(&here, about) == Entry::Free {
             about.learnt.lose_count(here.index, self.pool.now());
+        }
+        if let Effect::Crowded { wait } = effect
+            && self.keep_to_fewer(&here, about)
+            && wait.is_none_or(|wait| wait.is_zero())
+        {
+            return Settled::Noted;
         }
         let is_out = here.set_aside(self.pool, model, effect, cause, self.is_probe());
         if let Some(tokens) = too_few_tokens {

@@ -5,6 +5,7 @@ mod blacklist;
 mod busy;
 mod census;
 pub mod clock;
+mod crowd;
 mod doubts;
 mod escaped;
 pub mod file;

@@ -32,6 +32,15 @@ pub(super) const LARGEST: u32 = 32;
 /// More than this is in any case.
 pub(super) const LARGEST_OF_ALL: u32 = COUNT_MAX / 2;
 
+/// Where a ration ends to grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Top {
+    /// Beyond this it is as good as none.
+    Open(u32),
+    /// It stays at this.
+    Kept(u32),
+}
+
 /// One key's ration, in a word: requests under way, how many there may be (0: any number), whether a probe is
 /// offered, and in which of its turns it takes a request; and in which order requests began, since their answers may overtake each other. All zeros is no ration.
 #[derive(Default)]
@@ -198,10 +207,9 @@ impl Ration {
         allowance(before) == 0
     }
 
-    /// A request came back well, and nothing was said of what remains: twice as many at a time, until that is as good
-    /// as any number (`largest`).
-    pub(super) fn double(&self, largest: u32) {
-        self.grow(largest, |requests, _| requests * 2);
+    /// A request came back well, and nothing was said of what remains: twice as many at a time, up to there.
+    pub(super) fn double(&self, top: Top) {
+        self.grow(top, |requests, _| requests * 2);
     }
 
     /// The same, but never more than this.
@@ -214,7 +222,7 @@ impl Ration {
     }
 
     /// Some time has passed: if there is no news, it is raised. Returns whether there is still a ration.
-    pub(super) fn ease(&self, largest: u32, is_whole: bool) -> bool {
+    pub(super) fn ease(&self, top: Top, is_whole: bool) -> bool {
         let before = self.update(|word| {
             let smaller = u64::from(part(word).saturating_sub(1)) << PART;
             word & !(NEW | PART_BITS) | smaller
@@ -223,21 +231,23 @@ impl Ration {
         if before & NEW != 0 {
             return allowance(before) > 0 || is_small;
         }
-        self.raise(largest, is_whole) || is_small
+        self.raise(top, is_whole) || is_small
     }
 
     /// Twice as many at a time, or one more if the provider said how many, and that limit is not whole again. Returns whether
     /// there is still a ration.
-    pub(super) fn raise(&self, largest: u32, is_whole: bool) -> bool {
-        self.grow(largest, |requests, is_told| if is_told && !is_whole { requests + 1 } else { requests * 2 })
+    pub(super) fn raise(&self, top: Top, is_whole: bool) -> bool {
+        self.grow(top, |requests, is_told| if is_told && !is_whole { requests + 1 } else { requests * 2 })
     }
 
-    fn grow(&self, largest: u32, more: impl Fn(u32, bool) -> u32) -> bool {
+    fn grow(&self, top: Top, more: impl Fn(u32, bool) -> u32) -> bool {
         let grown = |word: u64| match (allowance(word), word & TOLD) {
             (0, _) => 0,
-            (requests, told) => {
-                Some(more(requests, told != 0)).filter(|grown| *grown <= largest).unwrap_or(0)
-            }
+            (requests, told) => match (more(requests, told != 0), top) {
+                (grown, Top::Open(largest)) if grown > largest => 0,
+                (grown, Top::Open(_)) => grown,
+                (grown, Top::Kept(most)) => grown.min(most),
+            },
         };
         let before = self.update(|word| {
             let told = if grown(word) > 0 { word & TOLD } else { 0 };
@@ -271,6 +281,8 @@ impl Ration {
 mod tests {
     use super::*;
 
+    const OPEN: Top = Top::Open(LARGEST);
+
     #[test]
     fn a_ration_lets_so_many_in_and_grows_with_each_that_comes_back() {
         let ration = Ration::default();
@@ -278,11 +290,11 @@ mod tests {
         assert!(ration.set(1));
         assert_eq!((ration.enter(), ration.enter()), (Some(Entry::Counted(1)), None));
         assert!(!ration.has_room());
-        ration.double(LARGEST);
+        ration.double(OPEN);
         ration.leave();
         assert_eq!([(); 3].map(|()| ration.enter().is_some()), [true, true, false]);
         for _ in 0..5 {
-            ration.double(LARGEST);
+            ration.double(OPEN);
         }
         assert_eq!(ration.enter(), Some(Entry::Free));
     }
@@ -298,22 +310,22 @@ mod tests {
         ration.tell(3, false);
         ration.leave();
         assert_eq!(entered(&ration), 1, "an older answer");
-        assert!(ration.ease(LARGEST, false));
+        assert!(ration.ease(OPEN, false));
         assert_eq!(entered(&ration), 0, "what it was told is news");
-        assert!(ration.ease(LARGEST, false));
+        assert!(ration.ease(OPEN, false));
         assert_eq!(entered(&ration), 1);
         ration.tell(9, false);
         assert_eq!(entered(&ration), 6, "the limit was filled up");
         let grown = |is_whole| {
             let ration = Ration::default();
             ration.tell(5, false);
-            ration.raise(LARGEST, is_whole);
+            ration.raise(OPEN, is_whole);
             entered(&ration)
         };
         assert_eq!([false, true].map(grown), [6, 10], "what was told is past once the limit is whole again");
         ration.set(1);
         assert!(
-            (0..6).all(|_| ration.ease(LARGEST, false)) && !ration.ease(LARGEST, false),
+            (0..6).all(|_| ration.ease(OPEN, false)) && !ration.ease(OPEN, false),
             "our own caution ends soon"
         );
         assert_eq!(ration.enter(), Some(Entry::Free));
@@ -416,9 +428,9 @@ mod tests {
         let mut shares = Vec::new();
         loop {
             // However many come back well.
-            (0..8).for_each(|_| ration.double(LARGEST));
+            (0..8).for_each(|_| ration.double(OPEN));
             shares.push(taken());
-            if !ration.ease(LARGEST, false) {
+            if !ration.ease(OPEN, false) {
                 break;
             }
         }

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::crowd::Crowds;
 use super::learnt::Learnt;
 use super::line::Line;
 use super::outlook::Outlook;
-use super::ration::{Entry, LARGEST, LARGEST_OF_ALL};
+use super::ration::{Entry, LARGEST, LARGEST_OF_ALL, Top};
 use super::rotation::{Rotation, Turn};
 use super::state::{Effect, Millis, Standing};
 
@@ -77,7 +78,7 @@ impl Story {
 
     /// Whether the key has reached its limit: what does not count toward that tells nothing of it.
     pub(super) fn is_limited(&self) -> bool {
-        matches!(self.effect, Effect::Limited { .. } | Effect::Spent { .. })
+        matches!(self.effect, Effect::Limited { .. } | Effect::Crowded { .. } | Effect::Spent { .. })
     }
 
     /// Whether the key was believed to be out for good, or for long.
@@ -141,6 +142,7 @@ pub(super) struct Roster {
     /// What requests cost here.
     pub(super) price: Price,
     pub(super) learnt: Learnt,
+    pub(super) crowds: Crowds,
     /// When it last mattered, so that the memory for models can be bounded.
     pub(super) used: AtomicU64,
     /// When a key that never served was last to be put to the test soon.
@@ -188,6 +190,7 @@ impl Roster {
             line: Line::default(),
             price: Price::default(),
             learnt: Learnt::default(),
+            crowds: Crowds::default(),
             used: AtomicU64::new(0),
             doubted: AtomicU64::new(0),
         }
@@ -297,6 +300,11 @@ impl Roster {
     /// From how many at a time on a ration is as good as none: while requests wait they would all fall on one key.
     pub(super) fn largest_ration(&self) -> u32 {
         if self.line.waiting() == 0 { LARGEST } else { LARGEST_OF_ALL }
+    }
+
+    /// How far a key's ration grows.
+    pub(super) fn top(&self, index: u32) -> Top {
+        self.crowds.most(index).map_or_else(|| Top::Open(self.largest_ration()), Top::Kept)
     }
 
     /// What was last to be expected of it.

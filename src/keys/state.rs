@@ -9,6 +9,10 @@ const DENIAL: Duration = Duration::from_secs(60 * 60);
 /// So many requests in a row have to ask a key for more than it has before it rests: others may ask for less.
 const TOO_DEAR: u32 = 8;
 
+/// How long a key is left alone at first that is refused more requests at a time, and none of its own are known of that may end.
+/// It doubles up to `KEY_COOLDOWN`, since it may be a limit by the clock after all.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// The longest cooldown that anybody may name (spec §6).
 pub const LONGEST_COOLDOWN: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -31,6 +35,11 @@ pub enum Effect {
     Success,
     /// Rate limited, for `wait` if the provider named one.
     Limited {
+        /// How long, as told.
+        wait: Option<Duration>,
+    },
+    /// It has as many requests at a time as it may, for `wait` if the provider named one.
+    Crowded {
         /// How long, as told.
         wait: Option<Duration>,
     },
@@ -59,7 +68,7 @@ impl Effect {
     pub fn name(self) -> &'static str {
         match self {
             Self::Success => "success",
-            Self::Limited { .. } | Self::Spent { .. } => "key_limited",
+            Self::Limited { .. } | Self::Crowded { .. } | Self::Spent { .. } => "key_limited",
             Self::Exhausted { .. } | Self::TooLittle => "key_exhausted",
             Self::Invalid | Self::Suspected => "key_invalid",
             Self::Denied => "model_denied",
@@ -70,7 +79,7 @@ impl Effect {
     pub(super) fn tag(self) -> &'static str {
         match self {
             Self::Success => "success",
-            Self::Limited { .. } => "limited",
+            Self::Limited { .. } | Self::Crowded { .. } => "limited",
             Self::Exhausted { .. } => "exhausted",
             Self::TooLittle => "too_little",
             Self::Invalid => "invalid",
@@ -147,8 +156,12 @@ impl Standing {
         probe: bool,
     ) -> Self {
         let failures = self.failures.saturating_add(1);
-        let doubled = policy.first.saturating_mul(1_u32.checked_shl(self.cooldowns).unwrap_or(u32::MAX));
-        let doubled = doubled.min(policy.longest);
+        let (first, longest) = match effect {
+            Effect::Crowded { .. } => (MOMENT.min(policy.first), policy.first),
+            _ => (policy.first, policy.longest),
+        };
+        let doubled =
+            first.saturating_mul(1_u32.checked_shl(self.cooldowns).unwrap_or(u32::MAX)).min(longest);
         let (wait, unnamed, threshold) = match effect {
             // An earlier request's success says nothing about a limit that was hit since.
             Effect::Success if !self.is_available() && !probe => return self,
@@ -165,6 +178,7 @@ impl Standing {
             Effect::Suspected => (None, doubled, 1),
             Effect::Denied => (Some(DENIAL), DENIAL, 1),
             Effect::Limited { wait } => (wait, doubled, policy.threshold),
+            Effect::Crowded { wait } => (wait, doubled, 1),
             Effect::Exhausted { wait } => (wait, policy.longest, policy.threshold),
             Effect::TooLittle => (None, doubled, policy.threshold.max(TOO_DEAR)),
         };

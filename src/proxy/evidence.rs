@@ -56,6 +56,7 @@ impl Proxy {
             Verdict::KeyExhausted if judgement.asks_too_much => Effect::TooLittle,
             Verdict::KeyInvalid => Effect::Invalid,
             Verdict::KeyExhausted => Effect::Exhausted { wait },
+            Verdict::KeyLimited if judgement.at_a_time => Effect::Crowded { wait },
             Verdict::KeyLimited => Effect::Limited { wait },
         };
         let model = request.model().filter(|_| judgement.scope == Scope::KeyAndModel);
@@ -81,7 +82,7 @@ impl Proxy {
             answer.judgement.verdict = Verdict::RequestFault;
             return self.leave_to_others(answer, so_far);
         }
-        let is_hard = !matches!(effect, Effect::Limited { .. });
+        let is_hard = !matches!(effect, Effect::Limited { .. } | Effect::Crowded { .. });
         answer.judgement.weak |= effect == Effect::Invalid && verdict.lease.has_served() && is_aside(request);
         let judgement = &answer.judgement;
         if judgement.weak || is_hard {

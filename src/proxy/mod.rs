@@ -285,6 +285,9 @@ impl Proxy {
         so_far: &SoFar<'_>,
         is_last: bool,
     ) -> Option<(Lease<'_>, &Upstream)> {
+        if is_last && so_far.is_crowded_out() {
+            rare(so_far.let_some_end(self.common.group.max_key_wait)).await;
+        }
         if so_far.is_over() {
             return None;
         }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use http::StatusCode;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::attempt::{NoAnswer, Try};
 use super::held::Held;
@@ -18,6 +18,9 @@ use crate::telemetry::counters::End;
 
 /// What a client is told to wait that has waited in vain for keys that are in rotation, but busy.
 const IN_VAIN: Duration = Duration::from_secs(1);
+
+/// How long a request waits before its last attempt whose keys had all as many requests as they may.
+const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// How far a request has come.
 pub(super) struct SoFar<'a> {
@@ -96,6 +99,20 @@ impl SoFar<'_> {
         let left = max_key_wait.saturating_sub(self.waited.get()).max(max_key_wait / 2);
         let by = self.ends_by().map_or(now + left, |end| end.min(now + left));
         (by, by.saturating_duration_since(now))
+    }
+
+    /// Whether its last key had as many requests at a time as it may.
+    pub(super) fn is_crowded_out(&self) -> bool {
+        self.refused.as_ref().is_some_and(|refused| refused.judgement.at_a_time)
+    }
+
+    /// Waits a moment before the last attempt, if there is time: by then some of the requests have ended that are under way, and
+    /// it is known which keys have room.
+    pub(super) async fn let_some_end(&self, max_key_wait: Duration) {
+        let (_, patience) = self.patience(max_key_wait);
+        let pause = A_MOMENT.min(patience / 2);
+        self.waited.set(self.waited.get() + pause);
+        sleep(pause).await;
     }
 
     /// Whether our way is barred: every upstream has been asked, and two answers said so.

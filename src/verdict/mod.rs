@@ -3,6 +3,7 @@
 //! An answer is brought into one form ([`envelope`]), the table ([`rules`]) is read top to bottom until a row holds, and
 //! what the provider says of the time to wait is read wherever it may stand ([`wait`]).
 
+mod at_a_time;
 mod dates;
 mod decode;
 mod envelope;
@@ -134,6 +135,8 @@ pub struct Judgement {
     /// Our way to the upstream is barred for every key (it saw none, or does not serve where we are): what it said twice
     /// it will say again.
     pub barred: bool,
+    /// It is a limit of requests at a time, which is over as soon as some of the key's own have ended.
+    pub at_a_time: bool,
     /// What the upstream said: one line, at most 300 characters. It may quote a key.
     pub message: String,
     /// The codes and types with which it said so: one line, at most 128 characters. They may quote a key.
@@ -153,6 +156,7 @@ pub fn judge(answer: &Answer<'_>, now: SystemTime) -> Judgement {
             weak: false,
             asks_too_much: false,
             barred: false,
+            at_a_time: false,
             message: String::new(),
             code: String::new(),
         };
@@ -215,12 +219,10 @@ fn judged(status: u16, headers: &HeaderMap, envelope: &Envelope, now: SystemTime
         && wait.is_none()
         && (row.of_use || means::are_too_small(&envelope.words));
     let is_long = wait.is_some_and(|wait| wait.duration >= LONG);
+    let verdict =
+        if row.verdict == Verdict::KeyLimited && is_long { Verdict::KeyExhausted } else { row.verdict };
     Judgement {
-        verdict: if row.verdict == Verdict::KeyLimited && is_long {
-            Verdict::KeyExhausted
-        } else {
-            row.verdict
-        },
+        verdict,
         rule: row.id,
         source: row.source,
         scope,
@@ -229,6 +231,7 @@ fn judged(status: u16, headers: &HeaderMap, envelope: &Envelope, now: SystemTime
         weak: rules::is_weak(row, status, envelope),
         asks_too_much,
         barred: row.barred,
+        at_a_time: verdict == Verdict::KeyLimited && at_a_time::is_meant(envelope),
         message: envelope.line(),
         code: envelope.code_line(),
     }

@@ -1,7 +1,7 @@
 //! Spec §6, §7: keys that come back and requests that wait for them; limits that are known ahead; what a client is
 //! advised to do.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use mock_provider::{Mock, Play, Rate};
@@ -44,6 +44,43 @@ fn a_request_waits_for_the_first_key_to_come_back() {
     let waited = began.elapsed();
     assert!(waited >= Duration::from_millis(950) && waited < Duration::from_millis(1_450), "{waited:?}");
     assert_eq!((mock.key(A).asked, mock.key(B).asked), (2, 1));
+}
+
+/// It has as many requests at a time as it may.
+fn crowded() -> Play {
+    Play::answer(
+        429,
+        &[],
+        json!({"error": {"code": "1302", "message": "您当前使用该API的并发数过高，请降低并发"}}),
+    )
+}
+
+#[test]
+fn a_key_with_too_many_requests_at_a_time_is_back_in_a_moment() {
+    let mock = provider(&[]);
+    mock.play(A, Play::first(2, crowded(), Play::Valid));
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    let began = Instant::now();
+    assert_eq!(gpt_load.chat().status, 200);
+    let waited = began.elapsed();
+    // A second and two, less up to a fifth of each.
+    assert!(waited >= Duration::from_millis(2_350) && waited < Duration::from_millis(3_900), "{waited:?}");
+    assert_eq!(mock.key(A).asked, 3);
+}
+
+#[test]
+fn the_last_attempt_of_a_request_whose_keys_had_no_room_waits_until_some_have() {
+    let began = Arc::new(OnceLock::new());
+    let peer = Peer::start(move |wire| {
+        while wire.request().is_some() {
+            let is_crowded = began.get_or_init(Instant::now).elapsed() < Duration::from_millis(500);
+            let (status, body) =
+                if is_crowded { ("429 No", "Too many concurrent requests") } else { ("200 OK", "{}") };
+            wire.send(format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len()));
+        }
+    });
+    let gpt_load = GptLoad::before_peer(&peer, &[("MAX_RETRIES", "1")], &[A, B]);
+    assert_eq!(gpt_load.chat().status, 200);
 }
 
 #[test]

@@ -55,6 +55,10 @@ impl Lease<'_> {
     /// Sees to it that the key is asked for no more than it has left.
     #[cold]
     pub(super) fn spare(&self, here: &Here<'_>, upstream: usize, service: Service, remains: Remains<'_>) {
+        for (roster, ..) in self.rosters(here).filter(|(_, _, entry)| *entry != Entry::Free) {
+            let is_full = !roster.rotation.ration(here.index).has_room();
+            roster.crowds.note(here.index, self.pool.now(), is_full);
+        }
         if remains.left == Left::Unknown && service == Service::Paid {
             self.keep_to_learnt(here, upstream);
         } else {
@@ -71,8 +75,11 @@ impl Lease<'_> {
         for (roster, base, _) in counted {
             let ration = roster.rotation.ration(here.index);
             match roster.learnt.served(here.index, now, roster.line.waiting() > 0) {
-                None => ration.double(roster.largest_ration()),
-                Some(Allowed::AtMost(requests)) => ration.double_up_to(requests),
+                None => ration.double(roster.top(here.index)),
+                Some(Allowed::AtMost(requests)) => ration.double_up_to(roster.at_most(here.index, requests)),
+                Some(Allowed::Surely(requests, _)) if roster.at_most(here.index, requests) < requests => {
+                    ration.double(roster.top(here.index));
+                }
                 Some(Allowed::Surely(requests, whole)) => {
                     self.pool.keep_to_limit(&here.generation, roster, here.index, requests, whole);
                 }
@@ -110,7 +117,7 @@ impl Lease<'_> {
             Left::Unknown => {
                 for (roster, base, entry) in self.rosters(here) {
                     if entry != Entry::Free {
-                        roster.rotation.ration(here.index).double(roster.largest_ration());
+                        roster.rotation.ration(here.index).double(roster.top(here.index));
                         roster.show(here.index, base);
                     }
                 }
@@ -135,7 +142,11 @@ impl Lease<'_> {
         let entry = self.entry_of(here, about);
         let Some(surely) = self.last_word(about, here.index, entry, remains) else { return };
         let surely = surely && matches!(entry, Entry::Counted(_));
-        if requests > about.largest_ration() {
+        if about.at_most(here.index, requests) < requests {
+            // Whatever remains to it: no more than that at a time.
+            about.rotation.note_whole(here.index, None);
+            about.rotation.ration(here.index).double_up_to(about.at_most(here.index, requests));
+        } else if requests > about.largest_ration() {
             about.rotation.note_whole(here.index, None);
             about.rotation.ration(here.index).set(0);
         } else {
@@ -148,7 +159,7 @@ impl Lease<'_> {
         }
         about.show(here.index, base);
         if about.id != 0 && self.of_base != Entry::Free {
-            generation.base.rotation.ration(here.index).double(generation.base.largest_ration());
+            generation.base.rotation.ration(here.index).double(generation.base.top(here.index));
             generation.base.show(here.index, None);
         }
     }

@@ -9,6 +9,7 @@ use crate::keys::{
 
 mod beliefs;
 mod coming_back;
+mod crowds;
 mod learning;
 mod remains;
 

@@ -1,0 +1,209 @@
+//! How many requests at a time a key can take whose provider refuses more: learnt from how many it had when it was refused. Such
+//! a limit is over as soon as one of them ends, so that nothing is to be waited for but that: the key is kept to so many,
+//! and stays in rotation. Where it is not known that it has others it is left alone for a moment, and then begins with one.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::here::Here;
+use super::lease::Lease;
+use super::ration::Entry;
+use super::roster::Roster;
+use super::state::Millis;
+
+/// Of so many keys limits are learnt, in each respect.
+const KEYS_MAX: usize = 4096;
+/// In milliseconds: what neither a refusal nor a key that had as many as it may has shown to matter for so long is forgotten.
+const FORGOTTEN: u64 = 300_000;
+/// For so long, in milliseconds, a limit is trusted at first, and at most; then the key is tried with more. Each refusal that
+/// confirms it doubles that.
+const TRUST: u64 = 4_000;
+const TRUST_MAX: u64 = 600_000;
+
+/// What is learnt of the keys of a roster.
+#[derive(Default)]
+pub(super) struct Crowds {
+    /// Whether anything is: most rosters learn nothing of the kind.
+    any: AtomicBool,
+    keys: Mutex<HashMap<u32, Crowd, foldhash::fast::FixedState>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Crowd {
+    /// So many it may have, and so many it has had: it is tried with more while these differ.
+    most: u32,
+    known: u32,
+    since: Millis,
+    trust: u64,
+    /// When it last was refused more, or had as many as it may.
+    mattered: Millis,
+}
+
+impl Crowds {
+    /// How many requests at a time a key may have.
+    pub(super) fn most(&self, index: u32) -> Option<u32> {
+        if !self.any.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.keys().get(&index).map(|crowd| crowd.most)
+    }
+
+    /// A key was refused one more than these. Returns how many it may have from now on; `None` if that can't be kept in mind.
+    fn refused(&self, index: u32, now: Millis, others: u32) -> Option<u32> {
+        let mut keys = self.keys();
+        let first = Crowd { most: others, known: others, since: now, trust: TRUST, mattered: now };
+        let crowd = match keys.get(&index) {
+            None if keys.len() >= KEYS_MAX => return None,
+            None => first,
+            // It can take less than it was known to.
+            Some(crowd) if others < crowd.known => first,
+            Some(crowd) => {
+                let was_tried = crowd.most > crowd.known;
+                let trust = if was_tried { (crowd.trust * 2).min(TRUST_MAX) } else { crowd.trust };
+                let most = crowd.most.min(others);
+                Crowd { most, known: most, trust, ..first }
+            }
+        };
+        keys.insert(index, crowd);
+        self.any.store(true, Ordering::Relaxed);
+        Some(crowd.most)
+    }
+
+    /// A key is heard of; `is_full`: it has served a request, and had as many as it may. Once it has had for as long as its limit
+    /// is trusted it is tried with more.
+    pub(super) fn note(&self, index: u32, now: Millis, is_full: bool) {
+        if !self.any.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut keys = self.keys();
+        let Some(crowd) = keys.get_mut(&index) else { return };
+        if crowd.mattered.0.saturating_add(FORGOTTEN) < now.0 {
+            keys.remove(&index);
+            self.any.store(!keys.is_empty(), Ordering::Relaxed);
+            return;
+        }
+        if !is_full {
+            return;
+        }
+        crowd.mattered = now;
+        if crowd.most > crowd.known {
+            // It can take more than it was known to.
+            crowd.trust = TRUST;
+        }
+        if crowd.since.0.saturating_add(crowd.trust) <= now.0 {
+            (crowd.known, crowd.since) = (crowd.most, now);
+            crowd.most += 1 + crowd.most / 8;
+        }
+    }
+
+    fn forget(&self, index: u32) {
+        if self.any.load(Ordering::Relaxed) {
+            self.keys().remove(&index);
+        }
+    }
+
+    fn keys(&self) -> MutexGuard<'_, HashMap<u32, Crowd, foldhash::fast::FixedState>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Roster {
+    /// So many requests, but no more than the key may have at a time.
+    pub(super) fn at_most(&self, index: u32, requests: u32) -> u32 {
+        self.crowds.most(index).map_or(requests, |most| most.min(requests))
+    }
+}
+
+impl Lease<'_> {
+    /// The key was refused one more request at a time: it is kept to those that it has beside this one, if it has any. Returns
+    /// whether it has.
+    #[cold]
+    pub(super) fn keep_to_fewer(&self, here: &Here<'_>, about: &Roster) -> bool {
+        let index = here.index;
+        if !about.rotation.standing(index).is_available() || self.is_probe() {
+            return false;
+        }
+        let (_, under_way) = about.rotation.ration(index).turns();
+        let is_counted = matches!(self.entry_of(here, about), Entry::Counted(_));
+        let others = under_way.saturating_sub(is_counted.into());
+        if others == 0 {
+            about.crowds.forget(index);
+            return false;
+        }
+        let Some(most) = about.crowds.refused(index, self.pool.now(), others) else { return false };
+        self.pool.keep_to_ration(&here.generation, about, index, |ration| ration.set(most));
+        about.show(index, (about.id != 0).then_some(&here.generation.base));
+        here.generation.spread(index);
+        tracing::debug!(key_index = index, at_a_time = most, "key kept to fewer requests at a time");
+        true
+    }
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use super::*;
+
+    const KEY: u32 = 3;
+
+    /// Refusals of a key that takes `most` at a time, and always has as many as it may, in so many milliseconds.
+    fn refused(crowds: &Crowds, most: u32, from: u64, to: u64) -> u32 {
+        let mut refused = 0;
+        for now in (from..to).step_by(500) {
+            if crowds.most(KEY).is_some_and(|may| may > most) {
+                refused += 1;
+                crowds.refused(KEY, Millis(now), most);
+            }
+            crowds.note(KEY, Millis(now), true);
+        }
+        refused
+    }
+
+    #[test]
+    fn a_limit_is_tried_more_and_more_rarely() {
+        let crowds = Crowds::default();
+        assert_eq!(crowds.refused(KEY, Millis(0), 3), Some(3));
+        assert_eq!(refused(&crowds, 3, 0, 60_000), 3);
+        assert!(refused(&crowds, 3, 60_000, 3_600_000) < 12);
+        assert_eq!(refused(&crowds, 3, 3_600_000, 7_200_000), 6, "once in ten minutes at least");
+    }
+
+    #[test]
+    fn a_limit_that_was_raised_or_lowered_is_soon_known() {
+        let crowds = Crowds::default();
+        crowds.refused(KEY, Millis(0), 3);
+        refused(&crowds, 3, 0, 100_000);
+        refused(&crowds, 40, 100_000, 300_000);
+        assert!(crowds.most(KEY).is_some_and(|most| (40..=46).contains(&most)), "{:?}", crowds.most(KEY));
+        // Those that are under way are all refused, one after the other.
+        for others in (2..40).rev() {
+            crowds.refused(KEY, Millis(300_000), others);
+        }
+        assert_eq!(crowds.most(KEY), Some(2));
+        assert!(refused(&crowds, 2, 300_000, 310_000) > 0, "it is not trusted as the old one was");
+    }
+
+    #[test]
+    fn requests_beyond_a_limit_do_not_raise_it() {
+        let crowds = Crowds::default();
+        crowds.refused(KEY, Millis(0), 3);
+        assert_eq!(crowds.refused(KEY, Millis(1), 9), Some(3));
+    }
+
+    #[test]
+    fn a_limit_that_a_key_does_not_reach_is_never_raised_and_is_forgotten() {
+        let crowds = Crowds::default();
+        crowds.refused(KEY, Millis(0), 3);
+        crowds.note(KEY, Millis(FORGOTTEN), false);
+        assert_eq!(crowds.most(KEY), Some(3));
+        crowds.note(KEY, Millis(FORGOTTEN + 1), false);
+        assert_eq!(crowds.most(KEY), None);
+    }
+
+    #[test]
+    fn the_memory_for_it_is_bounded() {
+        let crowds = Crowds::default();
+        let kept = (0..10_000).filter(|index| crowds.refused(*index, Millis(0), 1).is_some()).count();
+        assert_eq!((kept, crowds.keys().len()), (KEYS_MAX, KEYS_MAX));
+    }
+}
