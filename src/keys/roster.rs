@@ -92,7 +92,7 @@ impl Story {
             _ if self.is_operators() => false,
             Effect::Invalid => true,
             Effect::Exhausted { wait } => wait.is_none_or(|wait| wait >= LONG),
-            Effect::Limited { wait } => wait.is_some_and(|wait| wait >= LONG),
+            Effect::Limited { wait } | Effect::Crowded { wait } => wait.is_some_and(|wait| wait >= LONG),
             Effect::Spent { wait } => wait >= LONG,
             Effect::Success | Effect::Suspected | Effect::Denied | Effect::TooLittle => false,
         }
