@@ -205,7 +205,7 @@ async fn keys_that_are_limited_at_a_time_give_all_that_they_can_and_are_hardly_a
         let Done { asked, served, refused } = asked(provider).await;
         // Those that are still under way at the end are not served.
         let can = asked * 100 / provider.demand.max(100);
-        assert!(served * 100 >= can * 96, "{served} of {can}: {provider:?}");
-        assert!(refused * 100 <= served * 2, "{refused} of {served}: {provider:?}");
+        assert!(served * 100 >= can * 94, "{served} of {can}: {provider:?}");
+        assert!(refused * 100 <= served * 4, "{refused} of {served}: {provider:?}");
     }
 }
