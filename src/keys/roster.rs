@@ -42,6 +42,8 @@ pub const BY_OPERATOR: &str = "operator";
 const LONG: Duration = Duration::from_secs(5 * 60);
 /// What was said of keys within so long may have been one mistake.
 const EPISODE: Duration = Duration::from_secs(60);
+/// As few that fell together may each have had its own reason.
+const FEW: usize = 3;
 /// One in so many milliseconds of the keys that never served is put to the test soon, for all of them.
 const ONE_IN: u64 = 10_000;
 
@@ -326,10 +328,13 @@ impl Roster {
         is_turn
     }
 
-    /// The keys that fell with one, whose story this was.
+    /// The keys that fell with one, whose story this was, if they are enough to look like one mistake, and no check has
+    /// confirmed it of them.
     pub(super) fn fell_with(stories: &Stories, story: &Story) -> Vec<u32> {
-        let fell = stories.iter().filter(|(_, other)| other.is_for_long() && other.is_as_of(story));
-        fell.map(|(index, _)| *index).collect()
+        let fell_with_it = |other: &Story| other.is_for_long() && !other.checked && other.is_as_of(story);
+        let fell = stories.iter().filter(|(_, other)| fell_with_it(other));
+        let fell: Vec<u32> = fell.map(|(index, _)| *index).collect();
+        if fell.len() < FEW { Vec::new() } else { fell }
     }
 
     pub(super) fn story(&self, index: u32) -> Option<Arc<Story>> {
