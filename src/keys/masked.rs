@@ -10,6 +10,12 @@ const HIDES: usize = 3;
 /// What a key begins with that has no dash near its beginning, as a hash might have none.
 const BEGINNINGS: [&str; 3] = ["AIza", "AKIA", "AQVN"];
 
+/// How many letters before it a key is spoken of, and how, backwards.
+const NEAR: usize = 24;
+const KEYS: [&str; 4] = ["yek", "nekot", "钥", "牌令"];
+/// What organisations, projects, users, accounts and requests are called.
+const OTHERS: [&str; 8] = ["org", "proj", "user", "acc", "cus", "req", "team", "ws"];
+
 impl Lease<'_> {
     /// Whether a message shows a part of a key that is another than this.
     #[cold]
@@ -29,12 +35,24 @@ fn shows_another(leased: &str, message: &str) -> bool {
         let tail = behind.split(|letter| !is_of_key(letter)).next().unwrap_or_default();
         // Some hide with letters, too.
         let (head, tail) = (head.trim_end_matches(is_x), tail.trim_start_matches(is_x));
-        if hides(mask, head, tail) && contradicts(leased, head, tail) {
+        let is_shown_as_key = if head.is_empty() { speaks_of_key(before) } else { !is_of_other(head) };
+        if is_shown_as_key && hides(mask, head, tail) && contradicts(leased, head, tail) {
             return true;
         }
         rest = behind;
     }
     false
+}
+
+/// Whether a key was spoken of right before: cards and telephones are hidden, too.
+fn speaks_of_key(before: &str) -> bool {
+    let near: String = before.chars().rev().take(NEAR).collect();
+    KEYS.iter().any(|word| near.to_ascii_lowercase().contains(word))
+}
+
+/// Whether it begins as what is no key does.
+fn is_of_other(head: &str) -> bool {
+    OTHERS.iter().any(|other| head.starts_with(other))
 }
 
 fn is_mask(letter: char) -> bool {
@@ -110,6 +128,8 @@ mod tests {
             ("Incorrect API key provided: ****...", false),
             ("Keys look like sk-***, xai-*** or gsk_****", false),
             ("sk-ab***", false),
+            ("The organization org-AbCdEf...xYz9 has been disabled", false),
+            ("Card ****4242 was declined", false),
             ("sk-xxxxxxxx, sk-proj-xxxx1234 or sk-proj-xxxxxxxx...1234", false),
             ("a1b2c3d4e5****99ff: no key has this hash", false),
             ("Please wait... then try again. Or *not*, or **never**", false),

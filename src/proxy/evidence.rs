@@ -63,7 +63,7 @@ impl Proxy {
         if model.is_none() && judgement.scope == Scope::KeyAndModel && is_of_permission(&answer) {
             // It may do what others ask for: one client's forbidden path takes no key from all of them.
             self.upstream_answered(upstream);
-            return self.leave_to_others(answer, so_far);
+            return self.leave_to_others(answer, request, so_far);
         }
         let verdict = Held {
             status: answer.status(),
@@ -79,8 +79,7 @@ impl Proxy {
             // Another key may have what this one lacks.
             self.believe(so_far);
             self.blame(verdict);
-            answer.judgement.verdict = Verdict::RequestFault;
-            return self.leave_to_others(answer, so_far);
+            return self.leave_to_others(answer, request, so_far);
         }
         let is_hard = !matches!(effect, Effect::Limited { .. } | Effect::Crowded { .. });
         answer.judgement.weak |= effect == Effect::Invalid && verdict.lease.has_served() && is_aside(request);
@@ -98,10 +97,11 @@ impl Proxy {
     }
 
     /// The key stays where it is, and others are asked, if there are any.
-    fn leave_to_others(&self, answer: Box<Refused>, so_far: &mut SoFar<'_>) -> Follow {
+    fn leave_to_others(&self, answer: Box<Refused>, request: &Try, so_far: &mut SoFar<'_>) -> Follow {
         so_far.refused = Some(answer);
-        let all_tried = so_far.tried.len() >= self.common.group.keys.available();
-        if all_tried { Follow::Pass } else { Follow::NextKey }
+        let keys = &self.common.group.keys;
+        let any_left = keys.others_may_return_within(&so_far.tried, request.model(), Duration::ZERO);
+        if any_left { Follow::NextKey } else { Follow::Pass }
     }
 
     /// Whether it would leave no key, and an upstream is left that may know better.

@@ -169,12 +169,15 @@ impl Refused {
     pub(super) fn answer(mut self, wait: Option<Duration>) -> Result<(Response<Payload>, End), Refusal> {
         let status = self.parts.status;
         let of_key = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        // What is too much for all keys is so the next time.
+        let asks_too_much = self.judgement.asks_too_much;
+        let retry = if asks_too_much { Retry::Never } else { Retry::until_a_key(wait) };
         let end = match self.judgement.verdict {
-            Verdict::KeyInvalid => return Err(self.keys_rejected(wait)),
-            Verdict::KeyExhausted | Verdict::KeyLimited if of_key => return Err(self.keys_rejected(wait)),
+            Verdict::KeyInvalid => return Err(self.keys_rejected(retry)),
+            Verdict::KeyExhausted | Verdict::KeyLimited if of_key => return Err(self.keys_rejected(retry)),
             Verdict::KeyExhausted | Verdict::KeyLimited => {
-                Retry::until_a_key(wait).advise(&mut self.parts.headers);
-                End::KeysLimited
+                retry.advise(&mut self.parts.headers);
+                if asks_too_much { End::RequestFault } else { End::KeysLimited }
             }
             Verdict::UpstreamFault => {
                 if self.parts.headers.contains_key(RETRY_AFTER)
@@ -198,11 +201,11 @@ impl Refused {
         Ok((Response::from_parts(self.parts, payload), end))
     }
 
-    fn keys_rejected(&self, wait: Option<Duration>) -> Refusal {
+    fn keys_rejected(&self, retry: Retry) -> Refusal {
         let said = &self.judgement.message;
         let message = format!("The upstream rejected the keys of this pool ({}): {said}", self.parts.status);
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "keys_rejected", End::KeysRejected, message)
-            .retry(Retry::until_a_key(wait))
+            .retry(retry)
     }
 }
 

@@ -13,6 +13,15 @@ fn error(message: &str, kind: &str, code: Value) -> Value {
 
 /// What one client is told, again and again, while others are served.
 fn costs_no_key(status: u16, body: &Value) {
+    costs_no_key_and_is_told_as(status, status, body);
+}
+
+/// The same of what the keys may not do: the client's own token was right.
+fn costs_no_key_for_what_it_may_not(status: u16, body: &Value) {
+    costs_no_key_and_is_told_as(if matches!(status, 401 | 403) { 503 } else { status }, status, body);
+}
+
+fn costs_no_key_and_is_told_as(told: u16, status: u16, body: &Value) {
     let keys = numbered(6);
     let mock = all_valid(&keys);
     let gpt_load = GptLoad::before(&mock, &[], &texts(&keys));
@@ -22,7 +31,7 @@ fn costs_no_key(status: u16, body: &Value) {
         }
         mock.phase(Some(Play::answer(status, &[], body.clone())));
         for _ in &keys {
-            assert_eq!(gpt_load.chat().status, status, "{body}");
+            assert_eq!(gpt_load.chat().status, told, "{body}");
         }
         mock.phase(None);
     }
@@ -92,7 +101,7 @@ fn what_one_request_asks_too_much_for_costs_no_key() {
         (402, error("Feature 'web_search' requires a paid plan", "payment_required", Value::Null)),
         (403, error("This feature requires a paid plan", "forbidden", Value::Null)),
     ] {
-        costs_no_key(status, &body);
+        costs_no_key_for_what_it_may_not(status, &body);
     }
 }
 
@@ -118,6 +127,15 @@ fn a_richer_key_pays_for_what_is_too_dear_for_others_and_one_that_has_next_to_no
         assert_eq!(blacklist.len(), out, "{blacklist:?}");
         assert!(blacklist.iter().all(|entry| entry["reason"] == "key_exhausted"), "{blacklist:?}");
     }
+}
+
+#[test]
+fn what_is_too_dear_for_one_key_goes_to_all_that_are_left() {
+    let mock = provider(&[(A, "revoked"), (C, "valid")]);
+    mock.play(B, Play::answer(402, &[], too_dear(6789)));
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B, C]);
+    assert_eq!(gpt_load.chat().status, 200);
+    assert_eq!(asked(&mock, &[A, B, C]), [1, 1, 1]);
 }
 
 #[test]
@@ -164,7 +182,7 @@ fn what_a_key_may_not_do_takes_it_from_nobody_who_asks_for_something_else() {
         (401, error(scopes, "invalid_request_error", Value::Null)),
         (429, error(long, "rate_limit_error", Value::Null)),
     ] {
-        costs_no_key(status, &body);
+        costs_no_key_for_what_it_may_not(status, &body);
     }
 }
 

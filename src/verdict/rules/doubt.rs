@@ -205,6 +205,10 @@ const OF_THE_WAY: &[&str] = &[
     "请求头",
 ];
 
+/// So some say that any key is wrong, whatever way it came.
+const OF_ANY_KEY: &[&str] =
+    &["invalid credentials in authorization header", "carry the api secret key", "token seems invalid"];
+
 /// Rows of sentences that no provider is known for.
 const OF_ANYBODY: &[&str] = &["cause.", "told.", "odd.", "abroad.", "relay."];
 
@@ -219,7 +223,8 @@ pub(in crate::verdict) fn is_weak(row: &Row, status: u16, envelope: &Envelope) -
                     || words.follows(OR, OTHERS)
                     || words.follows(OTHERS, OR))
     };
-    let is_coded = || envelope.codes.iter().any(|code| OF_KEYS.contains(&code.as_str()));
+    let is_of_key = |code: &String| OF_KEYS.contains(&code.as_str()) || code == "authentication_error";
+    let is_coded = || envelope.codes.iter().any(is_of_key);
     match row.verdict {
         Verdict::KeyInvalid => {
             row.weak
@@ -234,7 +239,8 @@ pub(in crate::verdict) fn is_weak(row: &Row, status: u16, envelope: &Envelope) -
 
 /// Whether it may be the way in which the key was sent that is wrong, not the key.
 fn is_of_its_way(words: &Words) -> bool {
-    words.belong(WRONG_WAY, WAYS) || OF_THE_WAY.iter().any(|word| words.find(word).is_some())
+    let says = |said: &[&str]| said.iter().any(|word| words.find(word).is_some());
+    (words.belong(WRONG_WAY, WAYS) || says(OF_THE_WAY)) && !says(OF_ANY_KEY)
 }
 
 /// Whether somebody else was told so.
