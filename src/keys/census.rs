@@ -161,6 +161,13 @@ impl KeyPool {
         counts
     }
 
+    /// How many keys are out for some model alone, each as often as there are such models.
+    pub fn out_for_models(&self) -> usize {
+        let mut out = 0;
+        self.generation.load().each(|roster, base| out += base.map_or(0, |_| roster.stories().len()));
+        out
+    }
+
     /// How often keys left the rotation: the verdict, whether for a model alone, and how often.
     pub fn losses(&self) -> Vec<(&'static str, bool, u64)> {
         let losses = self.losses.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -188,7 +195,7 @@ impl KeyPool {
             index,
             preview: preview(generation.keys().get(index)),
             state: KeyState::of(standing),
-            served: tally.served.load(Ordering::Relaxed),
+            served: tally.served(),
             failed: tally.failed.load(Ordering::Relaxed).into(),
             failures: standing.failures,
             cooldowns: standing.cooldowns,

@@ -13,6 +13,7 @@ use super::file::KeyTable;
 use super::pool::KeyPool;
 use super::quoted::Marks;
 use super::roster::{Roster, Story};
+use super::served::MODELS;
 use super::state::{Effect, Standing};
 use super::storm::Service;
 
@@ -26,6 +27,8 @@ const KEY_BYTES: usize = 21;
 /// What of a count of requests tells whether there was one since.
 const MARK_BITS: u32 = 24;
 const MARK: u32 = (1 << MARK_BITS) - 1;
+/// What of what a key served counts requests.
+const COUNT: u64 = u64::MAX >> MODELS;
 
 /// The keys of one reading of the file.
 pub(super) struct Generation {
@@ -53,8 +56,8 @@ pub(super) struct Texts {
 /// What a key did since it is in the file and the process runs. Each key has its own, so workers seldom meet here.
 #[derive(Default)]
 pub(super) struct Tally {
-    /// Requests that it served.
-    pub(super) served: AtomicU64,
+    /// How many requests it served, in the low bits, and above these a mark for each model that it did.
+    served: AtomicU64,
     /// Requests that failed for its sake.
     pub(super) failed: AtomicU32,
     /// What it had served when it last passed a check, in the low bits, and above these how many it had passed since it last
@@ -67,6 +70,28 @@ impl Tally {
         let copy = |count: &AtomicU32| AtomicU32::new(count.load(Ordering::Relaxed));
         let served = AtomicU64::new(self.served.load(Ordering::Relaxed));
         Self { served, failed: copy(&self.failed), passed: copy(&self.passed) }
+    }
+
+    /// It served a request.
+    #[inline]
+    pub(super) fn count_served(&self) {
+        self.served.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It served a model of that [mark](super::served::mark).
+    pub(super) fn mark_served(&self, mark: u64) {
+        self.served.fetch_or(mark, Ordering::Relaxed);
+    }
+
+    /// Whether it has served such a model: another one may have the same mark.
+    #[inline]
+    pub(super) fn has_served(&self, mark: u64) -> bool {
+        self.served.load(Ordering::Relaxed) & mark != 0
+    }
+
+    /// How many requests it served.
+    pub(super) fn served(&self) -> u64 {
+        self.served.load(Ordering::Relaxed) & COUNT
     }
 
     /// It passed a check.
@@ -134,7 +159,7 @@ impl Generation {
 
     /// How many requests a key has served.
     pub(super) fn served_by(&self, index: u32) -> u64 {
-        self.tally(index).map_or(0, |tally| tally.served.load(Ordering::Relaxed))
+        self.tally(index).map_or(0, Tally::served)
     }
 
     /// The roster for a model, if keys stand apart for it.
@@ -409,6 +434,18 @@ mod tests {
 
     fn stands(roster: &Roster, index: u32) -> (Place, Option<Effect>) {
         (roster.rotation.standing(index).place, roster.story(index).map(|story| story.effect))
+    }
+
+    #[test]
+    fn what_a_key_has_served_is_counted_and_marked() {
+        let tally = Tally::default();
+        for bit in [63, 63, 48] {
+            tally.mark_served(1 << bit);
+            tally.count_served();
+        }
+        let copy = tally.copy();
+        assert_eq!((copy.served(), copy.mark()), (3, 3));
+        assert_eq!([63, 48, 50].map(|bit| copy.has_served(1 << bit)), [true, true, false]);
     }
 
     #[test]

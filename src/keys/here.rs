@@ -85,8 +85,11 @@ impl Here<'_> {
         if stories.get(&self.index).is_some_and(stays) {
             return Recovery { was_out_for: None };
         }
+        // Whoever serves a model may use it.
+        let is_denied = stories.get(&self.index).is_some_and(|story| story.effect == Effect::Denied);
+        let is_news = entry.is_probe() || is_denied;
         let (before, after) = roster.change(self.index, base, |standing| {
-            standing.after(Effect::Success, &pool.policy.cooldown, Millis(0), 0.0, entry.is_probe())
+            standing.after(Effect::Success, &pool.policy.cooldown, Millis(0), 0.0, is_news)
         });
         if before.is_available() || !after.is_available() {
             return Recovery { was_out_for: None };
@@ -101,8 +104,12 @@ impl Here<'_> {
         let fell_with_it = proof.map_or_else(Vec::new, |story| Roster::fell_with(&stories, story));
         drop(stories);
         pool.release_in(&self.generation, (roster, base), &fell_with_it, Story::is_for_long);
-        // A probe has found that it works again: its full share comes within seconds.
-        pool.begin_small(&self.generation, roster, self.index, 2, story.as_deref());
+        if is_denied {
+            roster.rotation.ration(self.index).withdraw_probe();
+        } else {
+            // A probe has found that it works again: its full share comes within seconds.
+            pool.begin_small(&self.generation, roster, self.index, 2, story.as_deref());
+        }
         pool.note_change(self.index, roster.model.as_deref());
         self.generation.spread(self.index);
         Recovery { was_out_for: story.map(|story| story.effect) }
@@ -120,7 +127,12 @@ impl Here<'_> {
         let made = model.map(|model| pool.roster_for(&self.generation, model));
         let roster = made.as_deref().unwrap_or(&self.generation.base);
         let base = made.as_ref().map(|_| &self.generation.base);
-        let policy = if effect == Effect::Suspected { pool.of_suspects() } else { pool.policy.cooldown };
+        let had_served = effect == Effect::Denied && self.has_served(model);
+        let policy = match effect {
+            Effect::Suspected => pool.of_suspects(),
+            Effect::Denied if !had_served => pool.of_strangers(),
+            _ => pool.policy.cooldown,
+        };
         let mut stories = roster.stories();
         let story = stories.get(&self.index);
         if story.is_some_and(|story| story.is_operators()) {
@@ -163,6 +175,10 @@ impl Here<'_> {
         if before.place != after.place {
             pool.schedule(&self.generation, roster, self.index, after);
             pool.note_change(self.index, model);
+            if had_served && after.cooldowns == 1 {
+                // It may have been a mistake: whoever is next finds out.
+                roster.offer_again(self.index, base);
+            }
         }
         if is_doubtful && before.is_available() {
             pool.doubt_soon(&self.generation, roster, self.index);

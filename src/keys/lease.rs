@@ -174,10 +174,11 @@ impl<'pool> Lease<'pool> {
     ) -> bool {
         let Some((here, ended_storm)) = self.work(upstream, service) else { return false };
         if let Some(model) = model {
-            self.pool.served.note(model, here.index, self.pool.since_began());
+            let mark = self.pool.served.note(model, here.index, self.pool.since_began());
+            here.note_served(self.pool, model, mark, service);
         }
         if let Some(tally) = here.generation.tally(here.index) {
-            tally.served.fetch_add(1, Ordering::Relaxed);
+            tally.count_served();
         }
         if let Some(roster) = &here.model {
             here.succeed(self.pool, Some(roster), service, self.entry);

@@ -6,6 +6,7 @@ mod busy;
 mod census;
 pub mod clock;
 mod crowd;
+mod denied;
 mod doubts;
 mod escaped;
 pub mod file;

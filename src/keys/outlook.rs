@@ -17,8 +17,8 @@ const REMEMBERED: Duration = Duration::from_nanos(100);
 /// What is to be expected of a roster's keys.
 #[derive(Clone, Copy)]
 pub(super) struct Outlook {
-    /// When the first key that is out comes back.
-    earliest: Option<Millis>,
+    /// When the first key that is out comes back, and which.
+    earliest: Option<(Millis, u32)>,
     /// Every key that could come back is out since it may not use the model.
     all_denied: bool,
     true_until: Instant,
@@ -33,7 +33,7 @@ impl KeyPool {
         if rotation.serving() > 0 {
             return Some(Duration::ZERO);
         }
-        let at = outlook(&generation, model.as_deref()).earliest?;
+        let (at, _) = outlook(&generation, model.as_deref()).earliest?;
         Some(Duration::from_millis(at.0.saturating_sub(self.now().0)))
     }
 
@@ -56,20 +56,19 @@ impl KeyPool {
         rotation.serving() > not.iter().filter(is_in).count()
             || outlook(&generation, model.as_deref())
                 .earliest
-                .is_some_and(|at| self.instant(at) <= Instant::now() + wait)
+                .is_some_and(|(at, _)| self.instant(at) <= Instant::now() + wait)
     }
+}
 
-    /// Whether every key that could come back was set aside since it may not use this model.
-    pub fn is_denied_to_all(&self, model: &str) -> bool {
-        let generation = self.generation.load();
-        let Some(roster) = generation.model(Some(model)) else { return false };
-        outlook(&generation, Some(&roster)).all_denied
-    }
+/// Where every key that could come back was set aside since it may not use this model: the one that does first.
+pub(super) fn first_of_denied(generation: &Generation, model: &Roster) -> Option<u32> {
+    let outlook = outlook(generation, Some(model));
+    outlook.earliest.filter(|_| outlook.all_denied).map(|(_, index)| index)
 }
 
 /// Whether a key that is out comes back by then.
 pub(super) fn comes_back_by(generation: &Generation, model: Option<&Roster>, at: Millis) -> bool {
-    outlook(generation, model).earliest.is_some_and(|earliest| earliest <= at)
+    outlook(generation, model).earliest.is_some_and(|(earliest, _)| earliest <= at)
 }
 
 fn outlook(generation: &Generation, model: Option<&Roster>) -> Outlook {
@@ -95,8 +94,8 @@ fn look(base: &Roster, model: Option<&Roster>, now: Instant) -> Outlook {
             continue;
         };
         stories.take_if(|stories| stories.get(&index).is_none_or(|story| story.effect != Effect::Denied));
-        if at > Millis(0) && earliest.is_none_or(|earliest| at < earliest) {
-            earliest = Some(at);
+        if at > Millis(0) && earliest.is_none_or(|(earliest, _)| at < earliest) {
+            earliest = Some((at, index));
         }
     }
     let lasts = REMEMBERED.saturating_mul(u32::try_from(base.rotation.len()).unwrap_or(u32::MAX));

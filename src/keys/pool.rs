@@ -21,7 +21,7 @@ use super::outlook::returns_at;
 use super::ration::Entry;
 use super::roster::Roster;
 use super::rotation::Turn;
-use super::served::Served;
+use super::served::{REMEMBERED, Served};
 use super::state::{CooldownPolicy, Millis, Standing};
 use super::storm::Storms;
 
@@ -147,7 +147,7 @@ impl KeyPool {
         Some(self.turned(generation, model, turn, of_base))
     }
 
-    fn turned(
+    pub(super) fn turned(
         &self,
         generation: Guard<Arc<Generation>>,
         model: Option<Arc<Roster>>,
@@ -172,11 +172,14 @@ impl KeyPool {
         self.take_back(need, &[], has_served)
     }
 
-    /// The same, but one of those that have served this model of late: where not every key may use it.
+    /// The same, but one of those that have served this model of late: where not every key may use it. Failing that one
+    /// that is denied it though it has.
     pub fn lease_likely(&self, need: Need<'_>) -> Option<Lease<'_>> {
         let now = self.began.elapsed();
-        let likely: Vec<u32> = need.model.into_iter().flat_map(|model| self.served.by(model, now)).collect();
-        self.take_back(need, &likely, |_, index| likely.contains(&index))
+        let served = need.model.into_iter().flat_map(|model| self.served.by(model, now, REMEMBERED));
+        let likely: Vec<u32> = served.collect();
+        let free = self.take_back(need, &likely, |_, index| likely.contains(&index));
+        free.or_else(|| self.lease_denied_of_late(need))
     }
 
     fn take_back(
@@ -294,7 +297,7 @@ impl KeyPool {
 
     /// Whether some key has served this model of late.
     pub fn has_served(&self, model: &str) -> bool {
-        self.served.by(model, self.began.elapsed()).next().is_some()
+        self.served.by(model, self.began.elapsed(), REMEMBERED).next().is_some()
     }
 
     /// A key's text, for the places that send it or make a hash of it.

@@ -17,8 +17,10 @@ const WAYS: usize = 4;
 const KEYS: usize = 4;
 /// The low bits of a word hold a minute.
 const MINUTE: u64 = (1 << 24) - 1;
-/// How long a model counts as served.
-const REMEMBERED: u64 = 24 * 60;
+/// For how many minutes a model counts as served.
+pub(super) const REMEMBERED: u64 = 24 * 60;
+/// Bits with which [marks](mark) are made.
+pub(super) const MODELS: u32 = 16;
 
 /// The sets, by the low bits of a model's hash.
 pub(super) struct Served([[Model; WAYS]; SETS]);
@@ -39,9 +41,9 @@ impl Default for Served {
 }
 
 impl Served {
-    /// This key served this model, so long after the beginning.
+    /// This key served this model, so long after the beginning. The model's [mark].
     #[expect(clippy::indexing_slicing, reason = "the remainder is below the length")]
-    pub(super) fn note(&self, model: &str, key: u32, now: Duration) {
+    pub(super) fn note(&self, model: &str, key: u32, now: Duration) -> u64 {
         let (set, hash) = self.set(model);
         let minute = minute(now);
         for known in set {
@@ -53,20 +55,21 @@ impl Served {
                 {
                     known.note(word, key, minute);
                 }
-                return;
+                return mark_of(hash);
             }
         }
         replace_oldest(set, hash, key, minute);
+        mark_of(hash)
     }
 
-    /// The keys that served this model of late, the latest first.
-    pub(super) fn by(&self, model: &str, now: Duration) -> impl Iterator<Item = u32> + use<> {
+    /// The keys that served this model within so many minutes, the latest first.
+    pub(super) fn by(&self, model: &str, now: Duration, minutes: u64) -> impl Iterator<Item = u32> + use<> {
         let (set, hash) = self.set(model);
         let known = set.iter().find(|known| known.hash.load(Ordering::Relaxed) & !MINUTE == hash);
         let mut keys = known.map_or([0; KEYS], Model::words);
         keys.sort_unstable_by_key(|word| Reverse(word & MINUTE));
         let now = minute(now);
-        let of_late = move |word: &u64| *word != 0 && now.saturating_sub(word & MINUTE) <= REMEMBERED;
+        let of_late = move |word: &u64| *word != 0 && now.saturating_sub(word & MINUTE) <= minutes;
         keys.into_iter().filter(of_late).filter_map(|word| u32::try_from(key_of(word)).ok())
     }
 
@@ -92,10 +95,7 @@ impl Served {
 
     #[expect(clippy::indexing_slicing, reason = "the remainder is below the length")]
     fn set(&self, model: &str) -> (&[Model; WAYS], u64) {
-        // FNV-1a: short, and good enough for a table that may forget.
-        let hash = model.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-        });
+        let hash = hash(model);
         let place = usize::try_from(hash & MINUTE).unwrap_or_default() % SETS;
         (&self.0[place], hash & !MINUTE)
     }
@@ -142,6 +142,25 @@ fn replace_oldest(set: &[Model; WAYS], hash: u64, key: u32, minute: u64) {
     }
 }
 
+/// FNV-1a: short, and good enough for a table that may forget.
+#[inline]
+fn hash(model: &str) -> u64 {
+    model
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+/// What tells, by one of the high bits, that a key has served this model or one of the few that share its bit.
+pub(super) fn mark(model: &str) -> u64 {
+    mark_of(hash(model))
+}
+
+#[inline]
+fn mark_of(hash: u64) -> u64 {
+    // By bits of which names that differ in their last letter have different ones.
+    1 << (u64::from(u64::BITS - MODELS) + (hash >> 40) % u64::from(MODELS))
+}
+
 fn served(key: u32, minute: u64) -> u64 {
     u64::from(key) << MINUTE.count_ones() | minute
 }
@@ -164,7 +183,7 @@ mod tests {
     }
 
     fn by(served: &Served, model: &str, now: Duration) -> Vec<u32> {
-        served.by(model, now).collect()
+        served.by(model, now, REMEMBERED).collect()
     }
 
     /// The same, in no order.
@@ -183,6 +202,15 @@ mod tests {
         assert_eq!([7, 8].map(|key| served.last("gpt-5", key)), [61, 0]);
         assert!(by(&served, "gpt-5-mini", at(60)).is_empty());
         assert!(by(&served, "gpt-5", at(60 * 26)).is_empty());
+    }
+
+    #[test]
+    fn models_whose_names_are_alike_have_different_marks() {
+        for [one, other] in [["gpt-4", "gpt-5"], ["o1", "o3"], ["gpt-4o", "gpt-5"], ["gpt-4o", "gpt-4o-mini"]]
+        {
+            assert_ne!(mark(one), mark(other), "{one}");
+        }
+        assert_eq!(Served::default().note("gpt-5", 7, at(1)), mark("gpt-5"));
     }
 
     #[test]

@@ -3,9 +3,6 @@
 
 use std::time::Duration;
 
-/// How long a key is not asked again for a model that it may not use.
-const DENIAL: Duration = Duration::from_secs(60 * 60);
-
 /// So many requests in a row have to ask a key for more than it has before it rests: others may ask for less.
 const TOO_DEAR: u32 = 8;
 
@@ -175,8 +172,7 @@ impl Standing {
                     _ => Self { place: Place::Cooldown(until), ..Self::FRESH },
                 };
             }
-            Effect::Suspected => (None, doubled, 1),
-            Effect::Denied => (Some(DENIAL), DENIAL, 1),
+            Effect::Suspected | Effect::Denied => (None, doubled, 1),
             Effect::Limited { wait } => (wait, doubled, policy.threshold),
             Effect::Crowded { wait } => (wait, doubled, 1),
             Effect::Exhausted { wait } => (wait, policy.longest, policy.threshold),

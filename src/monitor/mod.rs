@@ -141,6 +141,7 @@ impl Monitor {
                 "total": total,
                 "healthy": healthy,
                 "blacklisted": total.saturating_sub(healthy),
+                "out_for_models": keys.out_for_models(),
                 "current_index": keys.current_index(),
                 "waiting": keys.waiting(),
                 "storms": self.storms(),

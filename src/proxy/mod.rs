@@ -345,6 +345,12 @@ impl Proxy {
 
     async fn lease_when_none_is_free(&self, need: Need<'_>, so_far: &SoFar<'_>) -> Option<Lease<'_>> {
         let Group { keys, max_key_wait, .. } = &*self.common.group;
+        // What an upstream failed to do is asked of the same key again.
+        if so_far.refused.is_none()
+            && let Some(lease) = keys.lease_denied(Need { not: &[], ..need })
+        {
+            return Some(lease);
+        }
         let now = Instant::now();
         let (by, patience) = so_far.patience(*max_key_wait);
         if !patience.is_zero() && keys.may_return_within(need.model, patience) {
@@ -356,13 +362,6 @@ impl Proxy {
         } else if let Some(lease) = keys.lease_busy(need) {
             // For who can't wait, a key that has much to do is better than none.
             return Some(lease);
-        }
-        // No key may use this model: let the provider say so, at no key's cost.
-        if let Some(model) = need.model
-            && so_far.refused.is_none()
-            && keys.is_denied_to_all(model)
-        {
-            return keys.lease(Need { model: None, ..need });
         }
         if so_far.refused.is_some() || keys.may_return_within(need.model, *max_key_wait) {
             return None;

@@ -1,5 +1,7 @@
 //! Spec §6, "denied models": a key that may not use a model is passed over for it, and blamed for nothing else.
 
+use std::fs;
+
 use mock_provider::{Mock, Play};
 use serde_json::{Value, json};
 
@@ -60,6 +62,106 @@ fn where_the_key_that_served_a_model_last_is_limited_another_that_may_use_it_ser
     for _ in 0..12 {
         assert_eq!(gpt_load.chat_for("gpt-5").status, 200);
         assert_eq!(gpt_load.chat_for("gpt-4o-mini-tts").status, 200);
+    }
+}
+
+/// Ten keys of which the first alone may use gpt-5, and all others are denied it.
+fn one_of_ten(env: &[(&str, &str)]) -> (Mock, GptLoad, Vec<String>) {
+    let keys = numbered(10);
+    let mock = all_valid(&keys);
+    for key in &keys[1..] {
+        mock.play(key, Play::ModelDenied(vec!["gpt-5".into()]));
+    }
+    let gpt_load = GptLoad::before(&mock, env, &texts(&keys));
+    for _ in &keys {
+        assert_eq!(gpt_load.chat_for("gpt-5").status, 200);
+        assert_eq!(gpt_load.chat_for("gpt-4o").status, 200);
+    }
+    eventually("the others are denied it", || {
+        assert_eq!(gpt_load.chat_for("gpt-5").status, 200);
+        gpt_load.blacklist().len() == 9
+    });
+    (mock, gpt_load, keys)
+}
+
+fn answered(gpt_load: &GptLoad, model: &str, times: usize) -> Vec<u16> {
+    (0..times).map(|_| gpt_load.chat_for(model).status.as_u16()).collect()
+}
+
+#[test]
+fn a_wrong_refusal_of_the_only_key_that_may_use_a_model_costs_one_request() {
+    let (mock, gpt_load, keys) = one_of_ten(&[]);
+    for wrong in 1..4 {
+        let denied = Play::ModelDenied(vec!["gpt-5".into()]);
+        mock.play(&keys[0], Play::Sequence(vec![(wrong, denied), (1, Play::Valid)]));
+        mock.reset();
+        let mut wanted = vec![404; usize::try_from(wrong).unwrap()];
+        wanted.resize(20, 200);
+        assert_eq!(answered(&gpt_load, "gpt-5", 20), wanted);
+        assert_eq!(mock.requests(), 20, "no other key is asked");
+        assert!(gpt_load.blacklist().iter().all(|entry| entry["index"] != 0));
+        assert_eq!(gpt_load.told("/stats")["keys"]["out_for_models"], 9);
+    }
+}
+
+#[test]
+fn a_wrong_refusal_is_healed_after_a_restart_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let env = [("STATE_FILE", state.to_str().unwrap())];
+    let (mock, mut gpt_load, keys) = one_of_ten(&env);
+    mock.play(&keys[0], Play::ModelDenied(vec!["gpt-5".into()]));
+    assert_eq!(answered(&gpt_load, "gpt-5", 2), [404, 404]);
+    mock.play(&keys[0], Play::Valid);
+    eventually("it is written down", || fs::read_to_string(&state).unwrap().matches("denied").count() >= 10);
+    gpt_load.signal("KILL");
+    gpt_load.ended();
+    let gpt_load = GptLoad::before(&mock, &env, &texts(&keys));
+    assert_eq!(gpt_load.blacklist().len(), 10);
+    assert_eq!(answered(&gpt_load, "gpt-5", 20), [200; 20]);
+    assert_eq!(gpt_load.blacklist().len(), 9);
+}
+
+/// Three keys that have served gpt-5, and are denied it everywhere since.
+fn denied_to_all(upstreams: &[Mock], keys: &[String]) -> GptLoad {
+    let urls = upstreams.iter().map(Mock::url).collect::<Vec<_>>().join(",");
+    let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &urls)], &texts(keys));
+    assert_eq!(answered(&gpt_load, "gpt-5", 6), [200; 6]);
+    let denied = Some(Play::ModelDenied(vec!["gpt-5".into()]));
+    for upstream in upstreams {
+        upstream.phase(denied.clone());
+    }
+    eventually("all are denied it, and have been tried again", || {
+        let twice = |entry: &Value| entry["fail_count"].as_u64() >= Some(2);
+        assert_eq!(gpt_load.chat_for("gpt-5").status, 404);
+        gpt_load.blacklist().len() == 3 && gpt_load.blacklist().iter().all(twice)
+    });
+    gpt_load
+}
+
+#[test]
+fn where_a_model_is_denied_to_all_at_every_upstream_the_first_that_serves_it_again_is_found() {
+    let keys = numbered(3);
+    let upstreams = [(); 2].map(|()| all_valid(&keys));
+    let gpt_load = denied_to_all(&upstreams, &keys);
+    upstreams[1].phase(None);
+    assert_eq!(answered(&gpt_load, "gpt-5", 12), [200; 12]);
+}
+
+#[test]
+fn where_a_model_is_denied_to_all_the_first_key_that_serves_it_again_is_found() {
+    for able in 0..3 {
+        let keys = numbered(3);
+        let upstream = [all_valid(&keys)];
+        let gpt_load = denied_to_all(&upstream, &keys);
+        for (number, key) in keys.iter().enumerate() {
+            let denied = Play::ModelDenied(vec!["gpt-5".into()]);
+            upstream[0].play(key, if number == able { Play::Valid } else { denied });
+        }
+        upstream[0].phase(None);
+        assert_eq!(answered(&gpt_load, "gpt-5", 6), [200; 6]);
+        let others: Vec<Value> = gpt_load.blacklist().iter().map(|entry| entry["index"].clone()).collect();
+        assert!(others.len() == 2 && !others.contains(&json!(able)), "{others:?}");
     }
 }
 
