@@ -28,19 +28,9 @@ impl Here<'_> {
         model.zip(tally).is_some_and(|(model, tally)| tally.has_served(mark(model)))
     }
 
-    /// The key served this model, which has this mark.
-    #[inline]
-    pub(super) fn note_served(&self, pool: &KeyPool, model: &str, mark: u64, service: Service) {
-        if self.generation.tally(self.index).is_some_and(|tally| !tally.has_served(mark)) {
-            self.serve_first(pool, model, mark, service);
-        }
-    }
-
+    /// The key served this model, for the first time as far as marks tell it.
     #[cold]
-    fn serve_first(&self, pool: &KeyPool, model: &str, mark: u64, service: Service) {
-        if let Some(tally) = self.generation.tally(self.index) {
-            tally.mark_served(mark);
-        }
+    pub(super) fn serve_first(&self, pool: &KeyPool, model: &str, service: Service) {
         // Leased before keys stood apart for the model, it may have been denied it meanwhile.
         if self.model.is_none()
             && let Some(roster) = self.generation.model(Some(model))

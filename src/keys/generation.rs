@@ -72,10 +72,10 @@ impl Tally {
         Self { served, failed: copy(&self.failed), passed: copy(&self.passed) }
     }
 
-    /// It served a request.
+    /// It served a request, of a model with that [mark](super::served::mark), if it is not 0. Whether that mark is new to it.
     #[inline]
-    pub(super) fn count_served(&self) {
-        self.served.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn count_served(&self, mark: u64) -> bool {
+        self.served.fetch_add(1, Ordering::Relaxed) & mark != mark
     }
 
     /// It served a model of that [mark](super::served::mark).
@@ -84,7 +84,6 @@ impl Tally {
     }
 
     /// Whether it has served such a model: another one may have the same mark.
-    #[inline]
     pub(super) fn has_served(&self, mark: u64) -> bool {
         self.served.load(Ordering::Relaxed) & mark != 0
     }
@@ -440,11 +439,13 @@ mod tests {
     fn what_a_key_has_served_is_counted_and_marked() {
         let tally = Tally::default();
         for bit in [63, 63, 48] {
+            let is_new = !tally.has_served(1 << bit);
+            assert_eq!(tally.count_served(1 << bit), is_new);
             tally.mark_served(1 << bit);
-            tally.count_served();
         }
+        assert!(!tally.count_served(0));
         let copy = tally.copy();
-        assert_eq!((copy.served(), copy.mark()), (3, 3));
+        assert_eq!((copy.served(), copy.mark()), (4, 4));
         assert_eq!([63, 48, 50].map(|bit| copy.has_served(1 << bit)), [true, true, false]);
     }
 

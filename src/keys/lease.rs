@@ -173,12 +173,14 @@ impl<'pool> Lease<'pool> {
         remains: Remains<'_>,
     ) -> bool {
         let Some((here, ended_storm)) = self.work(upstream, service) else { return false };
-        if let Some(model) = model {
-            let mark = self.pool.served.note(model, here.index, self.pool.since_began());
-            here.note_served(self.pool, model, mark, service);
-        }
-        if let Some(tally) = here.generation.tally(here.index) {
-            tally.count_served();
+        let now = || self.pool.since_began();
+        let mark = model.map_or(0, |model| self.pool.served.note(model, here.index, now()));
+        if let Some(tally) = here.generation.tally(here.index)
+            && tally.count_served(mark)
+            && let Some(model) = model
+        {
+            tally.mark_served(mark);
+            here.serve_first(self.pool, model, service);
         }
         if let Some(roster) = &here.model {
             here.succeed(self.pool, Some(roster), service, self.entry);
