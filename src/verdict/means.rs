@@ -42,6 +42,35 @@ const IS_NOT_FOR: &[&str] = &[
     "upgrade to use",
 ];
 
+/// Money or a time is over, for all that is asked.
+const OVER: &[&str] = &[
+    "insufficient credit",
+    "insufficient balance",
+    "insufficient fund",
+    "insufficient quota",
+    "out of credit",
+    "out of fund",
+    "no credit",
+    "used up",
+    "exceeded",
+    "exhausted",
+    "expired",
+    "ended",
+    "is over",
+    "lapsed",
+    "cancel",
+    "suspended",
+    "overdue",
+    "unpaid",
+    "不足",
+    "欠费",
+    "用完",
+    "用尽",
+    "耗尽",
+    "到期",
+    "过期",
+];
+
 /// Whether these words tell of such a request.
 pub(super) fn are_too_small(words: &Words) -> bool {
     pays_for_less(words) || is_not_in_plan(words)
@@ -56,17 +85,19 @@ fn pays_for_less(words: &Words) -> bool {
 }
 
 fn is_not_in_plan(words: &Words) -> bool {
-    [FEATURE, PARTS_OF_USE].iter().any(|parts| words.follows(parts, IS_NOT_IN))
-        || words.follows(IS_NOT_FOR, PARTS_OF_USE)
+    let is_of_a_part = [FEATURE, PARTS_OF_USE].iter().any(|parts| words.follows(parts, IS_NOT_IN))
+        || words.follows(IS_NOT_FOR, PARTS_OF_USE);
+    is_of_a_part && !OVER.iter().any(|word| words.find(word).is_some())
 }
 
-/// The number that stands right behind, or behind the sign of its currency. Less than nothing is none.
+/// The number that stands right behind, or behind the sign of its currency. Less than nothing is none, nor is a date.
 fn number(text: &str) -> Option<f64> {
     let (at, _) = text.char_indices().take(NEAR).find(|(_, letter)| letter.is_ascii_digit())?;
     let (before, number) = text.split_at_checked(at)?;
     let end = number.find(|letter: char| !matches!(letter, '0'..='9' | '.' | ',')).unwrap_or(number.len());
+    let is_odd = before.ends_with('-') || number.get(end..)?.starts_with(['-', '/', ':']);
     let number = number.get(..end)?.replace(',', "");
-    number.trim_end_matches('.').parse().ok().filter(|_| !before.ends_with('-'))
+    number.trim_end_matches('.').parse().ok().filter(|_| !is_odd)
 }
 
 #[cfg(test)]
@@ -93,6 +124,7 @@ mod tests {
             ("预扣费额度失败, 用户剩余额度: ＄0.000050, 需要预扣费额度: ＄0.028248", false),
             ("用户额度不足, 剩余额度: ¥0.20", false),
             ("Insufficient credits", false),
+            ("insufficient funds; available: 2025-01-02, required: 2", false),
         ] {
             assert_eq!(are_too_small(&Words::of(message)), want, "{message}");
         }
@@ -113,6 +145,13 @@ mod tests {
                 false,
             ),
             ("This model requires a paid plan", false),
+            ("Insufficient credits. This feature requires a minimum balance of $5", false),
+            ("Out of credits. Web search is not available until you top up.", false),
+            ("Your trial expired. This feature is only available on paid plans", false),
+            ("Your account is suspended. Image generation is not available on suspended accounts.", false),
+            ("Subscription lapsed: this feature is not available", false),
+            ("You exceeded your monthly quota. This feature is only available on Pro", false),
+            ("余额不足，此功能需要充值", false),
         ] {
             assert_eq!(are_too_small(&Words::of(message)), want, "{message}");
         }
