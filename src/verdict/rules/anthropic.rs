@@ -1,6 +1,6 @@
 //! Anthropic, and Claude wherever it is sold.
 
-use super::Test::{Code, CodeWith, Says, Silent, Status};
+use super::Test::{Code, CodeWith, NamesModel, Says, Silent, Status, Then};
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
 
@@ -35,6 +35,12 @@ pub(super) static ROWS: &[Row] = &[
         "https://platform.claude.com/docs/en/api/http/$shared",
         KeyExhausted,
         &[Status(&[400, 403]), CodeWith(&["cmek_key_", "cmek_context_"])],
+    ),
+    row(
+        "anthropic.encryption_key_told",
+        "https://platform.claude.com/docs/en/api/http/$shared",
+        KeyExhausted,
+        &[Status(&[403]), Code(&["permission_error"]), Says(&["encryption key"])],
     ),
     row(
         "anthropic.credit",
@@ -128,6 +134,36 @@ pub(super) static ROWS: &[Row] = &[
         &[Status(&[403]), Code(&["permission_error"]), Says(&["the specified resource"])],
     )
     .denied(),
+    row(
+        "anthropic.model_denied",
+        ERRORS,
+        KeyExhausted,
+        &[
+            Status(&[403]),
+            Code(&["permission_error"]),
+            Says(&["permission to use", "permission to access", "access to"]),
+            NamesModel,
+            Silent(&["suspended", "locked", "limit", "trial", "unpaid", "credit", "balance", "plan"]),
+            Silent(&["countr", "region", "territor", "ip address", "upstream"]),
+        ],
+    )
+    .denied(),
+    // What is shut belongs to a workspace, which is not.
+    row(
+        "anthropic.part_of_account",
+        ERRORS,
+        KeyExhausted,
+        &[
+            Status(&[403]),
+            Code(&["permission_error"]),
+            Then(
+                &[" of this ", " of your ", " of the ", " in this ", " in your ", " for this ", " for your "],
+                &["disabled", "archived", "expired"],
+            ),
+            Silent(&["api key", "api-key"]),
+        ],
+    )
+    .of_model(),
     row(
         "anthropic.rate_of_model",
         LIMITS,

@@ -240,6 +240,8 @@ pub(super) static ROWS: &[Row] = &[
             Status(&[400]),
             CodeLike(&["modelnotsupported"]),
             Silent(&["endpoint", " api", "/completions", "responses", "parameter", "image", "tool"]),
+            // Something that the model lacks.
+            Silent(&["not support ", "n't support "]),
         ],
     )
     .denied(),

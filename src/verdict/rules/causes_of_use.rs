@@ -1,7 +1,7 @@
 //! Causes told in words alone: what was done with a key, by which program and from which kind of network, and what a
 //! model is to be used with and by whom. See `causes.rs`.
 
-use super::Test::{NamesModel, NotOfRequest, Says, Silent, Status, Then};
+use super::Test::{NamesModel, NotOfRequest, OfModel, Says, Silent, Status, Then};
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyInvalid, RequestFault, UpstreamFault};
 
@@ -58,6 +58,7 @@ const NO_PROGRAM: &[&str] = &[
     "region",
     "country",
     "地区",
+    "国家",
     "模型",
 ];
 const SHUT_OUT: &[&str] = &[
@@ -180,21 +181,45 @@ const SOME: &[&str] = &[
     "your tier",
     "current tier",
     "usage tier",
-    "plan",
+    " plan",
     "subscri",
     "paid",
-    "pro ",
-    "plus ",
+    "pro user",
+    "plus user",
     "premium",
     "enterprise",
     "members",
-    "for your",
+    "for your account",
+    "for your organi",
     "for this account",
     "付费",
     "会员",
     "套餐",
     "订阅",
     "企业",
+];
+
+/// For nobody there, or in that way.
+const ELSEWHERE: &[&str] =
+    &["region", "countr", "location", "endpoint", "api version", "service tier", "service_tier"];
+/// What lacks is money, or a time is over, whatever else is told.
+const OF_MONEY: &[&str] = &[
+    "balance",
+    "credit",
+    "quota",
+    "trial",
+    "unpaid",
+    "overdue",
+    "subscription",
+    "payment",
+    "billing",
+    "余额",
+    "欠费",
+    "充值",
+    "续费",
+    "额度",
+    "到期",
+    "试用",
 ];
 
 pub(super) static ROWS: &[Row] = &[
@@ -227,6 +252,7 @@ pub(super) static ROWS: &[Row] = &[
                 &["过有效期", "出有效期", "有效期已", "不在有效期", "已到期"],
             ),
             Silent(&["额度", "余额", "套餐", "会员", "试用", "订阅"]),
+            Silent(&["续费", "续订", "充值", "购买", "服务", "产品", "体验", "资源包"]),
         ],
     ),
     // The program that the client is, not where it is.
@@ -234,7 +260,7 @@ pub(super) static ROWS: &[Row] = &[
         "cause.program",
         SEEN,
         RequestFault,
-        &[Status(&[403]), Then(PROGRAM, SHUT_OUT), Silent(NO_PROGRAM), Silent(OF_KEYS)],
+        &[Status(&[403]), Then(PROGRAM, SHUT_OUT), Silent(NO_PROGRAM), Silent(OF_KEYS), Silent(OF_MONEY)],
     ),
     row(
         "cause.no_such_program",
@@ -257,6 +283,7 @@ pub(super) static ROWS: &[Row] = &[
             ),
             Silent(NO_PROGRAM),
             Silent(OF_KEYS),
+            Silent(OF_MONEY),
         ],
     ),
     // Of which kind our own address is, whichever key we send from there.
@@ -289,19 +316,36 @@ pub(super) static ROWS: &[Row] = &[
         "cause.uploads_off",
         SEEN,
         RequestFault,
-        &[Status(&[403]), Then(&["uploads", "attachments", "streaming"], OFF), Silent(OF_KEYS)],
+        &[
+            Status(&[403]),
+            Then(&["uploads", "attachments", "streaming"], OFF),
+            Silent(OF_KEYS),
+            Silent(OF_MONEY),
+        ],
     ),
     row(
         "cause.model_gone",
         SEEN,
         RequestFault,
-        &[Status(&[403]), Then(MODEL, GONE), Silent(OF_KEYS), Silent(&["your "])],
+        &[
+            Status(&[403]),
+            Then(MODEL, GONE),
+            Silent(OF_KEYS),
+            Silent(OF_MONEY),
+            Silent(&["your ", "allowlist", "whitelist", "白名单", "workspace", "administr", "free "]),
+        ],
     ),
     row(
         "cause.model_of_tier",
         SEEN,
         RequestFault,
-        &[Status(&[400, 404]), Then(NOT_FOR_ALL, SOME), NamesModel, NotOfRequest],
+        &[
+            Status(&[400, 404]),
+            Then(NOT_FOR_ALL, SOME),
+            OfModel(NOT_FOR_ALL),
+            Silent(ELSEWHERE),
+            NotOfRequest,
+        ],
     )
     .denied(),
 ];

@@ -1,4 +1,5 @@
-//! Causes told in words alone: no key was seen, or we may not come from where we are. See `causes.rs`.
+//! Causes told in words alone: no key was seen, we may not come from where we are, too many others come, or a relay has no
+//! account to ask with. See `causes.rs`.
 
 use super::Test::{NotOfRequest, Says, Silent, Status, Then};
 use super::{Row, row};
@@ -99,6 +100,47 @@ const BARRED: &[&str] = &[
     "not have access",
     "不在",
     "不允许",
+];
+
+/// It is the key's owner who asks too much.
+const OURS: &[&str] = &[
+    "your ",
+    "you are",
+    "you're",
+    "您当前",
+    "您的",
+    "你的",
+    "账户",
+    "账号",
+    "帐户",
+    "帐号",
+    "个用户",
+    "该用户",
+    "用户请求",
+    "用户调用",
+    "key",
+    "密钥",
+    "令牌",
+    "限流",
+    "限速",
+    "频率",
+];
+/// It is the account of the one who asks that is not there, or not good any more.
+const OF_ONE_ACCOUNT: &[&str] = &[
+    "found",
+    "given ",
+    "this api key",
+    "this key",
+    "your ",
+    "login",
+    "log in",
+    "sign in",
+    "expired",
+    "invalid",
+    "credit",
+    "balance",
+    "subscription",
+    "cancel",
 ];
 
 pub(super) static ROWS: &[Row] = &[
@@ -256,6 +298,40 @@ pub(super) static ROWS: &[Row] = &[
                 "网段",
                 "不在白名单",
             ]),
+        ],
+    ),
+    row(
+        "cause.crowded",
+        SEEN,
+        UpstreamFault,
+        &[
+            Status(&[400, 401, 402, 403, 429, 498, 0]),
+            Says(&["调用量过大", "请求量过大", "请求量较大", "人数过多", "人数较多", "too many people"]),
+            Silent(OURS),
+            NotOfRequest,
+        ],
+    ),
+    // A relay has none of its own to ask with.
+    row(
+        "cause.no_account_to_ask_with",
+        SEEN,
+        UpstreamFault,
+        &[
+            Status(&[400, 401, 402, 403, 429, 498, 0]),
+            Says(&["no auth available", "no active account", "no available account"]),
+            Silent(OF_ONE_ACCOUNT),
+            NotOfRequest,
+        ],
+    ),
+    row(
+        "cause.accounts_are_cooling",
+        SEEN,
+        UpstreamFault,
+        &[
+            Status(&[400, 401, 402, 403, 429, 498, 0]),
+            Then(&["all credential", "all account", "all auth", "credentials are"], &["cooling"]),
+            Silent(&["your "]),
+            NotOfRequest,
         ],
     ),
 ];

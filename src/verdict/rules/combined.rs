@@ -3,8 +3,9 @@
 //!
 //! A permanent verdict wants a key or an account that is dead, and not a word of anything else that could be meant.
 
-use super::Test::{NotOfRequest, Silent, Speaks, Status, Told, Unheard};
+use super::Test::{NoCodeWith, NotOfRequest, Silent, Speaks, Status, Told, Unheard};
 use super::causes_of_keys::PARTS_OF_USE;
+use super::types::{NAMED_FOR_KEYS, OF_KEYS};
 use super::vocabulary::{
     ABSENT, ACCOUNT, ADDRESS, CONTENT, DEAD, DENIED, DOWN, FAST, GONE, HARM, KEY, LIMIT, LONG, MODEL, MONEY,
     NOT, NOW, OUTAGE, PAY, PLACE, PLAN, PROVIDER, QUOTA, REJECTED, SHAPE, SHORT, SPENT, THROTTLED, TOO_LONG,
@@ -23,6 +24,11 @@ const OWN: Things = CONTENT | SHAPE;
 /// With any of these a key is not lost for good.
 const ELSE: Things =
     OWN | MODEL | PLACE | ADDRESS | NOW | MONEY | PLAN | QUOTA | TRAFFIC | LIMIT | DOWN | UNCHECKED;
+/// What is disabled is something else, for this key.
+const FOR_A_KEY: &[&str] =
+    &["disabled for key", "disabled for this key", "disabled for your key", "disabled for the key"];
+/// What its bearer may not do: a key near it is the one that may not.
+const OF_PERMISSION: &[&str] = &["permission_error"];
 /// It is about the one who asks.
 const OF_US: Things = YOURS | KEY | ACCOUNT;
 
@@ -50,11 +56,26 @@ pub(super) static ROWS: &[Row] = &[
         RequestFault,
         &[Status(&[401, 403]), Speaks(HARM), Unheard(ACCOUNT | ADDRESS | KEY | MONEY)],
     ),
+    // Keys have formats as well.
     row(
         "told.request",
         SEEN,
         RequestFault,
-        &[Status(&[401, 403]), Told(SHAPE, DEAD | WRONG | REJECTED | SPENT), Unheard(ACCOUNT)],
+        &[
+            Status(&[401, 403]),
+            Told(SHAPE, DEAD | WRONG | REJECTED | SPENT),
+            Unheard(ACCOUNT),
+            Silent(&[
+                "authorization header",
+                "authorization field",
+                "认证",
+                "鉴权",
+                "token格式",
+                "key format",
+            ]),
+            NoCodeWith(NAMED_FOR_KEYS),
+            NoCodeWith(OF_KEYS),
+        ],
     ),
     row(
         "told.place",
@@ -247,6 +268,8 @@ pub(super) static ROWS: &[Row] = &[
             Told(KEY, DEAD | WRONG | REJECTED),
             Unheard(ELSE),
             Silent(PARTS_OF_USE),
+            Silent(FOR_A_KEY),
+            NoCodeWith(OF_PERMISSION),
             NotOfRequest,
         ],
     ),
@@ -260,7 +283,12 @@ pub(super) static ROWS: &[Row] = &[
         "told.account_unknown",
         SEEN,
         KeyInvalid,
-        &[Status(&[401, 403]), Told(ACCOUNT, WRONG | GONE), Unheard(ELSE | DENIED)],
+        &[
+            Status(&[401, 403]),
+            Told(ACCOUNT, WRONG | GONE),
+            Unheard(ELSE | DENIED),
+            NoCodeWith(OF_PERMISSION),
+        ],
     )
     .weak(),
     row("told.key_gone", SEEN, KeyInvalid, &[Status(&[401, 403]), Told(KEY, GONE), Unheard(ELSE | DENIED)])

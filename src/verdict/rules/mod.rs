@@ -103,7 +103,7 @@ enum Test {
     Code(&'static [&'static str]),
     /// A code contains one of these: names of quotas are long.
     CodeWith(&'static [&'static str]),
-    /// No code contains one of these.
+    /// No code contains one of these, however it joins its words.
     NoCodeWith(&'static [&'static str]),
     /// A code contains one of these, however it joins its words: `INSUFFICIENT_BALANCE`, `InsufficientBalanceError`.
     CodeLike(&'static [&'static str]),
@@ -127,6 +127,8 @@ enum Test {
     Silent(&'static [&'static str]),
     /// The message speaks of a model, or names one.
     NamesModel,
+    /// One of these is said of a model.
+    OfModel(&'static [&'static str]),
     /// It says that a part of the request is unknown, wrong or not there.
     FindsFault,
     /// It is no bad request that begins by naming a part of the request: that is what it is about then.
@@ -159,7 +161,10 @@ impl Answer<'_> {
             Test::Status(_) => true,
             Test::Code(words) => codes.iter().any(|code| words.contains(&code.as_str())),
             Test::CodeWith(parts) => codes.iter().any(|code| parts.iter().any(|part| code.contains(part))),
-            Test::NoCodeWith(parts) => !codes.iter().any(|code| parts.iter().any(|part| code.contains(part))),
+            Test::NoCodeWith(parts) => {
+                let mut all = codes.iter().chain(&self.envelope.joined);
+                !all.any(|code| parts.iter().any(|part| code.contains(part)))
+            }
             Test::CodeLike(parts) => {
                 self.envelope.joined.iter().any(|code| parts.iter().any(|part| code.contains(part)))
             }
@@ -176,6 +181,7 @@ impl Answer<'_> {
                 !(is_vague && of_request::names_a_part(&self.envelope.words))
             }
             Test::NamesModel => of_model::is_named(self.envelope),
+            Test::OfModel(words) => of_model::is_what(self.envelope, words),
             Test::FindsFault => of_request::finds_fault(&self.envelope.words),
             Test::Silent(words) => !words.iter().any(|word| self.envelope.words.find(word).is_some()),
             Test::Has(form) => self.envelope.forms.contains(form),
@@ -447,6 +453,7 @@ mod tests {
                     | Test::CodeLike(words)
                     | Test::Says(words)
                     | Test::Names(words)
+                    | Test::OfModel(words)
                     | Test::Silent(words) => &[words],
                     Test::Then(first, second) | Test::Of(first, second) => &[first, second],
                     _ => &[],

@@ -65,28 +65,6 @@ const KEYS: &[&str] = &[
     "账户",
     "帐号",
 ];
-const MONEY: &[&str] =
-    &["额度", "余额", "配额", "欠费", "quota", "balance", "credit", "fund", "budget", "billing", "account"];
-const SPENT: &[&str] = &[
-    "insufficient",
-    "not enough",
-    "exhaust",
-    "exceed",
-    "deplet",
-    "used up",
-    "ran out",
-    "run out",
-    "out of ",
-    "too low",
-    "overdue",
-    "不足",
-    "不够",
-    "用完",
-    "用尽",
-    "耗尽",
-    "欠费",
-    "已用",
-];
 const REFUSED: &[&str] = &["reject", "refused", "fail", "denied", "not work", "失败", "被拒", "失效", "无效"];
 /// What a request tells its provider to ask, and what has tokens that are no keys.
 const SERVERS: &[&str] = &[
@@ -203,18 +181,6 @@ pub(super) static ROWS: &[Row] = &[
                 &["upstream authenticat", "upstream access", "channel authenticat", "上游认证", "上游鉴权"],
                 &["fail", "reject", "refused", "forbidden", "失败", "被拒"],
             ),
-            NotOfRequest,
-        ],
-    ),
-    row(
-        "not_ours.upstream_money",
-        RELAYS,
-        UpstreamFault,
-        &[
-            Status(OF_MONEY),
-            Of(BETWEEN, MONEY),
-            Says(SPENT),
-            Silent(&["your ", "您", "你的", "用户额度", "令牌额度"]),
             NotOfRequest,
         ],
     ),

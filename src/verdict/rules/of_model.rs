@@ -73,6 +73,21 @@ pub(super) fn is_meant(envelope: &Envelope) -> bool {
             .any(|(word, name)| before(word) && is_name(name))
 }
 
+/// Ahead of a model's name these say that it is not what is spoken of.
+const BESIDE: &[&str] = &["for", "with", "of", "on", "in", "by", "using", "via", "when"];
+
+/// Whether it is a model of which one of these is said: it stands before the first of them, and nothing else does.
+pub(super) fn is_what(envelope: &Envelope, said: &[&str]) -> bool {
+    let message = envelope.message.to_lowercase();
+    let Some(at) = said.iter().filter_map(|word| message.find(word)).min() else { return false };
+    let before = message.get(..at).unwrap_or_default();
+    let sentence = before.rsplit(['!', ';', '?', '。', '；']).next().unwrap_or_default();
+    let sentence = sentence.rsplit(". ").next().unwrap_or_default();
+    let is_model = |token: &str| token.starts_with("model") || is_name(token);
+    (sentence.contains("模型") || tokens(sentence).any(is_model))
+        && !tokens(sentence).any(|token| BESIDE.contains(&token))
+}
+
 fn tokens(message: &str) -> impl Iterator<Item = &str> {
     message
         .split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.' | '/' | ':'))

@@ -1,7 +1,7 @@
 //! What a relay lacks, not whoever asks it: money with the provider, and keys of its own. Read before what its users lack,
 //! which is told in the same words.
 
-use super::Test::{NotOfRequest, Of, Says, Silent, Status, Then};
+use super::Test::{NoCodeWith, NotOfRequest, Of, Says, Silent, Status, Then};
 use super::{Row, row};
 use crate::verdict::Verdict::UpstreamFault;
 
@@ -15,18 +15,22 @@ const BETWEEN: &[&str] = &[
     "proxy's",
     "router's",
     "operator's",
-    "vendor's",
+    "vendor",
+    "supplier",
     "channel",
+    "backend",
     "上游",
     "渠道",
     "通道",
+    "网关",
+    "后端",
     "供应商",
     "服务商",
     "中转",
 ];
 const PURSES: &[&str] = &[
-    "account", "balance", "credit", "fund", "quota", "billing", "账号", "账户", "帐号", "帐户", "余额",
-    "额度", "配额",
+    "account", "balance", "credit", "fund", "quota", "budget", "billing", "账号", "账户", "帐号", "帐户",
+    "余额", "额度", "配额", "欠费",
 ];
 const OURS: &[&str] =
     &["our account", "our provider", "our upstream", "our balance", "our credit", "our own "];
@@ -37,6 +41,7 @@ const SPENT: &[&str] = &[
     "ran out",
     "out of",
     "exhaust",
+    "exceed",
     "deplet",
     "too low",
     "used up",
@@ -49,6 +54,7 @@ const SPENT: &[&str] = &[
     "耗尽",
     "欠费",
     "透支",
+    "已用",
 ];
 /// It is the money of the one who asks after all.
 const YOURS: &[&str] = &[
@@ -63,6 +69,15 @@ const YOURS: &[&str] = &[
     "your key",
     "your api key",
     "your wallet",
+    "your prepaid",
+    "your channel",
+    "user's",
+    // The advice to pay is one to whoever can.
+    "recharge",
+    "top up",
+    "top-up",
+    "充值",
+    "续费",
     "您",
     "你",
     "用户",
@@ -76,13 +91,33 @@ const NOT_SET: &[&str] =
     &["not set ", "n't set ", "not configured", "n't configured", "not been configured", "未配置", "未设置"];
 /// The key that was sent, and what it may do.
 const SENT: &[&str] = &["this api key", "this key", "your ", "permission", "scope", "该", "此", "您", "你"];
+/// It was looked for among those that are known, or is one that is not good.
+const LOOKED_FOR: &[&str] = &[
+    "invalid api key",
+    "invalid key",
+    "invalid token",
+    "unknown key",
+    "matching",
+    "matches",
+    "with this",
+    "set to ",
+    "无效",
+    "有效",
+];
 
 pub(super) static ROWS: &[Row] = &[
     row(
         "relay.funds",
         SEEN,
         UpstreamFault,
-        &[Status(PAID), Of(BETWEEN, PURSES), Says(SPENT), Silent(YOURS), NotOfRequest],
+        &[
+            Status(PAID),
+            Of(BETWEEN, PURSES),
+            Says(SPENT),
+            Silent(YOURS),
+            NoCodeWith(&["insufficient_user_quota"]),
+            NotOfRequest,
+        ],
     ),
     row(
         "relay.own_funds",
@@ -94,16 +129,26 @@ pub(super) static ROWS: &[Row] = &[
         "relay.no_key_set",
         SEEN,
         UpstreamFault,
-        &[Status(&[401, 403]), Then(NO_KEY, &["set ", "configured"]), Silent(SENT)],
+        &[Status(&[401, 403]), Then(NO_KEY, &[" set ", "configured"]), Silent(SENT), Silent(LOOKED_FOR)],
     )
     .barred(),
-    row("relay.key_not_set", SEEN, UpstreamFault, &[Status(&[401, 403]), Then(KEY, NOT_SET), Silent(SENT)])
-        .barred(),
+    row(
+        "relay.key_not_set",
+        SEEN,
+        UpstreamFault,
+        &[Status(&[401, 403]), Then(KEY, NOT_SET), Silent(SENT), Silent(LOOKED_FOR)],
+    )
+    .barred(),
     row(
         "relay.no_key_set_chinese",
         SEEN,
         UpstreamFault,
-        &[Status(&[401, 403]), Then(&["未配置", "未设置", "没有配置", "没有设置"], KEY), Silent(SENT)],
+        &[
+            Status(&[401, 403]),
+            Then(&["未配置", "未设置", "没有配置", "没有设置"], KEY),
+            Silent(SENT),
+            Silent(LOOKED_FOR),
+        ],
     )
     .barred(),
 ];

@@ -1,6 +1,7 @@
-//! OpenAI's codes and types, which nearly everybody has borrowed. They decide whatever the status.
+//! OpenAI's codes and types, which nearly everybody has borrowed. Those that name a cause decide whatever the status;
+//! those that say no more than a status are in `types.rs`.
 
-use super::Test::{Code, CodeLike, CodeWith, NoCodeWith, Says, Silent, Status, Then};
+use super::Test::{Code, CodeLike, CodeWith, Names, NoCodeWith, Says, Silent, Status, Then};
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
 
@@ -9,6 +10,38 @@ const LIMITS: &str = "https://platform.openai.com/docs/guides/rate-limits";
 const SPECIFICATION: &str = "https://github.com/openai/openai-openapi";
 const VERIFIED: &str = "https://help.openai.com/en/articles/10910291-api-organization-verification";
 const COUNTRIES: &str = "https://platform.openai.com/docs/supported-countries";
+
+const BAD_KEY: &[&str] =
+    &["incorrect api key", "invalid api key", "invalid x-api-key", "invalid authentication"];
+/// How a quota is named that is none of a minute.
+const OF_LONG: &[&str] = &[
+    "day",
+    "daily",
+    "week",
+    "month",
+    "balance",
+    "credit",
+    "plan",
+    "billing",
+    "insufficient",
+    "天",
+    "日",
+    "周",
+    "月",
+    "余额",
+    "套餐",
+];
+const QUOTA_EXCEEDED: &[&str] = &[
+    "quota exceeded",
+    "quota is exceeded",
+    "quota has been exceeded",
+    "exceeded quota",
+    "exceeded your quota",
+    "exceeded the quota",
+    "exceeds your quota",
+    "超出配额",
+    "配额已超",
+];
 
 pub(super) static ROWS: &[Row] = &[
     // More than the limit ever allows: no wait and no key of this kind cures it.
@@ -138,6 +171,14 @@ pub(super) static ROWS: &[Row] = &[
     ),
     // The key is known and may not do this. What it may do otherwise is not touched.
     row("openai.ip", ERRORS, KeyExhausted, &[Code(&["ip_not_authorized"])]),
+    // Who lacks this one may ask no model for anything.
+    row(
+        "openai.scope_to_infer",
+        ERRORS,
+        KeyExhausted,
+        &[Status(&[401, 403]), Then(&["missing scopes"], &["model.request"])],
+    )
+    .of_model(),
     row("openai.scope", ERRORS, KeyExhausted, &[Code(&["missing_scope", "missing_permissions"])])
         .of_model()
         .of_use(),
@@ -177,14 +218,23 @@ pub(super) static ROWS: &[Row] = &[
         "openai.key",
         ERRORS,
         KeyInvalid,
+        &[Code(&["invalid_api_key", "incorrect_api_key", "invalid_authentication_error"]), Says(BAD_KEY)],
+    ),
+    row(
+        "openai.authentication",
+        ERRORS,
+        KeyInvalid,
+        &[Status(&[400, 401, 403, 0]), Code(&["authentication_error"]), Says(BAD_KEY)],
+    ),
+    // Some look for a key with the status of limits.
+    row(
+        "openai.key_as_limit",
+        "relays that ask another for the key, see tests/corpus",
+        KeyInvalid,
         &[
-            Code(&[
-                "invalid_api_key",
-                "incorrect_api_key",
-                "invalid_authentication_error",
-                "authentication_error",
-            ]),
-            Says(&["incorrect api key", "invalid api key", "invalid x-api-key", "invalid authentication"]),
+            Status(&[429]),
+            Code(&["invalid_api_key"]),
+            Names(&["密钥不存在", "key not found", "key does not exist"]),
         ],
     ),
     // Limits. One of nothing is never whole again, and a quota that is spent is one whatever stands beside it.
@@ -226,6 +276,20 @@ pub(super) static ROWS: &[Row] = &[
         ],
     )
     .brief(),
+    // A quota that nobody calls a long one, and a code that calls it a rate.
+    row(
+        "openai.quota_of_rate",
+        LIMITS,
+        KeyLimited,
+        &[Status(&[403, 429]), Code(&["rate_limit_exceeded"]), Says(QUOTA_EXCEEDED), Silent(OF_LONG)],
+    )
+    .of_model(),
+    row(
+        "openai.quota_of_rate_of_key",
+        LIMITS,
+        KeyLimited,
+        &[Status(&[403, 429]), Code(&["rate_limit_error"]), Says(QUOTA_EXCEEDED), Silent(OF_LONG)],
+    ),
     row(
         "openai.spending_as_rate",
         LIMITS,

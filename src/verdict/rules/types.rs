@@ -20,6 +20,33 @@ pub(super) const OF_KEYS: &[&str] = &[
     "api_key_expired",
 ];
 
+/// Codes with one of these in them are of keys too.
+pub(super) const NAMED_FOR_KEYS: &[&str] = &[
+    "invalidapikey",
+    "apikeyinvalid",
+    "incorrectapikey",
+    "unknownapikey",
+    "apikeyexpired",
+    "expiredapikey",
+    "apikeyrevoked",
+    "revokedapikey",
+    "apikeydisabled",
+    "apikeydeleted",
+    "apikeynotfound",
+    "apikeysuspended",
+    "apikeybanned",
+    "invalidaccesskey",
+    "invalidaccesstoken",
+    "invalidtoken",
+    "tokeninvalid",
+    "tokenexpired",
+    "expiredtoken",
+    "tokenrevoked",
+    "badcredentials",
+    "invalidcredential",
+    "authenticationfailed",
+];
+
 const SEEN: &str = "the codes of providers and relays, see tests/corpus";
 
 pub(super) static ROWS: &[Row] = &[
@@ -27,35 +54,7 @@ pub(super) static ROWS: &[Row] = &[
         "code.key",
         SEEN,
         KeyInvalid,
-        &[
-            Status(&[401, 403, 0]),
-            CodeLike(&[
-                "invalidapikey",
-                "apikeyinvalid",
-                "incorrectapikey",
-                "unknownapikey",
-                "apikeyexpired",
-                "expiredapikey",
-                "apikeyrevoked",
-                "revokedapikey",
-                "apikeydisabled",
-                "apikeydeleted",
-                "apikeynotfound",
-                "apikeysuspended",
-                "apikeybanned",
-                "invalidaccesskey",
-                "invalidaccesstoken",
-                "invalidtoken",
-                "tokeninvalid",
-                "tokenexpired",
-                "expiredtoken",
-                "tokenrevoked",
-                "badcredentials",
-                "invalidcredential",
-                "authenticationfailed",
-            ]),
-            Silent(&["permission", "scope"]),
-        ],
+        &[Status(&[401, 403, 0]), CodeLike(NAMED_FOR_KEYS), Silent(&["permission", "scope"])],
     ),
     row("type.key", OPENAI, KeyInvalid, &[Code(OF_KEYS)]),
     row(

@@ -102,7 +102,7 @@ pub(in crate::verdict) static VOCABULARY: &[Meaning] = &[
 
     Meaning { plain: NOT | GONE, negated: NOT | GONE, words: "no longer|not any more|not any longer|ya no |nicht mehr|não mais|больше не|больше нет|n'est plus|plus aucun|不再|已不" },
     of(SHAPE, "grammar|unknown endpoint|unknown route|unknown path|unknown url"),
-    of(NOTHING, "accountant|accounting|accountab|api keyboard|api keyword|keyboard|keyword|api tokeniz|schlüsselw|compteur|responses api|response api|winding down|wind down|bad response|bad request|error message|error code|status code|chat completions|completions|not only|no later|入力された|good standing"),
+    of(NOTHING, "request id |trace id |accountant|accounting|accountab|api keyboard|api keyword|keyboard|keyword|api tokeniz|schlüsselw|compteur|responses api|response api|winding down|wind down|bad response|bad request|error message|error code|status code|chat completions|completions|not only|no later|入力された|good standing"),
 
     of(KEY, "access token|access key id|auth token|authorization token|identity token|api secret|client secret|personal access token|api key|apikey|access key|secret key|subscription key|api token|bearer|passkey|license key|licence key|service account key"),
     of(KEY | LOOSE, "token's |key's |passcode|password|signing key|signature|certificate|key |keys |credential|secret |secrets |token "),
