@@ -3,7 +3,7 @@
 //!
 //! A permanent verdict wants a key or an account that is dead, and not a word of anything else that could be meant.
 
-use super::Test::{NoCodeWith, NotOfRequest, Silent, Speaks, Status, Told, Unheard};
+use super::Test::{Begins, Code, NoCodeWith, NotOfRequest, Silent, Speaks, Status, Told, Unheard};
 use super::causes_of_keys::PARTS_OF_USE;
 use super::types::{NAMED_FOR_KEYS, OF_KEYS};
 use super::vocabulary::{
@@ -271,6 +271,20 @@ pub(super) static ROWS: &[Row] = &[
             Silent(FOR_A_KEY),
             NoCodeWith(OF_PERMISSION),
             NotOfRequest,
+        ],
+    ),
+    // It is the key that is spoken of, not what else there is for it.
+    row(
+        "told.key_itself",
+        SEEN,
+        KeyInvalid,
+        &[
+            Status(&[403]),
+            Code(OF_PERMISSION),
+            Told(KEY, DEAD | WRONG | REJECTED),
+            Begins(KEY, KEY | DEAD | WRONG | REJECTED),
+            Unheard(ELSE),
+            Silent(PARTS_OF_USE),
         ],
     ),
     row(

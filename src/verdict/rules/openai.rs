@@ -22,7 +22,10 @@ const OF_LONG: &[&str] = &[
     "balance",
     "credit",
     "plan",
+    "subscription",
     "billing",
+    // Google names the time within quotation marks.
+    "quota metric",
     "insufficient",
     "天",
     "日",
