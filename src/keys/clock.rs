@@ -254,6 +254,9 @@ impl KeyPool {
                 .is_some_and(|interval| self.instant(*tried) + interval / 2 > self.instant(now))
         };
         let is_early = event.what == What::EarlyProbe;
+        if is_early && !story.is_some_and(|story| story.is_for_long()) {
+            return None;
+        }
         let tried = story.map(|story| story.tried).filter(|tried| !is_early && late(tried));
         if tried.is_none() {
             roster.rotation.ration(event.index).offer_probe();

@@ -95,18 +95,18 @@ impl Here<'_> {
             return Recovery { was_out_for: None };
         }
         let story = stories.remove(&self.index);
-        // A list that everybody may see says nothing even of the one.
-        let is_proof = |story: &Story| {
-            let is_discerning = || story.cause.upstream.is_some_and(|index| pool.storms.is_discerning(index));
-            story.is_for_long() && (service == Service::Paid || is_discerning())
-        };
-        let proof = story.as_deref().filter(|story| is_proof(story));
-        let fell_with_it = proof.map_or_else(Vec::new, |story| Roster::fell_with(&stories, story));
+        let may_be_good = story.as_deref().filter(|story| service == Service::Paid && story.is_for_long());
+        let fell_with_it =
+            may_be_good.map_or_else(Vec::new, |story| roster.some_that_fell_with(&stories, story));
         drop(stories);
-        pool.release_in(&self.generation, (roster, base), &fell_with_it, Story::is_for_long);
-        if is_denied {
-            roster.rotation.ration(self.index).withdraw_probe();
-        } else {
+        for index in fell_with_it {
+            roster.offer_again(index, base);
+            if base.is_none() {
+                self.generation.spread(index);
+            }
+        }
+        roster.rotation.ration(self.index).withdraw_probe();
+        if !is_denied {
             // A probe has found that it works again: its full share comes within seconds.
             pool.begin_small(&self.generation, roster, self.index, 2, story.as_deref());
         }
@@ -163,9 +163,11 @@ impl Here<'_> {
                 Story { effect, since, tried: now, checked: false, asked: 0, cause }
             }
         };
-        let is_doubtful = story.is_for_long()
-            && after.cooldowns <= 1
-            && (self.generation.served_by(self.index) > 0 || roster.is_turn_of_doubt(now));
+        // Where an end is named, or nobody knows whether it ever served, one is tried for all.
+        let is_surely_odd =
+            || story.effect == Effect::Exhausted { wait: None } && self.generation.served_by(self.index) > 0;
+        let is_doubtful =
+            story.is_for_long() && after.cooldowns <= 1 && (is_surely_odd() || roster.is_turn_of_doubt(now));
         stories.insert(self.index, Arc::new(story));
         drop(stories);
         if after.place == Place::Permanent {

@@ -1,11 +1,10 @@
 //! Which other keys one key's fate speaks for: a storm makes others suspects, a key that works frees those that were refused
 //! with it.
 
-use super::generation::Generation;
 use super::here::{Here, Recovery};
 use super::lease::Lease;
 use super::pool::KeyPool;
-use super::roster::{Roster, Story};
+use super::roster::Story;
 use super::state::{Effect, Place, Standing};
 use super::storm::{Accuser, Service};
 
@@ -91,34 +90,24 @@ impl KeyPool {
     /// any.
     #[cold]
     pub(super) fn release(&self, keys: &[u32], reason: impl Fn(&Story) -> bool) -> bool {
+        let mut any = false;
         if keys.is_empty() {
-            return false;
+            return any;
         }
         let generation = self.generation.load_full();
-        self.release_in(&generation, (&generation.base, None), keys, reason)
-    }
-
-    /// The same in a model's roster, or the base's.
-    pub(super) fn release_in(
-        &self,
-        generation: &Generation,
-        (roster, base): (&Roster, Option<&Roster>),
-        keys: &[u32],
-        reason: impl Fn(&Story) -> bool,
-    ) -> bool {
-        let mut any = false;
         for index in keys.iter().copied() {
+            let base = &generation.base;
             // Held until the standing is changed: whoever sets the key aside after that leaves a story that is to stay.
-            let mut stories = roster.stories();
+            let mut stories = base.stories();
             if !stories.get(&index).is_some_and(|story| reason(story) && !story.is_operators()) {
                 continue;
             }
             let story = stories.remove(&index);
-            self.begin_small(generation, roster, index, 1, story.as_deref());
-            roster.change(index, base, |standing| Standing { place: Place::Available, ..standing });
+            self.begin_small(&generation, base, index, 1, story.as_deref());
+            base.change(index, None, |standing| Standing { place: Place::Available, ..standing });
             drop(stories);
             generation.spread(index);
-            self.note_change(index, roster.model.as_deref());
+            self.note_change(index, None);
             any = true;
         }
         any

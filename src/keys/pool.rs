@@ -172,7 +172,12 @@ impl KeyPool {
         self.take_back(need, &[], has_served)
     }
 
-    /// The same, but one of those that have served this model of late: where not every key may use it. Failing that one
+    /// Leases, out of turn, a key that is not put to the test with it.
+    pub fn lease_in_rotation(&self, need: Need<'_>) -> Option<Lease<'_>> {
+        self.take_back(need, &[], |_, _| true)
+    }
+
+    /// As a proven key, but one of those that have served this model of late: where not every key may use it. Failing that one
     /// that is denied it though it has.
     pub fn lease_likely(&self, need: Need<'_>) -> Option<Lease<'_>> {
         let now = self.began.elapsed();
@@ -271,6 +276,13 @@ impl KeyPool {
     /// How many keys there are.
     pub fn total(&self) -> usize {
         self.generation.load().base.rotation.len()
+    }
+
+    /// How many keys are not set aside, as operators see it: one that is only put to the test is.
+    pub fn healthy(&self) -> usize {
+        let base = &self.generation.load().base;
+        let out = base.stories().len();
+        base.rotation.len().saturating_sub(out)
     }
 
     /// How many of them are in rotation.

@@ -42,9 +42,9 @@ pub const BY_OPERATOR: &str = "operator";
 const LONG: Duration = Duration::from_secs(5 * 60);
 /// What was said of keys within so long may have been one mistake.
 const EPISODE: Duration = Duration::from_secs(60);
-/// As few that fell together may each have had its own reason.
-const FEW: usize = 3;
-/// One in so many milliseconds of the keys that never served is put to the test soon, for all of them.
+/// So many of the keys that fell together are put to the test where one of them works.
+const A_FEW: usize = 3;
+/// One in so many milliseconds is put to the test soon, for all of them.
 const ONE_IN: u64 = 10_000;
 
 /// Why a key is out.
@@ -88,16 +88,10 @@ impl Story {
         matches!(self.effect, Effect::Invalid | Effect::Exhausted { .. })
     }
 
-    /// Whether the key is out for good, or for long, by an upstream's word.
+    /// Whether the key is out for long for want of credit or a quota, by an upstream's word.
     pub(super) fn is_for_long(&self) -> bool {
-        match self.effect {
-            _ if self.is_operators() => false,
-            Effect::Invalid => true,
-            Effect::Exhausted { wait } => wait.is_none_or(|wait| wait >= LONG),
-            Effect::Limited { wait } | Effect::Crowded { wait } => wait.is_some_and(|wait| wait >= LONG),
-            Effect::Spent { wait } => wait >= LONG,
-            Effect::Success | Effect::Suspected | Effect::Denied | Effect::TooLittle => false,
-        }
+        let Effect::Exhausted { wait } = self.effect else { return false };
+        wait.is_none_or(|wait| wait >= LONG) && !self.is_operators()
     }
 
     /// Whether the same was said of another key, by the same upstream at about the same time.
@@ -147,7 +141,7 @@ pub(super) struct Roster {
     pub(super) crowds: Crowds,
     /// When it last mattered, so that the memory for models can be bounded.
     pub(super) used: AtomicU64,
-    /// When a key that never served was last to be put to the test soon.
+    /// When a key was last to be put to the test soon for all that fell with it.
     doubted: AtomicU64,
 }
 
@@ -318,7 +312,7 @@ impl Roster {
         *self.outlook.lock().unwrap_or_else(PoisonError::into_inner) = Some(outlook);
     }
 
-    /// Whether one of the keys that never served is to be put to the test soon, for all of them.
+    /// Whether a key is to be put to the test soon for all that fall with it.
     pub(super) fn is_turn_of_doubt(&self, now: Millis) -> bool {
         let last = self.doubted.load(Ordering::Relaxed);
         let is_turn = last == 0 || last + ONE_IN <= now.0;
@@ -328,13 +322,11 @@ impl Roster {
         is_turn
     }
 
-    /// The keys that fell with one, whose story this was, if they are enough to look like one mistake, and no check has
-    /// confirmed it of them.
-    pub(super) fn fell_with(stories: &Stories, story: &Story) -> Vec<u32> {
-        let fell_with_it = |other: &Story| other.is_for_long() && !other.checked && other.is_as_of(story);
-        let fell = stories.iter().filter(|(_, other)| fell_with_it(other));
-        let fell: Vec<u32> = fell.map(|(index, _)| *index).collect();
-        if fell.len() < FEW { Vec::new() } else { fell }
+    /// A few of the keys that fell with one, whose story this was, and are not put to the test yet.
+    pub(super) fn some_that_fell_with(&self, stories: &Stories, story: &Story) -> Vec<u32> {
+        let fell = stories.iter().filter(|(_, other)| other.is_for_long() && other.is_as_of(story));
+        let untested = fell.filter(|(index, _)| !self.rotation.ration(**index).offers_probe());
+        untested.map(|(index, _)| *index).take(A_FEW).collect()
     }
 
     pub(super) fn story(&self, index: u32) -> Option<Arc<Story>> {

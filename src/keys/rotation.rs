@@ -152,12 +152,16 @@ impl Rotation {
         likely: impl Iterator<Item = u32>,
         suits: impl Fn(u32) -> bool,
     ) -> Option<Turn> {
+        // A key that is put to the test is available, too.
+        let is_in = |index| {
+            self.standing(index).is_available() && base.is_none_or(|base| base.standing(index).is_available())
+        };
         let cursor = self.cursor();
         let behind = (0..cursor).rev().chain((cursor..self.len()).rev()).take(LOOK_BACK);
         likely
             .filter(|index| (*index as usize) < self.len())
             .chain(behind.filter_map(|index| u32::try_from(index).ok()))
-            .filter(|index| self.available.contains(*index as usize) && suits(*index))
+            .filter(|index| self.available.contains(*index as usize) && is_in(*index) && suits(*index))
             .find_map(|index| Some(Turn { index, ends_lap: false, entry: self.enter(index, base)? }))
     }
 

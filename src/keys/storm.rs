@@ -201,7 +201,7 @@ impl Storms {
                 served,
                 again,
             });
-            if let Some(others) = state.begins(index, by, pool, now) {
+            if let Some(others) = state.begins(index, by, pool, now, names_end) {
                 return Finding::Begins(others);
             }
             let here = state.upstream(by.upstream);
@@ -358,13 +358,20 @@ impl Storms {
 
 impl State {
     /// Whether a storm begins with the latest verdict; then the other keys that it has swept away.
-    fn begins(&mut self, index: u32, by: Accuser<'_>, pool: usize, now: Millis) -> Option<Vec<u32>> {
+    fn begins(
+        &mut self,
+        index: u32,
+        by: Accuser<'_>,
+        pool: usize,
+        now: Millis,
+        names_end: bool,
+    ) -> Option<Vec<u32>> {
         let is_most = |keys: usize| pool >= SMALLEST_POOL && keys * 2 > pool;
         let here = self.upstream(by.upstream);
         let enough = REFUSED_IN_A_ROW.min(pool / 2 + 1).max(2);
         let is_long = by.is_one_of_several && here.in_a_row >= enough && here.others_served >= enough;
         // Looked at now and then: at all of them.
-        let is_time = !by.is_one_of_several && here.in_a_row.is_multiple_of(UNBROKEN);
+        let is_time = !by.is_one_of_several && !names_end && here.in_a_row.is_multiple_of(UNBROKEN);
         let is_this = |told: &&Told| told.upstream == by.upstream && told.in_a_row;
         // Keys that are no good anywhere have never served; and good answers take longer than refusals.
         let have_served =

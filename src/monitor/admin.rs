@@ -400,7 +400,7 @@ impl Monitor {
         let body = json!({
             "message": message,
             "total_keys": self.group.keys.total(),
-            "healthy_keys": self.group.keys.available(),
+            "healthy_keys": self.group.keys.healthy(),
             "timestamp": rfc3339(SystemTime::now()),
         });
         Ok(json_response(StatusCode::OK, &body))

@@ -101,7 +101,7 @@ impl Monitor {
     }
 
     fn health(&self) -> Response<Bytes> {
-        let (healthy, total) = (self.group.keys.available(), self.group.keys.total());
+        let (healthy, total) = (self.group.keys.healthy(), self.group.keys.total());
         let (status, word) = match healthy {
             0 => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy"),
             _ => (StatusCode::OK, "healthy"),
@@ -118,7 +118,7 @@ impl Monitor {
 
     fn readyz(&self) -> Response<Bytes> {
         let draining = self.draining.load(Ordering::Relaxed);
-        let (status, word) = match (draining, self.group.keys.available()) {
+        let (status, word) = match (draining, self.group.keys.healthy()) {
             (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
             (false, 0) => (StatusCode::SERVICE_UNAVAILABLE, "no key is available"),
             (false, _) => (StatusCode::OK, "ready"),
@@ -128,7 +128,7 @@ impl Monitor {
 
     fn stats(&self) -> Value {
         let keys = &self.group.keys;
-        let (total, healthy) = (keys.total(), keys.available());
+        let (total, healthy) = (keys.total(), keys.healthy());
         let failures: serde_json::Map<String, Value> = End::ALL
             .into_iter()
             .filter(|end| *end != End::Success)
@@ -274,7 +274,7 @@ impl Monitor {
                 let body = json!({
                     "message": "The keys file was read again and every key's state was cleared.",
                     "total_keys": self.group.keys.total(),
-                    "healthy_keys": self.group.keys.available(),
+                    "healthy_keys": self.group.keys.healthy(),
                     "timestamp": now(),
                 });
                 Ok(json_response(StatusCode::OK, &body))

@@ -340,7 +340,7 @@ impl Proxy {
                 None => break,
             }
         }
-        probe
+        self.common.group.keys.lease_in_rotation(need).unwrap_or(probe)
     }
 
     async fn lease_when_none_is_free(&self, need: Need<'_>, so_far: &SoFar<'_>) -> Option<Lease<'_>> {
@@ -359,7 +359,7 @@ impl Proxy {
             if lease.is_some() {
                 return lease;
             }
-        } else if let Some(lease) = keys.lease_busy(need) {
+        } else if let Some(lease) = keys.lease_busy(need).filter(|_| !so_far.is_crowded_out()) {
             // For who can't wait, a key that has much to do is better than none.
             return Some(lease);
         }

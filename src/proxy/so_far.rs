@@ -92,11 +92,13 @@ impl SoFar<'_> {
         has_begun && self.ends_by().is_some_and(|end| end <= Instant::now())
     }
 
-    /// Until when it can wait for a key, having waited as long as it has, and for how long that is: for its next key, where
-    /// it stands before all others, half as long at least as for its first.
+    /// Until when it can wait for a key, having waited as long as it has, and for how long that is: for keys after its first,
+    /// where it stands before all others, half as long again in all.
     pub(super) fn patience(&self, max_key_wait: Duration) -> (Instant, Duration) {
         let now = Instant::now();
-        let left = max_key_wait.saturating_sub(self.waited.get()).max(max_key_wait / 2);
+        let (waited, half) = (self.waited.get(), max_key_wait / 2);
+        let again = (max_key_wait + half).saturating_sub(waited).min(half);
+        let left = max_key_wait.saturating_sub(waited).max(again);
         let by = self.ends_by().map_or(now + left, |end| end.min(now + left));
         (by, by.saturating_duration_since(now))
     }

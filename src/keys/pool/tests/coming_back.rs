@@ -126,9 +126,7 @@ async fn a_long_cooldown_gets_one_live_request_each_interval() {
     let (pool, due) = pool(&["a"]);
     let test = async {
         pool.lease(Need::default()).unwrap().fail(failure(told(3600)));
-        tokio::time::sleep(Duration::from_secs(65)).await;
-        pool.lease(Need::default()).unwrap().fail(failure(LIMITED));
-        tokio::time::sleep(Duration::from_secs(534)).await;
+        tokio::time::sleep(Duration::from_secs(599)).await;
         assert!(pool.lease(Need::default()).is_none());
         tokio::time::sleep(Duration::from_secs(2)).await;
         let probe = pool.lease(Need::default()).unwrap();
@@ -179,8 +177,8 @@ async fn tests_that_find_a_long_cooldown_to_be_true_do_not_multiply() {
                 wait
             }));
         }
-        let spaced = tests[1..].windows(2).all(|two| two[1] - two[0] >= 9);
-        assert!(tests.len() >= 6 && spaced, "one soon, then one each ten minutes: {tests:?}");
+        let spaced = tests.windows(2).all(|two| two[1] - two[0] >= 9);
+        assert!(tests.len() >= 5 && spaced, "one each ten minutes: {tests:?}");
     };
     tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
 }
