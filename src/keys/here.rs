@@ -14,9 +14,6 @@ use super::secret::preview;
 use super::state::{CooldownPolicy, Effect, Millis, Place, Standing};
 use super::storm::Service;
 
-/// By how many milliseconds answers may name different moments and mean the same: what they took differs.
-pub(super) const SAME_MOMENT: u64 = 200;
-
 /// Where a lease's key stands today: a reload may have moved it.
 pub(super) struct Here<'a> {
     pub(super) generation: Today<'a>,
@@ -211,7 +208,7 @@ impl Here<'_> {
     }
 
     /// A later answer of the same upstream than the one that said that nothing was left to the key says that something is;
-    /// unless by the moment at which the limit is whole (`whole_in`) it was overtaken by that one.
+    /// unless the limit is whole sooner by its word (`whole_in`): then it was overtaken by that one.
     pub(super) fn is_not_spent(
         &self,
         pool: &KeyPool,
@@ -221,7 +218,7 @@ impl Here<'_> {
         whole_in: Option<Duration>,
     ) {
         let Place::Cooldown(until) = roster.rotation.standing(self.index).place else { return };
-        if whole_in.is_some_and(|whole_in| pool.now().after(whole_in).0 < until.0 + SAME_MOMENT) {
+        if whole_in.is_some_and(|whole_in| pool.now().after(whole_in) < until) {
             return;
         }
         // Held, as in `recover`.

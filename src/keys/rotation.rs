@@ -11,7 +11,6 @@ use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::bitmap::Bitmap;
-use super::here::SAME_MOMENT;
 use super::ration::{Entry, Ration};
 use super::state::{Millis, Standing};
 
@@ -40,7 +39,7 @@ pub(super) struct Rotation {
     busy: Bitmap,
     standings: Box<[AtomicU64]>,
     rations: Box<[Ration]>,
-    /// When what was told of each key's ration is past, in tenths of a second; 0: nobody knows.
+    /// When what was told of each key's ration is past, in hundredths of a second; 0: nobody knows.
     whole: Box<[AtomicU32]>,
     cursor: AtomicUsize,
     busy_cursor: AtomicUsize,
@@ -107,20 +106,20 @@ impl Rotation {
     /// What is told of a key's ration is past then.
     pub(super) fn note_whole(&self, index: u32, at: Option<Millis>) {
         // A hint: a request more or less at a time.
-        let tenths = at.map_or(0, |at| u32::try_from(at.0 / 100 + 1).unwrap_or(u32::MAX));
-        self.whole[index as usize].store(tenths, Ordering::Relaxed);
+        let hundredths = at.map_or(0, |at| u32::try_from(at.0 / 10 + 1).unwrap_or(u32::MAX));
+        self.whole[index as usize].store(hundredths, Ordering::Relaxed);
     }
 
-    /// Whether a limit that is whole `then` is so no earlier than what was noted last.
-    pub(super) fn is_as_late(&self, index: u32, then: Millis) -> bool {
-        let tenths = self.whole[index as usize].load(Ordering::Relaxed);
-        tenths > 0 && u64::from(tenths) <= (then.0 + SAME_MOMENT) / 100
+    /// Whether a limit that is whole `then` is so later than what was noted last.
+    pub(super) fn is_later(&self, index: u32, then: Millis) -> bool {
+        let hundredths = self.whole[index as usize].load(Ordering::Relaxed);
+        hundredths > 0 && u64::from(hundredths) <= then.0 / 10
     }
 
     /// Whether the limit is whole again of which few requests were left to a key.
     pub(super) fn is_whole(&self, index: u32, now: Millis) -> bool {
-        let tenths = self.whole[index as usize].load(Ordering::Relaxed);
-        tenths > 0 && u64::from(tenths) <= now.0 / 100
+        let hundredths = self.whole[index as usize].load(Ordering::Relaxed);
+        hundredths > 0 && u64::from(hundredths) <= now.0 / 10
     }
 
     /// Takes the next turn of a key that is none of `not`. `None`: no other key is available.

@@ -197,14 +197,14 @@ impl Lease<'_> {
     }
 
     /// Whether an answer is the provider's last word on a limit: surely, by the order in which requests began; or by what
-    /// it says itself, since requests that are under way together may overtake each other. A limit that fills up
-    /// steadily is whole later with each request that it let in; of one that begins anew all say the same moment.
+    /// it says itself, since requests that are under way together may overtake each other: a limit that fills up
+    /// steadily is whole later with each request that it let in.
     fn last_word(&self, about: &Roster, index: u32, entry: Entry, remains: Remains<'_>) -> Option<bool> {
         if about.rotation.ration(index).is_last_word(entry) {
             return Some(true);
         }
         // It may have been made as long ago as the request was sent.
         let whole_in = remains.whole_in?.checked_sub(remains.took)?;
-        about.rotation.is_as_late(index, self.pool.now().after(whole_in)).then_some(false)
+        about.rotation.is_later(index, self.pool.now().after(whole_in)).then_some(false)
     }
 }

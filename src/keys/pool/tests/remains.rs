@@ -98,10 +98,9 @@ fn what_is_left_for_a_model_is_about_that_model() {
 
 const LIMIT: u64 = 5;
 
-/// What the n-th of the requests that a limit let in is told of it, if it fills up by one a second, or begins anew in
-/// five seconds.
-fn told_to(nth: u64, fills_up: bool) -> Remains<'static> {
-    let wait = Duration::from_secs(if fills_up { nth } else { LIMIT });
+/// What the n-th of the requests that a limit let in is told of it, if it fills up by one a second.
+fn told_to(nth: u64) -> Remains<'static> {
+    let wait = Duration::from_secs(nth);
     let left = match u32::try_from(LIMIT - nth).unwrap() {
         0 => Left::Nothing { wait, from: "header" },
         left => Left::Requests(left),
@@ -114,17 +113,14 @@ fn of_requests_that_overtake_each_other_the_one_that_was_let_in_last_has_the_las
     // In which order they were let in, and answered, of five that began in order.
     let orders: [[u64; 5]; 4] = [[4, 3, 2, 1, 5], [5, 4, 3, 2, 1], [1, 3, 5, 2, 4], [2, 5, 1, 4, 3]];
     for (let_in, answered) in orders.iter().flat_map(|order| orders.map(|answered| (order, answered))) {
-        for fills_up in [false, true] {
-            let (pool, _due) = pool(&["a"]);
-            let succeed = |lease: Lease<'_>, remains| lease.succeed(None, 0, Service::Paid, remains);
-            succeed(pool.lease(Need::default()).unwrap(), all(Left::Requests(5)));
-            let mut leases = [(); 5].map(|()| pool.lease(Need::default()));
-            for began in answered.map(|nth| usize::try_from(nth).unwrap() - 1) {
-                succeed(leases[began].take().unwrap(), told_to(let_in[began], fills_up));
-            }
-            let out = pool.blacklisted().len();
-            assert_eq!(out, 1, "let in {let_in:?}, answered {answered:?}, fills up: {fills_up}");
+        let (pool, _due) = pool(&["a"]);
+        let succeed = |lease: Lease<'_>, remains| lease.succeed(None, 0, Service::Paid, remains);
+        succeed(pool.lease(Need::default()).unwrap(), all(Left::Requests(5)));
+        let mut leases = [(); 5].map(|()| pool.lease(Need::default()));
+        for began in answered.map(|nth| usize::try_from(nth).unwrap() - 1) {
+            succeed(leases[began].take().unwrap(), told_to(let_in[began]));
         }
+        assert_eq!(pool.blacklisted().len(), 1, "let in {let_in:?}, answered {answered:?}");
     }
 }
 
@@ -135,18 +131,23 @@ fn a_word_is_as_old_as_its_request_and_a_later_one_that_says_when_is_believed() 
     let begin = || [(); 2].map(|()| pool.lease(Need::default()).unwrap());
     succeed(pool.lease(Need::default()).unwrap(), all(Left::Requests(5)));
     let [first, second] = begin();
-    succeed(second, told_to(3, true));
-    let slow = Remains { took: Duration::from_secs(3), ..told_to(5, true) };
+    succeed(second, told_to(3));
+    let slow = Remains { took: Duration::from_secs(3), ..told_to(5) };
     succeed(first, slow);
     assert!(pool.blacklisted().is_empty(), "it was said before the other began");
     let [first, second] = begin();
-    succeed(first, told_to(5, true));
+    succeed(first, told_to(5));
     assert_eq!(pool.blacklisted().len(), 1);
-    let next = Remains { whole_in: Some(Duration::from_secs(10)), ..told_to(1, true) };
+    let next = Remains { whole_in: Some(Duration::from_secs(10)), ..told_to(1) };
     succeed(second, next);
     assert!(pool.blacklisted().is_empty(), "the limit has begun anew");
     let [first, second] = begin();
     succeed(second, all(Left::Requests(1000)));
-    succeed(first, told_to(5, true));
+    succeed(first, told_to(5));
     assert!(pool.blacklisted().is_empty(), "plenty is left");
+    let [first, second] = begin();
+    succeed(second, told_to(4));
+    let fast = Remains { whole_in: Some(Duration::from_millis(3_990)), ..told_to(5) };
+    succeed(first, fast);
+    assert!(pool.blacklisted().is_empty(), "the other was let in since by what had filled up");
 }
