@@ -145,6 +145,7 @@ fn a_word_is_as_old_as_its_request_and_a_later_one_that_says_when_is_believed() 
     succeed(second, all(Left::Requests(1000)));
     succeed(first, told_to(5));
     assert!(pool.blacklisted().is_empty(), "plenty is left");
+    succeed(pool.lease(Need::default()).unwrap(), all(Left::Requests(5)));
     let [first, second] = begin();
     succeed(second, told_to(4));
     let fast = Remains { whole_in: Some(Duration::from_millis(3_990)), ..told_to(5) };
