@@ -28,8 +28,9 @@ const NOT_COUNTED: Test = Silent(&[
     "tokens exceed",
 ]);
 /// Whoever stands between us and the provider.
-const BETWEEN: &[&str] = &[
+pub(super) const BETWEEN: &[&str] = &[
     "upstream",
+    "provider's",
     "gateway's",
     "relay's",
     "proxy's",

@@ -2,32 +2,12 @@
 //! which is told in the same words.
 
 use super::Test::{NoCodeWith, NotOfRequest, Of, Says, Silent, Status, Then};
+use super::not_ours::BETWEEN;
 use super::{Row, row};
 use crate::verdict::Verdict::UpstreamFault;
 
 const SEEN: &str = "relays that pay providers for their users, see tests/corpus";
 
-const BETWEEN: &[&str] = &[
-    "upstream",
-    "provider's",
-    "gateway's",
-    "relay's",
-    "proxy's",
-    "router's",
-    "operator's",
-    "vendor",
-    "supplier",
-    "channel",
-    "backend",
-    "上游",
-    "渠道",
-    "通道",
-    "网关",
-    "后端",
-    "供应商",
-    "服务商",
-    "中转",
-];
 const PURSES: &[&str] = &[
     "account", "balance", "credit", "fund", "quota", "budget", "billing", "账号", "账户", "帐号", "帐户",
     "余额", "额度", "配额", "欠费",
