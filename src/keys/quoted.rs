@@ -31,6 +31,8 @@ const ESCAPE: usize = 9;
 pub(crate) struct Marks {
     /// The lengths that keys have, longest first.
     lengths: Box<[usize]>,
+    /// No text that is shorter has a whole key in it.
+    shortest: usize,
     /// Which beginnings they have: a bit for each hash of one.
     beginnings: Box<[u64; 1024]>,
     /// The first bytes that they have.
@@ -63,7 +65,8 @@ impl Marks {
                 *word |= bit;
             }
         }
-        Self { lengths: lengths.into(), beginnings, firsts: firsts.into() }
+        let shortest = SHORTEST.max(lengths.last().copied().unwrap_or_default());
+        Self { lengths: lengths.into(), shortest, beginnings, firsts: firsts.into() }
     }
 
     /// `text` with every key in it replaced by its preview, and with every long part of the leased one hidden, escaped or not;
@@ -74,7 +77,11 @@ impl Marks {
 
     /// `text` with every key that stands in it as it is replaced by its preview; `None` if there are none. For headers of answers
     /// that are passed on as they came: it costs next to nothing.
+    #[inline]
     pub(super) fn redact_plain(&self, keys: &KeyTable, text: &[u8]) -> Option<Vec<u8>> {
+        if text.len() < self.shortest {
+            return None;
+        }
         let mut quoted = Vec::new();
         self.find_whole(keys, text, |at, key| quoted.push(Quoted { at, shown: preview(key) }));
         replaced(text, quoted)
@@ -172,13 +179,12 @@ impl Marks {
     }
 
     fn find_whole<'a>(&self, keys: &'a KeyTable, text: &[u8], mut found: impl FnMut(Range<usize>, &'a str)) {
-        let shortest = SHORTEST.max(self.lengths.last().copied().unwrap_or_default());
         let (mut run_end, mut at) = (0, 0);
-        while let Some(rest) = text.get(at..).filter(|rest| rest.len() >= shortest) {
+        while let Some(rest) = text.get(at..).filter(|rest| rest.len() >= self.shortest) {
             if at >= run_end {
                 let run = rest.iter().take_while(|byte| byte.is_ascii_graphic()).count();
                 run_end = at + run;
-                if run < shortest {
+                if run < self.shortest {
                     at = run_end + 1;
                     continue;
                 }
@@ -210,8 +216,7 @@ impl Marks {
         text: &[u8],
         mut found: impl FnMut(Range<usize>),
     ) {
-        let shortest = SHORTEST.max(self.lengths.last().copied().unwrap_or_default());
-        base64(text, shortest.min(PART), |decoded, place| {
+        base64(text, self.shortest.min(PART), |decoded, place| {
             self.find(keys, leased, decoded, |at, _| found(place(at)));
         });
     }
