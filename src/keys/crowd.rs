@@ -1,11 +1,13 @@
 //! How many requests at a time a key can take whose provider refuses more: learnt from how many it had when it was refused. Such
 //! a limit is over as soon as one of them ends, so that nothing is to be waited for but that: the key is kept to so many,
 //! and stays in rotation. Where it is not known that it has others it is left alone for a moment, and then begins with one.
+//! A stream is under way until its last byte: where such limits have been met, requests are counted until then.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use super::generation::Generation;
 use super::here::Here;
 use super::lease::Lease;
 use super::ration::Entry;
@@ -26,6 +28,8 @@ const TRUST_MAX: u64 = 600_000;
 pub(super) struct Crowds {
     /// Whether anything is: most rosters learn nothing of the kind.
     any: AtomicBool,
+    /// Until then, in milliseconds, requests hold their seats: a key was refused one more of them not long ago.
+    seats_matter: AtomicU64,
     keys: Mutex<HashMap<u32, Crowd, foldhash::fast::FixedState>>,
 }
 
@@ -47,6 +51,15 @@ impl Crowds {
             return None;
         }
         self.keys().get(&index).map(|crowd| crowd.most)
+    }
+
+    /// A key was refused one more, whatever it is known to have.
+    fn met(&self, now: Millis) {
+        self.seats_matter.store(now.0.saturating_add(FORGOTTEN), Ordering::Relaxed);
+    }
+
+    fn has_seats(&self, now: Millis) -> bool {
+        self.any.load(Ordering::Relaxed) || now.0 < self.seats_matter.load(Ordering::Relaxed)
     }
 
     /// A key was refused one more than these. Returns how many it may have from now on; `None` if that can't be kept in mind.
@@ -121,6 +134,7 @@ impl Lease<'_> {
     #[cold]
     pub(super) fn keep_to_fewer(&self, here: &Here<'_>, about: &Roster) -> bool {
         let index = here.index;
+        about.crowds.met(self.pool.now());
         if !about.rotation.standing(index).is_available() || self.is_probe() {
             return false;
         }
@@ -137,6 +151,45 @@ impl Lease<'_> {
         here.generation.spread(index);
         tracing::debug!(key_index = index, at_a_time = most, "key kept to fewer requests at a time");
         true
+    }
+
+    /// What it has to give back is given back when the answer has ended, and not when it has begun, if that matters.
+    pub(super) fn seat(&mut self) -> Option<Box<Seat>> {
+        let now = self.pool.now();
+        let (roster, base) = self.generation.of(self.model.as_ref());
+        let matters = [Some(roster), base].into_iter().flatten().any(|roster| roster.crowds.has_seats(now));
+        if !matters || self.is_probe() {
+            return None;
+        }
+        let seat = Seat {
+            generation: Arc::downgrade(&self.generation),
+            model: self.model.as_ref().map(Arc::downgrade),
+            index: self.index,
+            entry: self.entry,
+            of_base: self.of_base,
+        };
+        (self.entry, self.of_base) = (Entry::Free, Entry::Free);
+        Some(Box::new(seat))
+    }
+}
+
+/// A request's place among those that its key has at a time, held until its answer has ended. It keeps no replaced keys.
+pub struct Seat {
+    generation: Weak<Generation>,
+    model: Option<Weak<Roster>>,
+    index: u32,
+    entry: Entry,
+    of_base: Entry,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let Some(generation) = self.generation.upgrade() else { return };
+        match self.model.as_ref().map(Weak::upgrade) {
+            // Its model is forgotten.
+            Some(None) => generation.give_back(None, self.index, self.of_base, Entry::Free),
+            model => generation.give_back(model.flatten().as_deref(), self.index, self.entry, self.of_base),
+        }
     }
 }
 

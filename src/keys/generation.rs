@@ -12,6 +12,7 @@ use super::clock::Due;
 use super::file::KeyTable;
 use super::pool::KeyPool;
 use super::quoted::Marks;
+use super::ration::Entry;
 use super::roster::{Roster, Story};
 use super::served::MODELS;
 use super::state::{Effect, Standing};
@@ -201,6 +202,19 @@ impl Generation {
         match model {
             None => (&self.base, None),
             Some(roster) => (roster, Some(&self.base)),
+        }
+    }
+
+    /// A request has ended that came to its key so: in a model's roster, if there is one, and on the keys as such.
+    #[cold]
+    pub(super) fn give_back(&self, model: Option<&Roster>, index: u32, entry: Entry, of_base: Entry) {
+        let entry_of_base = if model.is_some() { of_base } else { entry };
+        if let Some(roster) = model {
+            roster.give_back(index, entry, Some(&self.base));
+        }
+        if entry_of_base != Entry::Free {
+            self.base.give_back(index, entry_of_base, None);
+            self.spread(index);
         }
     }
 

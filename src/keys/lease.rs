@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use arc_swap::Guard;
 
+use super::crowd::Seat;
 use super::generation::{Generation, Texts};
 use super::here::{Here, Today};
 use super::hider::Hider;
@@ -27,11 +28,11 @@ pub struct Lease<'pool> {
     pub(super) pool: &'pool KeyPool,
     pub(super) generation: Guard<Arc<Generation>>,
     /// The model's roster that it was taken from, if not from the keys as such.
-    model: Option<Arc<Roster>>,
-    index: u32,
+    pub(super) model: Option<Arc<Roster>>,
+    pub(super) index: u32,
     ends_lap: bool,
-    entry: Entry,
-    of_base: Entry,
+    pub(super) entry: Entry,
+    pub(super) of_base: Entry,
     has_made_its_test: Cell<bool>,
 }
 
@@ -55,6 +56,15 @@ impl From<Effect> for Failure<'_> {
     fn from(effect: Effect) -> Self {
         Self { effect, model: None, by: Accuser::default(), too_few_tokens: None, cause: Cause::default() }
     }
+}
+
+/// What a success came to.
+#[derive(Default)]
+pub struct Success {
+    /// Whether it ended an outage of its upstream's.
+    pub ended_storm: bool,
+    /// To be held until the answer has ended.
+    pub seat: Option<Box<Seat>>,
 }
 
 /// What a failure came to.
@@ -163,16 +173,15 @@ impl<'pool> Lease<'pool> {
         }
     }
 
-    /// The key did its work, for `model` if one was asked for, at `upstream`. Returns whether it ended an outage of
-    /// that upstream's.
+    /// The key did its work, for `model` if one was asked for, at `upstream`.
     pub fn succeed(
-        self,
+        mut self,
         model: Option<&str>,
         upstream: usize,
         service: Service,
         remains: Remains<'_>,
-    ) -> bool {
-        let Some((here, ended_storm)) = self.work(upstream, service) else { return false };
+    ) -> Success {
+        let Some((here, ended_storm)) = self.work(upstream, service) else { return Success::default() };
         let now = || self.pool.since_began();
         let mark = model.map_or(0, |model| self.pool.served.note(model, here.index, now()));
         if let Some(tally) = here.generation.tally(here.index)
@@ -188,7 +197,9 @@ impl<'pool> Lease<'pool> {
         if self.is_rationed() || remains.left.is_little() {
             self.spare(&here, upstream, service, remains);
         }
-        ended_storm
+        drop(here);
+        let seat = if self.is_rationed() { self.seat() } else { None };
+        Success { ended_storm, seat }
     }
 
     fn is_rationed(&self) -> bool {
@@ -302,14 +313,7 @@ impl<'pool> Lease<'pool> {
     }
 
     fn give_back(&self) {
-        let base = &self.generation.base;
-        if let Some(roster) = &self.model {
-            roster.give_back(self.index, self.entry, Some(base));
-        }
-        if self.base_entry() != Entry::Free {
-            base.give_back(self.index, self.base_entry(), None);
-            self.generation.spread(self.index);
-        }
+        self.generation.give_back(self.model.as_deref(), self.index, self.entry, self.of_base);
         if !self.has_made_its_test.get() && (self.entry == Entry::Probe || self.of_base == Entry::Probe) {
             self.leave_to_others();
         }

@@ -18,7 +18,7 @@ use super::kind::Kind;
 use super::refused::Refused;
 use super::stream::Broken;
 use super::trace::{self, Trace};
-use crate::keys::Lease;
+use crate::keys::{Lease, Seat};
 use crate::refusal::Refusal;
 use crate::telemetry::RequestLine;
 use crate::telemetry::counters::{End, Ended};
@@ -83,6 +83,8 @@ impl Proxy {
 pub(super) struct Ending {
     proxy: Rc<Proxy>,
     permit: Option<(Permit, Room)>,
+    /// Its place among those that its key has at a time.
+    pub(super) seat: Option<Box<Seat>>,
     began: Instant,
     id: Box<str>,
     method: Method,
@@ -129,6 +131,7 @@ impl Ending {
         Self {
             proxy: Rc::clone(proxy),
             permit: None,
+            seat: None,
             began: Instant::now(),
             id: trace::request_id(&parts.headers),
             method: parts.method.clone(),

@@ -48,7 +48,7 @@ use self::kind::Kind;
 use self::refused::Refused;
 use self::so_far::SoFar;
 use crate::group::Group;
-use crate::keys::{Lease, Left, Need, Remains};
+use crate::keys::{Lease, Left, Need, Remains, Seat, Success};
 use crate::rare::rare;
 use crate::refusal::Refusal;
 use crate::telemetry::RequestLog;
@@ -219,7 +219,7 @@ impl Proxy {
                             if kind.is_events || !stream.is_plain {
                                 stream.is_watched(kind, Dialect::of_path(request.path()), &lease);
                             }
-                            self.succeed(lease, upstream, request, &parts.headers, &mut so_far);
+                            ending.seat = self.succeed(lease, upstream, request, &parts.headers, &mut so_far);
                             return Ok((Response::from_parts(parts, Payload::Stream(stream)), End::Success));
                         }
                         Beginning::Error(error) => {
@@ -251,7 +251,7 @@ impl Proxy {
                 }
                 Outcome::Switched(parts, upgraded) => {
                     ending.succeeded(request, upstream, Kind::default());
-                    self.succeed(lease, upstream, request, &parts.headers, &mut so_far);
+                    ending.seat = self.succeed(lease, upstream, request, &parts.headers, &mut so_far);
                     return Ok((Response::from_parts(parts, Payload::Tunnel(upgraded)), End::Success));
                 }
                 Outcome::Failed(failed) => {
@@ -371,7 +371,7 @@ impl Proxy {
         Some(lease)
     }
 
-    /// Settles the lease of an attempt that succeeded.
+    /// Settles the lease of an attempt that succeeded. Returns what of it is to be held until the answer has ended.
     fn succeed(
         &self,
         lease: Lease<'_>,
@@ -379,15 +379,18 @@ impl Proxy {
         request: &Try,
         headers: &HeaderMap,
         so_far: &mut SoFar<'_>,
-    ) {
+    ) -> Option<Box<Seat>> {
         let remains = remains(headers, &lease, request, so_far.tried_at);
-        if lease.succeed(request.model(), upstream.index, request.service(), remains) {
+        let Success { ended_storm, seat } =
+            lease.succeed(request.model(), upstream.index, request.service(), remains);
+        if ended_storm {
             tracing::info!(upstream = %upstream.url, "suspects of an outage are back: a key was served");
         }
         self.upstream_answered(upstream);
         if !so_far.weak.is_empty() {
             self.settle(so_far, upstream);
         }
+        seat
     }
 
     fn upstream_answered(&self, upstream: &Upstream) {

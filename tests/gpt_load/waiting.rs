@@ -1,7 +1,9 @@
 //! Spec §6, §7: keys that come back and requests that wait for them; limits that are known ahead; what a client is
 //! advised to do.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use mock_provider::{Mock, Play, Rate};
@@ -81,6 +83,44 @@ fn the_last_attempt_of_a_request_whose_keys_had_no_room_waits_until_some_have() 
     });
     let gpt_load = GptLoad::before_peer(&peer, &[("MAX_RETRIES", "1")], &[A, B]);
     assert_eq!(gpt_load.chat().status, 200);
+}
+
+#[test]
+fn a_stream_counts_among_the_requests_that_its_key_has_at_a_time_until_it_ends() {
+    let (running, refused) = (AtomicU32::new(0), Arc::new(AtomicU32::new(0)));
+    let count = Arc::clone(&refused);
+    let peer = Peer::start(move |wire| {
+        while wire.request().is_some() {
+            if running.fetch_add(1, Ordering::SeqCst) > 0 {
+                count.fetch_add(1, Ordering::SeqCst);
+                let body = "Too many concurrent requests";
+                wire.send(format!("HTTP/1.1 429 No\r\ncontent-length: {}\r\n\r\n{body}", body.len()));
+            } else {
+                wire.send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 36\r\n\r\n");
+                wire.send("data: {\"choices\":[]}\n\n");
+                thread::sleep(Duration::from_millis(400));
+                running.fetch_sub(1, Ordering::SeqCst);
+                wire.send("data: [DONE]\n\n");
+                continue;
+            }
+            running.fetch_sub(1, Ordering::SeqCst);
+        }
+    });
+    let gpt_load = GptLoad::before_peer(&peer, &[], &[A]);
+    let streams = |count: u64| {
+        thread::scope(|scope| {
+            let ask = |late| {
+                thread::sleep(Duration::from_millis(late));
+                asking(&gpt_load, json!({"stream": true})).send().status
+            };
+            let asked: Vec<_> = (0..count).map(|place| scope.spawn(move || ask(place * 100))).collect();
+            asked.into_iter().map(|asked| asked.join().unwrap()).collect::<Vec<_>>()
+        })
+    };
+    streams(4);
+    let learnt = refused.load(Ordering::SeqCst);
+    assert_eq!(streams(8), [200; 8]);
+    assert!(refused.load(Ordering::SeqCst) <= learnt + 1, "{refused:?}, {learnt} of them before");
 }
 
 #[test]
@@ -256,7 +296,7 @@ fn limits_that_are_told_ahead_are_not_run_into() {
         let clients: Vec<_> = (0..3)
             .map(|_| {
                 let gpt_load = Arc::clone(&gpt_load);
-                std::thread::spawn(move || {
+                thread::spawn(move || {
                     for _ in 0..10 {
                         let answer = gpt_load.post(path).json(&chat_with(json!({}))).send();
                         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -296,7 +336,7 @@ fn a_reset_is_nearer_by_what_a_short_request_took_and_not_by_a_long_ones_upload(
                  x-ratelimit-reset-requests: 600s\r\ncontent-length: 2\r\n\r\n{}";
     let peer = Peer::start(move |wire| {
         loop {
-            std::thread::sleep(Duration::from_millis(1500));
+            thread::sleep(Duration::from_millis(1500));
             if wire.request().is_none() {
                 return;
             }

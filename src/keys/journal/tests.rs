@@ -206,7 +206,7 @@ fn a_storm_outlives_a_restart_and_a_reload_and_one_good_key_ends_it() {
     journal.replace(&after, table(&turned), States::Keep);
     let [(upstream, _, suspects)] = after.storms()[..] else { panic!("no storm") };
     assert_eq!((upstream, suspects, after.available()), (1, 3, 1));
-    assert!(after.probe_key(2).unwrap().succeed(None, 1, Service::Paid, Remains::default()));
+    assert!(after.probe_key(2).unwrap().succeed(None, 1, Service::Paid, Remains::default()).ended_storm);
     assert_eq!(after.available(), 4);
     journal.write(&after);
     assert!(place.known(&KEYS).is_empty());

@@ -112,8 +112,9 @@ fn of_the_keys_that_served_a_model_one_that_is_free_is_likely_and_the_latest_of_
 #[test]
 fn a_key_that_may_be_no_good_proves_nothing_until_it_has_served_again() {
     let (pool, _due) = pool(&["a", "b"]);
-    let serve =
-        |index| pool.probe_key(index).unwrap().succeed(Some("m"), 0, Service::Paid, Remains::default());
+    let serve = |index| {
+        pool.probe_key(index).unwrap().succeed(Some("m"), 0, Service::Paid, Remains::default()).ended_storm
+    };
     assert_eq!([0, 1].map(serve), [false; 2]);
     let proven = |not: &[u32]| pool.lease_proven(Need { not, model: None }).map(|lease| lease.index());
     pool.probe_key(0).unwrap().doubt();

@@ -292,7 +292,7 @@ async fn a_storm_is_held_as_suspicion_until_a_key_works() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let probe = pool.last_resort(Need::default()).unwrap();
         let works = probe.index();
-        assert!(probe.succeed(None, 0, Service::Paid, Remains::default()), "the storm is over");
+        assert!(probe.succeed(None, 0, Service::Paid, Remains::default()).ended_storm, "the storm is over");
         assert!(pool.blacklisted().is_empty() && pool.storms().is_empty());
         assert_eq!(pool.available(), 6);
         // Told so again, one that has not worked since is held until a check confirms it.

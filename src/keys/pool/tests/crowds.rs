@@ -111,6 +111,8 @@ struct Provider {
     keys: usize,
     at_a_time: u32,
     takes: u64,
+    /// Answers begin at once, and take so long to end.
+    streams: bool,
     /// In percent of what they can.
     demand: u64,
 }
@@ -156,10 +158,19 @@ impl Test {
                 continue;
             }
             running.set(running.get() + 1);
-            sleep(Duration::from_millis(self.luck(provider.takes / 2, provider.takes * 3 / 2))).await;
-            running.set(running.get() - 1);
-            sleep(Duration::from_millis(self.luck(1, 5))).await;
-            lease.succeed(None, 0, Service::Paid, Remains::default());
+            let takes = Duration::from_millis(self.luck(provider.takes / 2, provider.takes * 3 / 2));
+            if provider.streams {
+                let answer = lease.succeed(None, 0, Service::Paid, Remains::default());
+                sleep(takes).await;
+                running.set(running.get() - 1);
+                sleep(Duration::from_millis(self.luck(1, 5))).await;
+                drop(answer);
+            } else {
+                sleep(takes).await;
+                running.set(running.get() - 1);
+                sleep(Duration::from_millis(self.luck(1, 5))).await;
+                lease.succeed(None, 0, Service::Paid, Remains::default());
+            }
             self.done.borrow_mut().served += counts;
             return;
         }
@@ -192,14 +203,18 @@ async fn asked(provider: Provider) -> Done {
 
 #[tokio::test(start_paused = true)]
 async fn keys_that_are_limited_at_a_time_give_all_that_they_can_and_are_hardly_asked_for_more() {
-    let small = Provider { keys: 5, at_a_time: 2, takes: 1_000, demand: 80 };
+    let small = Provider { keys: 5, at_a_time: 2, takes: 1_000, streams: false, demand: 80 };
     for provider in [
         small,
+        Provider { streams: true, ..small },
+        Provider { streams: true, demand: 110, ..small },
+        Provider { streams: true, keys: 1, ..small },
+        Provider { streams: true, keys: 20, at_a_time: 3, takes: 5_000, demand: 90 },
         Provider { demand: 50, ..small },
         Provider { demand: 110, ..small },
         Provider { keys: 1, ..small },
-        Provider { keys: 20, at_a_time: 3, takes: 2_000, demand: 90 },
-        Provider { keys: 20, at_a_time: 3, takes: 2_000, demand: 110 },
+        Provider { keys: 20, at_a_time: 3, takes: 2_000, demand: 90, ..small },
+        Provider { keys: 20, at_a_time: 3, takes: 2_000, demand: 110, ..small },
         Provider { keys: 3, at_a_time: 40, ..small },
     ] {
         let Done { asked, served, refused } = asked(provider).await;
