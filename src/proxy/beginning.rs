@@ -15,7 +15,6 @@ use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout_at};
 
 use super::attempt::Try;
-use super::course::Course;
 use super::headers;
 use super::kind::{Json, Kind};
 use super::stream::{Broken, Stream};
@@ -298,9 +297,6 @@ async fn envelope(
 }
 
 async fn first_event(stream: &mut Stream, request: &Try) -> Beginning {
-    if request.infers() && stream.incoming.ends_with_connection() {
-        stream.course = Course::of_path(request.path());
-    }
     let mut scanner = FirstEvent::of_answer(request.infers());
     let mut first = if stream.first.is_empty() { First::Undecided } else { scanner.feed(&stream.first) };
     // Before the first byte it may be silent as long as any stream.
@@ -324,13 +320,10 @@ async fn first_event(stream: &mut Stream, request: &Try) -> Beginning {
                 if first == First::Undecided {
                     return without_event(request);
                 }
-                if let Some(course) = &mut stream.course
-                    && first == First::Healthy
-                {
-                    course.follow(&stream.first);
-                    if course.lacks_end() {
-                        return Beginning::Broken { timed_out: false, error: Broken::Unfinished.to_string() };
-                    }
+                let mut course = stream.begin_course(request);
+                course.follow(&stream.first);
+                if first == First::Healthy && course.lacks_end() {
+                    return Beginning::Broken { timed_out: false, error: Broken::Unfinished.to_string() };
                 }
                 break;
             }

@@ -42,7 +42,6 @@ use self::attempt::{NoAnswer, Outcome, Span, Try};
 use self::beginning::Beginning;
 use self::body::Outgoing;
 use self::credentials::Tokens;
-use self::dialect::Dialect;
 use self::ending::Ending;
 use self::kind::Kind;
 use self::refused::Refused;
@@ -217,7 +216,7 @@ impl Proxy {
                             let took = ending.succeeded(request, upstream, kind);
                             stream.goes_with(request.body.upload(), began, took);
                             if kind.is_events || !stream.is_plain {
-                                stream.is_watched(kind, Dialect::of_path(request.path()), &lease);
+                                stream.is_watched(kind, request, &lease);
                             }
                             ending.seat = self.succeed(lease, upstream, request, &parts.headers, &mut so_far);
                             return Ok((Response::from_parts(parts, Payload::Stream(stream)), End::Success));

@@ -11,13 +11,14 @@ use http::{HeaderMap, Response, Version};
 use http_body::{Body as _, Frame};
 use tokio::time::Instant;
 
+use super::attempt::Try;
 use super::body::{Outgoing, Upload};
 use super::course::Course;
-use super::dialect::{self, Dialect};
+use super::dialect::Dialect;
 use super::headers;
 use super::kind::Kind;
 use super::mask::{Mask, hide_in_trailers};
-use super::watch::{Count, Watch, append, is_event_over};
+use super::watch::{Count, Watch, is_event_over};
 use crate::keys::{Hider, Lease};
 use crate::timer::Timer;
 use crate::upstream::client::{Answer, Fault};
@@ -44,8 +45,6 @@ pub(super) struct Stream {
     timer: Timer,
     /// The request's body, if it streams through.
     upload: Option<Rc<Upload>>,
-    /// In whose words a client is told that an event stream broke off.
-    dialect: Option<Dialect>,
     /// Looks for errors in it, until one has come.
     watch: Option<Watch>,
     /// Whether it is known to have none.
@@ -58,13 +57,9 @@ pub(super) struct Stream {
     count: Option<Box<Count>>,
     /// Whether one has come: passed on, and counted (spec §6).
     pub(super) told_error: bool,
-    /// The last bytes that went out.
-    tail: [u8; 32],
-    /// Whether a last event has begun that can't be known by its end.
-    has_last: bool,
     cut: Option<Box<Cut>>,
-    /// What it says of its own course, if nothing else tells its end from one in its middle.
-    pub(super) course: Option<Box<Course>>,
+    /// What it says of its own course, if there is a way to tell its client that it broke off.
+    course: Option<Box<Course>>,
 }
 
 /// A stream that broke off: the client was told, if there was a way, and is cut off once it has what came before.
@@ -130,8 +125,8 @@ pub enum Broken {
         /// For how long nothing but the upstream was waited for.
         waited: Duration,
     },
-    /// The upstream's connection was closed properly, but in the answer's middle.
-    #[error("the upstream closed the connection before the end of the answer")]
+    /// The upstream ended it properly, but in its middle.
+    #[error("the upstream ended the answer in its middle")]
     Unfinished,
 }
 
@@ -154,30 +149,33 @@ impl Stream {
             waited: Duration::ZERO,
             timer: Timer::default(),
             upload: None,
-            dialect: None,
             watch: None,
             is_plain: false,
             is_misnamed: false,
             hider: None,
             count: None,
             told_error: false,
-            tail: [b'\n'; 32],
-            has_last: false,
             cut: None,
             course: None,
         }
     }
 
     /// Errors in it are looked after, and an event stream's client is told in its own dialect if it breaks off.
-    pub(super) fn is_watched(&mut self, kind: Kind, dialect: Dialect, lease: &Lease<'_>) {
+    pub(super) fn is_watched(&mut self, kind: Kind, request: &Try, lease: &Lease<'_>) {
+        let dialect = Dialect::of_path(request.path());
         self.watch = Watch::over(kind, dialect).filter(|_| self.mask.is_none());
         if self.watch.is_some() && self.hider.is_none() {
             self.hider = Some(lease.hider());
         }
         // After the last byte of a known length there is no place for another word.
         if kind.is_events && kind.is_readable() && self.incoming.size_hint().exact().is_none() {
-            self.dialect = Some(dialect);
+            self.course = Some(Box::new(self.begin_course(request)));
         }
+    }
+
+    /// What is to be known of the course of an event stream that answers this.
+    pub(super) fn begin_course(&self, request: &Try) -> Course {
+        Course::begin(request.path(), request.infers(), self.incoming.ends_with_connection())
     }
 
     /// The request's body streams through still. On HTTP/2 it ends the answer too if it fails. The attempt `began` then, and
@@ -215,31 +213,21 @@ impl Stream {
                 hide_in_trailers(hider, trailers);
             }
         }
-        let Some(dialect) = self.dialect else {
-            let Some(Err(cause)) = frame else { return Poll::Ready(frame) };
-            self.cut = Some(Box::new(Cut { cause: Some(cause), turns: FLUSH_TURNS }));
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        };
         match frame {
-            Some(Err(cause)) => self.break_off(dialect, cause),
-            None if self.lacks_end() => self.break_off(dialect, Broken::Unfinished),
+            Some(Err(cause)) => self.break_off(cx, cause),
+            None if self.lacks_end() => self.break_off(cx, Broken::Unfinished),
             frame => {
-                if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
-                    if let Some(course) = &mut self.course {
-                        course.follow(data);
-                    }
-                    append(&mut self.tail, data);
-                    if dialect == Dialect::Responses && dialect::may_be_last(&self.tail) {
-                        self.has_last |= dialect::has_last(data);
-                    }
+                if let Some(course) = &mut self.course
+                    && let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref())
+                {
+                    course.follow(data);
                 }
                 Poll::Ready(frame)
             }
         }
     }
 
-    /// Whether the end of its connection came in its middle. A client that was told an error knows of it.
+    /// Whether its end has come in its middle. A client that was told an error knows of it.
     fn lacks_end(&self) -> bool {
         !self.told_error && self.course.as_ref().is_some_and(|course| course.lacks_end())
     }
@@ -257,20 +245,27 @@ impl Stream {
         Poll::Pending
     }
 
-    /// Ends an event stream that broke off, in its dialect. What had said that it is over lacks nothing.
+    /// Ends an answer that broke off: an event stream in its dialect. What had said that it is over lacks nothing.
     #[cold]
-    fn break_off(&mut self, dialect: Dialect, cause: Broken) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        self.dialect = None;
+    fn break_off(
+        &mut self,
+        cx: &mut Context<'_>,
+        cause: Broken,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let Some(course) = self.course.take() else {
+            self.cut = Some(Box::new(Cut { cause: Some(cause), turns: FLUSH_TURNS }));
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        };
         let held = self.mask.as_mut().map_or_else(Bytes::new, |mask| mask.rest());
-        let tail = [self.tail.as_slice(), &held].concat();
+        let tail = [course.tail.as_slice(), &held].concat();
         let mut told = BytesMut::from(&*held);
         // The event that it broke off in ends here.
         told.extend_from_slice(ending_of_event(&tail));
-        let is_whole = dialect.is_over(&tail) || self.has_last && is_event_over(&tail);
-        let cut = if is_whole {
+        let cut = if course.is_over(&tail) {
             Cut { cause: None, turns: 0 }
         } else {
-            told.extend_from_slice(&dialect.error_event(&cause.to_string()));
+            told.extend_from_slice(&course.dialect.error_event(&cause.to_string()));
             Cut { cause: Some(cause), turns: FLUSH_TURNS }
         };
         self.cut = Some(Box::new(cut));
@@ -375,13 +370,11 @@ impl Stream {
     }
 
     pub(super) fn left(&self) -> Left {
-        let holds = !self.first.is_empty()
-            || self.trailers.is_some()
-            || self.cut.is_some()
-            || self.held() > 0
-            || self.lacks_end();
+        let holds =
+            !self.first.is_empty() || self.trailers.is_some() || self.cut.is_some() || self.held() > 0;
         match () {
             () if holds => Left::Something,
+            () if self.incoming.is_end_stream() && self.lacks_end() => Left::Something,
             () if self.incoming.is_end_stream() => Left::Nothing,
             () if self.incoming.size_hint().exact() == Some(0) => Left::Untold,
             () => Left::Something,

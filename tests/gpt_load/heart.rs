@@ -99,6 +99,55 @@ fn an_error_later_in_a_stream_that_breaks_behind_it_is_passed_on_whole() {
 }
 
 #[test]
+fn a_stream_that_its_upstream_ends_properly_in_its_middle_is_no_whole_one() {
+    let chat =
+        |reason: &str| format!("data: {{\"choices\":[{{\"delta\":{{}},\"finish_reason\":{reason}}}]}}\n\n");
+    let anthropic = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"Hi\"}}\n\n";
+    let response = "data: {\"type\":\"response.output_text.delta\",\"content_index\":0,\"delta\":\"Hi\"}\n\n";
+    let mock = provider(&[(B, "valid")]);
+    for (path, events, is_whole) in [
+        (CHAT, [chat("null"), chat("null")], false),
+        (CHAT, [chat("null"), chat("\"stop\"")], true),
+        (CHAT, [chat("null"), "data: {\"choices\":[],\"usage\":{}}\n\n".to_owned()], true),
+        (CHAT, [chat("null"), "data: {\"choi".to_owned()], false),
+        ("/v1/echo", [chat("null"), chat("null")], true),
+        (ANTHROPIC, [anthropic.to_owned(), anthropic.to_owned()], false),
+        (RESPONSES, [response.to_owned(), response.to_owned()], false),
+    ] {
+        let chunk = |text: &str| Step::Write(format!("{:x}\r\n{text}\r\n", text.len()).into());
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+        let ends = || Step::Write(b"0\r\n\r\n".to_vec());
+        let begins = || Step::Write(head.into());
+        for pause in [true, false] {
+            mock.reset();
+            let [first, last] = &events;
+            let steps = if pause {
+                vec![begins(), chunk(first), Step::Wait(Duration::from_millis(50)), chunk(last), ends()]
+            } else {
+                vec![begins(), chunk(first), chunk(last), ends()]
+            };
+            mock.play(A, Play::Raw(steps));
+            let gpt_load = GptLoad::before(&mock, &[], &[A]);
+            let answer = ask(&gpt_load, path, json!({"stream": true}));
+            let case = format!("{path} {pause} {}", answer.text());
+            assert_eq!((answer.status.as_u16(), answer.broken), (200, !is_whole), "{case}");
+            assert!(answer.text().starts_with(&events.concat()), "{case}");
+            assert_eq!(
+                answer.text().contains("the upstream ended the answer in its middle"),
+                !is_whole,
+                "{case}"
+            );
+        }
+        // Before its first event is whole another key is asked.
+        mock.reset();
+        mock.play(A, Play::Raw(vec![begins(), chunk("data: {\"choi"), ends()]));
+        let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+        let answer = ask(&gpt_load, CHAT, json!({"stream": true, "max_tokens": 3}));
+        assert!(answer.text().contains("Hello"), "{}", answer.text());
+    }
+}
+
+#[test]
 fn an_error_inside_an_encoded_200_is_healed_too() {
     let envelope =
         json!({"error": {"code": "insufficient_quota", "message": "You exceeded your current quota."}});

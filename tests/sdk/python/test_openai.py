@@ -284,7 +284,18 @@ def closed_after(deltas):
     return {"raw": [{"write": head}, *events, {"wait": "50ms"}, "close"]}
 
 
-@pytest.mark.parametrize("play", ["dying 3", closed_after(3)], ids=["cut", "closed"])
+def ended_after(deltas):
+    """The same of a chunked one, which its upstream ends as if it were over."""
+    head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    delta = {"choices": [{"index": 0, "delta": {"content": "Hello"}, "finish_reason": None}]}
+    event = f"data: {json.dumps(delta)}\n\n"
+    chunks = [{"write": f"{len(event):x}\r\n{event}\r\n"}] * deltas
+    return {"raw": [{"write": head}, *chunks, {"wait": "50ms"}, {"write": "0\r\n\r\n"}]}
+
+
+@pytest.mark.parametrize(
+    "play", ["dying 3", closed_after(3), ended_after(3)], ids=["cut", "closed", "ended"]
+)
 def test_a_stream_that_dies_does_not_look_whole(start, mock, play):
     proxy = start()
     got = []
