@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::clock::SOON;
 use super::generation::Generation;
 use super::lease::Lease;
 use super::pool::KeyPool;
@@ -155,7 +156,7 @@ impl KeyPool {
         let place = until.map_or(Place::Permanent, |wait| {
             Place::Cooldown(Millis(self.now().0 + u64::try_from(wait.as_millis()).unwrap_or(0).max(1)))
         });
-        let standing = Standing { place, failures: told.fail_count, cooldowns: told.cooldowns };
+        let standing = Standing { place, failures: told.fail_count, cooldowns: told.cooldowns, moments: 0 };
         let generation = self.generation.load_full();
         if told.index as usize >= generation.base.rotation.len() {
             return;
@@ -171,6 +172,8 @@ impl KeyPool {
         if told.model.is_none() {
             self.resume_storm(told.index, &story, |_| true);
         }
+        let age = told.blacklist_at.elapsed().unwrap_or_default();
+        let is_doubtful = story.is_for_long() && standing.is_news() && age < 2 * SOON;
         let set = |roster: &Roster, base: Option<&Roster>| {
             let mut stories = roster.stories();
             stories.insert(told.index, Arc::new(story));
@@ -180,6 +183,9 @@ impl KeyPool {
             roster.show(told.index, base);
             drop(stories);
             self.schedule(&generation, roster, told.index, standing);
+            if is_doubtful {
+                self.doubt_soon(&generation, roster, told.index);
+            }
         };
         match told.model.as_deref() {
             None => {

@@ -18,7 +18,7 @@ use super::state::{Millis, Place, Standing};
 const RATION_STEP: u64 = 1_400;
 
 /// So long after a key was set aside for long that may be good, it is put to the test once.
-const SOON: Duration = Duration::from_secs(60);
+pub(super) const SOON: Duration = Duration::from_secs(60);
 
 /// A key that was away for longer takes its full share again within ten seconds, not at once (spec §6).
 const LONG: Duration = Duration::from_secs(60);
@@ -222,7 +222,8 @@ impl KeyPool {
                 What::Probe | What::EarlyProbe => again = self.offer_probe(roster, base, event),
                 What::MoreShare => {
                     let rotation = &roster.rotation;
-                    roster.crowds.note(event.index, self.now(), false);
+                    let is_full = !rotation.ration(event.index).has_room();
+                    roster.crowds.note(event.index, self.now(), is_full);
                     let is_whole = rotation.is_whole(event.index, self.now());
                     let grows = rotation.ration(event.index).ease(roster.top(event.index), is_whole);
                     again = grows.then(|| Event { at: Millis(self.now().0 + RATION_STEP), ..event });
@@ -284,6 +285,10 @@ impl KeyPool {
         // Not all at once: what waited for it would run it into its limit again, unless that is known.
         let story = stories.get(&event.index).map(|story| &**story);
         match roster.learnt.surely(event.index, now).filter(|_| !was_away_for_long(story)) {
+            Some((requests, _)) if roster.at_most(event.index, requests) < requests => {
+                let most = roster.at_most(event.index, requests);
+                self.keep_to_ration(generation, roster, event.index, |ration| ration.set(most));
+            }
             Some((requests, whole)) => {
                 self.keep_to_limit(generation, roster, event.index, requests, whole);
             }
@@ -308,7 +313,13 @@ impl KeyPool {
                     let generation = generation.number;
                     let event = Event { at, generation, roster: roster.id, index, what: What::Return };
                     queue.add(event);
-                    let tried = roster.story(index).map_or_else(|| self.now(), |story| story.tried);
+                    let story = roster.story(index);
+                    let tried = story.as_ref().map_or_else(|| self.now(), |story| story.tried);
+                    let is_first = roster.rotation.standing(index).is_news();
+                    let is_soon = tried.after(SOON) > self.now() && is_first;
+                    if is_soon && story.is_some_and(|story| story.is_for_long()) {
+                        queue.add(Event { at: tried.after(SOON), what: What::EarlyProbe, ..event });
+                    }
                     if let Some(at) = self.next_probe(tried, at) {
                         queue.add(Event { at, what: What::Probe, ..event });
                     }

@@ -18,10 +18,12 @@ use super::state::Millis;
 const KEYS_MAX: usize = 4096;
 /// In milliseconds: what neither a refusal nor a key that had as many as it may has shown to matter for so long is forgotten.
 const FORGOTTEN: u64 = 300_000;
-/// For so long, in milliseconds, a limit is trusted at first, and at most; then the key is tried with more. Each refusal that
-/// confirms it doubles that.
+/// For so long, in milliseconds, a limit is trusted at first, and at most; then the key is tried with more. Each refusal of as little
+/// more as can be doubles that.
 const TRUST: u64 = 4_000;
 const TRUST_MAX: u64 = 600_000;
+/// A key that has had more for so long, in milliseconds, can take it.
+const TAKEN: u64 = 1_000;
 
 /// What is learnt of the keys of a roster.
 #[derive(Default)]
@@ -38,10 +40,57 @@ struct Crowd {
     /// So many it may have, and so many it has had: it is tried with more while these differ.
     most: u32,
     known: u32,
+    /// With so many more it is tried: twice as many each time that it can take them.
+    step: u32,
     since: Millis,
     trust: u64,
+    /// When it first had as many as it is tried with.
+    had: Option<Millis>,
     /// When it last was refused more, or had as many as it may.
     mattered: Millis,
+}
+
+impl Crowd {
+    fn is_tried(&self) -> bool {
+        self.most > self.known
+    }
+
+    /// As little more as it is tried with: of a limit that was confirmed, by one.
+    fn least_step(&self) -> u32 {
+        if self.trust > TRUST { 1 } else { 1 + self.known / 8 }
+    }
+
+    /// It was refused one more than these.
+    fn refuse(&mut self, now: Millis, others: u32) {
+        self.mattered = now;
+        if self.is_tried() {
+            // All are refused that are too many, one after the other, but it is one test.
+            let is_least = self.step <= self.least_step();
+            self.trust = if is_least { (self.trust * 2).min(TRUST_MAX) } else { TRUST };
+        } else if others < self.known {
+            // It can take less than it was known to.
+            (self.known, self.trust) = (others, TRUST);
+        } else {
+            return;
+        }
+        (self.most, self.since, self.had) = (self.known, now, None);
+        self.step = self.least_step();
+    }
+
+    /// It has as many as it may.
+    fn fill(&mut self, now: Millis) {
+        self.mattered = now;
+        if self.is_tried() {
+            let had = *self.had.get_or_insert(now);
+            if now.0 < had.0.saturating_add(TAKEN) {
+                return;
+            }
+            (self.known, self.step, self.trust) = (self.most, self.step.saturating_mul(2), TRUST);
+        } else if now.0 < self.since.0.saturating_add(self.trust) {
+            return;
+        }
+        (self.most, self.since, self.had) = (self.known.saturating_add(self.step), now, None);
+    }
 }
 
 impl Crowds {
@@ -62,29 +111,40 @@ impl Crowds {
         self.any.load(Ordering::Relaxed) || now.0 < self.seats_matter.load(Ordering::Relaxed)
     }
 
+    /// A key is known to take so many.
+    pub(super) fn begin(&self, index: u32, most: u32, now: Millis) {
+        self.refused(index, now, most);
+        self.met(now);
+    }
+
     /// A key was refused one more than these. Returns how many it may have from now on; `None` if that can't be kept in mind.
     fn refused(&self, index: u32, now: Millis, others: u32) -> Option<u32> {
         let mut keys = self.keys();
-        let first = Crowd { most: others, known: others, since: now, trust: TRUST, mattered: now };
-        let crowd = match keys.get(&index) {
-            None if keys.len() >= KEYS_MAX => return None,
-            None => first,
-            // It can take less than it was known to.
-            Some(crowd) if others < crowd.known => first,
+        let has_room = keys.len() < KEYS_MAX;
+        // What came before its requests were counted may have been refused with them: it may be able to take far more.
+        let first = Crowd {
+            most: others,
+            known: others,
+            step: others,
+            since: now,
+            trust: TAKEN,
+            had: None,
+            mattered: now,
+        };
+        let most = match keys.get_mut(&index) {
+            None if !has_room => return None,
+            None => keys.entry(index).or_insert(first).most,
             Some(crowd) => {
-                let was_tried = crowd.most > crowd.known;
-                let trust = if was_tried { (crowd.trust * 2).min(TRUST_MAX) } else { crowd.trust };
-                let most = crowd.most.min(others);
-                Crowd { most, known: most, trust, ..first }
+                crowd.refuse(now, others);
+                crowd.most
             }
         };
-        keys.insert(index, crowd);
         self.any.store(true, Ordering::Relaxed);
-        Some(crowd.most)
+        Some(most)
     }
 
-    /// A key is heard of; `is_full`: it has served a request, and had as many as it may. Once it has had for as long as its limit
-    /// is trusted it is tried with more.
+    /// A key is heard of; `is_full`: it has as many as it may. Once it has had for as long as its limit is trusted it is tried
+    /// with more.
     pub(super) fn note(&self, index: u32, now: Millis, is_full: bool) {
         if !self.any.load(Ordering::Relaxed) {
             return;
@@ -94,19 +154,8 @@ impl Crowds {
         if crowd.mattered.0.saturating_add(FORGOTTEN) < now.0 {
             keys.remove(&index);
             self.any.store(!keys.is_empty(), Ordering::Relaxed);
-            return;
-        }
-        if !is_full {
-            return;
-        }
-        crowd.mattered = now;
-        if crowd.most > crowd.known {
-            // It can take more than it was known to.
-            crowd.trust = TRUST;
-        }
-        if crowd.since.0.saturating_add(crowd.trust) <= now.0 {
-            (crowd.known, crowd.since) = (crowd.most, now);
-            crowd.most += 1 + crowd.most / 8;
+        } else if is_full {
+            crowd.fill(now);
         }
     }
 
@@ -141,7 +190,8 @@ impl Lease<'_> {
         let (_, under_way) = about.rotation.ration(index).turns();
         let is_counted = matches!(self.entry_of(here, about), Entry::Counted(_));
         let others = under_way.saturating_sub(is_counted.into());
-        if others == 0 {
+        // What came while there was no ration is counted by nobody.
+        if others == 0 || !is_counted {
             about.crowds.forget(index);
             return false;
         }
@@ -216,7 +266,7 @@ mod tests {
     fn a_limit_is_tried_more_and_more_rarely() {
         let crowds = Crowds::default();
         assert_eq!(crowds.refused(KEY, Millis(0), 3), Some(3));
-        assert_eq!(refused(&crowds, 3, 0, 60_000), 3);
+        assert_eq!(refused(&crowds, 3, 0, 60_000), 4);
         assert!(refused(&crowds, 3, 60_000, 3_600_000) < 12);
         assert_eq!(refused(&crowds, 3, 3_600_000, 7_200_000), 6, "once in ten minutes at least");
     }

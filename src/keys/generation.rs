@@ -255,6 +255,9 @@ impl KeyPool {
     pub fn replace(&self, keys: KeyTable, states: States) -> Replaced {
         let _one_at_a_time = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.generation.load_full();
+        if states == States::Keep && keys.iter().eq(old.keys().iter()) {
+            return Replaced { added: 0, removed: 0 };
+        }
         let stays: Vec<Option<u32>> = keys.iter().map(|key| old.keys().find(key)).collect();
         let kept = stays.iter().flatten().count();
         let done = Replaced { added: stays.len() - kept, removed: old.base.rotation.len() - kept };
@@ -287,18 +290,44 @@ impl KeyPool {
             }
             roster.catch_up(&new.base);
         }
+        let is_known = |at: &u32| (*at as usize) < old.base.rotation.len();
+        let renumbered = |at| new.keys().find(old.keys().get(Some(at).filter(is_known)?));
         let on: Vec<usize> = self.storms.list().into_iter().map(|(upstream, ..)| upstream).collect();
-        self.storms.clear();
+        self.storms.begin_anew(|at| renumbered(at).filter(|_| states == States::Keep));
         self.doubts.clear();
         for (index, story) in new.base.stories().iter() {
             self.resume_storm(*index, story, |upstream| on.contains(&upstream));
         }
-        let is_known = |at: &u32| (*at as usize) < old.base.rotation.len();
-        self.served.renumber(|at| new.keys().find(old.keys().get(Some(at).filter(is_known)?)));
+        self.served.renumber(renumbered);
         self.announce(Due::Replaced);
+        self.carry_offers(&old, &new, &stays);
         // Whoever waited on the old rosters looks again.
         old.each(|roster, _| roster.line.wake_all());
         done
+    }
+
+    /// Offers again what was on offer, and keeps to what is known of how many requests keys can take at a time. Which of
+    /// those are under way is not known any more.
+    fn carry_offers(&self, old: &Generation, new: &Generation, stays: &[Option<u32>]) {
+        new.each(|roster, base| {
+            let (of_old, models) = (&old.base, old.models.load());
+            let before = roster.model.as_deref().map_or(Some(of_old), |model| Some(&**models.get(model)?));
+            let Some(before) = before else { return };
+            for (index, at) in (0_u32..).zip(stays).filter_map(|(index, at)| Some((index, (*at)?))) {
+                let (is_on_offer, most) = (before.rotation.ration(at).offers_probe(), before.crowds.most(at));
+                if is_on_offer {
+                    roster.offer_again(index, base);
+                }
+                if let Some(most) = most {
+                    roster.crowds.begin(index, most, self.now());
+                    self.keep_to_ration(new, roster, index, |ration| ration.set(most));
+                    roster.show(index, base);
+                }
+                if base.is_none() && (is_on_offer || most.is_some()) {
+                    new.spread(index);
+                }
+            }
+        });
     }
 
     /// The roster for a model, made if there is none.
@@ -390,7 +419,9 @@ fn moved(
     {
         let (told, mut tell) = (old.stories(), roster.stories());
         for (index, at) in (0_u32..).zip(stays) {
-            if let Some(story) = at.and_then(|at| told.get(&at)) {
+            // What has happened since its standing was read is caught up with.
+            let is_out = standings.get(index as usize).is_some_and(|standing| !standing.is_available());
+            if let Some(story) = at.filter(|_| is_out).and_then(|at| told.get(&at)) {
                 tell.insert(index, Arc::clone(story));
             }
         }

@@ -163,8 +163,10 @@ impl Here<'_> {
         // Where an end is named, or nobody knows whether it ever served, one is tried for all.
         let is_surely_odd =
             || story.effect == Effect::Exhausted { wait: None } && self.generation.served_by(self.index) > 0;
-        let is_doubtful =
-            story.is_for_long() && after.cooldowns <= 1 && (is_surely_odd() || roster.is_turn_of_doubt(now));
+        let is_doubtful = before.is_available()
+            && story.is_for_long()
+            && after.is_news()
+            && (is_surely_odd() || roster.is_turn_of_doubt(now));
         stories.insert(self.index, Arc::new(story));
         drop(stories);
         if after.place == Place::Permanent {
@@ -179,7 +181,7 @@ impl Here<'_> {
                 roster.offer_again(self.index, base);
             }
         }
-        if is_doubtful && before.is_available() {
+        if is_doubtful {
             pool.doubt_soon(&self.generation, roster, self.index);
         }
         if base.is_none() {

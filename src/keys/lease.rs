@@ -298,7 +298,9 @@ impl<'pool> Lease<'pool> {
         if self.entry_of(&here, about) == Entry::Free {
             about.learnt.lose_count(here.index, self.pool.now());
         }
+        // Whatever it has under way in all says nothing of a model for which keys do not stand apart yet.
         if let Effect::Crowded { wait } = effect
+            && model.is_some() == (about.id != 0)
             && self.keep_to_fewer(&here, about)
             && wait.is_none_or(|wait| wait.is_zero())
         {

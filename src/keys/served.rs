@@ -20,7 +20,7 @@ const MINUTE: u64 = (1 << 24) - 1;
 /// For how many minutes a model counts as served.
 pub(super) const REMEMBERED: u64 = 24 * 60;
 /// Bits with which [marks](mark) are made.
-pub(super) const MODELS: u32 = 16;
+pub(super) const MODELS: u32 = 24;
 
 /// The sets, by the low bits of a model's hash.
 pub(super) struct Served([[Model; WAYS]; SETS]);

@@ -131,13 +131,20 @@ pub(super) struct Standing {
     pub(super) failures: u32,
     /// Cooldowns in a row.
     pub(super) cooldowns: u32,
+    /// Moments in a row for which it was left alone, having too many requests at a time: no sign of a longer limit.
+    pub(super) moments: u32,
 }
 
 impl Standing {
-    pub(super) const FRESH: Self = Self { place: Place::Available, failures: 0, cooldowns: 0 };
+    pub(super) const FRESH: Self = Self { place: Place::Available, failures: 0, cooldowns: 0, moments: 0 };
 
     pub(super) fn is_available(self) -> bool {
         self.place == Place::Available
+    }
+
+    /// Whether nothing like what it is out for is known of it: at most a short limit stands between this and its last success.
+    pub(super) fn is_news(self) -> bool {
+        self.cooldowns <= 2
     }
 
     /// The standing after a lease was settled. `jitter` is in `0.0..1.0` and shortens an unnamed cooldown by up to
@@ -153,12 +160,13 @@ impl Standing {
         probe: bool,
     ) -> Self {
         let failures = self.failures.saturating_add(1);
-        let (first, longest) = match effect {
-            Effect::Crowded { .. } => (MOMENT.min(policy.first), policy.first),
-            _ => (policy.first, policy.longest),
+        let is_crowded = matches!(effect, Effect::Crowded { .. });
+        let (first, longest, before) = if is_crowded {
+            (MOMENT.min(policy.first), policy.first, self.moments)
+        } else {
+            (policy.first, policy.longest, self.cooldowns)
         };
-        let doubled =
-            first.saturating_mul(1_u32.checked_shl(self.cooldowns).unwrap_or(u32::MAX)).min(longest);
+        let doubled = first.saturating_mul(1_u32.checked_shl(before).unwrap_or(u32::MAX)).min(longest);
         let (wait, unnamed, threshold) = match effect {
             // An earlier request's success says nothing about a limit that was hit since.
             Effect::Success if !self.is_available() && !probe => return self,
@@ -183,8 +191,9 @@ impl Standing {
         let shortened = if effect == Effect::Suspected { 0.9 } else { 0.2 } * jitter;
         let until =
             now.after(named.unwrap_or_else(|| unnamed.mul_f64(1.0 - shortened)).min(LONGEST_COOLDOWN));
-        let set_aside =
-            Self { place: Place::Cooldown(until), failures, cooldowns: self.cooldowns.saturating_add(1) };
+        let mut set_aside = Self { place: Place::Cooldown(until), failures, ..self };
+        let in_a_row = if is_crowded { &mut set_aside.moments } else { &mut set_aside.cooldowns };
+        *in_a_row = in_a_row.saturating_add(1);
         match self.place {
             // A key that is limited is not invalid.
             Place::Permanent if probe && effect != Effect::Suspected => set_aside,
@@ -209,8 +218,8 @@ impl Standing {
         }
     }
 
-    /// One word, so that a change is one compare-and-swap: 42 bits of `until` (0 available, all ones permanent),
-    /// 16 of failures, 6 of cooldowns; the counts saturate.
+    /// One word, so that a change is one compare-and-swap: 40 bits of `until` (0 available, all ones permanent; 34 years),
+    /// 16 of failures, 5 of cooldowns, 3 of moments; the counts saturate.
     pub(super) fn pack(self) -> u64 {
         let until = match self.place {
             Place::Available => 0,
@@ -218,8 +227,9 @@ impl Standing {
             Place::Permanent => UNTIL_MAX,
         };
         until
-            | u64::from(self.failures.min(FAILURES_MAX)) << UNTIL_BITS
-            | u64::from(self.cooldowns.min(COOLDOWNS_MAX)) << (UNTIL_BITS + 16)
+            | u64::from(self.failures.min(FAILURES_MAX)) << FAILURES
+            | u64::from(self.cooldowns.min(COOLDOWNS_MAX)) << COOLDOWNS
+            | u64::from(self.moments.min(MOMENTS_MAX)) << MOMENTS
     }
 
     pub(super) fn unpack(word: u64) -> Self {
@@ -228,16 +238,21 @@ impl Standing {
             UNTIL_MAX => Place::Permanent,
             until => Place::Cooldown(Millis(until)),
         };
-        let failures = (word >> UNTIL_BITS) as u32 & FAILURES_MAX;
-        let cooldowns = (word >> (UNTIL_BITS + 16)) as u32 & COOLDOWNS_MAX;
-        Self { place, failures, cooldowns }
+        let failures = (word >> FAILURES) as u32 & FAILURES_MAX;
+        let cooldowns = (word >> COOLDOWNS) as u32 & COOLDOWNS_MAX;
+        let moments = (word >> MOMENTS) as u32 & MOMENTS_MAX;
+        Self { place, failures, cooldowns, moments }
     }
 }
 
-const UNTIL_BITS: u32 = 42;
-const UNTIL_MAX: u64 = (1 << UNTIL_BITS) - 1;
+/// Where the counts begin.
+const FAILURES: u32 = 40;
+const COOLDOWNS: u32 = 56;
+const MOMENTS: u32 = 61;
+const UNTIL_MAX: u64 = (1 << FAILURES) - 1;
 const FAILURES_MAX: u32 = u16::MAX as u32;
-const COOLDOWNS_MAX: u32 = 63;
+const COOLDOWNS_MAX: u32 = 31;
+const MOMENTS_MAX: u32 = 7;
 
 #[cfg(all(test, not(feature = "loom")))]
 mod tests {
@@ -385,11 +400,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_standing_survives_its_word(until in 0..=UNTIL_MAX, failures in 0..=FAILURES_MAX, cooldowns in 0..=COOLDOWNS_MAX) {
-            let word = Standing { place: Standing::unpack(until).place, failures, cooldowns }.pack();
+        fn a_standing_survives_its_word(until in 0..=UNTIL_MAX, failures in 0..=FAILURES_MAX, cooldowns in 0..=COOLDOWNS_MAX, moments in 0..=MOMENTS_MAX) {
+            let word = Standing { place: Standing::unpack(until).place, failures, cooldowns, moments }.pack();
             prop_assert_eq!(Standing::unpack(word).pack(), word);
             prop_assert_eq!(Standing::unpack(word).failures, failures);
             prop_assert_eq!(Standing::unpack(word).cooldowns, cooldowns);
+            prop_assert_eq!(Standing::unpack(word).moments, moments);
         }
     }
 }

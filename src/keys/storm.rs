@@ -335,10 +335,15 @@ impl Storms {
         self.state().by_upstream.iter().enumerate().filter_map(on).collect()
     }
 
-    /// All is forgotten: the keys were replaced.
-    pub(super) fn clear(&self) {
+    /// The keys were replaced, and have these numbers now. All is forgotten but whom checks have found guilty: they are still
+    /// out, and if one of them is not, it was more than a storm.
+    pub(super) fn begin_anew(&self, new: impl Fn(u32) -> Option<u32>) {
         let mut state = self.state();
-        *state = State::default();
+        let by_upstream = state.by_upstream.iter().map(|here| Upstream {
+            condemned: here.condemned.iter().filter_map(|index| new(*index)).collect(),
+            ..Upstream::default()
+        });
+        *state = State { by_upstream: by_upstream.collect(), told: VecDeque::new() };
         self.on.store(0, Ordering::SeqCst);
     }
 

@@ -34,14 +34,29 @@ const BY_THE_CLOCK: &[&str] = &[
     "/min",
     "a minute",
     "per hour",
+    "/hour",
+    "an hour",
     "per day",
+    "/day",
+    "a day",
     "daily",
+    "per month",
+    "/month",
+    "a month",
+    "monthly",
+    "per 1 ",
     " rpm",
     " tpm",
+    " rpd",
     "(rpm)",
     "(tpm)",
+    "(rpd)",
+    "type: tokens",
     "每分钟",
+    "每小时",
     "每天",
+    "每日",
+    "每月",
 ];
 
 /// Whether an answer that tells a limit speaks of such a one.
@@ -96,6 +111,8 @@ mod tests {
     fn a_limit_by_the_clock_is_none_nor_is_what_is_no_limit_of_the_key() {
         for (status, body) in [
             (429, r#"{"error":{"message":"Rate limit reached: 60 requests per minute, 5 concurrent"}}"#),
+            (429, r#"{"error":{"message":"Limit reached: 50 requests/day and 2 concurrent requests"}}"#),
+            (429, r#"{"error":{"message":"您的请求已超出每小时调用次数限制, 并发数上限5"}}"#),
             (429, r#"{"error":{"code":"1303","message":"当前API请求过多，请稍后重试"}}"#),
             (429, r#"{"error":{"message":"Rate limit reached for requests"}}"#),
             (429, r#"{"error":{"code":"insufficient_quota","message":"No credit for concurrent requests"}}"#),

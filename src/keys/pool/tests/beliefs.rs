@@ -209,3 +209,56 @@ async fn keys_that_were_set_aside_for_long_by_one_mistake_come_back_one_after_th
         tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_loses_no_test_of_what_may_be_a_mistake() {
+    let (pool, due) = pool(&["a", "b"]);
+    let test = async {
+        for key in [0, 1] {
+            pool.probe_key(key).unwrap().succeed(None, 0, Service::Paid, Remains::default());
+            pool.probe_key(key).unwrap().fail(failure(Effect::Exhausted { wait: None }));
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        pool.replace(table(&["b", "a", "c"]), States::Keep);
+        pool.probe_key(2).unwrap().fail(failure(Effect::Invalid));
+        tokio::time::sleep(Duration::from_secs(54)).await;
+        assert!(pool.lease(Need::default()).is_none());
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        pool.replace(table(&["a", "b"]), States::Keep);
+        assert!(pool.lease(Need::default()).is_some(), "it was on offer");
+    };
+    tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_loses_no_test_of_what_may_be_a_mistake() {
+    let (before, _due) = pool(&["a"]);
+    before.probe_key(0).unwrap().succeed(None, 0, Service::Paid, Remains::default());
+    before.probe_key(0).unwrap().fail(failure(Effect::Exhausted { wait: None }));
+    let (pool, due) = pool(&["a"]);
+    before.blacklisted().iter().for_each(|told| pool.set_aside(told));
+    let test = async {
+        tokio::time::sleep(Duration::from_secs(59)).await;
+        assert!(pool.lease(Need::default()).is_none());
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(pool.lease(Need::default()).is_some());
+    };
+    tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_late_of_a_key_that_is_out_costs_no_other_its_test() {
+    let (pool, due) = pool(&["a", "b"]);
+    let test = async {
+        let exhausted = || for_model("m", Effect::Exhausted { wait: Some(Duration::from_secs(3600)) });
+        let late = pool.probe_key(0).unwrap();
+        pool.probe_key(0).unwrap().fail(exhausted());
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        late.fail(exhausted());
+        pool.probe_key(1).unwrap().fail(exhausted());
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        let leases = [(); 3].map(|()| lease_for(&pool, "m"));
+        assert_eq!(leases.map(|lease| lease.map(|lease| lease.index())), [Some(0), Some(1), None]);
+    };
+    tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}

@@ -47,6 +47,70 @@ async fn a_key_that_is_refused_more_at_a_time_is_kept_to_what_it_has_and_stays()
     assert!(leases(&pool).len() <= 1, "less remains");
 }
 
+#[test]
+fn a_limit_of_a_model_at_a_time_leaves_the_key_to_others() {
+    let (pool, _due) = pool(&["a"]);
+    rationed(&pool);
+    let other: Vec<_> = (0..2).map(|_| lease_for(&pool, "other").unwrap()).collect();
+    let refused = lease_for(&pool, "m").unwrap();
+    assert_eq!(refused.fail(for_model("m", CROWDED)), Settled::Out(CROWDED));
+    assert!(lease_for(&pool, "m").is_none());
+    assert!(lease_for(&pool, "other").is_some(), "{} are under way", other.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_before_requests_were_counted_is_not_taken_for_none() {
+    let (pool, due) = pool(&["a"]);
+    let test = async {
+        pool.lease(Need::default()).unwrap().fail(failure(told(1)));
+        sleep(Duration::from_millis(1_010)).await;
+        let counted = pool.lease(Need::default()).unwrap();
+        sleep(Duration::from_secs(20)).await;
+        let mut uncounted = leases(&pool);
+        assert_eq!(uncounted.len(), 100);
+        assert_eq!(uncounted.pop().unwrap().fail(failure(CROWDED)), Settled::Out(CROWDED));
+        drop((counted, uncounted));
+        sleep(Duration::from_millis(1_010)).await;
+        for _ in 0..6 {
+            for lease in leases(&pool) {
+                succeed(lease, Remains::default());
+            }
+        }
+        assert_eq!(leases(&pool).len(), 100);
+    };
+    tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_whose_limit_in_a_time_is_whole_again_keeps_to_its_limit_at_a_time() {
+    let (pool, due) = pool(&["a"]);
+    let test = async {
+        for _ in 0..4 {
+            for _ in 0..10 {
+                succeed(pool.lease(Need::default()).unwrap(), Remains::default());
+            }
+            if let Some(lease) = pool.lease(Need::default()) {
+                lease.fail(failure(told(10)));
+            }
+            sleep(Duration::from_millis(10_010)).await;
+        }
+        let mut under_way = leases(&pool);
+        assert_eq!(under_way.len(), 10, "that much is known");
+        under_way.truncate(3);
+        under_way.pop().unwrap().fail(failure(CROWDED));
+        for _ in 0..20 {
+            succeed(under_way.pop().unwrap(), Remains::default());
+            under_way.extend(leases(&pool));
+            if under_way.is_empty() {
+                break;
+            }
+        }
+        sleep(Duration::from_millis(10_010)).await;
+        assert_eq!(leases(&pool).len(), 2);
+    };
+    tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_key_that_is_refused_with_no_other_under_way_is_left_alone_for_a_moment_and_longer_each_time() {
     let (pool, due) = pool(&["a"]);
@@ -67,6 +131,18 @@ async fn a_key_that_is_refused_with_no_other_under_way_is_left_alone_for_a_momen
     tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
 }
 
+#[test]
+fn a_limit_at_a_time_outlives_a_reload() {
+    let (pool, _due) = pool(&["a"]);
+    rationed(&pool);
+    let mut under_way = leases(&pool);
+    under_way.truncate(3);
+    under_way.pop().unwrap().fail(failure(CROWDED));
+    pool.replace(table(&["b", "a"]), States::Keep);
+    let keys: Vec<u32> = leases(&pool).iter().map(Lease::index).collect();
+    assert_eq!(keys.iter().filter(|key| **key == 1).count(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_is_told_holds_and_the_key_is_back_with_what_it_is_kept_to() {
     let (pool, due) = pool(&["a"]);
@@ -79,10 +155,10 @@ async fn a_wait_that_is_told_holds_and_the_key_is_back_with_what_it_is_kept_to()
         assert_eq!(pool.earliest_return(None), Some(Duration::from_secs(2)));
         drop(under_way);
         sleep(Duration::from_millis(2_010)).await;
-        for _ in 0..5 {
-            let mut back = leases(&pool);
-            assert!(back.len() <= 2);
-            succeed(back.pop().unwrap(), Remains::default());
+        let back = leases(&pool);
+        assert_eq!(back.len(), 1);
+        for lease in back {
+            succeed(lease, Remains::default());
         }
         assert_eq!(leases(&pool).len(), 2);
     };
@@ -90,17 +166,26 @@ async fn a_wait_that_is_told_holds_and_the_key_is_back_with_what_it_is_kept_to()
 }
 
 #[tokio::test(start_paused = true)]
-async fn neither_silence_nor_time_gives_a_key_more_than_it_may_have_at_a_time() {
+async fn a_key_that_has_as_many_as_it_may_is_tried_with_more_though_none_of_them_ends() {
     let (pool, due) = pool(&["a"]);
     let test = async {
         rationed(&pool);
         let mut under_way = leases(&pool);
         under_way.truncate(3);
         under_way.pop().unwrap().fail(failure(CROWDED));
-        let now = Instant::now();
-        assert!(pool.lease_by(Need::default(), now, now + Duration::from_secs(5)).await.is_none());
-        sleep(Duration::from_secs(60)).await;
-        assert!(pool.lease(Need::default()).is_none());
+        let wait = async |seconds| {
+            let now = Instant::now();
+            pool.lease_by(Need::default(), now, now + Duration::from_secs(seconds)).await
+        };
+        assert!(wait(1).await.is_none());
+        for trust in [3, 7, 15] {
+            let more = wait(60).await.unwrap();
+            assert_eq!(more.fail(failure(CROWDED)), Settled::Noted);
+            assert!(wait(trust).await.is_none());
+        }
+        under_way.push(wait(60).await.unwrap());
+        sleep(Duration::from_secs(6)).await;
+        assert!(leases(&pool).len() > 1, "it can take more than it was known to");
     };
     tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
 }
@@ -117,7 +202,7 @@ struct Provider {
     demand: u64,
 }
 
-/// Of requests that began in the last four of five minutes, and how many attempts were refused then.
+/// Of requests that began in the second to fourth of five minutes, and how many of their attempts were refused.
 #[derive(Clone, Copy, Debug, Default)]
 struct Done {
     asked: u64,
@@ -141,7 +226,7 @@ impl Test {
     /// A request, as a client's: it waits for five seconds for a key, and is tried four times.
     async fn ask(self: Rc<Self>, provider: Provider) {
         let began = Instant::now();
-        let counts = u64::from(began - self.begins > Duration::from_secs(60));
+        let counts = u64::from((60..240).contains(&(began - self.begins).as_secs()));
         self.done.borrow_mut().asked += counts;
         for _ in 0..4 {
             let lease = match self.pool.lease(Need::default()) {
@@ -216,11 +301,55 @@ async fn keys_that_are_limited_at_a_time_give_all_that_they_can_and_are_hardly_a
         Provider { keys: 20, at_a_time: 3, takes: 2_000, demand: 90, ..small },
         Provider { keys: 20, at_a_time: 3, takes: 2_000, demand: 110, ..small },
         Provider { keys: 3, at_a_time: 40, ..small },
+        Provider { keys: 3, at_a_time: 8, takes: 10_000, demand: 200, ..small },
+        Provider { keys: 3, at_a_time: 16, takes: 4_000, streams: true, demand: 110 },
     ] {
         let Done { asked, served, refused } = asked(provider).await;
-        // Those that are still under way at the end are not served.
         let can = asked * 100 / provider.demand.max(100);
         assert!(served * 100 >= can * 94, "{served} of {can}: {provider:?}");
         assert!(refused * 100 <= served * 4, "{refused} of {served}: {provider:?}");
+    }
+}
+
+/// A key that has no ration is full when it is refused three more, and is then asked for so many percent of what it can.
+async fn full_before_it_was_counted(at_a_time: u32, takes: u64, demand: u64) -> Done {
+    let (pool, due) = pool(&["a"]);
+    let provider = Provider { keys: 1, at_a_time, takes, streams: false, demand };
+    let test = Rc::new(Test {
+        pool,
+        begins: Instant::now().checked_sub(Duration::from_secs(60)).unwrap(),
+        running: vec![Cell::new(0)],
+        luck: RefCell::new(fastrand::Rng::with_seed(7)),
+        done: RefCell::default(),
+    });
+    let all = LocalSet::new();
+    let asks = async {
+        for _ in 0..at_a_time {
+            tokio::task::spawn_local(Rc::clone(&test).ask(provider));
+            sleep(Duration::from_millis(takes / 2 / u64::from(at_a_time))).await;
+        }
+        for _ in 0..3 {
+            tokio::task::spawn_local(Rc::clone(&test).ask(provider));
+        }
+        let pause = takes * 100_000 / (u64::from(at_a_time) * demand);
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(75) {
+            tokio::task::spawn_local(Rc::clone(&test).ask(provider));
+            sleep(Duration::from_micros(pause)).await;
+        }
+        sleep(Duration::from_millis(takes * 2) + Duration::from_secs(5)).await;
+    };
+    tokio::select! { () = clock::run(&test.pool, due) => unreachable!(), () = all.run_until(asks) => {} }
+    *test.done.borrow()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_is_soon_known_that_was_met_before_requests_were_counted() {
+    for (at_a_time, takes) in [(20, 10_000), (50, 20_000), (8, 4_000)] {
+        for demand in [60, 75, 90] {
+            let done = full_before_it_was_counted(at_a_time, takes, demand).await;
+            let Done { asked, served, refused } = done;
+            assert!(served * 100 >= asked * 85 && refused <= 16, "{at_a_time} {takes} {demand}: {done:?}");
+        }
     }
 }
