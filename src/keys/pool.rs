@@ -172,6 +172,17 @@ impl KeyPool {
         self.take_back(need, &[], has_served)
     }
 
+    /// The same, but one that served the last request that it was asked for: where others lack what it takes.
+    pub fn lease_rich(&self, need: Need<'_>) -> Option<Lease<'_>> {
+        self.take_back(need, &[], |generation, index| {
+            let has_failed = |roster: &Roster| roster.rotation.standing(index).failures > 0;
+            let of_model = generation.model(need.model);
+            generation.served_by(index) > 0
+                && !has_failed(&generation.base)
+                && !of_model.as_deref().is_some_and(has_failed)
+        })
+    }
+
     /// Leases, out of turn, a key that is not put to the test with it.
     pub fn lease_in_rotation(&self, need: Need<'_>) -> Option<Lease<'_>> {
         self.take_back(need, &[], |_, _| true)

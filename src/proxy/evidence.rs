@@ -41,7 +41,7 @@ impl Proxy {
                 let status = answer.status();
                 let is_open = status.is_success() || matches!(status.as_u16(), 504 | 520 | 524);
                 let may_be_done = is_open && !request.harmless;
-                so_far.refused = Some(answer);
+                so_far.was_told(answer);
                 return if is_barred || may_be_done { Follow::Pass } else { Follow::NextUpstream };
             }
             _ if judgement.denied_model => {
@@ -50,7 +50,7 @@ impl Proxy {
             }
             Verdict::Success | Verdict::RequestFault => {
                 self.upstream_answered(upstream);
-                so_far.refused = Some(answer);
+                so_far.was_told(answer);
                 return Follow::Pass;
             }
             Verdict::KeyExhausted if judgement.asks_too_much => Effect::TooLittle,
@@ -92,15 +92,17 @@ impl Proxy {
         }
         self.believe(so_far);
         self.blame(verdict);
-        so_far.refused = Some(answer);
+        so_far.was_told(answer);
         Follow::NextKey
     }
 
-    /// The key stays where it is, and others are asked, if there are any.
-    fn leave_to_others(&self, answer: Box<Refused>, request: &Try, so_far: &mut SoFar<'_>) -> Follow {
-        so_far.refused = Some(answer);
-        let keys = &self.common.group.keys;
-        let any_left = keys.others_may_return_within(&so_far.tried, request.model(), Duration::ZERO);
+    /// The key stays where it is, and others are asked, if there are any in time.
+    fn leave_to_others(&self, mut answer: Box<Refused>, request: &Try, so_far: &mut SoFar<'_>) -> Follow {
+        let Group { keys, max_key_wait, .. } = &*self.common.group;
+        answer.unfit.extend(so_far.tried.last());
+        let (_, patience) = so_far.patience(*max_key_wait);
+        let unfit = &so_far.was_told(answer).unfit;
+        let any_left = keys.others_may_return_within(unfit, request.model(), patience);
         if any_left { Follow::NextKey } else { Follow::Pass }
     }
 
@@ -130,7 +132,7 @@ impl Proxy {
                 answer.judgement.verdict = Verdict::RequestFault;
             }
         }
-        so_far.refused = Some(answer);
+        so_far.was_told(answer);
         follow
     }
 
@@ -171,7 +173,7 @@ impl Proxy {
         } else {
             Follow::Pass
         };
-        so_far.refused = Some(answer);
+        so_far.was_told(answer);
         follow
     }
 

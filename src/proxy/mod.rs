@@ -69,9 +69,6 @@ pub use self::upgrade::Tunnel;
 /// The first pause before a retry elsewhere; each further one doubles it (spec §8).
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 
-/// How many keys that are put to the test are passed over for one that is in rotation.
-const SIDE_BY_SIDE: u32 = 32;
-
 /// A limit's reset was counted when the request came in, while a slow answer was still being made: so it is nearer than
 /// it is said by as long as the answer took, less what the next request may be faster on its way than this one was, and at
 /// most by one in so many parts. Measured in `docs/goodput.md`: without it a pool at its limits serves 3 % less.
@@ -292,18 +289,22 @@ impl Proxy {
         }
         let group = &self.common.group;
         let need = Need { not: &so_far.tried, model: request.model() };
-        let lease = if so_far.weak.is_empty() {
-            let keys_fail = so_far.tried.len() > 1 && so_far.failed_upstreams.is_empty();
-            let proven = if is_last && keys_fail { group.keys.lease_proven(need) } else { None };
-            match proven.or_else(|| group.keys.lease(need)) {
-                Some(probe) if probe.is_probe() && (is_last || !request.body.is_replayable()) => {
-                    self.lease_surer(need, probe)
-                }
-                Some(lease) => lease,
-                None => rare(self.lease_when_none_is_free(need, so_far)).await?,
+        let lease = match &so_far.refused {
+            Some(_) if !so_far.weak.is_empty() => rare(self.lease_to_learn(need, so_far)).await?,
+            Some(refused) if !refused.unfit.is_empty() => {
+                rare(self.lease_another(need, so_far, &refused.unfit, is_last)).await?
             }
-        } else {
-            rare(self.lease_to_learn(need, so_far)).await?
+            _ => {
+                let keys_fail = so_far.tried.len() > 1 && so_far.failed_upstreams.is_empty();
+                let proven = if is_last && keys_fail { group.keys.lease_proven(need) } else { None };
+                match proven.or_else(|| group.keys.lease(need)) {
+                    Some(probe) if probe.is_probe() && (is_last || !request.body.is_replayable()) => {
+                        self.lease_surer(need, probe)
+                    }
+                    Some(lease) => lease,
+                    None => rare(self.lease_when_none_is_free(need, so_far)).await?,
+                }
+            }
         };
         // It may have been waited for.
         if so_far.is_over() {
@@ -323,23 +324,6 @@ impl Proxy {
             group.upstreams.pick(&so_far.failed_upstreams)
         };
         Some((lease, upstream?))
-    }
-
-    /// Who can't be tried again is not to find out whether a key works, if there is another.
-    #[cold]
-    fn lease_surer<'a>(&'a self, need: Need<'_>, probe: Lease<'a>) -> Lease<'a> {
-        // Keys that fell together are put to the test together, side by side.
-        for _ in 0..SIDE_BY_SIDE {
-            match self.common.group.keys.lease(need) {
-                Some(lease) if lease.is_probe() => drop(lease),
-                Some(lease) if need.not.contains(&lease.index()) => break,
-                Some(lease) => {
-                    return lease;
-                }
-                None => break,
-            }
-        }
-        self.common.group.keys.lease_in_rotation(need).unwrap_or(probe)
     }
 
     async fn lease_when_none_is_free(&self, need: Need<'_>, so_far: &SoFar<'_>) -> Option<Lease<'_>> {

@@ -39,6 +39,8 @@ pub(super) struct Refused {
     /// What was not.
     rest: Option<Stream>,
     pub(super) judgement: Judgement,
+    /// The keys, of all that were tried, for which what is asked for is too much, and may not be for others.
+    pub(super) unfit: Vec<u32>,
 }
 
 impl Refused {
@@ -83,7 +85,7 @@ impl Refused {
         let body = changed.as_deref().unwrap_or(&first);
         let answer = verdict::Answer { status: parts.status, headers: &parts.headers, body, model };
         let judgement = doubted(verdict::judge_whole(&answer, SystemTime::now()), lease);
-        let mut refused = Box::new(Self { parts, first, rest: None, judgement });
+        let mut refused = Box::new(Self { parts, first, rest: None, judgement, unfit: Vec::new() });
         if ended || cut {
             if let Some(changed) = changed {
                 headers::of_plain_text(&mut refused.parts.headers, changed.len());
@@ -127,7 +129,8 @@ impl Refused {
             mask.trailers(trailers);
         }
         stream.mask = Some(mask);
-        Box::new(Self { parts, first, rest: (!ended).then_some(stream), judgement })
+        let rest = (!ended).then_some(stream);
+        Box::new(Self { parts, first, rest, judgement, unfit: Vec::new() })
     }
 
     /// Its status.

@@ -38,7 +38,7 @@ pub(super) struct SoFar<'a> {
     pub(super) waited: Cell<Duration>,
     /// When the client gives up.
     pub(super) client_gives_up: Option<Instant>,
-    /// The last answer that an upstream gave.
+    /// The last answer that an upstream gave, as [`was_told`](Self::was_told) notes it.
     pub(super) refused: Option<Box<Refused>>,
     /// The last attempt's failure, if it brought no answer.
     pub(super) failure: Option<NoAnswer>,
@@ -90,6 +90,14 @@ impl SoFar<'_> {
     pub(super) fn is_over(&self) -> bool {
         let has_begun = !self.tried.is_empty() || !self.waited.get().is_zero();
         has_begun && self.ends_by().is_some_and(|end| end <= Instant::now())
+    }
+
+    /// An upstream gave this answer to its last attempt.
+    pub(super) fn was_told(&mut self, mut answer: Box<Refused>) -> &Refused {
+        if let Some(before) = &mut self.refused {
+            answer.unfit.append(&mut before.unfit);
+        }
+        self.refused.insert(answer)
     }
 
     /// Until when it can wait for a key, having waited as long as it has, and for how long that is: for keys after its first,

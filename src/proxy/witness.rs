@@ -14,6 +14,9 @@ use crate::upstream::Upstream;
 /// may use them.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
+/// How many keys that are put to the test are passed over for one that is in rotation.
+const SIDE_BY_SIDE: u32 = 32;
+
 impl Proxy {
     /// A key from whose answer something is to be learnt: one that is known to work, failing that one that has not been
     /// tried; where there is none, one that was refused, for an upstream that has not refused it; and then one that comes
@@ -34,6 +37,41 @@ impl Proxy {
             None => self.another_in_time(need, &accused, so_far).await,
             lease => lease,
         }
+    }
+
+    /// A key other than those for which it is too much that is asked for, if one is there or comes back in time: one that serves
+    /// rather than one that may be as poor.
+    pub(super) async fn lease_another(
+        &self,
+        need: Need<'_>,
+        so_far: &SoFar<'_>,
+        unfit: &[u32],
+        is_last: bool,
+    ) -> Option<Lease<'_>> {
+        let keys = &self.common.group.keys;
+        let surest = || keys.lease_proven(need).or_else(|| keys.lease_in_rotation(need));
+        let lease = keys.lease_rich(need).or_else(|| is_last.then(surest).flatten());
+        match lease.or_else(|| keys.lease_other(need, unfit)) {
+            None => self.another_in_time(need, unfit, so_far).await,
+            lease => lease,
+        }
+    }
+
+    /// Who can't be tried again is not to find out whether a key works, if there is another.
+    #[cold]
+    pub(super) fn lease_surer<'a>(&'a self, need: Need<'_>, probe: Lease<'a>) -> Lease<'a> {
+        // Keys that fell together are put to the test together, side by side.
+        for _ in 0..SIDE_BY_SIDE {
+            match self.common.group.keys.lease(need) {
+                Some(lease) if lease.is_probe() => drop(lease),
+                Some(lease) if need.not.contains(&lease.index()) => break,
+                Some(lease) => {
+                    return lease;
+                }
+                None => break,
+            }
+        }
+        self.common.group.keys.lease_in_rotation(need).unwrap_or(probe)
     }
 
     /// Where it goes: to an upstream that was not asked, failing that to one that was not asked about this key.
