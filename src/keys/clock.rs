@@ -209,6 +209,11 @@ impl KeyPool {
         });
     }
 
+    /// Others that are there are asked rather than this key, for some seconds.
+    pub(super) fn pass_over(&self, generation: &Generation, roster: &Roster, index: u32) {
+        self.keep_to_ration(generation, roster, index, |ration| ration.pass_over(index));
+    }
+
     /// Lets happen what is due among events of the present generation; gives back what has to happen (again) later.
     pub(super) fn happen(&self, event: Event) -> Option<Event> {
         let generation = self.generation.load_full();

@@ -139,6 +139,9 @@ impl Here<'_> {
         let (before, after) =
             roster.change(self.index, base, |standing| standing.after(effect, &policy, now, jitter, probe));
         if after.is_available() {
+            if after.is_poor(effect) {
+                pool.pass_over(&self.generation, roster, self.index);
+            }
             return false;
         }
         if let (Effect::Limited { wait }, Place::Cooldown(until), false) = (effect, after.place, probe) {

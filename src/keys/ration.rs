@@ -181,6 +181,17 @@ impl Ration {
         allowance(before) == 0 && part(before) == 0
     }
 
+    /// One of eight turns is all that the key takes, however many at a time; where others do as well it has all that there are.
+    /// A key that is passed over already goes on to count its turns. Returns whether there was no ration before.
+    pub(super) fn pass_over(&self, number: u32) -> bool {
+        let passed = u64::from(number % 8) << PASSED;
+        let before = self.update(|word| {
+            let begun = if part(word) == 0 { word & !PASSED_BITS | passed } else { word };
+            begun | PART_BITS | NEW
+        });
+        allowance(before) == 0 && part(before) == 0
+    }
+
     /// Whether the answer to a request that came to its key so is the provider's last word: it is not if one that began
     /// later was answered already. What began without a ration may be late, for all that is known.
     pub(super) fn is_last_word(&self, entry: Entry) -> bool {
@@ -436,6 +447,26 @@ mod tests {
         }
         assert_eq!((shares, ration.enter()), (vec![1, 2, 4], Some(Entry::Free)));
         assert!(ration.set(1), "as if nothing had been");
+    }
+
+    #[test]
+    fn who_is_passed_over_takes_every_eighth_turn_however_often_that_is_said() {
+        let ration = Ration::default();
+        assert!(ration.pass_over(7));
+        let taken = |turns: u32| (0..turns).filter(|_| ration.enter().is_some()).count();
+        assert_eq!(taken(1), 1);
+        for _ in 0..5 {
+            assert!(!ration.pass_over(7));
+            assert_eq!((taken(7), taken(1)), (0, 1));
+        }
+        assert_eq!([(); 3].map(|()| ration.ease(OPEN, false)), [true, true, false]);
+        assert_eq!(ration.enter(), Some(Entry::Free));
+        for _ in 0..6 {
+            ration.leave();
+        }
+        ration.set(3);
+        assert!(!ration.pass_over(0), "the clock has to do with it already");
+        assert_eq!(taken(80), 3, "it has room for no more");
     }
 
     #[test]

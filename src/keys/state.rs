@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-/// So many requests in a row have to ask a key for more than it has before it rests: others may ask for less.
+/// After so many requests in a row that asked a key for more than it has, others that are there are asked rather. It is in
+/// rotation all the same: whoever is next may ask for less.
 const TOO_DEAR: u32 = 8;
 
 /// How long a key is left alone at first that is refused more requests at a time, and none of its own are known of that may end.
@@ -147,6 +148,11 @@ impl Standing {
         self.cooldowns <= 2
     }
 
+    /// Whether it has long served nobody, if this was what its last request came to.
+    pub(super) fn is_poor(self, effect: Effect) -> bool {
+        effect == Effect::TooLittle && self.is_available() && self.failures >= TOO_DEAR
+    }
+
     /// The standing after a lease was settled. `jitter` is in `0.0..1.0` and shortens an unnamed cooldown by up to
     /// a fifth, so that keys which fell together do not come back together; a suspicion's by nearly all of it, since one of
     /// the suspects is to come back soon. A `probe` was sent to find out whether a
@@ -180,11 +186,11 @@ impl Standing {
                     _ => Self { place: Place::Cooldown(until), ..Self::FRESH },
                 };
             }
-            Effect::Suspected | Effect::Denied => (None, doubled, 1),
+            Effect::TooLittle if self.is_available() => return Self { failures, ..self },
+            Effect::Suspected | Effect::Denied | Effect::TooLittle => (None, doubled, 1),
             Effect::Limited { wait } => (wait, doubled, policy.threshold),
             Effect::Crowded { wait } => (wait, doubled, 1),
             Effect::Exhausted { wait } => (wait, policy.longest, policy.threshold),
-            Effect::TooLittle => (None, doubled, policy.threshold.max(TOO_DEAR)),
         };
         // "Wait 0 seconds" from a provider that refused is no hint.
         let named = wait.filter(|wait| !wait.is_zero());
@@ -351,13 +357,21 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_asked_for_too_much_again_and_again_rests_for_a_short_while() {
+    fn a_key_that_is_asked_for_too_much_again_and_again_stays_and_is_known_to_be_poor_until_it_serves() {
         let ask = |standing: Standing| standing.after(Effect::TooLittle, &POLICY, NOW, 0.0, false);
+        let is_poor = |standing: Standing| standing.is_poor(Effect::TooLittle);
         let often = (1..TOO_DEAR).fold(Standing::FRESH, |standing, _| ask(standing));
-        assert!(often.is_available());
-        assert_eq!(ask(often).place, cooling(30));
-        let served = often.after(Effect::Success, &POLICY, NOW, 0.0, false);
-        assert!(ask(served).is_available());
+        assert_eq!([often, ask(often)].map(is_poor), [false, true]);
+        let always = (0..1000).fold(often, |standing, _| ask(standing));
+        assert!(always.is_available() && is_poor(always));
+        assert!(!always.is_poor(LIMITED));
+        let served = always.after(Effect::Success, &POLICY, NOW, 0.0, false);
+        assert_eq!(served, Standing::FRESH);
+        let limited = Standing::FRESH.after(told(60), &POLICY, NOW, 0.0, false);
+        assert_eq!(ask(limited).place, limited.place);
+        let revoked = Standing::FRESH.after(Effect::Invalid, &POLICY, NOW, 0.0, false);
+        let pays_for_less = revoked.after(Effect::TooLittle, &POLICY, NOW, 0.0, true);
+        assert_eq!(pays_for_less.place, cooling(30), "it is not revoked");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use mock_provider::{Mock, Play};
 use serde_json::{Value, json};
 
 use crate::recovery::{all_valid, numbered, texts};
-use crate::support::{A, B, C, GptLoad, asked, eventually, provider};
+use crate::support::{A, B, C, GptLoad, asked, provider};
 
 fn error(message: &str, kind: &str, code: Value) -> Value {
     json!({"error": {"message": message, "type": kind, "param": null, "code": code}})
@@ -139,19 +139,39 @@ fn what_is_too_dear_for_one_key_goes_to_all_that_are_left() {
 }
 
 #[test]
-fn a_key_that_is_asked_for_too_much_again_and_again_rests_for_a_moment_and_no_hour() {
-    let mock = provider(&[]);
-    mock.play(A, Play::answer(402, &[], too_dear(6789)));
-    let gpt_load = GptLoad::before(&mock, &[("KEY_COOLDOWN", "1")], &[A]);
-    for _ in 0..7 {
-        assert_eq!(gpt_load.chat().status, 402);
+fn who_asks_for_too_much_again_and_again_takes_the_keys_from_nobody_who_asks_for_less() {
+    for keys in [&[A][..], &[A, B, C]] {
+        let all_valid: Vec<_> = keys.iter().map(|key| (*key, "valid")).collect();
+        let mock = provider(&all_valid);
+        let gpt_load = GptLoad::before(&mock, &[], keys);
+        for _ in 0..3 {
+            mock.phase(Some(Play::answer(402, &[], too_dear(6789))));
+            for _ in 0..20 {
+                assert_eq!(gpt_load.chat().status, 402);
+            }
+            mock.phase(None);
+            for _ in keys {
+                assert_eq!(gpt_load.chat().status, 200);
+            }
+        }
         assert_eq!(gpt_load.blacklist(), Vec::<Value>::new());
     }
-    assert_eq!(gpt_load.chat().status, 402);
-    assert_eq!(gpt_load.blacklist()[0]["reason"], "key_exhausted");
-    mock.play(A, Play::Valid);
-    eventually("it is back", || gpt_load.blacklist().is_empty());
-    assert_eq!(gpt_load.chat().status, 200);
+}
+
+#[test]
+fn what_is_too_dear_for_one_key_waits_for_another_that_is_due_in_time_and_for_no_other() {
+    let no_upload = error("Your plan does not include file uploads", "forbidden", Value::Null);
+    for (status, told, body) in [(402, 402, too_dear(6789)), (403, 503, no_upload)] {
+        for (wait, want) in [("1", 200), ("60", told)] {
+            let mock = provider(&[]);
+            mock.play(A, Play::answer(status, &[], body.clone()));
+            let limited = Play::answer(429, &[("retry-after", wait)], error("slow", "requests", Value::Null));
+            mock.play(B, Play::first(1, limited, Play::Valid));
+            let gpt_load = GptLoad::before(&mock, &[("START_INDEX", "1")], &[A, B]);
+            assert_eq!(gpt_load.chat().status, want, "{body}");
+            assert_eq!(asked(&mock, &[A, B]), [1, if want == 200 { 2 } else { 1 }], "{body}");
+        }
+    }
 }
 
 /// Asks for the first key, of which the provider shows a part, and says whether it is out for that.

@@ -283,6 +283,47 @@ async fn a_cooldown_that_was_prolonged_ends_at_the_later_time_also_after_a_reloa
     tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_asked_for_too_much_again_and_again_is_passed_over_for_some_seconds_where_there_are_others()
+ {
+    for model in [None, Some("m")] {
+        let (pool, due) = pool(&["a", "b"]);
+        let need = Need { not: &[], model };
+        let refuse = || {
+            let effect = Effect::TooLittle;
+            let settled = pool.probe_key(0).unwrap().fail(Failure { model, ..failure(effect) });
+            assert_eq!((settled, pool.available()), (Settled::Noted, 2));
+        };
+        let taken = |turns: u32| {
+            let leased = (0..turns).map(|_| pool.lease(need).unwrap().index());
+            leased.filter(|index| *index == 0).count()
+        };
+        let test = async {
+            for _ in 0..7 {
+                refuse();
+            }
+            assert_eq!(taken(16), 8);
+            refuse();
+            assert_eq!(taken(90), 10);
+            let alone = Need { not: &[1], model };
+            assert!((0..90).all(|_| pool.lease(alone).unwrap().index() == 0), "it has no other");
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            assert_eq!(taken(90), 45);
+            refuse();
+            assert_eq!(taken(90), 10, "it is as poor as before");
+            let rich = |not: &[u32]| pool.lease_rich(Need { not, model }).map(|lease| lease.index());
+            assert_eq!(rich(&[]), None);
+            pool.probe_key(1).unwrap().succeed(model, 0, Service::Paid, Remains::default());
+            assert_eq!([rich(&[]), rich(&[1])], [Some(1), None]);
+            pool.probe_key(0).unwrap().succeed(model, 0, Service::Paid, Remains::default());
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            refuse();
+            assert_eq!(taken(90), 45, "it has served");
+        };
+        tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+    }
+}
+
 #[test]
 fn a_key_that_is_limited_for_a_model_serves_the_others() {
     let (pool, _due) = pool(&["a", "b"]);
