@@ -220,8 +220,7 @@ impl<'pool> Lease<'pool> {
         let here = self.here()?;
         let mut ended_storm = false;
         if self.pool.storms.any() {
-            let suspects = self.pool.storms.served(upstream, here.index, service, self.pool.now());
-            ended_storm = self.pool.release(&suspects, |story| story.effect == Effect::Suspected);
+            ended_storm = self.end_storms(&here, upstream, service);
         }
         if let Some(recovery) = here.succeed(self.pool, None, service, self.base_entry()) {
             ended_storm |= self.recovered(&here, recovery, upstream, service);
@@ -252,9 +251,9 @@ impl<'pool> Lease<'pool> {
         [Some((base, None, self.base_entry())), of_model].into_iter().flatten()
     }
 
-    /// The upstreams whose storm is on.
+    /// The upstreams whose storm is on, or that are at a limit of their own.
     pub fn storming(&self) -> Vec<usize> {
-        self.pool.storms.list().into_iter().map(|(upstream, ..)| upstream).collect()
+        self.pool.storms().into_iter().map(|(upstream, ..)| upstream).collect()
     }
 
     /// The key failed. Returns what it came to.
@@ -292,6 +291,11 @@ impl<'pool> Lease<'pool> {
                 // One that has never served may be no good anywhere.
                 return if served > 0 { Settled::OfUpstream } else { Settled::Unclear };
             }
+        }
+        if matches!(effect, Effect::Limited { .. } | Effect::Crowded { .. })
+            && self.is_upstreams_limit(&here, by)
+        {
+            return Settled::OfUpstream;
         }
         let of_model = here.generation.model(model);
         let about = here.generation.of(of_model.as_ref()).0;

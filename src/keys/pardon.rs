@@ -1,12 +1,13 @@
 //! Which other keys one key's fate speaks for: a storm makes others suspects, a key that works frees those that were refused
 //! with it.
 
+use super::generation::Generation;
 use super::here::{Here, Recovery};
 use super::lease::Lease;
 use super::pool::KeyPool;
-use super::roster::Story;
+use super::roster::{Roster, Story};
 use super::state::{Effect, Place, Standing};
-use super::storm::{Accuser, Service};
+use super::storm::{Accuser, Limit, OwnLimit, Service};
 
 /// Verdicts of so many milliseconds may be of one outage.
 const OF_LATE: u64 = 60_000;
@@ -35,6 +36,26 @@ impl Lease<'_> {
         // All were given up, and one of them works: the word on the others is worth no more.
         let given_up = if is_alone { here.generation.given_up(service) } else { Vec::new() };
         self.pool.release(&given_up, |_| true) || any
+    }
+
+    /// A key is served while there are storms, or may be: some may end, or begin. Returns whether there are suspects that are back.
+    #[cold]
+    pub(super) fn end_storms(&self, here: &Here<'_>, upstream: usize, service: Service) -> bool {
+        if service == Service::Paid {
+            self.pool.storms.served_by(upstream).iter().for_each(|limit| self.pool.absolve_limited_by(limit));
+        }
+        let suspects = self.pool.storms.served(upstream, here.index, service, self.pool.now());
+        self.pool.release(&suspects, |story| story.effect == Effect::Suspected)
+    }
+
+    /// Whether the limit that the key was refused for is its upstream's own.
+    pub(super) fn is_upstreams_limit(&self, here: &Here<'_>, by: Accuser<'_>) -> bool {
+        let pool = here.generation.base.rotation.len();
+        let limit = self.pool.storms.limited(here.index, by, pool, self.pool.now());
+        if let Limit::Begins(limit) = &limit {
+            self.pool.absolve_limited_by(limit);
+        }
+        limit != Limit::OfKey
     }
 
     /// Undoes what was believed of the other keys that a storm has swept away.
@@ -86,28 +107,62 @@ impl Lease<'_> {
 }
 
 impl KeyPool {
+    /// An upstream is at a limit of its own: what it has said of keys is none of theirs.
+    #[cold]
+    fn absolve_limited_by(&self, limit: &OwnLimit) {
+        let OwnLimit { upstream, url, began, keys } = limit;
+        tracing::error!(
+            upstream = url,
+            keys,
+            "one upstream of several refuses key after key for limits: taken for a limit of its own, \
+             the keys stay with the others until it has served again"
+        );
+        let is_its = |story: &Story| {
+            story.is_limited() && story.cause.upstream == Some(*upstream) && story.tried >= *began
+        };
+        let generation = self.generation.load_full();
+        generation.each(|roster, base| {
+            let limited: Vec<u32> = {
+                let stories = roster.stories();
+                stories.iter().filter(|(_, story)| is_its(story)).map(|(index, _)| *index).collect()
+            };
+            self.release_in(&generation, (roster, base), &limited, is_its);
+        });
+    }
+
     /// Lets keys that are out for such a reason back into rotation, each for one request at first. Returns whether there are
     /// any.
     #[cold]
     pub(super) fn release(&self, keys: &[u32], reason: impl Fn(&Story) -> bool) -> bool {
-        let mut any = false;
         if keys.is_empty() {
-            return any;
+            return false;
         }
         let generation = self.generation.load_full();
+        self.release_in(&generation, (&generation.base, None), keys, reason)
+    }
+
+    fn release_in(
+        &self,
+        generation: &Generation,
+        (roster, base): (&Roster, Option<&Roster>),
+        keys: &[u32],
+        reason: impl Fn(&Story) -> bool,
+    ) -> bool {
+        let mut any = false;
         for index in keys.iter().copied() {
-            let base = &generation.base;
             // Held until the standing is changed: whoever sets the key aside after that leaves a story that is to stay.
-            let mut stories = base.stories();
+            let mut stories = roster.stories();
             if !stories.get(&index).is_some_and(|story| reason(story) && !story.is_operators()) {
                 continue;
             }
             let story = stories.remove(&index);
-            self.begin_small(&generation, base, index, 1, story.as_deref());
-            base.change(index, None, |standing| Standing { place: Place::Available, ..standing });
+            self.begin_small(generation, roster, index, 1, story.as_deref());
+            roster.change(index, base, |standing| Standing { place: Place::Available, ..standing });
             drop(stories);
-            generation.spread(index);
-            self.note_change(index, None);
+            if base.is_none() {
+                generation.spread(index);
+            }
+            self.note_change(index, roster.model.as_deref());
             any = true;
         }
         any

@@ -313,9 +313,10 @@ impl KeyPool {
         waiting
     }
 
-    /// Storms that are on: the upstream's index, since when, and how many keys it has put under suspicion.
+    /// Storms that are on, and upstreams at limits of their own: the upstream's index, since when, and how many keys it has put
+    /// under suspicion, or refused.
     pub fn storms(&self) -> Vec<(usize, SystemTime, usize)> {
-        self.storms.list()
+        [self.storms.list(), self.storms.at_limit()].concat()
     }
 
     /// Whether some key has served this model of late.

@@ -12,6 +12,10 @@ use std::time::{Duration, SystemTime};
 
 use super::state::Millis;
 
+mod limits;
+
+pub(super) use limits::{Limit, OwnLimit};
+
 /// Smaller pools tell nothing, where there is one upstream.
 const SMALLEST_POOL: usize = 5;
 /// Within so many milliseconds.
@@ -91,6 +95,7 @@ struct Upstream {
     /// Hard verdicts since it last served, and what the others have served meanwhile.
     in_a_row: usize,
     others_served: usize,
+    limits: limits::Row,
 }
 
 struct Suspect {
@@ -140,7 +145,7 @@ pub(super) enum Finding {
 
 impl Upstream {
     fn is_on(&self) -> bool {
-        self.since.is_some() || self.in_a_row > 0
+        self.since.is_some() || self.in_a_row > 0 || self.limits.is_on()
     }
 
     fn suspect(&mut self, index: u32, served: u64, now: Millis) {

@@ -7,7 +7,7 @@ use http::StatusCode;
 use super::attempt::Try;
 use super::held::Held;
 use super::refused::Refused;
-use super::so_far::SoFar;
+use super::so_far::{Doubted, SoFar};
 use super::{Follow, Proxy, remains};
 use crate::group::Group;
 use crate::keys::{Effect, Lease, Settled};
@@ -84,9 +84,8 @@ impl Proxy {
         let is_hard = !matches!(effect, Effect::Limited { .. } | Effect::Crowded { .. });
         answer.judgement.weak |= effect == Effect::Invalid && verdict.lease.has_served() && is_aside(request);
         let judgement = &answer.judgement;
-        if judgement.weak || is_hard {
-            so_far.doubted.push(upstream.index);
-        }
+        let for_limit = !judgement.weak && !is_hard;
+        so_far.doubted.push(Doubted { upstream: upstream.index, for_limit });
         if judgement.weak || is_hard && self.is_grave(&verdict, so_far) {
             return self.weigh(verdict, answer, so_far);
         }
@@ -123,7 +122,7 @@ impl Proxy {
         let mut follow = Follow::NextKey;
         self.hold(verdict, so_far);
         if so_far.is_said_of_several() {
-            if !self.common.group.upstreams.has_unasked(&so_far.doubted) {
+            if !self.common.group.upstreams.has_unasked(&so_far.heard()) {
                 so_far.weak.iter().for_each(|weak| self.upstream_answered(weak.upstream));
                 follow = Follow::Pass;
             }
@@ -167,7 +166,7 @@ impl Proxy {
                 service: request.service(),
                 too_few_tokens: None,
             };
-            so_far.doubted.push(upstream.index);
+            so_far.doubted.push(Doubted { upstream: upstream.index, for_limit: false });
             self.hold(verdict, so_far);
             Follow::NextKey
         } else {

@@ -30,7 +30,7 @@ pub(super) struct SoFar<'a> {
     pub(super) tried: Vec<u32>,
     pub(super) failed_upstreams: Vec<usize>,
     /// Upstreams that refused keys: they may be to blame, so the next attempt goes to another if there is one.
-    pub(super) doubted: Vec<usize>,
+    pub(super) doubted: Vec<Doubted>,
     /// How long it may take from its first attempt on, if there is such a limit (`REQUEST_TIMEOUT`).
     longest: Option<Duration>,
     pub(super) limits: StreamLimits,
@@ -45,6 +45,13 @@ pub(super) struct SoFar<'a> {
     /// Verdicts that rest on a bare 401 or 403, or that a key may not use the model, all alike: not believed before a second
     /// key was asked (spec §6), at another upstream if there is one.
     pub(super) weak: Vec<Held<'a>>,
+}
+
+/// An upstream that refused a key.
+pub(super) struct Doubted {
+    pub(super) upstream: usize,
+    /// For a limit: it has not said what it thinks of keys.
+    pub(super) for_limit: bool,
 }
 
 impl SoFar<'_> {
@@ -152,7 +159,14 @@ impl SoFar<'_> {
 
     /// The upstreams from which nothing is to be learnt any more.
     pub(super) fn asked(&self) -> Vec<usize> {
-        [&*self.failed_upstreams, &*self.doubted].concat()
+        let doubted = self.doubted.iter().map(|doubted| doubted.upstream);
+        self.failed_upstreams.iter().copied().chain(doubted).collect()
+    }
+
+    /// The upstreams that have said what they think of a key.
+    pub(super) fn heard(&self) -> Vec<usize> {
+        let heard = self.doubted.iter().filter(|doubted| !doubted.for_limit);
+        heard.map(|doubted| doubted.upstream).collect()
     }
 
     /// The same for one of the accused keys: it may be good where another was refused.

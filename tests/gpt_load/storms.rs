@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use mock_provider::{Mock, Play};
+use mock_provider::{Mock, Play, Says, Step};
 use serde_json::{Value, json};
 
 use crate::recovery::{all_valid, numbered, revalidation, texts};
@@ -193,6 +193,53 @@ fn an_upstream_that_refuses_all_keys_while_another_serves_them_costs_no_client_a
             assert_eq!(stats["keys"]["storms"][0]["upstream"], broken.url(), "{count}");
         }
     }
+}
+
+#[test]
+fn an_upstream_at_a_limit_of_its_own_while_another_serves_costs_no_client_anything_and_no_key() {
+    let limit = |headers, error| Play::answer(429, headers, json!({"error": {"message": error}}));
+    for (count, limit) in [
+        (3, limit(&[], "Rate limit exceeded")),
+        (4, limit(&[("retry-after", "5")], "Rate limit exceeded")),
+        (6, limit(&[], "Too many concurrent requests")),
+        (30, Play::Envelope(Says::RateLimited)),
+    ] {
+        let keys = numbered(count);
+        let (limited, well) = (all_valid(&keys), all_valid(&keys));
+        let both = format!("{},{}", limited.url(), well.url());
+        let env = [("OPENAI_BASE_URL", &*both), ("MAX_KEY_WAIT", "0")];
+        let gpt_load = GptLoad::start(&env, &texts(&keys));
+        limited.phase(Some(limit));
+        for _ in 0..60 {
+            assert_eq!(gpt_load.chat().status, 200, "{count}");
+        }
+        assert_eq!(out(&gpt_load), BTreeSet::new(), "{count}");
+        let stats = gpt_load.told("/stats");
+        assert_eq!(stats["upstreams"][0]["ejections"], 1, "{count}: {stats}");
+        assert_eq!(stats["keys"]["storms"][0]["upstream"], limited.url(), "{count}");
+        gpt_load.said("taken for a limit of its own");
+        assert!(limited.requests() < 20, "{count}: {}", limited.requests());
+    }
+}
+
+/// The turn of the upstream that has limited the request is next again by then.
+#[test]
+fn a_request_that_one_upstream_refused_for_a_limit_is_asked_of_another() {
+    let keys = numbered(4);
+    let (limited, well) = (all_valid(&keys), all_valid(&keys));
+    let both = format!("{},{}", limited.url(), well.url());
+    let env = [("OPENAI_BASE_URL", &*both), ("MAX_RETRIES", "1")];
+    let gpt_load = GptLoad::start(&env, &texts(&keys));
+    let refusal = b"HTTP/1.1 429 x\r\ncontent-length: 0\r\nretry-after: 60\r\n\r\n".to_vec();
+    limited.phase(Some(Play::Raw(vec![Step::Wait(Duration::from_secs(1)), Step::Write(refusal)])));
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| gpt_load.chat());
+        eventually("it is asked", || limited.requests() == 1);
+        assert_eq!(gpt_load.chat().status, 200);
+        assert_eq!(first.join().unwrap().status, 200);
+    });
+    assert_eq!((limited.requests(), well.requests()), (1, 2));
+    assert_eq!(out(&gpt_load), BTreeSet::from([0]), "that says nothing of the upstream yet");
 }
 
 /// All in a row at the head of the file, and more than half of the pool: each request that begins there meets them all.

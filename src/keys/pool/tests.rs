@@ -12,6 +12,7 @@ mod coming_back;
 mod crowds;
 mod denied;
 mod learning;
+mod limits;
 mod remains;
 
 /// What is left to a key for all models.
