@@ -95,6 +95,7 @@ struct Upstream {
     /// Hard verdicts since it last served, and what the others have served meanwhile.
     in_a_row: usize,
     others_served: usize,
+    /// What it has refused for limits.
     limits: limits::Row,
 }
 

@@ -198,7 +198,7 @@ impl Monitor {
         Value::Array(each.collect())
     }
 
-    /// Upstreams that refuse most of the pool's keys.
+    /// Upstreams that refuse most of the pool's keys, or are at limits of their own.
     fn storms(&self) -> Value {
         let each = self.group.keys.storms().into_iter().filter_map(|(upstream, since, suspects)| {
             let url = self.group.upstreams.all().get(upstream)?.url.to_string();
