@@ -60,18 +60,22 @@ const GOES_ON: [(&str, &[&str]); 3] = [
     ("token", &["iz", "is"]),
     ("account", &["ant", "ing", "ab"]),
 ];
-const BEGINS_BEFORE: (&str, &[&str]) = ("key", &["mon", "tur", "hot", "don", "joc", "hoc", "whis"]);
+const BEGINS_BEFORE: [(&str, &[&str]); 2] = [
+    ("key", &["mon", "tur", "hot", "don", "joc", "hoc", "whis"]),
+    ("our ", &["y", "h", "f", "t", "c", "l", "b", "v", "p"]),
+];
 
 /// Where a word begins, wherever it is there by itself.
 fn places<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + use<'a> {
     let is_other = move |at: &usize| {
         let (before, behind) = text.split_at_checked(*at).unwrap_or_default();
         let behind = behind.get(word.len()..).unwrap_or_default();
-        let (key, beginnings) = BEGINS_BEFORE;
         GOES_ON
             .iter()
             .any(|(end, rests)| word.ends_with(end) && rests.iter().any(|rest| behind.starts_with(rest)))
-            || word.starts_with(key) && beginnings.iter().any(|beginning| before.ends_with(beginning))
+            || BEGINS_BEFORE.iter().any(|(start, beginnings)| {
+                word.starts_with(start) && beginnings.iter().any(|beginning| before.ends_with(beginning))
+            })
     };
     memmem::find_iter(text.as_bytes(), word.as_bytes()).filter(move |at| !is_other(at))
 }
@@ -101,6 +105,9 @@ impl Words {
     /// Whether one of the first words is followed by one of the second, soon and within the sentence: "the account …
     /// suspended", whatever stands between.
     pub(super) fn follows(&self, first: &[&str], second: &[&str]) -> bool {
+        if second.len() < first.len() && !self.has_any(second) {
+            return false;
+        }
         self.ends(first).any(|at| {
             let rest = self.text.get(at..).unwrap_or_default();
             let end = (0..=rest.len().min(REACH)).rev().find(|end| rest.is_char_boundary(*end)).unwrap_or(0);
@@ -118,6 +125,11 @@ impl Words {
         })
     }
 
+    /// Whether one of these is there: of two lists the shorter one is looked for first.
+    fn has_any(&self, words: &[&str]) -> bool {
+        words.iter().any(|word| self.find(word).is_some())
+    }
+
     /// Where these words end, the first eight of each.
     fn ends<'a>(&'a self, words: &'a [&'a str]) -> impl Iterator<Item = usize> + use<'a> {
         let there = words.iter().filter(|word| self.find(word).is_some());
@@ -131,6 +143,9 @@ const BELONGS: usize = 24;
 impl Words {
     /// Whether one of the second words is of one of the first: "the gateway's own key", "渠道密钥".
     pub(super) fn belong(&self, owners: &[&str], things: &[&str]) -> bool {
+        if things.len() < owners.len() && !self.has_any(things) {
+            return false;
+        }
         self.ends(owners).any(|at| {
             let rest = self.text.get(at..).unwrap_or_default();
             let end =
@@ -352,6 +367,8 @@ mod tests {
             ("my apikey is invalid", "key is invalid", Some(6)),
             ("a tokenizer", "token", None),
             ("tokens", "token", Some(0)),
+            ("your accounts and our accounts", "our accounts", Some(18)),
+            ("an hour accounts for it", "our accounts", None),
             ("accounting of AccountDisabled", "account", Some(14)),
         ] {
             assert_eq!(Words::of(message).find(word), want, "{message}");
