@@ -41,6 +41,7 @@ use std::sync::OnceLock;
 use http::HeaderMap;
 
 use self::of_request::OPENING;
+use self::types::SPEC;
 use super::envelope::{Envelope, Form};
 use super::heard::Heard;
 use super::{Scope, Verdict};
@@ -272,39 +273,9 @@ static TABLE: &[&[Row]] = &[
     causes_in_codes::LIMITS,
     combined::ROWS,
     types::ROWS,
-    STATUSES,
+    types::STATUSES,
 ];
 
-const SPEC: &str = "the status alone, where nothing else is known";
-
-/// What no row knows (spec §6).
-static STATUSES: &[Row] = &[
-    row("status.401", SPEC, Verdict::KeyInvalid, &[Test::Status(&[401])]).weak(),
-    row("status.401_of_money", SPEC, Verdict::KeyExhausted, &[Test::Status(&[401])]),
-    row("status.402", SPEC, Verdict::KeyExhausted, &[Test::Status(&[402])]),
-    row("status.403", SPEC, Verdict::KeyLimited, &[Test::Status(&[403])]).weak(),
-    row("status.408", SPEC, Verdict::UpstreamFault, &[Test::Status(&[408, 425])]),
-    row("status.429", SPEC, Verdict::KeyLimited, &[Test::Status(&[429])]),
-    // No status, so that it is the upstream's unless its words say otherwise.
-    row(
-        "within_200.model",
-        SPEC,
-        Verdict::RequestFault,
-        &[
-            Test::Status(&[IN_STREAM]),
-            Test::FindsFault,
-            Test::Then(&["model "], &["not found", "not exist", "n't exist"]),
-            Test::Silent(of_request::NOT_OF_IT),
-        ],
-    )
-    .denied(),
-    row(
-        "within_200.request",
-        SPEC,
-        Verdict::RequestFault,
-        &[Test::Status(&[IN_STREAM]), Test::FindsFault, Test::Silent(of_request::NOT_OF_IT)],
-    ),
-];
 /// What would be for good, if the answer did not say that it is not.
 pub(super) static FOR_NOW: Row =
     row("cause.for_now", "its own words: temporary, or a time when it ends", Verdict::KeyLimited, &[]);

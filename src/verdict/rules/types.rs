@@ -1,9 +1,10 @@
 //! Types and codes that say no more than a status does: relays put them beside whatever they were told with it. So they
-//! decide where nothing is known of what the message says.
+//! decide where nothing is known of what the message says; and last the status, where nothing is known at all.
 
-use super::Test::{Code, CodeLike, Silent, Status};
-use super::{Row, row};
-use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited};
+use super::Test::{Code, CodeLike, FindsFault, Silent, Status, Then};
+use super::of_request::NOT_OF_IT;
+use super::{IN_STREAM, Row, row};
+use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
 
 const OPENAI: &str = "https://platform.openai.com/docs/guides/error-codes";
 const ANTHROPIC: &str = "https://platform.claude.com/docs/en/api/errors";
@@ -84,4 +85,30 @@ pub(super) static ROWS: &[Row] = &[
         KeyLimited,
         &[Status(&[400, 403, 429, 0]), Code(&["rate_limit_error"]), Silent(&["usage limit"])],
     ),
+];
+
+pub(super) const SPEC: &str = "the status alone, where nothing else is known";
+
+/// What no row knows (spec §6).
+pub(super) static STATUSES: &[Row] = &[
+    row("status.401", SPEC, KeyInvalid, &[Status(&[401])]).weak(),
+    row("status.401_of_money", SPEC, KeyExhausted, &[Status(&[401])]),
+    row("status.402", SPEC, KeyExhausted, &[Status(&[402])]),
+    row("status.403", SPEC, KeyLimited, &[Status(&[403])]).weak(),
+    row("status.408", SPEC, UpstreamFault, &[Status(&[408, 425])]),
+    row("status.429", SPEC, KeyLimited, &[Status(&[429])]),
+    // No status, so that it is the upstream's unless its words say otherwise.
+    row(
+        "within_200.model",
+        SPEC,
+        RequestFault,
+        &[
+            Status(&[IN_STREAM]),
+            FindsFault,
+            Then(&["model "], &["not found", "not exist", "n't exist"]),
+            Silent(NOT_OF_IT),
+        ],
+    )
+    .denied(),
+    row("within_200.request", SPEC, RequestFault, &[Status(&[IN_STREAM]), FindsFault, Silent(NOT_OF_IT)]),
 ];
