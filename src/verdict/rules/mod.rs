@@ -24,6 +24,7 @@ mod combined;
 mod doubt;
 mod gateways;
 mod google;
+mod named_in_request;
 mod not_ours;
 mod odd_statuses;
 mod of_model;
@@ -251,6 +252,7 @@ pub(super) fn about(row: &Row, envelope: &Envelope) -> (Scope, bool) {
 static TABLE: &[&[Row]] = &[
     gateways::ROWS,
     not_ours::ROWS,
+    named_in_request::ROWS,
     of_relays::ROWS,
     anthropic::ROWS,
     google::ROWS,

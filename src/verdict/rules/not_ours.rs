@@ -1,22 +1,21 @@
-//! Keys and accounts that are not the leased one's: a relay's own, a server's that the request names, an end user's. And
-//! clocks that differ.
+//! Keys and accounts that are not the leased one's: a relay's own. And clocks that differ.
 
-use super::Test::{Code, CodeLike, CodeWith, NoCodeWith, NotOfRequest, Of, Says, Silent, Status, Then};
+use super::Test::{Code, CodeLike, CodeWith, NoCodeWith, NotOfRequest, Of, Says, Silent, Status, Then, Told};
 use super::causes_of_keys::{CLOSED, IS_BAD};
+use super::vocabulary::{ABSENT, ACCOUNT, DEAD, GONE, KEY, REJECTED, WRONG};
 use super::{Row, Test, row};
 use crate::verdict::Verdict::{RequestFault, UpstreamFault};
 
 const RELAYS: &str = "relays that have keys of their own, see tests/corpus";
-const NAMED: &str = "what requests name: connectors, sessions, end users, see tests/corpus";
 const CLOCK: &str = "https://docs.aws.amazon.com/IAM/latest/UserGuide/signature-v4-troubleshooting.html";
 
-const WITH: &[u16] = &[400, 401, 403];
+pub(super) const WITH: &[u16] = &[400, 401, 403];
 const OF_MONEY: &[u16] = &[400, 401, 402, 403, 429];
 /// A code that names the key which was sent tells more than words that stand near each other, but where they name a
 /// server of the request.
-const NO_CODE_OF_KEYS: Test = NoCodeWith(&["api_key", "apikey"]);
+pub(super) const NO_CODE_OF_KEYS: Test = NoCodeWith(&["api_key", "apikey"]);
 /// Tokens that are counted are no keys.
-const NOT_COUNTED: Test = Silent(&[
+pub(super) const NOT_COUNTED: Test = Silent(&[
     "token limit",
     "token count",
     "token budget",
@@ -36,6 +35,12 @@ pub(super) const BETWEEN: &[&str] = &[
     "proxy's",
     "router's",
     "operator's",
+    "provider's own",
+    "gateway's own",
+    "relay's own",
+    "proxy's own",
+    "router's own",
+    "operator's own",
     "channel",
     "backend",
     "上游",
@@ -49,13 +54,18 @@ pub(super) const BETWEEN: &[&str] = &[
     "supplier",
     "中转",
 ];
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "key",
     "token",
     "credential",
     "account",
     "secret",
     "auth",
+    "password",
+    "login",
+    "cookie",
+    "session",
+    "密码",
     "密钥",
     "秘钥",
     "令牌",
@@ -66,99 +76,19 @@ const KEYS: &[&str] = &[
     "账户",
     "帐号",
 ];
-const REFUSED: &[&str] = &["reject", "refused", "fail", "denied", "not work", "失败", "被拒", "失效", "无效"];
-/// What a request tells its provider to ask, and what has tokens that are no keys.
-const SERVERS: &[&str] = &[
-    "connector",
-    "connected ",
-    "mcp ",
-    "webhook",
-    "callback",
-    "plugin",
-    "csrf",
-    "xsrf",
-    "knowledge base",
-    "azure search",
-    "elasticsearch",
-    "pinecone",
-    "weaviate",
-    "qdrant",
-    "s3 ",
-    "sharepoint",
-    "google drive",
-    "gmail",
-    "dropbox",
-    "notion ",
-    "jira",
-    "salesforce",
-    "integration",
-    "连接器",
-    "插件",
-    "回调",
-    "知识库",
-    "向量库",
+pub(super) const REFUSED: &[&str] = &[
+    "reject",
+    "refused",
+    "fail",
+    "denied",
+    "not work",
+    "logged out",
+    "signed out",
+    "失败",
+    "被拒",
+    "失效",
+    "无效",
 ];
-/// Refusals name these as places where help is found.
-const SOCIAL: &[&str] = &["twitter", "slack", "discord", "facebook", "instagram", "linkedin"];
-/// Those that the provider names before it tells what they said.
-const ASKED: &[&str] = &[
-    "database ",
-    "azure search",
-    "elasticsearch",
-    "pinecone",
-    "weaviate",
-    "qdrant",
-    "mcp ",
-    "connector",
-    "webhook",
-    "callback",
-    "knowledge base",
-    "vector store",
-    "s3 ",
-    "知识库",
-    "插件",
-    "回调",
-];
-/// Tokens that a request goes on with.
-const HANDLES: &[&str] = &[
-    "session",
-    "ephemeral",
-    "sync",
-    "upload",
-    "download",
-    "continuation",
-    "resume",
-    "resumption",
-    "cursor",
-    "sort",
-    "thought",
-    "thinking",
-    "client",
-    "思考",
-    "会话",
-    "上传",
-    "下载",
-];
-/// Whom a request is made for, and whom it names.
-const USERS: &[&str] = &[
-    "end user",
-    "end_user",
-    "end-user",
-    "enduser",
-    "safety_identifier",
-    "safety identifier",
-    "recipient",
-    "their account",
-    "account of the",
-    "voice owner",
-    "speaker",
-    "引用的",
-    "音色",
-    "终端用户",
-    "最终用户",
-    "对方",
-];
-
 pub(super) static ROWS: &[Row] = &[
     row(
         "not_ours.channel",
@@ -203,99 +133,17 @@ pub(super) static ROWS: &[Row] = &[
         UpstreamFault,
         &[Status(WITH), Of(BETWEEN, KEYS), Then(KEYS, CLOSED), NotOfRequest, NO_CODE_OF_KEYS, NOT_COUNTED],
     ),
-    row("not_ours.server", NAMED, RequestFault, &[Status(WITH), Of(SERVERS, KEYS), Says(IS_BAD)]),
     row(
-        "not_ours.tool",
-        NAMED,
-        RequestFault,
-        &[Status(WITH), Says(&["for mcp server", "for the mcp server"]), NO_CODE_OF_KEYS],
-    ),
-    // What it found in a text may be a key's error.
-    row("not_ours.guardrail", NAMED, RequestFault, &[Status(WITH), CodeLike(&["guardrail"])]),
-    row(
-        "not_ours.social",
-        NAMED,
-        RequestFault,
-        &[Status(&[400]), Of(SOCIAL, KEYS), Says(IS_BAD), NO_CODE_OF_KEYS],
-    ),
-    row(
-        "not_ours.social_refused",
-        NAMED,
-        RequestFault,
-        &[Status(&[400]), Of(SOCIAL, KEYS), Says(REFUSED), NO_CODE_OF_KEYS],
-    ),
-    row(
-        "not_ours.social_token",
-        NAMED,
-        RequestFault,
+        "not_ours.upstream_told",
+        RELAYS,
+        UpstreamFault,
         &[
-            Status(&[401, 403]),
-            Of(SOCIAL, &["token", "account", "credential"]),
-            Says(IS_BAD),
-            Silent(&["api key"]),
+            Status(WITH),
+            Of(BETWEEN, KEYS),
+            Told(KEY | ACCOUNT, DEAD | WRONG | REJECTED | GONE | ABSENT),
+            NotOfRequest,
             NO_CODE_OF_KEYS,
-        ],
-    ),
-    row(
-        "not_ours.server_account",
-        NAMED,
-        RequestFault,
-        &[Status(WITH), Of(SERVERS, KEYS), Then(KEYS, CLOSED)],
-    ),
-    row("not_ours.server_refused", NAMED, RequestFault, &[Status(WITH), Of(SERVERS, KEYS), Says(REFUSED)]),
-    row("not_ours.server_as_bad_request", NAMED, RequestFault, &[Status(&[400]), Then(ASKED, KEYS)]),
-    row(
-        "not_ours.handle",
-        NAMED,
-        RequestFault,
-        &[
-            Status(&[400]),
-            Of(HANDLES, &["token", " key", "signature", "secret", "凭证", "令牌", "签名"]),
-            Silent(&["client api key", "client's api key", "client api-key"]),
-            NO_CODE_OF_KEYS,
-        ],
-    ),
-    // Where the status is of keys a session's token may be one.
-    row(
-        "not_ours.handle_as_refusal",
-        NAMED,
-        RequestFault,
-        &[
-            Status(&[401, 403]),
-            Of(&["upload", "download", "continuation", "thought"], &["token", "signature"]),
-        ],
-    ),
-    // What opens a file.
-    row(
-        "not_ours.password",
-        NAMED,
-        RequestFault,
-        &[Status(&[400]), Says(&["password", "密码"]), Silent(&["username", "user name", "api", "用户名"])],
-    ),
-    row(
-        "not_ours.of_integration",
-        NAMED,
-        RequestFault,
-        &[
-            Status(&[400]),
-            Then(
-                &["token for", "token of", "key for", "key of", "credentials for", "credentials of"],
-                &["integration", "connector", "connection", "tool", "server"],
-            ),
-            Says(IS_BAD),
-        ],
-    ),
-    row("not_ours.user", NAMED, RequestFault, &[Status(&[400, 403]), Then(USERS, CLOSED)]),
-    row(
-        "not_ours.user_gone",
-        NAMED,
-        RequestFault,
-        &[
-            Status(&[400]),
-            Then(
-                &["owner deleted", "'s owner", "owner of the file", "speaker", "引用的"],
-                &["account", "账号", "注销", "deleted", "removed"],
-            ),
+            NOT_COUNTED,
         ],
     ),
     row(
@@ -317,6 +165,20 @@ pub(super) static ROWS: &[Row] = &[
         &[
             Status(WITH),
             Says(&["is now earlier than", "is still later than", "not yet current"]),
+            NotOfRequest,
+            NO_CODE_OF_KEYS,
+        ],
+    ),
+    row(
+        "not_ours.clock_ahead",
+        CLOCK,
+        UpstreamFault,
+        &[
+            Status(WITH),
+            Then(
+                &["iat", "nbf", "issued at", "not before", "timestamp", "date header"],
+                &["in the future", "later than", "ahead of"],
+            ),
             NotOfRequest,
             NO_CODE_OF_KEYS,
         ],

@@ -1,8 +1,9 @@
 //! What a relay lacks, not whoever asks it: money with the provider, and keys of its own. Read before what its users lack,
 //! which is told in the same words.
 
-use super::Test::{NoCodeWith, NotOfRequest, Of, Says, Silent, Status, Then};
-use super::not_ours::BETWEEN;
+use super::Test::{NoCodeWith, NotOfRequest, Of, Says, Silent, Status, Then, Told};
+use super::not_ours::{BETWEEN, KEYS, NOT_COUNTED};
+use super::vocabulary as keys;
 use super::{Row, row};
 use crate::verdict::Verdict::UpstreamFault;
 
@@ -63,6 +64,7 @@ const YOURS: &[&str] = &[
     "用户",
     "令牌",
 ];
+const KEYED: &[u16] = &[400, 401, 403];
 const PAID: &[u16] = &[400, 401, 402, 403, 429, 0];
 
 const NO_KEY: &[&str] = &["no api key", "no key", "no credential", "no provider credential", "no token"];
@@ -85,7 +87,252 @@ const LOOKED_FOR: &[&str] = &[
     "有效",
 ];
 
+/// Keys that a relay calls its own, or a provider's.
+const OWN_KEYS: &[&str] = &[
+    "our key",
+    "our api key",
+    "our token",
+    "our credential",
+    "our account",
+    "our login",
+    "our pool",
+    "provider key",
+    "provider api key",
+    "provider token",
+    "provider credential",
+    "provider account",
+    "provider login",
+    "我们的密钥",
+    "我们的账",
+    "我们的 key",
+    "本站的密钥",
+    "本站密钥",
+    "本站账",
+];
+/// With whom it has them.
+const OUR_PROVIDERS: &[&str] = &[
+    "our own",
+    "our provider",
+    "our upstream",
+    "our vendor",
+    "our openai",
+    "our anthropic",
+    "our claude",
+    "our azure",
+    "our google",
+    "our gemini",
+    "our bedrock",
+];
+const FAILED: &[&str] = &[
+    "reject",
+    "refus",
+    "declin",
+    "invalid",
+    "not valid",
+    "incorrect",
+    "unknown",
+    "revok",
+    "expire",
+    "laps",
+    "banned",
+    "suspend",
+    "disabl",
+    "deactivat",
+    "block",
+    "lock",
+    "delet",
+    "closed",
+    "terminat",
+    "not accept",
+    "n't accept",
+    "logged out",
+    "signed out",
+    "signed in",
+    "stale",
+    "fail",
+    "be used",
+    "usable",
+    "no longer",
+    "失效",
+    "无效",
+    "被封",
+    "封禁",
+    "过期",
+    "禁用",
+    "停用",
+    "被拒",
+];
+const POOLS: &[&str] = &[
+    "account pool",
+    "accounts pool",
+    "key pool",
+    "credential pool",
+    "token pool",
+    "pool of accounts",
+    "pool of keys",
+    "accounts in the pool",
+    "account in the pool",
+    "keys in the pool",
+    "in our pool",
+    "号池",
+    "账号池",
+    "密钥池",
+];
+/// Whose a key is stands behind it.
+const KEYS_OF: &[&str] = &[
+    "key of this",
+    "keys of this",
+    "key of the",
+    "keys of the",
+    "token of this",
+    "token of the",
+    "account of this",
+    "accounts of this",
+    "account of the",
+    "accounts of the",
+    "credential of this",
+    "credentials of this",
+    "credential of the",
+    "credentials of the",
+];
+const RELAY: &[&str] = &["proxy", "gateway", "relay", "router", "operator", "upstream", "backend", "vendor"];
+const KEYS_FOR: &[&str] =
+    &["key for", "keys for", "token for", "account for", "accounts for", "credential for", "credentials for"];
+const FOR_WHOM: &[&str] = &["upstream", "channel", "backend", "vendor"];
+/// It is the key of the one who asks, or one that is nobody's.
+const OF_CALLER: &[&str] = &[
+    "your ",
+    "this key",
+    "this api key",
+    "this token",
+    "you sent",
+    "you provided",
+    "you passed",
+    "key provided",
+    "token provided",
+    "supplied",
+    "presented",
+    "by our",
+    "contact our",
+    "team",
+    "any of our",
+    "not one of our",
+    "n't one of our",
+    "to one of our",
+    "match one of our",
+    "您",
+    "你",
+    "该密钥",
+    "此密钥",
+];
+
 pub(super) static ROWS: &[Row] = &[
+    row(
+        "relay.own_key",
+        SEEN,
+        UpstreamFault,
+        &[Status(KEYED), Then(OWN_KEYS, FAILED), Silent(OF_CALLER), NotOfRequest, NOT_COUNTED],
+    ),
+    row(
+        "relay.key_with_provider",
+        SEEN,
+        UpstreamFault,
+        &[Status(KEYED), Of(OUR_PROVIDERS, KEYS), Says(FAILED), Silent(OF_CALLER), NotOfRequest, NOT_COUNTED],
+    ),
+    row(
+        "relay.own_key_refused",
+        SEEN,
+        UpstreamFault,
+        &[Status(KEYED), Then(FAILED, OWN_KEYS), Silent(OF_CALLER), NotOfRequest, NOT_COUNTED],
+    ),
+    row(
+        "relay.no_own_key",
+        SEEN,
+        UpstreamFault,
+        &[Status(KEYED), Then(&["none of ", "no "], OWN_KEYS), Silent(OF_CALLER), NotOfRequest],
+    ),
+    row(
+        "relay.its_own_key",
+        SEEN,
+        UpstreamFault,
+        &[
+            Status(KEYED),
+            Then(
+                RELAY,
+                &[
+                    "its own",
+                    "its key",
+                    "its api key",
+                    "its openai",
+                    "its provider",
+                    "its account",
+                    "its credential",
+                    "its token",
+                    "its login",
+                ],
+            ),
+            Told(keys::KEY | keys::ACCOUNT, keys::DEAD | keys::WRONG | keys::REJECTED | keys::GONE),
+            Silent(OF_CALLER),
+            NotOfRequest,
+        ],
+    ),
+    row("relay.pool", SEEN, UpstreamFault, &[Status(KEYED), Says(POOLS), Silent(OF_CALLER), NotOfRequest]),
+    row(
+        "relay.its_key",
+        SEEN,
+        UpstreamFault,
+        &[
+            Status(KEYED),
+            Of(KEYS_OF, RELAY),
+            Told(keys::KEY | keys::ACCOUNT, keys::DEAD | keys::WRONG | keys::REJECTED | keys::GONE),
+            Silent(OF_CALLER),
+            NotOfRequest,
+        ],
+    ),
+    row(
+        "relay.key_for_upstream",
+        SEEN,
+        UpstreamFault,
+        &[
+            Status(KEYED),
+            Of(KEYS_FOR, FOR_WHOM),
+            Told(keys::KEY | keys::ACCOUNT, keys::DEAD | keys::WRONG | keys::REJECTED | keys::GONE),
+            Silent(OF_CALLER),
+            NotOfRequest,
+        ],
+    ),
+    row(
+        "relay.told_by_channel",
+        SEEN,
+        UpstreamFault,
+        &[
+            Status(KEYED),
+            Then(
+                &[
+                    "status code",
+                    "response",
+                    "answer",
+                    "error",
+                    "refused",
+                    "rejected",
+                    "key",
+                    "token",
+                    "credential",
+                ],
+                &[
+                    "from upstream channel",
+                    "from the upstream channel",
+                    "by upstream channel",
+                    "by channel",
+                    "of channel",
+                    "on channel",
+                    "from channel",
+                ],
+            ),
+            Silent(&["your "]),
+            NotOfRequest,
+        ],
+    ),
     row(
         "relay.funds",
         SEEN,
