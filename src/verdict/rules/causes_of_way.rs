@@ -1,12 +1,11 @@
-//! Causes told in words alone: no key was seen, we may not come from where we are, too many others come, or a relay has no
-//! account to ask with. See `causes.rs`.
+//! Causes told in words alone: we may not come from where we are, too many others come, or a relay has no account to ask
+//! with. See `causes.rs`.
 
 use super::Test::{NotOfRequest, Says, Silent, Status, Then};
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyExhausted, UpstreamFault};
 
 const SEEN: &str = "what providers and relays say, see tests/corpus";
-const OPENAI: &str = "https://platform.openai.com/docs/guides/error-codes";
 const PLACE: &[&str] =
     &["region", "country", "territory", "location", "jurisdiction", "地区", "国家", "区域"];
 const NOT_SERVED: &[&str] = &[
@@ -54,39 +53,6 @@ const HERE: &[&str] = &[
     "from your location",
     "in this country",
     "in this region",
-];
-const NO_KEY: &[&str] = &[
-    "no auth",
-    "no api key",
-    "no api token",
-    "no key",
-    "no token",
-    "no credentials",
-    "no access token",
-    "no bearer",
-];
-const FOUND: &[&str] =
-    &["found", "provided", "supplied", "given", "sent", "present", "included", "detected", "received"];
-const NOT_GIVEN: &[&str] = &[
-    "did not pass a",
-    "did not provide",
-    "didn't provide",
-    "failed to get the",
-    "failed to resolve",
-    "missing",
-    "must provide",
-    "must include",
-    "need to provide",
-    "please provide",
-];
-const CREDENTIAL: &[&str] = &[
-    "api key",
-    "api-key",
-    "apikey",
-    "authorization",
-    "authentication token",
-    "access token",
-    "bearer token",
 ];
 const ADDRESS: &[&str] = &[" ip ", "ip address", "your ip", "referer", "referrer"];
 const BARRED: &[&str] = &[
@@ -144,69 +110,6 @@ const OF_ONE_ACCOUNT: &[&str] = &[
 ];
 
 pub(super) static ROWS: &[Row] = &[
-    // We did send a key.
-    row(
-        "cause.no_key_seen",
-        OPENAI,
-        UpstreamFault,
-        &[
-            Status(&[400, 401, 403]),
-            Says(&[
-                "no api key supplied",
-                "no api key provided",
-                "no api key found",
-                "no api key passed",
-                "no auth credentials found",
-                "no cookie auth credentials",
-                "api key is required",
-                "api key is missing",
-                "api key required",
-                "missing api key",
-                "missing authorization",
-                "missing authentication",
-                "authorization header missing",
-                "authorization header is missing",
-                "authorization header is required",
-                "-key header is required",
-                "缺少 authorization",
-                "authentication key is required",
-                "token is required",
-                "jwt is missing",
-                "missing authentication token",
-                "header not found",
-                "key not provided",
-                "api key missing",
-                "api token missing",
-                "credentials missing",
-                "key was not provided",
-            ]),
-            Silent(&["scope", "permission", "valid", "match", "wrong or", "incorrect or"]),
-            NotOfRequest,
-        ],
-    )
-    .barred(),
-    row(
-        "cause.no_key_given",
-        SEEN,
-        UpstreamFault,
-        &[
-            Status(&[401, 403]),
-            Then(NOT_GIVEN, CREDENTIAL),
-            Silent(&["valid", "incorrect", "wrong", "expired", "bad or", "permission", "scope", "role"]),
-        ],
-    )
-    .barred(),
-    row(
-        "cause.no_key_found",
-        SEEN,
-        UpstreamFault,
-        &[
-            Status(&[401, 403]),
-            Then(NO_KEY, FOUND),
-            Silent(&["valid", "match", "found for", "with that", "with this", "wrong or", "incorrect or"]),
-        ],
-    )
-    .barred(),
     row(
         "cause.region",
         SEEN,
@@ -248,6 +151,44 @@ pub(super) static ROWS: &[Row] = &[
         SEEN,
         UpstreamFault,
         &[Status(&[400, 401, 403, 451, 0]), Then(NOT_HERE, HERE), NotOfRequest],
+    )
+    .barred(),
+    // A network's rule, not a key's: whichever key we send from there.
+    row(
+        "cause.network_policy",
+        "https://docs.snowflake.com/en/user-guide/network-policies",
+        UpstreamFault,
+        &[
+            Status(&[401, 403]),
+            Says(&[
+                "network policy",
+                "network policies",
+                "network access policy",
+                "network rule",
+                "ip access list",
+                "ip acl",
+                "ip firewall",
+                "firewall rule",
+                "网络策略",
+                "防火墙规则",
+            ]),
+            Says(&[
+                "not allow",
+                "n't allow",
+                "reject",
+                "denied",
+                "denies",
+                "deny",
+                "block",
+                "forbid",
+                "prohibit",
+                "refus",
+                "拒绝",
+                "禁止",
+                "不允许",
+            ]),
+            Silent(&["key's", "this key", "your key", "api key", "密钥"]),
+        ],
     )
     .barred(),
     row("cause.address", SEEN, KeyExhausted, &[Status(&[401, 403]), Then(ADDRESS, BARRED)]),

@@ -15,6 +15,7 @@ mod causes_in_codes;
 mod causes_of_keys;
 mod causes_of_models;
 mod causes_of_money;
+mod causes_of_no_key;
 mod causes_of_requests;
 mod causes_of_rights;
 mod causes_of_use;
@@ -263,6 +264,7 @@ static TABLE: &[&[Row]] = &[
     openai::ROWS,
     causes_of_use::ROWS,
     causes_of_requests::ROWS,
+    causes_of_no_key::ROWS,
     causes_of_way::ROWS,
     causes::ROWS,
     causes_of_models::ROWS,
