@@ -11,6 +11,7 @@ mod anthropic;
 mod azure;
 mod causes;
 mod causes_abroad;
+mod causes_for_now;
 mod causes_in_codes;
 mod causes_of_keys;
 mod causes_of_models;
@@ -270,6 +271,7 @@ static TABLE: &[&[Row]] = &[
     causes_of_models::ROWS,
     causes_in_codes::ROWS,
     causes_of_money::ROWS,
+    causes_for_now::ROWS,
     causes_of_keys::ROWS,
     causes_of_rights::ROWS,
     causes_abroad::ROWS,
