@@ -1,8 +1,11 @@
 //! Causes told in words alone: what was asked for, not who asked. See `causes.rs`.
 
-use super::Test::{Begins, CodeLike, Says, Silent, Speaks, Status, Then, Told};
-use super::vocabulary::{ACCOUNT, CONTENT, DENIED, HARM, KEY, REJECTED, UNSAFE};
-use super::{Row, row};
+use super::Test::{Begins, CodeLike, Says, Silent, Speaks, Status, Then, Told, Unheard};
+use super::vocabulary::{
+    ACCOUNT, CONTENT, DENIED, FAST, HARM, KEY, LIMIT, LONG, MONEY, NOW, PLAN, PROVIDER, QUOTA, REJECTED,
+    SHORT, THROTTLED, TRAFFIC, Things, UNSAFE,
+};
+use super::{Row, Test, row};
 use crate::verdict::Verdict::RequestFault;
 
 const SEEN: &str = "what providers and relays say, see tests/corpus";
@@ -41,6 +44,90 @@ const FULL: &[&str] = &[
     "exceed", "reached", "exhaust", "used up", "is full", "超出", "超过", "超限", "已满", "用尽", "不足",
     "上限",
 ];
+
+const TO_FETCH: &[&str] = &[
+    "the url",
+    "your url",
+    "this url",
+    "image url",
+    "image_url",
+    "file url",
+    "video url",
+    "audio url",
+    "document url",
+    "source url",
+    "url you",
+    "url in",
+    "the link",
+    "your link",
+    "link you",
+    "webhook",
+    "callback",
+    "mcp server",
+    "repository",
+    "remote file",
+    "remote server",
+    "origin server",
+    "host of the",
+    "图片链接",
+    "图片地址",
+    "文件链接",
+    "文件地址",
+];
+const ANSWERED: &[&str] = &[
+    "answer", "return", "respond", "replied", "reply", "gave", "fail", "refused", "said", "says", "返回",
+    "拒绝",
+];
+const FETCHING: &[&str] = &[
+    "fetching",
+    "downloading",
+    "retrieving",
+    "crawling",
+    "not fetch",
+    "n't fetch",
+    "to fetch",
+    "not download",
+    "n't download",
+    "to download",
+    "not retrieve",
+    "n't retrieve",
+    "to retrieve",
+    "not load the",
+    "n't load the",
+    "to load the",
+    "not crawl",
+    "to crawl",
+    "not open the",
+    "n't open the",
+    "下载",
+    "抓取",
+    "fetch failed",
+    "download failed",
+    "fetch error",
+    "download error",
+    "fetch of the",
+    "download of the",
+];
+const CLOSED_TO_US: &[&str] = &[
+    " 401",
+    " 403",
+    "(401",
+    "(403",
+    "/401",
+    "/403",
+    "unauthorized",
+    "forbidden",
+    "denied",
+    "login",
+    "authoriz",
+];
+/// It is not what a model or a key is asked for with.
+const NO_API: Test = Silent(&[
+    "/v1", "upstream", "api key", "api_key", "your key", "token", "model", "account", "上游", "密钥",
+]);
+/// With any of these it is a limit that is told.
+const OF_LIMITS: Things =
+    KEY | ACCOUNT | PLAN | MONEY | QUOTA | TRAFFIC | LIMIT | SHORT | LONG | NOW | PROVIDER | FAST | THROTTLED;
 
 pub(super) static ROWS: &[Row] = &[
     row(
@@ -159,6 +246,38 @@ pub(super) static ROWS: &[Row] = &[
                 &["violation of", "violates", "violated", "violating", "flagged"],
             ),
             Silent(&["account", "api key"]),
+        ],
+    ),
+    // Limits are told with a 429 beside whatever else.
+    row(
+        "cause.content_as_limit",
+        SEEN,
+        RequestFault,
+        &[
+            Status(&[429]),
+            Told(CONTENT, UNSAFE),
+            Begins(CONTENT, CONTENT | OF_LIMITS),
+            Says(&[
+                "safety filter",
+                "safety system",
+                "safety polic",
+                "safety check",
+                "content filter",
+                "content policy",
+                "content moderation",
+                "content safety",
+                "moderation",
+                "usage policies",
+                "our policies",
+                "harmful",
+                "unsafe",
+                "inappropriate",
+                "内容安全",
+                "敏感",
+                "违规",
+                "审核",
+            ]),
+            Unheard(OF_LIMITS),
         ],
     ),
     // A prompt may speak of keys and accounts.
@@ -281,6 +400,99 @@ pub(super) static ROWS: &[Row] = &[
                 "operationdeniedcustomization",
                 "operationdeniedinvalid",
             ]),
+        ],
+    ),
+    // What the request names was asked for, and refused.
+    row(
+        "cause.fetched",
+        SEEN,
+        RequestFault,
+        &[Status(&[401, 403]), Says(CLOSED_TO_US), Then(TO_FETCH, ANSWERED), NO_API],
+    ),
+    row(
+        "cause.fetched_from",
+        SEEN,
+        RequestFault,
+        &[Status(&[401, 403]), Says(CLOSED_TO_US), Then(ANSWERED, TO_FETCH), NO_API],
+    ),
+    row(
+        "cause.fetching",
+        SEEN,
+        RequestFault,
+        &[
+            Status(&[401, 403]),
+            Says(CLOSED_TO_US),
+            Says(FETCHING),
+            Says(&[
+                "http:",
+                "https:",
+                " url",
+                "url ",
+                "image",
+                "file",
+                "link",
+                "document",
+                "video",
+                "audio",
+                "page",
+                "repository",
+                "图片",
+                "文件",
+                "链接",
+            ]),
+            NO_API,
+        ],
+    ),
+    row(
+        "cause.private",
+        SEEN,
+        RequestFault,
+        &[
+            Status(&[401, 403]),
+            Then(
+                &[
+                    "repository",
+                    "url",
+                    "link",
+                    "page",
+                    "document",
+                    "file",
+                    "image",
+                    "bucket",
+                    "folder",
+                    "google doc",
+                ],
+                &[
+                    "is private",
+                    "login wall",
+                    "log-in wall",
+                    "sign-in wall",
+                    "not public",
+                    "requires a login",
+                    "needs a login",
+                    "behind a login",
+                    "password protected",
+                    "password-protected",
+                ],
+            ),
+            Says(&[
+                "your request",
+                "you gave",
+                "you named",
+                "you sent",
+                "linked",
+                "given link",
+                "given url",
+                "the link",
+                "crawl",
+                "not open the",
+                "n't open the",
+                "fetch",
+                "download",
+                "in the request",
+                "in the prompt",
+            ]),
+            Silent(&["/v1", "upstream", "api key", "your key", "model"]),
         ],
     ),
 ];
