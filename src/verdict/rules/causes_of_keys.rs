@@ -10,6 +10,9 @@ pub(super) const KEY: &[&str] = &[
     "api-key",
     "api_key",
     "apikey",
+    "app key",
+    "appkey",
+    "app_key",
     "api token",
     "access key",
     "secret key",
@@ -349,6 +352,12 @@ pub(super) static ROWS: &[Row] = &[
             Silent(&["permission", "scope"]),
             NotOfRequest,
         ],
+    ),
+    row(
+        "cause.access_token_is_bad",
+        SEEN,
+        KeyInvalid,
+        &[Status(&[0]), Then(&["access token", "access_token"], IS_BAD), NotOfRequest],
     ),
     row(
         "cause.credential_is_bad",

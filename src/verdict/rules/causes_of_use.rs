@@ -227,6 +227,25 @@ const OF_MONEY: &[&str] = &[
     "试用",
 ];
 
+/// What a key has of time.
+const LIFE: &[&str] =
+    &["lifetime", "validity", "life span", "lifespan", "valid period", "time to live", "its ttl", "the ttl"];
+const OVER: &[&str] = &[
+    "is over",
+    "has ended",
+    "ended",
+    "is up",
+    "run out",
+    "ran out",
+    "elapsed",
+    "passed",
+    "lapsed",
+    "expired",
+    "exceeded",
+    "reached its end",
+    "came to an end",
+];
+
 pub(super) static ROWS: &[Row] = &[
     // For good, though what is said of prompts is said in the same words.
     row(
@@ -258,6 +277,54 @@ pub(super) static ROWS: &[Row] = &[
             ),
             Silent(&["额度", "余额", "套餐", "会员", "试用", "订阅"]),
             Silent(&["续费", "续订", "充值", "购买", "服务", "产品", "体验", "资源包"]),
+        ],
+    ),
+    row(
+        "cause.key_at_its_end",
+        SEEN,
+        KeyInvalid,
+        &[
+            Status(&[401, 403]),
+            Then(&["key", "token", "credential", "secret"], LIFE),
+            Then(LIFE, OVER),
+            Silent(OF_MONEY),
+            Silent(&["limit", "spend", "budget", "usage", "model", "plan "]),
+        ],
+    ),
+    row(
+        "cause.end_of_a_key",
+        SEEN,
+        KeyInvalid,
+        &[
+            Status(&[401, 403]),
+            Then(
+                LIFE,
+                &[
+                    "of the key",
+                    "of this key",
+                    "of your key",
+                    "of your api key",
+                    "of the api key",
+                    "of the token",
+                    "of this token",
+                    "of your token",
+                ],
+            ),
+            Then(&["key", "token"], OVER),
+            Silent(OF_MONEY),
+        ],
+    ),
+    row(
+        "cause.key_outlived",
+        SEEN,
+        KeyInvalid,
+        &[
+            Status(&[401, 403]),
+            Then(
+                &["key", "token", "credential"],
+                &["outlived its", "past its lifetime", "past its validity", "at the end of its life"],
+            ),
+            Silent(OF_MONEY),
         ],
     ),
     // The program that the client is, not where it is.

@@ -281,4 +281,19 @@ pub(super) static ROWS: &[Row] = &[
         RequestFault,
         &[Status(&[400, 404, 422, 0]), Code(&["invalid_model"])],
     ),
+    // An account's network policy looks at where we come from, whichever key we send.
+    row(
+        "snowflake.network_policy",
+        "https://docs.snowflake.com/en/user-guide/network-policies",
+        UpstreamFault,
+        &[Status(&[401, 403]), Code(&["390422"])],
+    )
+    .barred(),
+    row(
+        "snowflake.network_policy_told",
+        "https://docs.snowflake.com/en/user-guide/network-policies",
+        UpstreamFault,
+        &[Status(&[400, 401, 403]), Says(&["with ip/token"]), Says(&["not allowed to access"])],
+    )
+    .barred(),
 ];
