@@ -401,6 +401,32 @@ fn a_providers_own_words_and_two_ends_of_one_key_end_it_for_certain() {
     }
 }
 
+/// Its owner, a relay, tools, pools and ways to send keys are named beside many a dead key.
+#[test]
+fn whatever_else_is_named_a_key_that_is_dead_is_so_for_certain() {
+    for says in [
+        "Your key was rejected by our gateway: it has been revoked",
+        "Our systems disabled your API key after a leak",
+        "Key revoked by our security team. Contact our account team.",
+        "This key does not belong to any of our accounts",
+        "API key expired. Please provide a new API key.",
+        "Your API key was deleted; create a new one in the console",
+        "Your API key has been revoked. Create one in the console; new keys take effect at once.",
+        "The token was good until 2025-12-31 and is now expired",
+        "Key disabled because it leaked; generate another key",
+        "The access token has been revoked. If you use a tool or connector, update it too.",
+        "This key was deleted. No key was found in the pool for it.",
+        "API key was not recognised or not sent",
+        "The key in your request has been revoked",
+        "The account connected to this key is disabled",
+        "This API key isn't one of ours",
+    ] {
+        let body = json!({"error": {"message": says}}).to_string();
+        let (told, rule, weak) = verdict(401, &body);
+        assert_eq!((told, weak), (Verdict::KeyInvalid, false), "{says}: {rule}");
+    }
+}
+
 #[test]
 fn a_model_is_denied_only_where_one_is_named() {
     let is_denied = |says: &str, model| {
