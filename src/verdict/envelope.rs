@@ -258,10 +258,11 @@ impl Envelope {
                 }
             }
             (
-                "message" | "msg" | "detail" | "title" | "error" | "error_msg" | "error_message" | "errmsg"
-                | "err_msg" | "errormessage" | "status_msg" | "error_description" | "raw" | "description"
-                | "faultstring" | "err" | "errormsg" | "error_text" | "status_message" | "statusmessage"
-                | "msgdetail" | "detailmessage" | "detail_message" | "displaymessage" | "localizedmessage",
+                "message" | "msg" | "detail" | "title" | "error" | "errors" | "error_msg" | "error_message"
+                | "errmsg" | "err_msg" | "errormessage" | "status_msg" | "error_description" | "raw"
+                | "description" | "faultstring" | "err" | "errormsg" | "error_text" | "status_message"
+                | "statusmessage" | "msgdetail" | "detailmessage" | "detail_message" | "displaymessage"
+                | "localizedmessage",
                 Value::String(text),
             ) => self.say_or_unwrap(text),
             (_, Value::String(_) | Value::Number(_)) if is_time(name) => {
@@ -291,23 +292,25 @@ impl Envelope {
                 fields.get("error").into_iter().for_each(|error| self.visit(error, depth));
             }
             // What else may be in them is not the provider's word on what is wrong.
-            ("data" | "extra" | "result" | "params", Value::Object(fields)) => self.note_times(fields),
-            // Google's duration as an object.
+            ("data" | "extra" | "result" | "params" | "meta" | "parameters", Value::Object(fields)) => {
+                self.note_times(fields, is_time);
+            }
+            // Google's duration as an object: Protobuf writes numbers of 64 bits as strings.
             (_, Value::Object(fields)) if is_time(name) => {
-                // Protobuf writes numbers of 64 bits as strings.
                 let number =
                     |value: &Value| value.as_str().map_or_else(|| value.as_f64(), |text| text.parse().ok());
                 let part = |name: &str| fields.get(name).and_then(number).unwrap_or_default();
                 self.note_time(name, (part("seconds") + part("nanos") / 1e9).to_string());
             }
+            (_, Value::Object(fields)) => self.note_times(fields, is_retry),
             _ => {}
         }
     }
 
-    fn note_times(&mut self, fields: &Map<String, Value>) {
+    fn note_times(&mut self, fields: &Map<String, Value>, is_meant: fn(&str) -> bool) {
         for (name, value) in fields.iter().take(64) {
             let name = name.to_ascii_lowercase();
-            if is_time(&name) && (value.is_string() || value.is_number()) {
+            if is_meant(&name) && (value.is_string() || value.is_number()) {
                 self.note_time(&name, as_text(value));
             }
         }
@@ -450,7 +453,7 @@ fn is_time(name: &str) -> bool {
     {
         return false;
     }
-    name.contains("retry") && any(&["after", "delay", "_in"])
+    is_retry(name)
         || matches!(
             name,
             "wait_seconds"
@@ -469,6 +472,11 @@ fn is_time(name: &str) -> bool {
             && name.contains("reset")
             && any(&["at", "time", "after", "delay", "in", "second"])
         || matches!(name, "x-ratelimit-reset" | "reset" | "next_reset" | "nextreset")
+}
+
+/// Those that hold one wherever they stand.
+fn is_retry(name: &str) -> bool {
+    name.contains("retry") && ["after", "delay", "_in"].iter().any(|word| name.contains(word))
 }
 
 /// The string values of a field in JSON that may be cut off.

@@ -179,6 +179,8 @@ const PHRASES: &[&str] = &[
     "wait for ",
     "wait ",
     "reset after ",
+    "resets after ",
+    "resetting in ",
     "reset in ",
     "reset: ",
     "resets in",
@@ -195,6 +197,13 @@ const PHRASES: &[&str] = &[
     "lifts in ",
     "hold off for ",
     "hold on for ",
+    "hold on ",
+    "hold off ",
+    "ease off for ",
+    "ease up for ",
+    "give it ",
+    "rest for ",
+    "sit out ",
     "sleep for ",
     "refills in ",
     "retry within ",
@@ -250,6 +259,11 @@ const PHRASES: &[&str] = &[
     "等待时间",
     "还需",
     "冷却时间",
+    "剩余",
+    "剩余时间",
+    "还剩",
+    "还有",
+    "倒计时",
     "稍等",
     "稍后",
     "封禁",
@@ -269,7 +283,56 @@ pub(super) fn spoken(words: &Words) -> Option<Duration> {
         words.places(phrase).filter_map(move |at| text.get(at + length..)).take(16)
     };
     let told = PHRASES.iter().flat_map(after).filter_map(|rest| Some(leading_length(rest)?.0));
-    told.max().max(bare_seconds(words)).or_else(|| spoken_after(words))
+    told.max().max(told_of_return(words)).max(bare_seconds(words)).or_else(|| spoken_after(words))
+}
+
+/// What a limit does when it is over, or what it is that comes back: beginnings of words.
+const RETURNS: &[&str] = &[
+    "avail",
+    "back",
+    "clear",
+    "expire",
+    "free",
+    "lift",
+    "open",
+    "ready",
+    "recover",
+    "refill",
+    "refresh",
+    "release",
+    "renew",
+    "reopen",
+    "replenish",
+    "reset",
+    "restart",
+    "restor",
+    "resum",
+    "return",
+    "roll",
+    "start",
+    "unblock",
+    "unlock",
+];
+/// How it does so.
+const ADVERBS: &[&str] =
+    &["again", "automatically", "completely", "fully", "itself", "next", "off", "only", "over", "up"];
+/// What else is over at some time.
+const LASTING: &[&str] =
+    &["trial", "subscription", "plan", "membership", "token", "key", "session", "credits", "certificate"];
+
+/// "Refills fully in 8s", "your window reopens in about 15 min": whatever it is that comes back.
+fn told_of_return(words: &Words) -> Option<Duration> {
+    let text = words.text();
+    let told = words.places(" in ").take(16).filter_map(|at| {
+        let (before, rest) = text.split_at_checked(at)?;
+        let (wait, _) = leading_length(rest.strip_prefix(" in ")?)?;
+        let clause = before.rsplit(['.', ',', ';', ':', '(']).next()?;
+        let verb = clause.rsplit(' ').find(|word| !ADVERBS.contains(word))?;
+        let is_return = RETURNS.iter().any(|begins| verb.starts_with(begins)) || clause.ends_with(" over");
+        let is_lasting = verb.starts_with("expire") && LASTING.iter().any(|word| clause.contains(word));
+        (is_return && !is_lasting).then_some(wait)
+    });
+    told.max()
 }
 
 /// "Retry after 30", "Retry-After: 30", "retry_after=30", "retry after 30 (seconds)": without a unit it is seconds.
