@@ -4,6 +4,7 @@
 //! matter, but "the model has been disabled" is not "the account has been disabled".
 
 use super::Test::{Names, NotOfRequest, Of, Says, Silent, Status, Then};
+use super::odd_statuses::NAMELESS;
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyLimited, UpstreamFault};
 
@@ -84,7 +85,7 @@ pub(super) static ROWS: &[Row] = &[
         SEEN,
         UpstreamFault,
         &[
-            Status(&[400, 401, 402, 403, 429, 498, 0]),
+            Status(&[400, 401, 402, 403, 429, 0, NAMELESS]),
             Says(&[
                 "overloaded",
                 "no capacity",
@@ -194,7 +195,7 @@ pub(super) static ROWS: &[Row] = &[
         SEEN,
         UpstreamFault,
         &[
-            Status(&[400, 401, 403, 424, 429]),
+            Status(&[400, 401, 403, 424, 429, NAMELESS]),
             Says(&[
                 "service unavailable",
                 "upstream unavailable",
@@ -231,7 +232,7 @@ pub(super) static ROWS: &[Row] = &[
         SEEN,
         UpstreamFault,
         &[
-            Status(&[400, 403]),
+            Status(&[400, 403, 404, 409, 412, 422, 423, 424, 428, NAMELESS]),
             Then(&["temporary", "transient"], &[" error", " failure", " outage", " problem"]),
             Silent(&["temporary file"]),
             NotOfRequest,
@@ -242,7 +243,7 @@ pub(super) static ROWS: &[Row] = &[
         SEEN,
         UpstreamFault,
         &[
-            Status(&[400, 403, 424, 429]),
+            Status(&[400, 403, 404, 409, 412, 422, 423, 424, 428, 429, NAMELESS]),
             Then(
                 &["upstream", "backend", "provider", "model server"],
                 &["returned an error", "failed", "did not respond", "not responding", "unreachable"],
@@ -412,7 +413,7 @@ pub(super) static ROWS: &[Row] = &[
         SEEN,
         KeyLimited,
         &[
-            Status(&[400]),
+            Status(&[400, NAMELESS]),
             Says(&[
                 "rate limit reached",
                 "rate limit exceeded",
@@ -420,14 +421,20 @@ pub(super) static ROWS: &[Row] = &[
                 "exceeded rate limit",
                 "exceeded the rate limit",
                 "too many requests",
+                "too many calls",
                 "too quickly",
                 "too frequently",
+                "rate limited",
+                "slow down",
                 "throttled",
                 "request rate",
                 "requests per minute",
                 "tokens per minute",
                 "请求频率",
-                "请求过于频繁",
+                "过于频繁",
+                "太频繁",
+                "请求频繁",
+                "请求过快",
                 "请求过多",
                 "限流",
                 "并发数超",

@@ -1,6 +1,7 @@
 //! Causes told in codes that nobody listed: a code is its provider's own word, and most are made of the same few.
 
 use super::Test::{Code, CodeLike, NoCodeWith, NotOfRequest, Silent, Status};
+use super::odd_statuses::{NAMELESS, ODD};
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
 
@@ -19,6 +20,39 @@ const OF_OTHER_THINGS: &[&str] = &[
     "signing",
     "ssh",
     "webhook",
+];
+
+/// No money, for whatever is asked.
+const NO_MONEY: &[&str] = &[
+    "insufficientbalance",
+    "insufficientcredit",
+    "insufficientfund",
+    "insufficientquota",
+    "insufficientuserquota",
+    "notenoughbalance",
+    "notenoughcredit",
+    "notenoughquota",
+    "balanceinsufficient",
+    "balancenotenough",
+    "outofcredit",
+    "nocredit",
+    "creditsexhausted",
+    "creditexhausted",
+    "creditsdepleted",
+    "creditdepleted",
+    "creditlimitreached",
+    "balancedepleted",
+    "creditserror",
+    "paymentrequired",
+    "paymentmethodrequired",
+    "billingnotactive",
+    "billingrequired",
+    "billingrefused",
+    "accountoverdue",
+    "accountarrear",
+    "billinghardlimit",
+    "billoverdue",
+    "arrearage",
 ];
 
 pub(super) static ROWS: &[Row] = &[
@@ -62,55 +96,15 @@ pub(super) static ROWS: &[Row] = &[
         "code.balance",
         SEEN,
         KeyExhausted,
-        &[
-            Status(&[400, 401, 402, 403, 412, 429, 0]),
-            CodeLike(&[
-                "insufficientbalance",
-                "insufficientcredit",
-                "insufficientfund",
-                "insufficientquota",
-                "insufficientuserquota",
-                "notenoughbalance",
-                "notenoughcredit",
-                "notenoughquota",
-                "balanceinsufficient",
-                "balancenotenough",
-                "outofcredit",
-                "nocredit",
-                "creditsexhausted",
-                "creditexhausted",
-                "creditsdepleted",
-                "creditdepleted",
-                "creditlimitreached",
-                "balancedepleted",
-                "creditserror",
-                "paymentrequired",
-                "paymentmethodrequired",
-                "billingnotactive",
-                "billingrequired",
-                "billingrefused",
-                "accountoverdue",
-                "accountarrear",
-            ]),
-            NotOfRequest,
-        ],
+        &[Status(&[400, 401, 402, 403, 412, 429, 0]), CodeLike(NO_MONEY), NotOfRequest],
     ),
-    row(
-        "code.balance_as_other_fault",
-        SEEN,
-        KeyExhausted,
-        &[
-            Status(&[406, 409, 422]),
-            CodeLike(&["insufficientbalance", "insufficientcredit", "insufficientfund", "billingrequired"]),
-            NotOfRequest,
-        ],
-    ),
+    row("code.balance_as_other_fault", SEEN, KeyExhausted, &[Status(ODD), CodeLike(NO_MONEY), NotOfRequest]),
     row(
         "code.quota",
         SEEN,
         KeyExhausted,
         &[
-            Status(&[400, 401, 402, 403, 412, 429, 0]),
+            Status(&[400, 401, 402, 403, 409, 412, 422, 423, 424, 429, 0, NAMELESS]),
             CodeLike(&[
                 "quotaexceeded",
                 "quotaexhausted",
@@ -153,7 +147,7 @@ pub(super) static ROWS: &[Row] = &[
         SEEN,
         KeyInvalid,
         &[
-            Status(&[401, 402, 403, 412, 429, 0]),
+            Status(&[401, 402, 403, 409, 410, 412, 423, 429, 0, NAMELESS]),
             CodeLike(&[
                 "accountsuspended",
                 "accountdisabled",
@@ -206,6 +200,29 @@ pub(super) static ROWS: &[Row] = &[
         ],
     ),
     row(
+        "code.key_as_other_fault",
+        SEEN,
+        KeyInvalid,
+        &[
+            Status(ODD),
+            CodeLike(&[
+                "invalidapikey",
+                "apikeyinvalid",
+                "incorrectapikey",
+                "apikeyexpired",
+                "expiredapikey",
+                "apikeyrevoked",
+                "revokedapikey",
+                "apikeydisabled",
+                "apikeydeleted",
+                "apikeysuspended",
+            ]),
+            NoCodeWith(OF_OTHER_THINGS),
+            NotOfRequest,
+        ],
+    )
+    .weak(),
+    row(
         "code.model_not_allowed",
         SEEN,
         KeyExhausted,
@@ -254,7 +271,7 @@ pub(super) static LIMITS: &[Row] = &[
         SEEN,
         UpstreamFault,
         &[
-            Status(&[400, 403, 429, 498, 0]),
+            Status(&[400, 403, 404, 409, 412, 422, 423, 424, 429, 0, NAMELESS]),
             CodeLike(&[
                 "overload",
                 "serverbusy",
@@ -272,7 +289,7 @@ pub(super) static LIMITS: &[Row] = &[
         SEEN,
         UpstreamFault,
         &[
-            Status(&[400, 401, 403]),
+            Status(&[400, 401, 403, 404, 409, 412, 422, 423, 424, NAMELESS]),
             CodeLike(&["internalservererror", "badgateway", "gatewaytimeout"]),
             NotOfRequest,
         ],
@@ -297,7 +314,7 @@ pub(super) static LIMITS: &[Row] = &[
         SEEN,
         KeyLimited,
         &[
-            Status(&[400, 403, 0]),
+            Status(&[400, 403, 404, 409, 410, 412, 422, 423, 424, 0, NAMELESS]),
             CodeLike(&["ratelimit", "toomanyrequest", "throttl", "concurrencylimit", "requestlimit"]),
             NotOfRequest,
         ],

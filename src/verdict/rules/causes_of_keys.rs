@@ -1,6 +1,7 @@
 //! Causes told in words alone: accounts and keys that are closed or wrong, and what they may not do. See `causes.rs`.
 
 use super::Test::{NotOfRequest, Says, Silent, Status, Then};
+use super::odd_statuses::NAMELESS;
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited};
 
@@ -275,7 +276,7 @@ pub(super) static ROWS: &[Row] = &[
         SEEN,
         KeyInvalid,
         &[
-            Status(&[400, 401, 403, 412]),
+            Status(&[400, 401, 403, 412, NAMELESS]),
             Then(ACCOUNT, CLOSED),
             Silent(&["ip address has been", "your ip"]),
             Silent(BY_CHOICE),
@@ -300,7 +301,7 @@ pub(super) static ROWS: &[Row] = &[
         SEEN,
         KeyInvalid,
         &[
-            Status(&[400, 401, 403, 412]),
+            Status(&[400, 401, 403, 412, NAMELESS]),
             Says(&["account banned", "account locked", "封禁", "封号"]),
             Silent(&["封禁了", "音色"]),
             NotOfRequest,
@@ -311,7 +312,7 @@ pub(super) static ROWS: &[Row] = &[
         SEEN,
         KeyInvalid,
         &[
-            Status(&[400, 401, 403, 0]),
+            Status(&[400, 401, 403, 0, NAMELESS]),
             Says(&[
                 "key has been revoked",
                 "not a valid api key",
@@ -333,7 +334,7 @@ pub(super) static ROWS: &[Row] = &[
         SEEN,
         KeyInvalid,
         &[
-            Status(&[400, 401, 403, 0]),
+            Status(&[400, 401, 403, 0, NAMELESS]),
             Then(KEY, IS_BAD),
             Silent(&["permission", "scope"]),
             Silent(UNKNOWN_ELSE),
@@ -347,7 +348,7 @@ pub(super) static ROWS: &[Row] = &[
         SEEN,
         KeyInvalid,
         &[
-            Status(&[400, 401, 403, 0]),
+            Status(&[400, 401, 403, 0, NAMELESS]),
             Then(&["bearer token", "authorization token", "auth token", "iam token"], IS_BAD),
             Silent(&["permission", "scope"]),
             NotOfRequest,
@@ -453,7 +454,7 @@ pub(super) static ROWS: &[Row] = &[
         "cause.bad_key",
         SEEN,
         KeyInvalid,
-        &[Status(&[400, 401, 403, 0]), Then(BAD, KEY), Silent(UNKNOWN_ELSE), NotOfRequest],
+        &[Status(&[400, 401, 403, 0, NAMELESS]), Then(BAD, KEY), Silent(UNKNOWN_ELSE), NotOfRequest],
     ),
     // Said of much else with 400: JSON has tokens too.
     row(

@@ -1,13 +1,13 @@
 //! Causes told in words alone: money, budgets, plans and quotas. See `causes.rs`.
 
 use super::Test::{NotOfRequest, Says, Silent, Status, Then};
+use super::odd_statuses::{NAMELESS, ODD};
 use super::{Row, row};
 use crate::verdict::Verdict::KeyExhausted;
 
 const SEEN: &str = "what providers and relays say, see tests/corpus";
 /// Statuses with which an answer speaks of the key, or an event that has none.
-const OF_KEY: &[u16] = &[400, 401, 402, 403, 412, 429, 0];
-const ODD: &[u16] = &[406, 409, 422];
+const OF_KEY: &[u16] = &[400, 401, 402, 403, 412, 429, 0, NAMELESS];
 const MONEY: &[&str] = &["balance", "credit", "funds", "wallet", "余额", "积分", "点数"];
 const QUOTA: &[&str] = &[
     "quota",
@@ -241,7 +241,7 @@ pub(super) static ROWS: &[Row] = &[
         SEEN,
         KeyExhausted,
         &[
-            Status(&[401, 402, 403, 429, 0]),
+            Status(&[401, 402, 403, 429, 0, NAMELESS]),
             Then(
                 &[
                     "no messages",
@@ -251,6 +251,7 @@ pub(super) static ROWS: &[Row] = &[
                     "no tokens",
                     "no points",
                     "no credits",
+                    "no characters",
                 ],
                 &["left", "remaining"],
             ),
@@ -285,14 +286,14 @@ pub(super) static ROWS: &[Row] = &[
         "cause.budget_spent",
         SEEN,
         KeyExhausted,
-        &[Status(&[400, 401, 402, 403, 412, 429, 0]), Then(BUDGET, SPENT), Silent(&["token"]), NotOfRequest],
+        &[Status(OF_KEY), Then(BUDGET, SPENT), Silent(&["token"]), NotOfRequest],
     ),
     row(
         "cause.spent_budget_as_bad_request",
         SEEN,
         KeyExhausted,
         &[
-            Status(&[400]),
+            Status(&[400, NAMELESS]),
             Then(&["exceeded", "exhausted", "reached", "is over"], BUDGET),
             Silent(&["token"]),
             NotOfRequest,
@@ -387,7 +388,7 @@ pub(super) static ROWS: &[Row] = &[
         SEEN,
         KeyExhausted,
         &[
-            Status(&[400]),
+            Status(&[400, NAMELESS]),
             Then(&["exceeded", "exhausted", "reached", "used up"], PERIOD),
             Silent(&["file", "upload", "storage"]),
             NotOfRequest,
@@ -399,7 +400,7 @@ pub(super) static ROWS: &[Row] = &[
         SEEN,
         KeyExhausted,
         &[
-            Status(&[400]),
+            Status(&[400, NAMELESS]),
             Then(QUOTA, SPENT),
             Silent(&[
                 "storage",

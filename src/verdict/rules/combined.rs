@@ -3,8 +3,10 @@
 //!
 //! A permanent verdict wants a key or an account that is dead, and not a word of anything else that could be meant.
 
-use super::Test::{Begins, Code, NoCodeWith, NotOfRequest, Silent, Speaks, Status, Told, Unheard};
+use super::Test::{Begins, Code, NoCodeWith, NotOfRequest, Says, Silent, Speaks, Status, Told, Unheard};
 use super::causes_of_keys::PARTS_OF_USE;
+use super::causes_of_trouble::WORK;
+use super::odd_statuses::NAMELESS;
 use super::types::{NAMED_FOR_KEYS, OF_KEYS};
 use super::vocabulary::{
     ABSENT, ACCOUNT, ADDRESS, CONTENT, DEAD, DENIED, DOWN, FAST, GONE, HARM, KEY, LIMIT, LONG, MODEL, MONEY,
@@ -16,7 +18,9 @@ use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault
 
 const SEEN: &str = "free wordings of documented causes, see tests/corpus";
 /// Statuses that may tell of a limit, and that mean something else by themselves.
-const OF_LIMITS: &[u16] = &[400, 401, 403, 412, 0];
+const OF_LIMITS: &[u16] = &[400, 401, 403, 412, 0, NAMELESS];
+/// Those that mean something else to everybody.
+const OF_OTHERS: &[u16] = &[406, 409, 410, 417, 422, 423, 424, 426, 428];
 /// With which some say of a limit that they failed.
 const FAILED: &[u16] = &[500, 503, 529];
 /// What a request is made of.
@@ -176,7 +180,7 @@ pub(super) static ROWS: &[Row] = &[
         SEEN,
         KeyExhausted,
         &[
-            Status(&[400, 401, 403, 412, 429, 0]),
+            Status(&[400, 401, 403, 412, 429, 0, NAMELESS]),
             Told(LIMIT | TRAFFIC | QUOTA | PLAN | KEY, SPENT),
             Speaks(LONG),
             Unheard(OWN | SHORT),
@@ -185,6 +189,94 @@ pub(super) static ROWS: &[Row] = &[
     )
     .of_model_if_told()
     .brief(),
+    row(
+        "told.spent_as_other_fault",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(OF_OTHERS),
+            Told(MONEY, SPENT),
+            Unheard(OWN | MODEL | PROVIDER | PLAN),
+            Silent(WORK),
+            Silent(&["amount", "minimum"]),
+            NotOfRequest,
+        ],
+    ),
+    row(
+        "told.ours_spent_as_other_fault",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(OF_OTHERS),
+            Told(MONEY | PLAN | QUOTA, SPENT),
+            Speaks(OF_US | LONG),
+            Unheard(OWN | MODEL | PROVIDER),
+            Silent(WORK),
+            Silent(&["voice", "assistants", "seats", "members"]),
+            NotOfRequest,
+        ],
+    )
+    .brief(),
+    row(
+        "told.too_fast_as_other_fault",
+        SEEN,
+        KeyLimited,
+        &[
+            Status(OF_OTHERS),
+            Told(TRAFFIC, FAST),
+            Speaks(OF_US),
+            Unheard(OWN | MODEL | DEAD | WRONG | LONG | MONEY),
+            Silent(WORK),
+            NotOfRequest,
+        ],
+    ),
+    // Which plan it is does not matter, if it is too fast for it.
+    row(
+        "told.too_fast_for_plan",
+        SEEN,
+        KeyLimited,
+        &[
+            Status(OF_LIMITS),
+            Told(TRAFFIC, FAST),
+            Unheard(OWN | MODEL | DEAD | WRONG | LONG | MONEY),
+            NotOfRequest,
+        ],
+    ),
+    row(
+        "told.at_once",
+        SEEN,
+        KeyLimited,
+        &[
+            Status(OF_LIMITS),
+            Says(&[
+                "parallel",
+                "concurren",
+                "simultan",
+                "in flight",
+                "in-flight",
+                "at once",
+                "at the same time",
+                "并发",
+                "同时",
+            ]),
+            Says(&[
+                "already",
+                "running",
+                "reached",
+                "in progress",
+                "open",
+                "in use",
+                "full",
+                "until",
+                "已达",
+                "上限",
+            ]),
+            Told(TRAFFIC, LIMIT | DENIED | SPENT),
+            Unheard(OWN | MODEL | DEAD | WRONG | LONG | MONEY),
+            Silent(&["job", "batch", "training", "fine-tun", "任务"]),
+            NotOfRequest,
+        ],
+    ),
     row(
         "told.money_spent",
         SEEN,
@@ -214,7 +306,7 @@ pub(super) static ROWS: &[Row] = &[
         SEEN,
         KeyExhausted,
         &[
-            Status(&[400, 401, 403]),
+            Status(&[400, 401, 403, NAMELESS]),
             Speaks(PAY),
             Speaks(OF_US | PLAN | MONEY),
             Unheard(OWN | DEAD | WRONG | SHORT | TRAFFIC | DOWN),
@@ -250,13 +342,44 @@ pub(super) static ROWS: &[Row] = &[
         "told.down_as_bad_request",
         SEEN,
         UpstreamFault,
-        &[Status(&[400]), Told(PROVIDER | MODEL, DOWN), Unheard(OWN | DEAD | WRONG), NotOfRequest],
+        &[Status(&[400, NAMELESS]), Told(PROVIDER | MODEL, DOWN), Unheard(OWN | DEAD | WRONG), NotOfRequest],
+    ),
+    // The client's own work may have failed, or be under way, and a file's server may be down.
+    row(
+        "told.down_as_other_fault",
+        SEEN,
+        UpstreamFault,
+        &[
+            Status(&[406, 409, 412, 417, 422, 423, 424, 426, 428]),
+            Told(PROVIDER | MODEL, DOWN),
+            Unheard(OWN | KEY | ACCOUNT | DEAD | WRONG),
+            Silent(WORK),
+            NotOfRequest,
+        ],
+    ),
+    // A model that nobody loaded is not there.
+    row(
+        "told.down_as_not_found",
+        SEEN,
+        UpstreamFault,
+        &[
+            Status(&[404]),
+            Told(PROVIDER, DOWN),
+            Unheard(OWN | KEY | ACCOUNT | DEAD | WRONG),
+            Silent(WORK),
+            NotOfRequest,
+        ],
     ),
     row(
         "told.outage",
         SEEN,
         UpstreamFault,
-        &[Status(&[400, 401, 403, 429]), Speaks(OUTAGE), Unheard(OWN | DEAD | WRONG), NotOfRequest],
+        &[
+            Status(&[400, 401, 403, 404, 409, 412, 422, 423, 424, 429, NAMELESS]),
+            Speaks(OUTAGE),
+            Unheard(OWN | DEAD | WRONG),
+            NotOfRequest,
+        ],
     ),
     // For good.
     row(
@@ -264,7 +387,7 @@ pub(super) static ROWS: &[Row] = &[
         SEEN,
         KeyInvalid,
         &[
-            Status(&[400, 401, 403]),
+            Status(&[400, 401, 403, NAMELESS]),
             Told(KEY, DEAD | WRONG | REJECTED),
             Unheard(ELSE),
             Silent(PARTS_OF_USE),
@@ -291,7 +414,13 @@ pub(super) static ROWS: &[Row] = &[
         "told.account",
         SEEN,
         KeyInvalid,
-        &[Status(&[400, 401, 403]), Told(ACCOUNT, DEAD), Unheard(ELSE), Silent(PARTS_OF_USE), NotOfRequest],
+        &[
+            Status(&[400, 401, 403, NAMELESS]),
+            Told(ACCOUNT, DEAD),
+            Unheard(ELSE),
+            Silent(PARTS_OF_USE),
+            NotOfRequest,
+        ],
     ),
     row(
         "told.account_unknown",

@@ -126,7 +126,10 @@ pub(super) static ROWS: &[Row] = &[
         "google.prepaid",
         BILLING,
         KeyExhausted,
-        &[Says(&["prepayment credits", "prepay credit", "prepaid credit", "monthly spending cap"])],
+        &[
+            Says(&["prepayment credits", "prepay credit", "prepaid credit", "monthly spending cap"]),
+            NotOfRequest,
+        ],
     ),
     // No quota at all for this model on this tier.
     row(

@@ -19,6 +19,7 @@ mod causes_of_money;
 mod causes_of_no_key;
 mod causes_of_requests;
 mod causes_of_rights;
+mod causes_of_trouble;
 mod causes_of_use;
 mod causes_of_way;
 mod china;
@@ -43,6 +44,7 @@ use std::sync::OnceLock;
 
 use http::HeaderMap;
 
+use self::odd_statuses::is_among;
 use self::of_request::OPENING;
 use self::types::SPEC;
 use super::envelope::{Envelope, Form};
@@ -101,7 +103,7 @@ pub(super) enum Until {
 /// What a row looks at. Words are in lower case.
 #[derive(Debug)]
 enum Test {
-    /// The status is one of these.
+    /// The status is one of these, [`odd_statuses::NAMELESS`] among them.
     Status(&'static [u16]),
     /// A code, type, reason or status word is one of these.
     Code(&'static [&'static str]),
@@ -181,7 +183,7 @@ impl Answer<'_> {
             Test::Begins(those, things) => self.heard().begins_with(*those, *things),
             Test::Unheard(things) => !self.heard().speaks_of(*things),
             Test::NotOfRequest => {
-                let is_vague = self.speaks_of_request() || odd_statuses::ODD.contains(&self.status);
+                let is_vague = self.speaks_of_request() || is_among(self.status, odd_statuses::ODD);
                 !(is_vague && of_request::names_a_part(&self.envelope.words))
             }
             Test::NamesModel => of_model::is_named(self.envelope),
@@ -276,6 +278,7 @@ static TABLE: &[&[Row]] = &[
     causes_of_rights::ROWS,
     causes_abroad::ROWS,
     odd_statuses::ROWS,
+    causes_of_trouble::ROWS,
     causes_in_codes::LIMITS,
     combined::ROWS,
     types::ROWS,
@@ -317,7 +320,7 @@ impl Row {
     /// ours unless a row knows a provider that says so with it. A 429 is a limit, however harsh its words.
     fn may_hold_for(&self, status: u16) -> bool {
         let may_hold = |test: &Test| match test {
-            Test::Status(statuses) => statuses.contains(&status),
+            Test::Status(statuses) => is_among(status, statuses),
             Test::Says(_) | Test::Then(..) | Test::Of(..) => status < 500,
             _ => true,
         };
@@ -333,7 +336,7 @@ impl Row {
     }
 
     fn names(&self, status: u16) -> bool {
-        self.tests.iter().any(|test| matches!(test, Test::Status(statuses) if statuses.contains(&status)))
+        self.tests.iter().any(|test| matches!(test, Test::Status(statuses) if is_among(status, statuses)))
     }
 
     fn rests_on_words(&self) -> bool {
@@ -400,78 +403,4 @@ impl Row {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn every_row_has_a_name_of_its_own_a_source_and_words_in_lower_case() {
-        let mut names = HashSet::new();
-        for row in TABLE.iter().flat_map(|rows| rows.iter()).chain([&FOR_NOW, &UPSTREAM, &REQUEST]) {
-            assert!(names.insert(row.id), "{} is there twice", row.id);
-            assert!(!row.source.is_empty(), "{}", row.id);
-            for test in row.tests {
-                if let Test::CodeWith(words)
-                | Test::CodeLike(words)
-                | Test::Says(words)
-                | Test::Names(words) = test
-                {
-                    assert!(
-                        words.iter().all(|word| word.len() > 3),
-                        "{}: too short to mean anything",
-                        row.id
-                    );
-                }
-                let words: &[&[&str]] = match test {
-                    Test::Code(words)
-                    | Test::CodeWith(words)
-                    | Test::NoCodeWith(words)
-                    | Test::CodeLike(words)
-                    | Test::Says(words)
-                    | Test::Names(words)
-                    | Test::OfModel(words)
-                    | Test::Silent(words) => &[words],
-                    Test::Then(first, second) | Test::Of(first, second) => &[first, second],
-                    _ => &[],
-                };
-                assert!(words.concat().iter().all(|word| word.to_lowercase() == **word), "{}", row.id);
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_about_a_model_is_about_a_key() {
-        for row in TABLE.iter().flat_map(|rows| rows.iter()) {
-            assert!(row.scope != Scope::KeyAndModel || row.verdict != Verdict::UpstreamFault, "{}", row.id);
-            assert!(!row.barred || row.verdict == Verdict::UpstreamFault, "{}", row.id);
-            assert!(row.until.is_none() || row.verdict == Verdict::KeyExhausted, "{}", row.id);
-        }
-    }
-
-    #[test]
-    fn an_answer_is_held_against_all_rows_of_its_status_and_no_others() {
-        let ids = |status| rows_of(status).iter().map(|row| row.id).collect::<Vec<_>>();
-        for status in [IN_STREAM, 400, 401, 429, 500, 529, 999] {
-            let tells_status = |row: &&Row| {
-                row.tests.iter().all(|test| !matches!(test, Test::Status(all) if !all.contains(&status)))
-            };
-            assert!(rows_of(status).iter().all(tells_status));
-            // What no status is asked of, nor any word.
-            let all = TABLE.iter().flat_map(|rows| rows.iter()).filter(tells_status);
-            let of_all = all.filter(|row| row.verdict == Verdict::UpstreamFault && !row.rests_on_words());
-            let of_all: Vec<_> = of_all.map(|row| row.id).collect();
-            let kept: Vec<_> = ids(status).into_iter().filter(|id| of_all.contains(id)).collect();
-            assert_eq!(kept, of_all, "in the table's order");
-        }
-        for (id, status, want) in [
-            ("status.401", 401, true),
-            ("status.401", 403, false),
-            ("told.key", 401, true),
-            ("told.key", 429, false),
-            ("told.limit_as_failure", 529, true),
-        ] {
-            assert_eq!(ids(status).contains(&id), want, "{id} {status}");
-        }
-    }
-}
+mod tests;

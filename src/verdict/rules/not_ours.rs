@@ -2,6 +2,7 @@
 
 use super::Test::{Code, CodeLike, CodeWith, NoCodeWith, NotOfRequest, Of, Says, Silent, Status, Then, Told};
 use super::causes_of_keys::{CLOSED, IS_BAD};
+use super::odd_statuses::NAMELESS;
 use super::vocabulary::{ABSENT, ACCOUNT, DEAD, GONE, KEY, REJECTED, WRONG};
 use super::{Row, Test, row};
 use crate::verdict::Verdict::{RequestFault, UpstreamFault};
@@ -9,8 +10,8 @@ use crate::verdict::Verdict::{RequestFault, UpstreamFault};
 const RELAYS: &str = "relays that have keys of their own, see tests/corpus";
 const CLOCK: &str = "https://docs.aws.amazon.com/IAM/latest/UserGuide/signature-v4-troubleshooting.html";
 
-pub(super) const WITH: &[u16] = &[400, 401, 403];
-const OF_MONEY: &[u16] = &[400, 401, 402, 403, 429];
+pub(super) const WITH: &[u16] = &[400, 401, 403, 406, 409, 410, 412, 417, 422, 423, 424, 426, 428, NAMELESS];
+const OF_MONEY: &[u16] = &[400, 401, 402, 403, 429, NAMELESS];
 /// A code that names the key which was sent tells more than words that stand near each other, but where they name a
 /// server of the request.
 pub(super) const NO_CODE_OF_KEYS: Test = NoCodeWith(&["api_key", "apikey"]);

@@ -10,11 +10,23 @@ const SEEN: &str = "relays that answer with statuses of their own, see tests/cor
 const OPENAI: &str = "https://developers.openai.com/api/docs/guides/error-codes";
 const ALIYUN: &str = "https://help.aliyun.com/document_detail/51132.html";
 
-pub(super) const ODD: &[u16] =
-    &[404, 406, 409, 410, 418, 420, 422, 423, 424, 426, 428, 430, 434, 440, 450, 460, 498, 499];
-/// A conflict that is told to slow down is one with the client's own requests.
-const ODD_OF_RATE: &[u16] =
-    &[404, 406, 410, 418, 420, 422, 423, 424, 426, 428, 430, 434, 440, 450, 460, 498, 499];
+/// Stands in a list of statuses for any 4xx that HTTP gives no meaning: whoever chose it had a cause of his own.
+pub(super) const NAMELESS: u16 = 1;
+/// With which a refusal may be about anything.
+pub(super) const ODD: &[u16] = &[404, 406, 409, 410, 412, 417, 422, 423, 424, 426, 428, 499, NAMELESS];
+/// A conflict that is told to slow down is one with the client's own requests, and what is not found or gone may be any key.
+const ODD_OF_RATE: &[u16] = &[404, 406, 410, 412, 417, 422, 423, 424, 426, 428, 499];
+const ODD_OF_KEYS: &[u16] = &[406, 409, 412, 417, 422, 423, 424, 426, 428, 499];
+/// Whether a status is one of these.
+pub(super) fn is_among(status: u16, statuses: &[u16]) -> bool {
+    statuses.contains(&status) || is_nameless(status) && statuses.contains(&NAMELESS)
+}
+
+/// RFC 9110 §15.5 and IANA's registry name the others, and all servers mean the same by 499.
+const fn is_nameless(status: u16) -> bool {
+    matches!(status, 418..=420 | 427 | 430 | 432..=450 | 452..=498)
+}
+
 const ENDED: &[&str] = &[
     "is revoked",
     "been revoked",
@@ -32,7 +44,7 @@ const ENDED: &[&str] = &[
     "is banned",
     "is blocked",
     "been blocked",
-    "is no longer valid",
+    "no longer valid",
     "is not valid",
     "is invalid",
     "已失效",
@@ -44,8 +56,51 @@ const ENDED: &[&str] = &[
     "已停用",
     "无效",
 ];
-const ACCOUNT: &[&str] =
-    &["your account", "this account", "account has been", "your organization", "账号", "账户", "帐号"];
+const REFUSED: &[&str] = &[
+    "not recogni",
+    "n't recogni",
+    "is unknown",
+    "unknown to",
+    "not known",
+    "is incorrect",
+    "is wrong",
+    "not accepted",
+    " rejected",
+    " invalid",
+    " refused",
+    "not match any",
+    "不正确",
+    "错误",
+];
+const NEAR_ANOTHER: &[&str] = &["model", "模型", "field", "字段"];
+const QUOTA: &[&str] = &[
+    "usage limit",
+    "monthly limit",
+    "daily limit",
+    "weekly limit",
+    "plan limit",
+    "plan's limit",
+    "spending limit",
+    "spend limit",
+    "monthly quota",
+    "daily quota",
+    "usage quota",
+    "credit limit",
+    "monthly budget",
+    "spending budget",
+];
+const ACCOUNT: &[&str] = &[
+    "your account",
+    "this account",
+    "account has been",
+    "your organi",
+    "this organi",
+    "your workspace",
+    "your team",
+    "账号",
+    "账户",
+    "帐号",
+];
 const CLOSED: &[&str] = &[
     "suspended",
     "deactivated",
@@ -156,15 +211,44 @@ pub(super) static ROWS: &[Row] = &[
             Status(ODD_OF_RATE),
             Says(&[
                 "too many requests",
+                "too many calls",
                 "rate limit exceeded",
                 "rate limit reached",
+                "rate limit hit",
+                "exceeded the rate limit",
+                "exceeded your rate limit",
                 "rate limited",
+                "throttled",
                 "requests per minute",
                 "request limit per",
                 "slow down",
                 "请求过于频繁",
                 "请求频繁",
                 "请求过快",
+                "限流",
+            ]),
+            NotOfRequest,
+        ],
+    ),
+    // Where all keys come from, for as long as it says: whoever asks on lengthens it.
+    row(
+        "odd.address_for_now",
+        "https://developers.binance.com/docs/binance-spot-api-docs/rest-api/limits",
+        KeyLimited,
+        &[Status(&[NAMELESS]), Then(&["ip ", "ip address"], &["banned", "blocked", "restricted"])],
+    ),
+    row(
+        "odd.rate_as_conflict",
+        SEEN,
+        KeyLimited,
+        &[
+            Status(&[409]),
+            Says(&[
+                "too many requests",
+                "rate limit exceeded",
+                "rate limit reached",
+                "requests per minute",
+                "请求过于频繁",
             ]),
             NotOfRequest,
         ],
@@ -192,11 +276,64 @@ pub(super) static ROWS: &[Row] = &[
     )
     .brief(),
     row(
+        "odd.quota_reached",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(ODD),
+            Then(
+                &[
+                    "reached your",
+                    "exceeded your",
+                    "hit your",
+                    "used up your",
+                    "exhausted your",
+                    "exceeds your",
+                ],
+                QUOTA,
+            ),
+            Silent(STORES),
+            NotOfRequest,
+        ],
+    )
+    .brief(),
+    row(
         "odd.key",
         SEEN,
         KeyInvalid,
         &[Status(ODD), Then(KEY, ENDED), Silent(&["model", "模型"]), NotOfRequest],
     ),
+    row(
+        "odd.bad_key",
+        SEEN,
+        KeyInvalid,
+        &[
+            Status(ODD),
+            Says(&[
+                "invalid api key",
+                "invalid api-key",
+                "invalid x-api-key",
+                "invalid api_key",
+                "invalid api token",
+                "invalid access key",
+                "incorrect api key",
+                "wrong api key",
+                "expired api key",
+                "revoked api key",
+            ]),
+            Silent(NEAR_ANOTHER),
+            NotOfRequest,
+        ],
+    )
+    .weak(),
+    // Whoever looks a key up is told so, too, with other statuses.
+    row(
+        "odd.key_refused",
+        SEEN,
+        KeyInvalid,
+        &[Status(ODD_OF_KEYS), Then(KEY, REFUSED), Silent(NEAR_ANOTHER), NotOfRequest],
+    )
+    .weak(),
     row("odd.key_unknown", ALIYUN, KeyInvalid, &[Status(&[404]), CodeLike(&["invalidaccesskeyid"])]),
     row(
         "odd.account",

@@ -3,6 +3,7 @@
 
 use super::Test::{NoCodeWith, NotOfRequest, Of, Says, Silent, Status, Then, Told};
 use super::not_ours::{BETWEEN, KEYS, NOT_COUNTED};
+use super::odd_statuses::NAMELESS;
 use super::vocabulary as keys;
 use super::{Row, row};
 use crate::verdict::Verdict::UpstreamFault;
@@ -64,8 +65,8 @@ const YOURS: &[&str] = &[
     "用户",
     "令牌",
 ];
-const KEYED: &[u16] = &[400, 401, 403];
-const PAID: &[u16] = &[400, 401, 402, 403, 429, 0];
+const KEYED: &[u16] = &[400, 401, 403, NAMELESS];
+const PAID: &[u16] = &[400, 401, 402, 403, 406, 409, 410, 412, 417, 422, 423, 424, 429, 0, NAMELESS];
 
 const NO_KEY: &[&str] = &["no api key", "no key", "no credential", "no provider credential", "no token"];
 const KEY: &[&str] = &["api key", "api_key", "apikey", "api-key", "credentials", "密钥", "凭证"];

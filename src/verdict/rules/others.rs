@@ -64,6 +64,13 @@ pub(super) static ROWS: &[Row] = &[
     .until(Until::NextMonth),
     row("cohere.trial", COHERE, KeyLimited, &[Status(&[429]), Says(&["trial key"])]),
     row("cohere.payment", COHERE, KeyExhausted, &[Says(&["add or update your payment method"])]),
+    // Of a text, in which no such token may be.
+    row(
+        "cohere.token_on_deny_list",
+        COHERE,
+        RequestFault,
+        &[Status(&[498]), Says(&["invalid token"]), Silent(&["expired", "key", "your "])],
+    ),
     // Cerebras.
     row("cerebras.queue", CEREBRAS, UpstreamFault, &[Code(&["queue_exceeded"])]),
     row(

@@ -2,6 +2,7 @@
 //! decide where nothing is known of what the message says; and last the status, where nothing is known at all.
 
 use super::Test::{Code, CodeLike, FindsFault, Silent, Status, Then};
+use super::odd_statuses::NAMELESS;
 use super::of_request::NOT_OF_IT;
 use super::{IN_STREAM, Row, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
@@ -55,7 +56,7 @@ pub(super) static ROWS: &[Row] = &[
         "code.key",
         SEEN,
         KeyInvalid,
-        &[Status(&[401, 403, 0]), CodeLike(NAMED_FOR_KEYS), Silent(&["permission", "scope"])],
+        &[Status(&[401, 403, 0, NAMELESS]), CodeLike(NAMED_FOR_KEYS), Silent(&["permission", "scope"])],
     ),
     row("type.key", OPENAI, KeyInvalid, &[Code(OF_KEYS)]),
     row(
@@ -83,7 +84,7 @@ pub(super) static ROWS: &[Row] = &[
         "type.rate",
         ANTHROPIC,
         KeyLimited,
-        &[Status(&[400, 403, 429, 0]), Code(&["rate_limit_error"]), Silent(&["usage limit"])],
+        &[Status(&[400, 403, 429, 0, NAMELESS]), Code(&["rate_limit_error"]), Silent(&["usage limit"])],
     ),
 ];
 
