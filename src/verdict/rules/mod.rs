@@ -13,6 +13,7 @@ mod causes;
 mod causes_abroad;
 mod causes_for_now;
 mod causes_in_codes;
+mod causes_of_grants;
 mod causes_of_keys;
 mod causes_of_models;
 mod causes_of_money;
@@ -135,6 +136,8 @@ enum Test {
     NamesModel,
     /// One of these is said of a model.
     OfModel(&'static [&'static str]),
+    /// A model stands right behind one of these.
+    ModelBehind(&'static [&'static str]),
     /// It says that a part of the request is unknown, wrong or not there.
     FindsFault,
     /// It is no bad request that begins by naming a part of the request: that is what it is about then.
@@ -188,6 +191,7 @@ impl Answer<'_> {
             }
             Test::NamesModel => of_model::is_named(self.envelope),
             Test::OfModel(words) => of_model::is_what(self.envelope, words),
+            Test::ModelBehind(words) => of_model::stands_behind(self.envelope, words),
             Test::FindsFault => of_request::finds_fault(&self.envelope.words),
             Test::Silent(words) => !words.iter().any(|word| self.envelope.words.find(word).is_some()),
             Test::Has(form) => self.envelope.forms.contains(form),
@@ -271,6 +275,7 @@ static TABLE: &[&[Row]] = &[
     causes_of_way::ROWS,
     causes::ROWS,
     causes_of_models::ROWS,
+    causes_of_grants::ROWS,
     causes_in_codes::ROWS,
     causes_of_money::ROWS,
     causes_for_now::ROWS,

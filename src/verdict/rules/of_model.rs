@@ -27,14 +27,19 @@ const OTHERS: &[&str] = &[
     "ap",
     "api",
     "arn",
+    "asst",
+    "batch",
     "cn",
     "code",
     "error",
     "eu",
+    "file",
+    "ft",
     "group",
     "http",
     "id",
     "ip",
+    "job",
     "key",
     "level",
     "org",
@@ -47,10 +52,12 @@ const OTHERS: &[&str] = &[
     "sk",
     "team",
     "tenant",
+    "thread",
     "tier",
     "token",
     "us",
     "user",
+    "vs",
     "workspace",
     "wrkspc",
     "ws",
@@ -73,6 +80,8 @@ pub(super) fn is_meant(envelope: &Envelope) -> bool {
             .any(|(word, name)| before(word) && is_name(name))
 }
 
+/// How many words later that is.
+const NEXT: usize = 3;
 /// Ahead of a model's name these say that it is not what is spoken of.
 const BESIDE: &[&str] = &["for", "with", "of", "on", "in", "by", "using", "via", "when"];
 
@@ -86,6 +95,17 @@ pub(super) fn is_what(envelope: &Envelope, said: &[&str]) -> bool {
     let is_model = |token: &str| token.starts_with("model") || is_name(token);
     (sentence.contains("模型") || tokens(sentence).any(is_model))
         && !tokens(sentence).any(|token| BESIDE.contains(&token))
+}
+
+/// Whether a model stands right behind one of these, or a few words later.
+pub(super) fn stands_behind(envelope: &Envelope, said: &[&str]) -> bool {
+    let there = said.iter().any(|word| envelope.words.find(word).is_some());
+    let message = if there { envelope.message.to_lowercase() } else { String::new() };
+    let is_model = |token: &str| token.starts_with("model") || is_name(token);
+    said.iter().flat_map(|word| message.match_indices(word).take(4)).any(|(at, word)| {
+        let rest = message.get(at + word.len()..).unwrap_or_default();
+        tokens(rest).take(NEXT).take_while(|token| !BESIDE.contains(token)).any(is_model)
+    })
 }
 
 fn tokens(message: &str) -> impl Iterator<Item = &str> {
@@ -126,6 +146,7 @@ mod tests {
             ("gpt-4.1-2025-04-14", true),
             ("anthropic.claude-3:0", true),
             ("org-1", false),
+            ("file-123", false),
             ("proj_x1-2", false),
             ("us-east-1", false),
             ("pay-as-you-go", false),

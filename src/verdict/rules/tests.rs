@@ -22,6 +22,7 @@ fn every_row_has_a_name_of_its_own_a_source_and_words_in_lower_case() {
                 | Test::Says(words)
                 | Test::Names(words)
                 | Test::OfModel(words)
+                | Test::ModelBehind(words)
                 | Test::Silent(words) => &[words],
                 Test::Then(first, second) | Test::Of(first, second) => &[first, second],
                 _ => &[],
