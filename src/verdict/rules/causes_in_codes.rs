@@ -99,6 +99,20 @@ pub(super) static ROWS: &[Row] = &[
         &[Status(&[400, 401, 402, 403, 412, 429, 0]), CodeLike(NO_MONEY), NotOfRequest],
     ),
     row("code.balance_as_other_fault", SEEN, KeyExhausted, &[Status(ODD), CodeLike(NO_MONEY), NotOfRequest]),
+    // Relays turn statuses into others, and the code says more. Whether it is the key that has no money or whoever was asked
+    // next, another key has to tell.
+    row(
+        "code.balance_as_failure",
+        "https://github.com/QuantumNous/new-api",
+        KeyExhausted,
+        &[
+            Status(&[500, 502, 503, 529]),
+            CodeLike(NO_MONEY),
+            NoCodeWith(&["upstream", "channel", "provider", "badresponse"]),
+            Silent(&["upstream", "provider", "channel", " our ", "上游", "渠道", "供应商", "服务商"]),
+        ],
+    )
+    .weak(),
     row(
         "code.quota",
         SEEN,
