@@ -19,8 +19,8 @@ use std::time::{Duration, Instant, SystemTime};
 use self::record::{Contents, Out, Record, Records, Salt, millis, put};
 use super::blacklist::Changed;
 use super::file::KeyTable;
-use super::generation::{Replaced, States};
 use super::pool::KeyPool;
+use super::reload::{Replaced, States};
 
 /// How long a change may wait to be written.
 pub const INTERVAL: Duration = Duration::from_millis(250);
