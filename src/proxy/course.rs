@@ -32,6 +32,8 @@ pub(super) struct Course {
     pub(super) tail: [u8; TAIL],
     /// Whether a last event has begun that can't be known by its end.
     has_last: bool,
+    /// Whether an error was told in it, and in a form that its client knows.
+    error: Option<bool>,
     told_by: ToldBy,
 }
 
@@ -55,7 +57,7 @@ impl Course {
             Some(_) => ToldBy::Last,
             None => ToldBy::End,
         };
-        Self { dialect, tail: [b'\n'; TAIL], has_last: false, told_by }
+        Self { dialect, tail: [b'\n'; TAIL], has_last: false, error: None, told_by }
     }
 
     /// Takes in the next piece.
@@ -70,9 +72,20 @@ impl Course {
         }
     }
 
+    /// The error ends in this piece. Anthropic's SDKs know it by the event's name alone, and relays may not give it one.
+    #[cold]
+    pub(super) fn note_error(&mut self, piece: &[u8]) {
+        let text = [&self.tail, piece].concat();
+        let is_named = || [&b"event: error"[..], b"event:error"].iter().any(|name| has(&text, name));
+        self.error = Some(self.dialect != Dialect::Anthropic || is_named());
+    }
+
     /// Whether its end, had it come now, would be one in its middle, though nothing broke.
     #[cold]
     pub(super) fn lacks_end(&self) -> bool {
+        if let Some(is_known) = self.error {
+            return !is_known && !self.dialect.is_over(&self.tail);
+        }
         match &self.told_by {
             ToldBy::End => false,
             ToldBy::Last => goes_on(self.dialect, &self.tail),

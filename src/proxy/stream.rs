@@ -208,6 +208,9 @@ impl Stream {
             if let Some(data) = piece.data_ref() {
                 if self.count.as_mut().is_some_and(|count| count.has_error(data)) {
                     (self.told_error, self.count) = (true, None);
+                    if let Some(course) = &mut self.course {
+                        course.note_error(data);
+                    }
                 }
             } else if let (Some(hider), Some(trailers)) = (&self.hider, piece.trailers_mut()) {
                 hide_in_trailers(hider, trailers);
@@ -229,7 +232,7 @@ impl Stream {
 
     /// Whether its end has come in its middle. A client that was told an error knows of it.
     fn lacks_end(&self) -> bool {
-        !self.told_error && self.course.as_ref().is_some_and(|course| course.lacks_end())
+        self.course.as_ref().is_some_and(|course| course.lacks_end())
     }
 
     /// Lets the connection write what the client is told, and cuts it off.

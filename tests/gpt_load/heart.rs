@@ -82,6 +82,30 @@ fn an_error_later_in_a_stream_is_passed_on_and_counted() {
 }
 
 #[test]
+fn an_error_that_a_relay_tells_in_anothers_dialect_is_told_again_in_the_clients() {
+    let mock = provider(&[]);
+    let error = "data: {\"type\":\"error\",\"error\":{\"message\":\"Insufficient credits\"}}\n\n";
+    for (name, is_known) in [("", false), ("event: error\n", true)] {
+        mock.reset();
+        let delta = "event: content_block_delta\ndata: {\"delta\":{\"text\":\"Hel\"}}\n\n";
+        let steps = [
+            Step::Write(delta.into()),
+            Step::Wait(Duration::from_millis(50)),
+            Step::Write(format!("{name}{error}").into()),
+            Step::Close,
+        ];
+        mock.play(A, events(&steps));
+        let gpt_load = GptLoad::before(&mock, &[], &[A]);
+        let answer = ask(&gpt_load, ANTHROPIC, json!({"stream": true}));
+        let told = format!("{delta}{name}{error}");
+        assert!(answer.text().starts_with(&told), "{}", answer.text());
+        assert_eq!(answer.text()[told.len()..].contains("event: error\n"), !is_known, "{}", answer.text());
+        let requests = gpt_load.told("/stats")["requests"].clone();
+        assert_eq!(requests["failures"]["broken_answer"], 1, "{requests}");
+    }
+}
+
+#[test]
 fn an_error_later_in_a_stream_that_breaks_behind_it_is_passed_on_whole() {
     let mock = provider(&[]);
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
