@@ -120,7 +120,8 @@ fn a_stream_counts_among_the_requests_that_its_key_has_at_a_time_until_it_ends()
     streams(4);
     let learnt = refused.load(Ordering::SeqCst);
     assert_eq!(streams(8), [200; 8]);
-    assert!(refused.load(Ordering::SeqCst) <= learnt + 1, "{refused:?}, {learnt} of them before");
+    // With how many more it is tried meanwhile.
+    assert!(refused.load(Ordering::SeqCst) <= learnt + 3, "{refused:?}, {learnt} of them before");
 }
 
 #[test]
