@@ -173,8 +173,12 @@ impl KeyPool {
             self.resume_storm(told.index, &story, |_| true);
         }
         let age = told.blacklist_at.elapsed().unwrap_or_default();
-        let is_doubtful = story.is_for_long() && standing.is_news() && age < 2 * SOON;
+        let served = generation.served_by(told.index);
+        let is_doubtful = |roster: &Roster, story: &Story| {
+            age < 2 * SOON && roster.is_doubtful(story, standing, served, self.now())
+        };
         let set = |roster: &Roster, base: Option<&Roster>| {
+            let is_doubtful = is_doubtful(roster, &story);
             let mut stories = roster.stories();
             stories.insert(told.index, Arc::new(story));
             roster.rotation.ration(told.index).withdraw_probe();

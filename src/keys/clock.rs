@@ -2,6 +2,7 @@
 //! asleep until the first of them, so that neither a lease nor a key needs a clock of its own.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -227,8 +228,8 @@ impl KeyPool {
                 What::Probe | What::EarlyProbe => again = self.offer_probe(roster, base, event),
                 What::MoreShare => {
                     let rotation = &roster.rotation;
-                    let is_full = !rotation.ration(event.index).has_room();
-                    roster.crowds.note(event.index, self.now(), is_full);
+                    let (_, under_way) = rotation.ration(event.index).turns();
+                    roster.crowds.note(event.index, self.now(), under_way);
                     let is_whole = rotation.is_whole(event.index, self.now());
                     let grows = rotation.ration(event.index).ease(roster.top(event.index), is_whole);
                     again = grows.then(|| Event { at: Millis(self.now().0 + RATION_STEP), ..event });
@@ -315,14 +316,22 @@ impl KeyPool {
         generation.each(|roster, _| {
             for index in (0_u32..).take(roster.rotation.len()) {
                 if let Place::Cooldown(at) = roster.rotation.standing(index).place {
-                    let generation = generation.number;
-                    let event = Event { at, generation, roster: roster.id, index, what: What::Return };
+                    let event = Event {
+                        at,
+                        generation: generation.number,
+                        roster: roster.id,
+                        index,
+                        what: What::Return,
+                    };
                     queue.add(event);
                     let story = roster.story(index);
                     let tried = story.as_ref().map_or_else(|| self.now(), |story| story.tried);
-                    let is_first = roster.rotation.standing(index).is_news();
-                    let is_soon = tried.after(SOON) > self.now() && is_first;
-                    if is_soon && story.is_some_and(|story| story.is_for_long()) {
+                    let is_doubtful = |story: Arc<Story>| {
+                        let (standing, served) =
+                            (roster.rotation.standing(index), generation.served_by(index));
+                        roster.is_doubtful(&story, standing, served, self.now())
+                    };
+                    if tried.after(SOON) > self.now() && story.is_some_and(is_doubtful) {
                         queue.add(Event { at: tried.after(SOON), what: What::EarlyProbe, ..event });
                     }
                     if let Some(at) = self.next_probe(tried, at) {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::generation::Generation;
-use super::here::Here;
+use super::here::{Here, Today};
 use super::lease::Lease;
 use super::ration::Entry;
 use super::roster::Roster;
@@ -111,10 +111,19 @@ impl Crowds {
         self.any.load(Ordering::Relaxed) || now.0 < self.seats_matter.load(Ordering::Relaxed)
     }
 
-    /// A key is known to take so many.
-    pub(super) fn begin(&self, index: u32, most: u32, now: Millis) {
-        self.refused(index, now, most);
+    /// Goes on with what was learnt of a key elsewhere; a test with more begins anew. Returns how many it may have.
+    pub(super) fn go_on(&self, index: u32, before: &Self, at: u32, now: Millis) -> Option<u32> {
+        if !before.any.load(Ordering::Relaxed) {
+            return None;
+        }
+        let crowd = before.keys().get(&at).copied()?;
+        let mut keys = self.keys();
+        let crowd = Crowd { most: crowd.known, since: now, had: None, ..crowd };
+        let most = keys.entry(index).or_insert(crowd).most;
+        self.any.store(true, Ordering::Relaxed);
+        drop(keys);
         self.met(now);
+        Some(most)
     }
 
     /// A key was refused one more than these. Returns how many it may have from now on; `None` if that can't be kept in mind.
@@ -143,9 +152,9 @@ impl Crowds {
         Some(most)
     }
 
-    /// A key is heard of; `is_full`: it has as many as it may. Once it has had for as long as its limit is trusted it is tried
-    /// with more.
-    pub(super) fn note(&self, index: u32, now: Millis, is_full: bool) {
+    /// A key is heard of that has so many under way. Once it has had as many as it may for as long as its limit is trusted it is
+    /// tried with more.
+    pub(super) fn note(&self, index: u32, now: Millis, under_way: u32) {
         if !self.any.load(Ordering::Relaxed) {
             return;
         }
@@ -154,14 +163,16 @@ impl Crowds {
         if crowd.mattered.0.saturating_add(FORGOTTEN) < now.0 {
             keys.remove(&index);
             self.any.store(!keys.is_empty(), Ordering::Relaxed);
-        } else if is_full {
+        } else if under_way >= crowd.most {
             crowd.fill(now);
         }
     }
 
     fn forget(&self, index: u32) {
         if self.any.load(Ordering::Relaxed) {
-            self.keys().remove(&index);
+            let mut keys = self.keys();
+            keys.remove(&index);
+            self.any.store(!keys.is_empty(), Ordering::Relaxed);
         }
     }
 
@@ -191,6 +202,10 @@ impl Lease<'_> {
         let is_counted = matches!(self.entry_of(here, about), Entry::Counted(_));
         let others = under_way.saturating_sub(is_counted.into());
         // What came while there was no ration is counted by nobody.
+        if let Today::Other(_) = here.generation {
+            // It is none of those that are counted since.
+            return about.crowds.most(index).is_some();
+        }
         if others == 0 || !is_counted {
             about.crowds.forget(index);
             return false;
@@ -257,7 +272,7 @@ mod tests {
                 refused += 1;
                 crowds.refused(KEY, Millis(now), most);
             }
-            crowds.note(KEY, Millis(now), true);
+            crowds.note(KEY, Millis(now), u32::MAX);
         }
         refused
     }
@@ -297,9 +312,9 @@ mod tests {
     fn a_limit_that_a_key_does_not_reach_is_never_raised_and_is_forgotten() {
         let crowds = Crowds::default();
         crowds.refused(KEY, Millis(0), 3);
-        crowds.note(KEY, Millis(FORGOTTEN), false);
+        crowds.note(KEY, Millis(FORGOTTEN), 0);
         assert_eq!(crowds.most(KEY), Some(3));
-        crowds.note(KEY, Millis(FORGOTTEN + 1), false);
+        crowds.note(KEY, Millis(FORGOTTEN + 1), 0);
         assert_eq!(crowds.most(KEY), None);
     }
 

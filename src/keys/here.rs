@@ -163,13 +163,8 @@ impl Here<'_> {
                 Story { effect, since, tried: now, checked: false, asked: 0, cause }
             }
         };
-        // Where an end is named, or nobody knows whether it ever served, one is tried for all.
-        let is_surely_odd =
-            || story.effect == Effect::Exhausted { wait: None } && self.generation.served_by(self.index) > 0;
-        let is_doubtful = before.is_available()
-            && story.is_for_long()
-            && after.is_news()
-            && (is_surely_odd() || roster.is_turn_of_doubt(now));
+        let served = self.generation.served_by(self.index);
+        let is_doubtful = before.is_available() && roster.is_doubtful(&story, after, served, now);
         stories.insert(self.index, Arc::new(story));
         drop(stories);
         if after.place == Place::Permanent {

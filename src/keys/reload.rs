@@ -95,12 +95,12 @@ impl KeyPool {
             let before = roster.model.as_deref().map_or(Some(of_old), |model| Some(&**models.get(model)?));
             let Some(before) = before else { return };
             for (index, at) in (0_u32..).zip(stays).filter_map(|(index, at)| Some((index, (*at)?))) {
-                let (is_on_offer, most) = (before.rotation.ration(at).offers_probe(), before.crowds.most(at));
+                let is_on_offer = before.rotation.ration(at).offers_probe();
+                let most = roster.crowds.go_on(index, &before.crowds, at, self.now());
                 if is_on_offer {
                     roster.offer_again(index, base);
                 }
                 if let Some(most) = most {
-                    roster.crowds.begin(index, most, self.now());
                     self.keep_to_ration(new, roster, index, |ration| ration.set(most));
                     roster.show(index, base);
                 }

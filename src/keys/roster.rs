@@ -312,8 +312,14 @@ impl Roster {
         *self.outlook.lock().unwrap_or_else(PoisonError::into_inner) = Some(outlook);
     }
 
-    /// Whether a key is to be put to the test soon for all that fall with it.
-    pub(super) fn is_turn_of_doubt(&self, now: Millis) -> bool {
+    /// Whether a key that is out for this, having served so many, is to be put to the test soon: where no end is named though it
+    /// had served, or for all that fall with it.
+    pub(super) fn is_doubtful(&self, story: &Story, standing: Standing, served: u64, now: Millis) -> bool {
+        let is_surely_odd = || story.effect == Effect::Exhausted { wait: None } && served > 0;
+        story.is_for_long() && standing.is_news() && (is_surely_odd() || self.is_turn_of_doubt(now))
+    }
+
+    fn is_turn_of_doubt(&self, now: Millis) -> bool {
         let last = self.doubted.load(Ordering::Relaxed);
         let is_turn = last == 0 || last + ONE_IN <= now.0;
         if is_turn {

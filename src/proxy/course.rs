@@ -88,7 +88,7 @@ impl Course {
         }
         match &self.told_by {
             ToldBy::End => false,
-            ToldBy::Last => goes_on(self.dialect, &self.tail),
+            ToldBy::Last => !self.is_over(&self.tail) && goes_on(self.dialect, &self.tail),
             ToldBy::Words(words) => words.lack_end(),
         }
     }
@@ -150,9 +150,15 @@ fn goes_on(dialect: Dialect, tail: &[u8]) -> bool {
         _ if is_cut => is_of_data(),
         Dialect::Chat => memmem::rfind(line, b"\"finish_reason\"").is_some_and(|at| {
             let value = line.get(at + b"\"finish_reason\"".len()..).unwrap_or_default().trim_ascii_start();
-            value.strip_prefix(b":").is_some_and(|value| value.trim_ascii_start().starts_with(b"null"))
+            let is_null =
+                value.strip_prefix(b":").is_some_and(|value| value.trim_ascii_start().starts_with(b"null"));
+            // Who counts at the end may say no more than that of the end.
+            is_null && !has(value, b"\"usage\":{") && !has(value, b"\"usage\": {")
         }),
-        Dialect::Anthropic => line.ends_with(b"\"}}") && !has(line, b"\"usage\""),
+        Dialect::Anthropic => {
+            let others = [&b"\"usage\""[..], b"\"stop_reason\"", b"\"error\""];
+            line.ends_with(b"\"}}") && !others.iter().any(|name| has(line, name))
+        }
         Dialect::Responses => has(line, b",\"delta\":\"") || has(line, b", \"delta\": \""),
         Dialect::Gemini => false,
     }
@@ -223,6 +229,17 @@ mod tests {
                 false,
             ),
             (Anthropic, "data: {\"type\":\"message_stop\"}\n\n", false),
+            (
+                Anthropic,
+                "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"}}\n\n",
+                false,
+            ),
+            (Anthropic, "data: {\"type\":\"error\",\"error\":{\"message\":\"No\"}}\n\n", false),
+            (
+                Chat,
+                "data: {\"choices\":[{\"finish_reason\":null}],\"usage\":{\"total_tokens\":9}}\n\n",
+                false,
+            ),
             (Responses, "data: {\"content_index\":0,\"delta\":\"Hi\",\"logprobs\":[]}\n\n", true),
             (Responses, "data: {\"text\":\"\\\"delta\\\":\\\"\",\"sequence_number\":9}\n\n", false),
             (Gemini, "data: {\"candidates\":[{\"index\":0}]}\r\n\r\n", false),

@@ -56,8 +56,8 @@ impl Lease<'_> {
     #[cold]
     pub(super) fn spare(&self, here: &Here<'_>, upstream: usize, service: Service, remains: Remains<'_>) {
         for (roster, ..) in self.rosters(here).filter(|(_, _, entry)| *entry != Entry::Free) {
-            let is_full = !roster.rotation.ration(here.index).has_room();
-            roster.crowds.note(here.index, self.pool.now(), is_full);
+            let (_, under_way) = roster.rotation.ration(here.index).turns();
+            roster.crowds.note(here.index, self.pool.now(), under_way);
         }
         if remains.left == Left::Unknown && service == Service::Paid {
             self.keep_to_learnt(here, upstream);
@@ -146,6 +146,11 @@ impl Lease<'_> {
             // Whatever remains to it: no more than that at a time.
             about.rotation.note_whole(here.index, None);
             about.rotation.ration(here.index).double_up_to(about.at_most(here.index, requests));
+        } else if let Some(most) = about.crowds.most(here.index) {
+            // Those under way count, whenever they began.
+            self.note_whole(about, here.index, remains);
+            self.pool
+                .keep_to_ration(generation, about, here.index, |ration| ration.set(requests.clamp(1, most)));
         } else if requests > about.largest_ration() {
             about.rotation.note_whole(here.index, None);
             about.rotation.ration(here.index).set(0);

@@ -231,6 +231,33 @@ async fn a_reload_loses_no_test_of_what_may_be_a_mistake() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn neither_a_reload_nor_a_restart_tests_all_that_fell_together() {
+    let names: Vec<String> = (0..40).map(|number| format!("key-{number}")).collect();
+    let keys: Vec<&str> = names.iter().map(String::as_str).collect();
+    for is_restart in [false, true] {
+        let (old, old_due) = pool(&keys);
+        for index in 0..18 {
+            let exhausted = Effect::Exhausted { wait: Some(Duration::from_secs(3600)) };
+            old.probe_key(index).unwrap().fail(failure(exhausted));
+        }
+        let (pool, due) = if is_restart {
+            let (new, new_due) = pool(&keys);
+            old.blacklisted().iter().for_each(|told| new.set_aside(told));
+            (new, new_due)
+        } else {
+            old.replace(table(&[&keys[..], &["new"]].concat()), States::Keep);
+            (old, old_due)
+        };
+        let test = async {
+            tokio::time::sleep(Duration::from_secs(61)).await;
+            let leases: Vec<_> = (0..100).map_while(|_| pool.lease(Need::default())).collect();
+            assert_eq!(leases.iter().filter(|lease| lease.is_probe()).count(), 1, "{is_restart}");
+        };
+        tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_restart_loses_no_test_of_what_may_be_a_mistake() {
     let (before, _due) = pool(&["a"]);
     before.probe_key(0).unwrap().succeed(None, 0, Service::Paid, Remains::default());

@@ -131,6 +131,58 @@ async fn a_key_that_is_refused_with_no_other_under_way_is_left_alone_for_a_momen
     tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_limit_at_a_time_is_not_raised_while_it_is_not_reached() {
+    let (pool, due) = pool(&["a"]);
+    let test = async {
+        rationed(&pool);
+        let mut under_way = leases(&pool);
+        under_way.truncate(4);
+        under_way.pop().unwrap().fail(failure(CROWDED));
+        drop(under_way);
+        pool.lease(Need::default()).unwrap().fail(failure(told(1)));
+        sleep(Duration::from_millis(1_010)).await;
+        let slow = pool.lease(Need::default()).unwrap();
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(leases(&pool).len(), 2);
+        drop(slow);
+    };
+    tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
+
+#[test]
+fn what_remains_to_a_key_is_counted_with_all_that_it_has_at_a_time() {
+    let (pool, _due) = pool(&["a"]);
+    rationed(&pool);
+    let mut under_way = leases(&pool);
+    under_way.truncate(5);
+    under_way.pop().unwrap().fail(failure(CROWDED));
+    succeed(under_way.pop().unwrap(), all(Left::Requests(3)));
+    assert!(pool.lease(Need::default()).is_none(), "{} are under way, and 3 remain", under_way.len());
+    for remaining in [40, 4] {
+        succeed(under_way.pop().unwrap(), all(Left::Requests(remaining)));
+        under_way.extend(leases(&pool));
+        assert!(under_way.len() <= 4, "{} of {remaining}", under_way.len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn seats_are_held_for_some_minutes_after_the_last_refusal() {
+    let (pool, due) = pool(&["a"]);
+    let test = async {
+        pool.lease(Need::default()).unwrap().fail(failure(CROWDED));
+        sleep(Duration::from_secs(2)).await;
+        let seat = || {
+            rationed(&pool);
+            pool.lease(Need::default()).unwrap().succeed(None, 0, Service::Paid, Remains::default()).seat
+        };
+        assert!(seat().is_some());
+        sleep(Duration::from_secs(600)).await;
+        assert!(seat().is_none());
+    };
+    tokio::select! { () = clock::run(&pool, due) => unreachable!(), () = test => {} }
+}
+
 #[test]
 fn a_limit_at_a_time_outlives_a_reload() {
     let (pool, _due) = pool(&["a"]);
