@@ -130,13 +130,17 @@ impl Crowds {
     fn refused(&self, index: u32, now: Millis, others: u32) -> Option<u32> {
         let mut keys = self.keys();
         let has_room = keys.len() < KEYS_MAX;
+        // Keys of the same tier have the same limit: what one has found out goes for the others.
+        let known = keys.get(&index).map_or(others, |crowd| crowd.known);
+        let of_others = keys.values().filter(|crowd| crowd.known == known).map(|crowd| crowd.trust).max();
+        let trust = of_others.filter(|trust| *trust > TRUST).map(|trust| trust / 2);
         // What came before its requests were counted may have been refused with them: it may be able to take far more.
         let first = Crowd {
             most: others,
             known: others,
-            step: others,
+            step: if trust.is_some() { 1 } else { others },
             since: now,
-            trust: TAKEN,
+            trust: trust.unwrap_or(TAKEN),
             had: None,
             mattered: now,
         };
@@ -145,6 +149,10 @@ impl Crowds {
             None => keys.entry(index).or_insert(first).most,
             Some(crowd) => {
                 crowd.refuse(now, others);
+                if crowd.known == known && crowd.trust >= TRUST {
+                    crowd.trust = crowd.trust.max(trust.unwrap_or_default());
+                    crowd.step = crowd.least_step();
+                }
                 crowd.most
             }
         };

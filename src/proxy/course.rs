@@ -21,6 +21,10 @@ const ENDS: [&[u8]; 6] = [
     b"\"response.cancelled\"",
     b"\"response.done\"",
 ];
+/// What pieces of an answer have, in OpenAI's dialect, and how those of Anthropic's are called.
+const TEXTS: [&[u8]; 4] = [b"\"content\"", b"\"reasoning_content\"", b"\"text\"", b"\"arguments\""];
+const PIECES: [&[u8]; 4] =
+    [b"\"content_block_delta\"", b"\"text_delta\"", b"\"thinking_delta\"", b"\"input_json_delta\""];
 /// Why a model has ended; in all events before, nothing is said of it.
 const REASONS: [&[u8]; 3] = [b"\"finish_reason\"", b"\"finishReason\"", b"\"stop_reason\""];
 
@@ -138,8 +142,9 @@ impl Words {
     }
 }
 
-/// Whether a stream that ends so says itself that more is to come: in the middle of an event, or with one that is a piece of an
-/// answer. Gemini's are too long for that.
+/// Whether a stream that ends so says itself that more is to come: in the middle of an event, or with a piece of an answer's
+/// text that is not its last. What has none may come behind the end: counts, what a filter found. Gemini's events are too long for
+/// that, and so are those of long pieces.
 fn goes_on(dialect: Dialect, tail: &[u8]) -> bool {
     let event = tail.trim_ascii_end();
     let line = event.rsplit(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
@@ -147,21 +152,30 @@ fn goes_on(dialect: Dialect, tail: &[u8]) -> bool {
     // Its beginning may be out of sight.
     let is_of_data = || line.len() == event.len() || line.starts_with(b"data:") && line.contains(&b'{');
     match dialect {
-        _ if is_cut => is_of_data(),
+        _ if is_cut => is_of_data() && !has(tail, b"[DONE]"),
         Dialect::Chat => memmem::rfind(line, b"\"finish_reason\"").is_some_and(|at| {
-            let value = line.get(at + b"\"finish_reason\"".len()..).unwrap_or_default().trim_ascii_start();
-            let is_null =
-                value.strip_prefix(b":").is_some_and(|value| value.trim_ascii_start().starts_with(b"null"));
-            // Who counts at the end may say no more than that of the end.
-            is_null && !has(value, b"\"usage\":{") && !has(value, b"\"usage\": {")
+            let (piece, reason) = line.split_at_checked(at).unwrap_or_default();
+            let is_null = value(reason).is_some_and(|value| value.starts_with(b"null"));
+            is_null && TEXTS.iter().any(|name| has_text(piece, name))
         }),
-        Dialect::Anthropic => {
-            let others = [&b"\"usage\""[..], b"\"stop_reason\"", b"\"error\""];
-            line.ends_with(b"\"}}") && !others.iter().any(|name| has(line, name))
-        }
+        Dialect::Anthropic => line.ends_with(b"\"}}") && PIECES.iter().any(|kind| has(line, kind)),
         Dialect::Responses => has(line, b",\"delta\":\"") || has(line, b", \"delta\": \""),
         Dialect::Gemini => false,
     }
+}
+
+/// What is behind the name with which this begins.
+fn value(text: &[u8]) -> Option<&[u8]> {
+    let end = memmem::find(text, b"\":")?;
+    Some(text.get(end + 2..)?.trim_ascii_start())
+}
+
+/// Whether it has a member of this name that is a text, and not an empty one.
+fn has_text(event: &[u8], name: &[u8]) -> bool {
+    memmem::find_iter(event, name).any(|at| {
+        let value = value(event.get(at..).unwrap_or_default());
+        value.is_some_and(|value| matches!(value, [b'"', first, ..] if *first != b'"'))
+    })
 }
 
 fn has(text: &[u8], word: &[u8]) -> bool {
@@ -196,7 +210,7 @@ mod tests {
             (Chat, DELTA, true),
             (
                 Chat,
-                "data: {\"choices\":[{\"finish_reason\" : null}],\"usage\":null,\"obfuscation\":\"x\"}\r\n\r\n",
+                "data: {\"choices\":[{\"text\":\"Hi\",\"finish_reason\": null}],\"usage\":null,\"obfuscation\":\"x\"}\r\n\r\n",
                 true,
             ),
             (Chat, "data: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n", false),

@@ -76,10 +76,19 @@ impl Proxy {
             effect,
         };
         if effect == Effect::TooLittle {
-            // Another key may have what this one lacks.
+            // Another key may have what this one lacks, or another upstream ask for less.
+            so_far.doubted.push(Doubted { upstream: upstream.index, for_limit: true });
             self.believe(so_far);
             self.blame(verdict);
-            return self.leave_to_others(answer, request, so_far);
+            let follow = self.leave_to_others(answer, request, so_far);
+            if matches!(follow, Follow::NextKey) || !self.common.group.upstreams.has_unasked(&so_far.asked())
+            {
+                return follow;
+            }
+            if let Some(refused) = &mut so_far.refused {
+                refused.unfit.clear();
+            }
+            return Follow::NextKey;
         }
         let is_hard = !matches!(effect, Effect::Limited { .. } | Effect::Crowded { .. });
         answer.judgement.weak |= effect == Effect::Invalid && verdict.lease.has_served() && is_aside(request);

@@ -124,8 +124,9 @@ fn an_error_later_in_a_stream_that_breaks_behind_it_is_passed_on_whole() {
 
 #[test]
 fn a_stream_that_its_upstream_ends_properly_in_its_middle_is_no_whole_one() {
-    let chat =
-        |reason: &str| format!("data: {{\"choices\":[{{\"delta\":{{}},\"finish_reason\":{reason}}}]}}\n\n");
+    let chat = |reason: &str| {
+        format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"Hi\"}},\"finish_reason\":{reason}}}]}}\n\n")
+    };
     let anthropic = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"Hi\"}}\n\n";
     let response = "data: {\"type\":\"response.output_text.delta\",\"content_index\":0,\"delta\":\"Hi\"}\n\n";
     let mock = provider(&[(B, "valid")]);

@@ -139,6 +139,27 @@ fn what_is_too_dear_for_one_key_goes_to_all_that_are_left() {
 }
 
 #[test]
+fn what_is_too_dear_at_one_upstream_goes_to_another_be_it_with_the_same_key() {
+    let dear = || Play::answer(402, &[], too_dear(6789));
+    for keys in [&[A][..], &[A, B]] {
+        let (poor, rich) = (provider(&[]), provider(&[(A, "valid"), (B, "valid")]));
+        for key in keys {
+            poor.play(key, dear());
+        }
+        let both = format!("{},{}", poor.url(), rich.url());
+        let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &both)], keys);
+        for _ in 0..6 {
+            assert_eq!(gpt_load.chat().status, 200);
+        }
+        // Where none is left it is passed on.
+        for key in keys {
+            rich.play(key, dear());
+        }
+        assert_eq!(gpt_load.chat().status, 402);
+    }
+}
+
+#[test]
 fn who_asks_for_too_much_again_and_again_takes_the_keys_from_nobody_who_asks_for_less() {
     for keys in [&[A][..], &[A, B, C]] {
         let all_valid: Vec<_> = keys.iter().map(|key| (*key, "valid")).collect();
