@@ -3,7 +3,9 @@
 //!
 //! A permanent verdict wants a key or an account that is dead, and not a word of anything else that could be meant.
 
-use super::Test::{Begins, Code, NoCodeWith, NotOfRequest, Says, Silent, Speaks, Status, Told, Unheard};
+use super::Test::{
+    Begins, Code, NoCodeWith, NotOfRequest, OpensWithKey, Says, Silent, Speaks, Status, Told, Unheard,
+};
 use super::causes_of_keys::PARTS_OF_USE;
 use super::causes_of_trouble::WORK;
 use super::odd_statuses::NAMELESS;
@@ -436,6 +438,7 @@ pub(super) static ROWS: &[Row] = &[
     .weak(),
     row("told.key_gone", SEEN, KeyInvalid, &[Status(&[401, 403]), Told(KEY, GONE), Unheard(ELSE | DENIED)])
         .weak(),
+    row("told.key_first", SEEN, KeyInvalid, &[Status(&[401, 403]), OpensWithKey, NoCodeWith(OF_PERMISSION)]),
     // What the key may not do.
     row(
         "told.model_denied",

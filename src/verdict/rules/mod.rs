@@ -36,6 +36,7 @@ mod of_relays;
 mod of_request;
 mod openai;
 mod others;
+mod plain_key;
 mod routers;
 mod types;
 mod vocabulary;
@@ -136,6 +137,8 @@ enum Test {
     NamesModel,
     /// One of these is said of a model.
     OfModel(&'static [&'static str]),
+    /// It opens with a dead key, in a clause of its own.
+    OpensWithKey,
     /// A model stands right behind one of these.
     ModelBehind(&'static [&'static str]),
     /// It says that a part of the request is unknown, wrong or not there.
@@ -187,11 +190,12 @@ impl Answer<'_> {
             Test::Unheard(things) => !self.heard().speaks_of(*things),
             Test::NotOfRequest => {
                 let is_vague = self.speaks_of_request() || is_among(self.status, odd_statuses::ODD);
-                !(is_vague && of_request::names_a_part(&self.envelope.words))
+                !(is_vague && of_request::names_a_part(self.envelope))
             }
             Test::NamesModel => of_model::is_named(self.envelope),
             Test::OfModel(words) => of_model::is_what(self.envelope, words),
             Test::ModelBehind(words) => of_model::stands_behind(self.envelope, words),
+            Test::OpensWithKey => plain_key::opens_with_it(&self.envelope.words),
             Test::FindsFault => of_request::finds_fault(&self.envelope.words),
             Test::Silent(words) => !words.iter().any(|word| self.envelope.words.find(word).is_some()),
             Test::Has(form) => self.envelope.forms.contains(form),
@@ -226,6 +230,7 @@ impl Answer<'_> {
     fn is_judged_by(&self, row: &Row) -> bool {
         row.tests.iter().all(|test| self.holds(test))
             && !(row.verdict == Verdict::KeyInvalid && self.spares_the_key(row))
+            && !plain_key::is_beside_it(row, self.status, self.envelope)
             && !(row.verdict != Verdict::RequestFault
                 && self.speaks_of_request()
                 && row.rests_on_words()

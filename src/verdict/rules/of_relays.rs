@@ -5,7 +5,7 @@ use super::Test::{NoCodeWith, NotOfRequest, Of, Says, Silent, Status, Then, Told
 use super::not_ours::{BETWEEN, KEYS, NOT_COUNTED};
 use super::odd_statuses::NAMELESS;
 use super::vocabulary as keys;
-use super::{Row, row};
+use super::{Row, Test, row};
 use crate::verdict::Verdict::UpstreamFault;
 
 const SEEN: &str = "relays that pay providers for their users, see tests/corpus";
@@ -221,30 +221,56 @@ const OF_CALLER: &[&str] = &[
     "n't one of our",
     "to one of our",
     "match one of our",
+    "add one under",
     "您",
     "你",
     "该密钥",
     "此密钥",
 ];
 
+/// A code that says that it is the key which was sent.
+const NO_CODE_OF_SENT: Test = NoCodeWith(&["invalid_api_key"]);
+
 pub(super) static ROWS: &[Row] = &[
     row(
         "relay.own_key",
         SEEN,
         UpstreamFault,
-        &[Status(KEYED), Then(OWN_KEYS, FAILED), Silent(OF_CALLER), NotOfRequest, NOT_COUNTED],
+        &[
+            Status(KEYED),
+            Then(OWN_KEYS, FAILED),
+            Silent(OF_CALLER),
+            NO_CODE_OF_SENT,
+            NotOfRequest,
+            NOT_COUNTED,
+        ],
     ),
     row(
         "relay.key_with_provider",
         SEEN,
         UpstreamFault,
-        &[Status(KEYED), Of(OUR_PROVIDERS, KEYS), Says(FAILED), Silent(OF_CALLER), NotOfRequest, NOT_COUNTED],
+        &[
+            Status(KEYED),
+            Of(OUR_PROVIDERS, KEYS),
+            Says(FAILED),
+            Silent(OF_CALLER),
+            NO_CODE_OF_SENT,
+            NotOfRequest,
+            NOT_COUNTED,
+        ],
     ),
     row(
         "relay.own_key_refused",
         SEEN,
         UpstreamFault,
-        &[Status(KEYED), Then(FAILED, OWN_KEYS), Silent(OF_CALLER), NotOfRequest, NOT_COUNTED],
+        &[
+            Status(KEYED),
+            Then(FAILED, OWN_KEYS),
+            Silent(OF_CALLER),
+            NO_CODE_OF_SENT,
+            NotOfRequest,
+            NOT_COUNTED,
+        ],
     ),
     row(
         "relay.no_own_key",
@@ -274,6 +300,7 @@ pub(super) static ROWS: &[Row] = &[
             ),
             Told(keys::KEY | keys::ACCOUNT, keys::DEAD | keys::WRONG | keys::REJECTED | keys::GONE),
             Silent(OF_CALLER),
+            NO_CODE_OF_SENT,
             NotOfRequest,
         ],
     ),
@@ -287,6 +314,7 @@ pub(super) static ROWS: &[Row] = &[
             Of(KEYS_OF, RELAY),
             Told(keys::KEY | keys::ACCOUNT, keys::DEAD | keys::WRONG | keys::REJECTED | keys::GONE),
             Silent(OF_CALLER),
+            NO_CODE_OF_SENT,
             NotOfRequest,
         ],
     ),
@@ -299,6 +327,7 @@ pub(super) static ROWS: &[Row] = &[
             Of(KEYS_FOR, FOR_WHOM),
             Told(keys::KEY | keys::ACCOUNT, keys::DEAD | keys::WRONG | keys::REJECTED | keys::GONE),
             Silent(OF_CALLER),
+            NO_CODE_OF_SENT,
             NotOfRequest,
         ],
     ),

@@ -1,5 +1,6 @@
 //! What a refusal may say of the request itself. Whatever else stands in such a message may be the client's own text.
 
+use crate::verdict::envelope::Envelope;
 use crate::verdict::words::Words;
 
 /// How far into a message words count where the request is what it speaks of: what comes later may be the client's.
@@ -50,6 +51,27 @@ const PARTS: &[&str] = &[
     "图片",
     "音频",
     "采样",
+    // Rates of what is asked for, and how much there is of it at once.
+    "bit rate",
+    "bitrate",
+    "frame rate",
+    "framerate",
+    "sampling",
+    "sample rate",
+    "speech rate",
+    "speaking rate",
+    "speaking too",
+    "learning rate",
+    "dropout",
+    "playback",
+    "speed too",
+    "frequency of the tone",
+    "requests in batch",
+    "requests in the batch",
+    "batch contains",
+    "batch file",
+    "per batch",
+    "tokens per request",
 ];
 /// Said of one of `NOUNS` right before it.
 const WRONG: &[&str] = &[
@@ -142,8 +164,22 @@ pub(super) const NOT_OF_IT: &[&str] =
     &["server", "backend", "upstream", "provider", "internal", "worker", "key"];
 
 /// Whether a message begins by naming a part of the request.
-pub(super) fn names_a_part(words: &Words) -> bool {
+pub(super) fn names_a_part(envelope: &Envelope) -> bool {
+    let words = &envelope.words;
     PARTS.iter().any(|part| words.find(part).is_some_and(|at| at < OPENING))
+        || quotes_a_key(&envelope.message)
+}
+
+/// Whether a plain word stands in quotation marks behind "key": so an object's are called, none that is sent.
+fn quotes_a_key(message: &str) -> bool {
+    ["key '", "key \"", "key `"].iter().flat_map(|word| message.match_indices(word)).any(|(at, word)| {
+        let (before, from) = message.split_at_checked(at).unwrap_or_default();
+        let name =
+            from.get(word.len()..).unwrap_or_default().split(['\'', '"', '`']).next().unwrap_or_default();
+        let is_sent =
+            ["api ", "api_", "access ", "secret "].iter().any(|sent| before.to_lowercase().ends_with(sent));
+        !is_sent && !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    })
 }
 
 /// Whether a message says that a part of the request is unknown, wrong or not there, or names its place. A client may
