@@ -282,8 +282,17 @@ pub(super) fn spoken(words: &Words) -> Option<Duration> {
         let length = phrase.len();
         words.places(phrase).filter_map(move |at| text.get(at + length..)).take(16)
     };
-    let told = PHRASES.iter().flat_map(after).filter_map(|rest| Some(leading_length(rest)?.0));
-    told.max().max(told_of_return(words)).max(bare_seconds(words)).or_else(|| spoken_after(words))
+    // How long it has been, or is from beginning to end, is not how long it still is.
+    let is_whole = |rest: &str| {
+        ["in all", "in total", "so far", "ago"].iter().any(|word| rest.trim_start().starts_with(word))
+    };
+    let told = || PHRASES.iter().flat_map(after).filter_map(leading_length);
+    let still = told().filter(|(_, rest)| !is_whole(rest)).map(|(length, _)| length).max();
+    still
+        .max(told_of_return(words))
+        .max(bare_seconds(words))
+        .or_else(|| spoken_after(words))
+        .or_else(|| told().map(|(length, _)| length).max())
 }
 
 /// What a limit does when it is over, or what it is that comes back: beginnings of words.
@@ -371,6 +380,7 @@ fn spoken_after(words: &Words) -> Option<Duration> {
         "후에",
         "후 다시",
         " warten",
+        " erneut",
         " remaining",
         " left",
         " later",

@@ -233,8 +233,21 @@ pub(super) static ROWS: &[Row] = &[
         KeyLimited,
         &[
             Status(WITH),
+            Then(&["not yet ", "n't yet "], GOOD),
+            Speaks(OURS),
+            Unheard(MODEL | MONEY | PLAN | DEAD),
+            NotOfRequest,
+        ],
+    ),
+    row(
+        "cause.not_so_far",
+        SEEN,
+        KeyLimited,
+        &[
+            Status(WITH),
             Then(&["not ", "n't "], &["yet", "so far"]),
-            Says(GOOD),
+            Then(GOOD, &["yet", "so far"]),
+            Silent(&["unknown "]),
             Speaks(OURS),
             Unheard(MODEL | MONEY | PLAN | DEAD),
             NotOfRequest,

@@ -213,6 +213,27 @@ pub(super) static ROWS: &[Row] = &[
             Silent(&["permission", "scope"]),
         ],
     ),
+    // Nobody has sent an object's key that was revoked.
+    row(
+        "code.key_revoked_as_bad_request",
+        SEEN,
+        KeyInvalid,
+        &[
+            Status(&[400, NAMELESS]),
+            CodeLike(&[
+                "keyrevoked",
+                "revokedkey",
+                "revokedapikey",
+                "keydisabled",
+                "apikeyexpired",
+                "apikeydeleted",
+                "keybanned",
+            ]),
+            NoCodeWith(OF_OTHER_THINGS),
+            NotOfRequest,
+        ],
+    )
+    .weak(),
     row(
         "code.key_as_other_fault",
         SEEN,

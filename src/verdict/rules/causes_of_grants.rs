@@ -5,7 +5,7 @@ use super::Test::{CodeLike, ModelBehind, Names, NamesModel, NotOfRequest, Says, 
 use super::causes_of_keys::PARTS_OF_USE;
 use super::odd_statuses::NAMELESS;
 use super::{Row, row};
-use crate::verdict::Verdict::RequestFault;
+use crate::verdict::Verdict::{KeyExhausted, RequestFault};
 
 const SEEN: &str = "what providers and relays say, see tests/corpus";
 const POLICIES: &str = "https://docs.cloud.google.com/vertex-ai/generative-ai/docs/control-model-access";
@@ -234,6 +234,13 @@ pub(super) static ROWS: &[Row] = &[
             Silent(OF_MONEY),
             NotOfRequest,
         ],
+    )
+    .denied(),
+    row(
+        "grant.plan_forbids",
+        SEEN,
+        KeyExhausted,
+        &[Status(&[401, 403]), Then(PLANS, NOT_IN), ModelBehind(NOT_IN), Silent(ELSEWHERE), Silent(OF_MONEY)],
     )
     .denied(),
     row(

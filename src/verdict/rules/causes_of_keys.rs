@@ -1,6 +1,6 @@
 //! Causes told in words alone: accounts and keys that are closed or wrong, and what they may not do. See `causes.rs`.
 
-use super::Test::{NotOfRequest, Says, Silent, Status, Then};
+use super::Test::{NotForGood, NotOfRequest, Says, Silent, Status, Then};
 use super::odd_statuses::NAMELESS;
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited};
@@ -132,6 +132,8 @@ pub(super) const CLOSED: &[&str] = &[
     "注销",
     "限制使用",
 ];
+/// It is not closed for long.
+const ENDS: &[&str] = &["temporarily", "is temporary", "try again", "too many", "暂时", "稍后"];
 /// What whoever runs an account chose for those within it closes no account.
 const BY_CHOICE: &[&str] = &[
     "has disabled",
@@ -265,11 +267,7 @@ pub(super) static ROWS: &[Row] = &[
         "cause.account_for_now",
         SEEN,
         KeyLimited,
-        &[
-            Status(&[403, 429]),
-            Then(ACCOUNT, CLOSED),
-            Says(&["temporar", "try again", "too many", "暂时", "稍后"]),
-        ],
+        &[Status(&[403, 429]), Then(ACCOUNT, CLOSED), Says(ENDS), NotForGood],
     ),
     row(
         "cause.account",
@@ -315,6 +313,7 @@ pub(super) static ROWS: &[Row] = &[
             Status(&[400, 401, 403, 0, NAMELESS]),
             Says(&[
                 "key has been revoked",
+                "key was revoked",
                 "not a valid api key",
                 "invalid x-api-key",
                 "missing apikey",

@@ -134,6 +134,8 @@ pub(super) static ROWS: &[Row] = &[
                 "is expired. ",
                 "been revoked. ",
                 "was revoked. ",
+                "key revoked",
+                "key expired",
             ]),
         ],
     ),
@@ -411,6 +413,8 @@ pub(super) static ROWS: &[Row] = &[
                 "this token",
                 "your token",
             ]),
+            // What may not be done with it is no model.
+            Silent(&["model list", "models list"]),
             NamesModel,
             NotOfRequest,
         ],

@@ -121,6 +121,9 @@ const OVER: &[&str] = &[
     "用完",
 ];
 
+/// What was not taken is not lacking.
+const NOT_CHARGED: &[&str] = &["no credits were", "no credits have been", "no credit was"];
+
 pub(super) static ROWS: &[Row] = &[
     row("cause.credit_spent", SEEN, KeyExhausted, &[Status(OF_KEY), Then(MONEY, SPENT), NotOfRequest]),
     row("cause.no_credit", SEEN, KeyExhausted, &[Status(OF_KEY), Then(NOT_ENOUGH, MONEY), NotOfRequest]),
@@ -173,6 +176,7 @@ pub(super) static ROWS: &[Row] = &[
                 "充值",
                 "资源包",
             ]),
+            Silent(NOT_CHARGED),
             NotOfRequest,
         ],
     ),

@@ -256,6 +256,38 @@ pub(super) const WORK: &[&str] = &[
     "会话",
 ];
 
+/// What a relay failed to do with its books: nobody knows what is left.
+pub(super) const OF_BOOKS: &[&str] = &[
+    "failed to get ",
+    "failed to read ",
+    "failed to fetch ",
+    "failed to load ",
+    "failed to update ",
+    "failed to record ",
+    "failed to retrieve ",
+    "failed to deduct ",
+    "could not get ",
+    "could not read ",
+    "could not fetch ",
+    "could not load ",
+    "could not update ",
+    "could not record ",
+    "could not retrieve ",
+    "could not deduct ",
+    "unable to get ",
+    "unable to read ",
+    "unable to fetch ",
+    "unable to load ",
+    "unable to update ",
+    "unable to record ",
+    "unable to retrieve ",
+    "unable to deduct ",
+    "error getting ",
+    "error reading ",
+    "error updating ",
+    "deadlock",
+];
+
 pub(super) static ROWS: &[Row] = &[
     row(
         "trouble.behind",

@@ -4,10 +4,10 @@
 //! A permanent verdict wants a key or an account that is dead, and not a word of anything else that could be meant.
 
 use super::Test::{
-    Begins, Code, NoCodeWith, NotOfRequest, OpensWithKey, Says, Silent, Speaks, Status, Told, Unheard,
+    Begins, Code, Names, NoCodeWith, NotOfRequest, OpensWithKey, Says, Silent, Speaks, Status, Told, Unheard,
 };
 use super::causes_of_keys::PARTS_OF_USE;
-use super::causes_of_trouble::WORK;
+use super::causes_of_trouble::{OF_BOOKS, WORK};
 use super::odd_statuses::NAMELESS;
 use super::types::{NAMED_FOR_KEYS, OF_KEYS};
 use super::vocabulary::{
@@ -287,10 +287,36 @@ pub(super) static ROWS: &[Row] = &[
     )
     .brief(),
     row(
+        "told.lack_as_failure",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(FAILED),
+            Told(MONEY, SPENT),
+            Names(&[
+                "insufficient",
+                "not enough",
+                "exhausted",
+                "too low",
+                "run out",
+                "used up",
+                "depleted",
+                "不足",
+                "用尽",
+            ]),
+            Unheard(OWN | PROVIDER | QUOTA | SHORT | TRAFFIC),
+        ],
+    ),
+    row(
         "told.spent_as_failure",
         SEEN,
         KeyExhausted,
-        &[Status(FAILED), Told(MONEY, SPENT), Unheard(OWN | PROVIDER | QUOTA | SHORT | TRAFFIC)],
+        &[
+            Status(FAILED),
+            Told(MONEY, SPENT),
+            Unheard(OWN | PROVIDER | QUOTA | SHORT | TRAFFIC),
+            Silent(OF_BOOKS),
+        ],
     ),
     row(
         "told.quota_as_failure",
@@ -301,6 +327,7 @@ pub(super) static ROWS: &[Row] = &[
             Told(QUOTA, SPENT),
             Speaks(ACCOUNT | KEY),
             Unheard(OWN | PROVIDER | SHORT | TRAFFIC),
+            Silent(OF_BOOKS),
         ],
     ),
     row(

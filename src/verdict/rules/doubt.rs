@@ -2,7 +2,7 @@
 
 use super::types::OF_KEYS;
 use super::vocabulary::{CONTENT, HARM};
-use super::{Answer, Row};
+use super::{Answer, Row, plain_key};
 use crate::verdict::Verdict;
 use crate::verdict::envelope::Envelope;
 use crate::verdict::words::Words;
@@ -255,25 +255,61 @@ fn is_passed_on(row: &Row, envelope: &Envelope) -> bool {
         || words.adjoin(PROVIDERS, &[" error: ", " error - "])
 }
 
-/// Whether an answer calls what it tells temporary.
+/// Whether an answer calls what it tells temporary, and nothing that it tells is for good.
 pub(in crate::verdict) fn is_temporary(envelope: &Envelope) -> bool {
-    let said = [
-        "temporarily",
-        "temporary ban",
-        "temporary block",
-        "temporary lock",
-        "temporary restrict",
-        "temporary suspen",
-        "временно",
-        "暂时",
-        "临时冻",
-        "临时封",
-        "临时禁",
-        "临时锁",
-        "临时限",
-        "被临时",
-    ];
-    said.iter().any(|word| envelope.words.find(word).is_some())
+    let words = &envelope.words;
+    let is_said = |word: &&str| {
+        let text = words.text();
+        let mut before = words.places(word).filter_map(|at| text.get(..at));
+        // Of a key that is dead all the same: it is something else that is so for now.
+        let is_beside = || word.starts_with("temporarily") && plain_key::opens_with_it(words);
+        before.any(|before| !UNSAID.iter().any(|word| before.ends_with(word))) && !is_beside()
+    };
+    TEMPORARY.iter().any(is_said) && !is_for_good(words)
+}
+
+/// A state for now.
+pub(super) const TEMPORARY: &[&str] = &[
+    "temporarily",
+    "temporary ban",
+    "temporary block",
+    "temporary lock",
+    "temporary restrict",
+    "temporary suspen",
+    "временно",
+    "暂时",
+    "临时冻",
+    "临时封",
+    "临时禁",
+    "临时锁",
+    "临时限",
+    "被临时",
+];
+const UNSAID: &[&str] = &["no ", "not ", "no longer ", "非"];
+const FOR_GOOD: &[&str] = &["permanent", "deleted", "terminated", "been closed", "永久"];
+/// Ahead of a state for good these say that it has not come.
+const NONE: &[&str] = &["temporar", "not ", "n't ", "no ", "暂时", "临时", "非", "未"];
+
+/// Whether a state is told that is for good, and has come.
+pub(super) fn is_for_good(words: &Words) -> bool {
+    let there = FOR_GOOD.iter().filter(|word| words.find(word).is_some());
+    there.flat_map(|word| words.text().match_indices(word).take(8)).any(|(at, word)| {
+        let rest = words.text().get(at + word.len()..).unwrap_or_default();
+        ![" temporar", " account", " key", " data"].iter().any(|other| rest.starts_with(other))
+            && ![NONE, NOT_YET, MAYBE].iter().any(|words_before| stand_before(words, at, words_before))
+    })
+}
+
+/// Whether one of these stands near before a place, in the same clause.
+fn stand_before(words: &Words, at: usize, modals: &[&str]) -> bool {
+    let text = words.text();
+    let from = (at.saturating_sub(NEAR)..=at).find(|from| text.is_char_boundary(*from)).unwrap_or(at);
+    let near = text.get(from..at).unwrap_or_default();
+    let near = near.rsplit([';', ':', ',', '。', '；', '：', '，', '!', '?']).next().unwrap_or_default();
+    let near = near.rsplit(". ").next().unwrap_or_default();
+    let near = near.rsplit(" then ").next().unwrap_or_default();
+    let has = |words: &[&str]| words.iter().any(|word| near.contains(word));
+    has(modals) && !has(BY_NOW)
 }
 
 /// Whether states are told, and none of them without one of these words before it.
@@ -281,16 +317,9 @@ fn is_all_behind(words: &Words, modals: &[&str]) -> bool {
     if !modals.iter().any(|word| words.find(word).is_some()) {
         return false;
     }
-    let text = words.text();
-    let is_behind = |at: usize| {
-        let from = (at.saturating_sub(NEAR)..=at).find(|from| text.is_char_boundary(*from)).unwrap_or(at);
-        let near = text.get(from..at).unwrap_or_default();
-        let near = near.rsplit([';', ':', ',', '。', '；', '：', '，', '!', '?']).next().unwrap_or_default();
-        let near = near.rsplit(". ").next().unwrap_or_default();
-        let has = |words: &[&str]| words.iter().any(|word| near.contains(word));
-        has(modals) && !has(BY_NOW)
-    };
     let there = ENDED.iter().filter(|word| words.find(word).is_some());
-    let mut states = there.flat_map(|word| text.match_indices(word).take(8)).map(|(at, _)| is_behind(at));
+    let mut states = there
+        .flat_map(|word| words.text().match_indices(word).take(8))
+        .map(|(at, _)| stand_before(words, at, modals));
     states.next() == Some(true) && states.all(|is_behind| is_behind)
 }

@@ -137,6 +137,8 @@ enum Test {
     NamesModel,
     /// One of these is said of a model.
     OfModel(&'static [&'static str]),
+    /// It tells of no state that is for good.
+    NotForGood,
     /// It opens with a dead key, in a clause of its own.
     OpensWithKey,
     /// A model stands right behind one of these.
@@ -195,6 +197,7 @@ impl Answer<'_> {
             Test::NamesModel => of_model::is_named(self.envelope),
             Test::OfModel(words) => of_model::is_what(self.envelope, words),
             Test::ModelBehind(words) => of_model::stands_behind(self.envelope, words),
+            Test::NotForGood => !doubt::is_for_good(&self.envelope.words),
             Test::OpensWithKey => plain_key::opens_with_it(&self.envelope.words),
             Test::FindsFault => of_request::finds_fault(&self.envelope.words),
             Test::Silent(words) => !words.iter().any(|word| self.envelope.words.find(word).is_some()),

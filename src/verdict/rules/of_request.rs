@@ -56,7 +56,8 @@ const PARTS: &[&str] = &[
     "bitrate",
     "frame rate",
     "framerate",
-    "sampling",
+    "sampling rate",
+    "sampling frequency",
     "sample rate",
     "speech rate",
     "speaking rate",
@@ -176,8 +177,9 @@ fn quotes_a_key(message: &str) -> bool {
         let (before, from) = message.split_at_checked(at).unwrap_or_default();
         let name =
             from.get(word.len()..).unwrap_or_default().split(['\'', '"', '`']).next().unwrap_or_default();
-        let is_sent =
-            ["api ", "api_", "access ", "secret "].iter().any(|sent| before.to_lowercase().ends_with(sent));
+        let is_sent = ["api ", "api_", "access ", "secret ", "your ", "this "]
+            .iter()
+            .any(|sent| before.to_lowercase().ends_with(sent));
         !is_sent && !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
     })
 }
