@@ -91,12 +91,16 @@ impl Proxy {
             return Follow::NextKey;
         }
         let is_hard = !matches!(effect, Effect::Limited { .. } | Effect::Crowded { .. });
-        answer.judgement.weak |= effect == Effect::Invalid && verdict.lease.has_served() && is_aside(request);
+        let is_weak_aside = !answer.judgement.weak
+            && effect == Effect::Invalid
+            && verdict.lease.has_served()
+            && is_aside(request);
+        answer.judgement.weak |= is_weak_aside;
         let judgement = &answer.judgement;
         let for_limit = !judgement.weak && !is_hard;
         so_far.doubted.push(Doubted { upstream: upstream.index, for_limit });
         if judgement.weak || is_hard && self.is_grave(&verdict, so_far) {
-            return self.weigh(verdict, answer, so_far);
+            return self.weigh(verdict, answer, is_weak_aside, so_far);
         }
         self.believe(so_far);
         self.blame(verdict);
@@ -126,12 +130,19 @@ impl Proxy {
     }
 
     /// A weak verdict waits for what another key is told. The same of a second key was not about the keys; but where an
-    /// upstream is left that was not asked, be it ejected, it may have been about those that were.
-    fn weigh<'a>(&self, verdict: Held<'a>, mut answer: Box<Refused>, so_far: &mut SoFar<'a>) -> Follow {
+    /// upstream is left that was not asked, be it ejected, it may have been about those that were. `is_plain`: it would be believed
+    /// of whoever asks a model, and two dead keys in a row are not rare, so that all attempts are made.
+    fn weigh<'a>(
+        &self,
+        verdict: Held<'a>,
+        mut answer: Box<Refused>,
+        is_plain: bool,
+        so_far: &mut SoFar<'a>,
+    ) -> Follow {
         let mut follow = Follow::NextKey;
         self.hold(verdict, so_far);
         if so_far.is_said_of_several() {
-            if !self.common.group.upstreams.has_unasked(&so_far.heard()) {
+            if !is_plain && !self.common.group.upstreams.has_unasked(&so_far.heard()) {
                 so_far.weak.iter().for_each(|weak| self.upstream_answered(weak.upstream));
                 follow = Follow::Pass;
             }

@@ -249,3 +249,20 @@ fn no_key_is_asked_once_the_time_of_the_request_is_over() {
     });
     assert!(is_so);
 }
+
+#[test]
+fn two_dead_keys_in_a_row_are_no_sign_that_what_no_model_is_asked_for_is_forbidden() {
+    let mock = provider(&[(A, "valid"), (B, "valid"), (C, "valid")]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A, B, C]);
+    for _ in 0..3 {
+        assert_eq!(gpt_load.chat().status, 200);
+    }
+    mock.play(A, "revoked".parse().unwrap());
+    mock.play(C, "revoked".parse().unwrap());
+    let upload = || gpt_load.post("/v1/files").body("a file").send();
+    assert_eq!(upload().status, 200);
+    assert_eq!(asked(&mock, &[A, B, C]), [2, 2, 2]);
+    assert_eq!(gpt_load.blacklist().len(), 2, "one that is served has shown that it was about the keys");
+    mock.play(B, "revoked".parse().unwrap());
+    assert_eq!(upload().status, 503);
+}
