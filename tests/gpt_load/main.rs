@@ -44,6 +44,7 @@ mod protocol;
 mod recovery;
 mod reuse;
 mod storms;
+mod stream_ends;
 mod time;
 mod upgrades;
 mod uploads;
