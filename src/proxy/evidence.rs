@@ -76,19 +76,7 @@ impl Proxy {
             effect,
         };
         if effect == Effect::TooLittle {
-            // Another key may have what this one lacks, or another upstream ask for less.
-            so_far.doubted.push(Doubted { upstream: upstream.index, for_limit: true });
-            self.believe(so_far);
-            self.blame(verdict);
-            let follow = self.leave_to_others(answer, request, so_far);
-            if matches!(follow, Follow::NextKey) || !self.common.group.upstreams.has_unasked(&so_far.asked())
-            {
-                return follow;
-            }
-            if let Some(refused) = &mut so_far.refused {
-                refused.unfit.clear();
-            }
-            return Follow::NextKey;
+            return self.too_dear(verdict, answer, request, so_far);
         }
         let is_hard = !matches!(effect, Effect::Limited { .. } | Effect::Crowded { .. });
         let is_weak_aside = !answer.judgement.weak
@@ -105,6 +93,27 @@ impl Proxy {
         self.believe(so_far);
         self.blame(verdict);
         so_far.was_told(answer);
+        Follow::NextKey
+    }
+
+    /// Another key may have what this one lacks, or another upstream ask for less.
+    fn too_dear<'a>(
+        &self,
+        verdict: Held<'a>,
+        answer: Box<Refused>,
+        request: &Try,
+        so_far: &mut SoFar<'a>,
+    ) -> Follow {
+        so_far.doubted.push(Doubted { upstream: verdict.upstream.index, for_limit: true });
+        self.believe(so_far);
+        self.blame(verdict);
+        let follow = self.leave_to_others(answer, request, so_far);
+        if matches!(follow, Follow::NextKey) || !self.common.group.upstreams.has_unasked(&so_far.asked()) {
+            return follow;
+        }
+        if let Some(refused) = &mut so_far.refused {
+            refused.unfit.clear();
+        }
         Follow::NextKey
     }
 
