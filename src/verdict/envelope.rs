@@ -360,7 +360,7 @@ impl Envelope {
         if is_page(text) {
             self.forms.push(Form::Page);
         }
-        if !text.contains(char::is_whitespace) && text.is_ascii() {
+        if text.is_ascii() && !text.contains(char::is_whitespace) {
             self.code(text);
         }
         // "insufficient balance (1008)": MiniMax's codes, which mean something else elsewhere, on its Anthropic route.
@@ -384,8 +384,7 @@ impl Envelope {
             self.message.push('\n');
         }
         let room = LONGEST_TEXT.saturating_sub(self.message.len());
-        let end = (0..=room.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        self.message.push_str(text.get(..end).unwrap_or_default());
+        self.message.push_str(words::beginning(text, room));
     }
 }
 
@@ -411,22 +410,15 @@ fn event_data(text: &str) -> Option<&str> {
 /// A text's words in one line, up to so many characters.
 fn one_line(text: &str, longest: usize) -> String {
     let mut line = String::with_capacity(text.len().min(longest));
-    let (mut room, mut is_apart) = (longest, false);
-    for piece in words::pieces(text, u8::is_ascii_graphic) {
-        let is_plain = piece.as_bytes().first().is_some_and(u8::is_ascii_graphic);
-        if !is_plain && piece.starts_with(|c: char| c.is_whitespace() || c.is_control()) {
-            is_apart = !line.is_empty();
-            continue;
-        }
-        if is_apart {
+    let mut room = longest;
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+        if !line.is_empty() && room > 0 {
             line.push(' ');
             room -= 1;
         }
-        is_apart = false;
-        // One that is not plain is one letter.
-        let kept = piece.get(..room).unwrap_or(piece);
+        let kept = word.char_indices().nth(room).and_then(|(end, _)| word.get(..end)).unwrap_or(word);
         line.push_str(kept);
-        room -= if is_plain { kept.len() } else { kept.len().min(1) };
+        room -= kept.chars().count();
         if room == 0 {
             break;
         }

@@ -211,6 +211,12 @@ impl Tidy {
         let mut letters = message.chars().peekable();
         let (mut before, mut is_behind_letter) = (' ', false);
         while let Some(letter) = letters.next() {
+            // Most of a text in characters is these, one behind the other.
+            if matches!(letter, '\u{4e00}'..='\u{9fff}') && is_behind_letter && before >= SPACELESS {
+                begins.push(text.len());
+                text.push(letter);
+                continue;
+            }
             let is_end = match letter {
                 '。' | '；' | '！' | ';' | '!' | '?' | '？' => true,
                 '.' => before != '.' && letters.peek().is_none_or(|next| *next == ' '),

@@ -27,9 +27,9 @@ impl Words {
     /// The words of a message: in lower case, without what it quotes, spaces as one.
     pub(super) fn of(message: &str) -> Self {
         let mut words = Self { text: spaced(without_quotations(message)), ..Self::default() };
-        for (place, bit) in triples(&words.text) {
-            if let Some(bits) = words.triples.get_mut(place) {
-                *bits |= bit;
+        for triple in triples(&words.text) {
+            if let Some(bits) = words.triples.get_mut(triple / 64) {
+                *bits |= 1 << (triple % 64);
             }
         }
         words
@@ -42,9 +42,16 @@ impl Words {
 
     /// Where a word begins, if it is there.
     pub(super) fn find(&self, word: &str) -> Option<usize> {
-        let may_be =
-            triples(word).all(|(place, bit)| self.triples.get(place).is_some_and(|bits| bits & bit != 0));
-        if may_be { self.look_for(word) } else { None }
+        if triples(word).all(|triple| self.has_triple(triple)) { self.look_for(word) } else { None }
+    }
+
+    fn has_triple(&self, triple: usize) -> bool {
+        self.triples.get(triple / 64).is_some_and(|bits| bits >> (triple % 64) & 1 != 0)
+    }
+
+    /// Whether one of the words may be there of which these are the middles.
+    pub(super) fn may_have(&self, middles: &[u16]) -> bool {
+        middles.iter().any(|middle| self.has_triple(usize::from(*middle)))
     }
 
     /// Rarely needed: kept out of the way of the look into the bitmap.
@@ -110,8 +117,7 @@ impl Words {
         }
         self.ends(first).any(|at| {
             let rest = self.text.get(at..).unwrap_or_default();
-            let end = (0..=rest.len().min(REACH)).rev().find(|end| rest.is_char_boundary(*end)).unwrap_or(0);
-            let rest = rest.get(..end).unwrap_or_default();
+            let rest = beginning(rest, REACH);
             let stops = [". ", "; ", "! ", "。", "；", "，请"];
             // "sk-... has expired" is one sentence.
             let ends = |stop: &str| {
@@ -148,9 +154,7 @@ impl Words {
         }
         self.ends(owners).any(|at| {
             let rest = self.text.get(at..).unwrap_or_default();
-            let end =
-                (0..=rest.len().min(BELONGS)).rev().find(|end| rest.is_char_boundary(*end)).unwrap_or(0);
-            let rest = rest.get(..end).unwrap_or_default();
+            let rest = beginning(rest, BELONGS);
             let rest = rest.split(['.', ',', ':', ';', '：', '，', '。']).next().unwrap_or_default();
             let two_words = rest.match_indices(' ').nth(2).map_or(rest.len(), |(at, _)| at);
             let rest = rest.get(..two_words).unwrap_or_default();
@@ -204,11 +208,17 @@ fn is_spaced(text: &[u8]) -> bool {
 }
 
 /// Where three neighbouring bytes stand in the bitmap, for all of a text's.
-fn triples(text: &str) -> impl Iterator<Item = (usize, u64)> {
+fn triples(text: &str) -> impl Iterator<Item = usize> {
     text.as_bytes().windows(3).map(|bytes| {
-        let triple = bytes.iter().fold(0, |triple, byte| triple * 37 + usize::from(*byte)) % TRIPLES;
-        (triple / 64, 1 << (triple % 64))
+        let byte = |at: usize| bytes.get(at).copied().map_or(0, usize::from);
+        ((byte(0) * 37 + byte(1)) * 37 + byte(2)) % TRIPLES
     })
+}
+
+/// Where the three bytes in a word's middle do, which tell it from others better than its beginning.
+pub(super) fn middle(word: &str) -> Option<u16> {
+    let middle = word.len().saturating_sub(3) / 2;
+    triples(word).nth(middle).and_then(|triple| u16::try_from(triple).ok())
 }
 
 /// Whether it is a letter or a number of any script. Of China's characters that is known without a table.
@@ -216,25 +226,20 @@ pub(super) fn is_letter(letter: char) -> bool {
     matches!(letter, 'a'..='z' | '\u{4e00}'..='\u{9fff}') || letter.is_alphanumeric()
 }
 
-/// A text in pieces: as many plain bytes as there are together, all else letter by letter.
-pub(super) fn pieces(text: &str, is_plain: impl Fn(&u8) -> bool) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let letter = rest.chars().next()?;
-        let plain = rest.bytes().position(|byte| !is_plain(&byte)).unwrap_or(rest.len());
-        let (piece, after) = rest.split_at_checked(plain.max(letter.len_utf8()))?;
-        rest = after;
-        Some(piece)
-    })
+/// As much of a text's beginning as is whole within so many bytes.
+pub(super) fn beginning(text: &str, longest: usize) -> &str {
+    let end = (0..=longest.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
 /// A message without what it quotes: that is the client's own text, and may say anything.
 fn without_quotations(message: &str) -> String {
     let mut kept = String::with_capacity(message.len());
     let mut rest = message;
-    let is_ascii = message.is_ascii();
+    let is_plain =
+        !["“", "‘", "「"].iter().any(|mark| memmem::find(message.as_bytes(), mark.as_bytes()).is_some());
     let quoted = |text: &str| {
-        if is_ascii {
+        if is_plain {
             memchr::memchr3(b'\'', b'"', b'`', text.as_bytes())
         } else {
             text.find(['\'', '"', '`', '“', '‘', '「'])
@@ -322,6 +327,14 @@ mod tests {
         fn a_text_that_is_spaced_is_like_any(text in "[ab \t\n\x0b\x1c]{0,12}") {
             let words: String = text.split_whitespace().flat_map(|word| [word, " "]).collect();
             prop_assert_eq!(spaced(text), words);
+        }
+
+        #[test]
+        fn a_word_that_is_there_may_be_there_by_its_middle(before in "[ab 错]{0,9}", word in "[ab错]{1,5}", behind in "[ab 错]{0,9}") {
+            let words = Words::of(&format!("{before}{word}{behind}"));
+            prop_assert_eq!(middle(&word).is_some(), word.len() >= 3);
+            prop_assert!(middle(&word).is_none_or(|middle| words.may_have(&[middle])));
+            prop_assert!(!words.may_have(&[]));
         }
 
         #[test]

@@ -51,6 +51,7 @@ use self::of_request::OPENING;
 use self::types::SPEC;
 use super::envelope::{Envelope, Form};
 use super::heard::Heard;
+use super::words::{self, Words};
 use super::{Scope, Verdict};
 
 pub(super) use self::causes_of_keys::PARTS_OF_USE;
@@ -244,17 +245,36 @@ impl Answer<'_> {
 /// The row for an answer. The last rows know every status.
 pub(super) fn row_for(status: u16, headers: &HeaderMap, envelope: &Envelope) -> &'static Row {
     let answer = Answer { status, headers, envelope, heard: OnceCell::new() };
-    rows_of(status).iter().find(|row| answer.is_judged_by(row)).copied().unwrap_or(match status {
+    let mut rows =
+        rows_of(status).iter().filter(|held| held.may_be_told_by(&envelope.words)).map(|held| held.row);
+    rows.find(|row| answer.is_judged_by(row)).unwrap_or(match status {
         400..500 => &REQUEST,
         _ => &UPSTREAM,
     })
 }
 
+/// A row that may hold for a status.
+#[derive(Debug)]
+struct Held {
+    row: &'static Row,
+    /// The middles of the words of which its message has to say one: that it does not is told sooner by them.
+    middles: Option<Box<[u16]>>,
+}
+
+impl Held {
+    fn may_be_told_by(&self, words: &Words) -> bool {
+        self.middles.as_ref().is_none_or(|middles| words.may_have(middles))
+    }
+}
+
 /// The rows that may hold for a status: most of the table is about others.
-fn rows_of(status: u16) -> &'static [&'static Row] {
+fn rows_of(status: u16) -> &'static [Held] {
     /// HTTP's have three digits.
-    static BY_STATUS: [OnceLock<Box<[&Row]>>; 1000] = [const { OnceLock::new() }; 1000];
-    let rows = || TABLE.iter().flat_map(|rows| rows.iter()).filter(|row| row.may_hold_for(status)).collect();
+    static BY_STATUS: [OnceLock<Box<[Held]>>; 1000] = [const { OnceLock::new() }; 1000];
+    let rows = || {
+        let rows = TABLE.iter().flat_map(|rows| rows.iter()).filter(|row| row.may_hold_for(status));
+        rows.map(|row| Held { row, middles: row.middles() }).collect()
+    };
     BY_STATUS.get(usize::from(status)).map_or(&[], |known| known.get_or_init(rows))
 }
 
@@ -340,6 +360,19 @@ impl Row {
         self.tests.iter().all(may_hold)
             && !(status == 429 && self.verdict == Verdict::KeyInvalid && self.rests_on_words())
             && (status < 500 || !self.verdict.blames_the_key() || self.names(status))
+    }
+
+    /// The middles of the fewest words of which a message has to say one, if it has to.
+    fn middles(&self) -> Option<Box<[u16]>> {
+        let wanted = self.tests.iter().filter_map(|test| match test {
+            Test::Says(words) => Some(*words),
+            Test::Then(first, second) | Test::Of(first, second) => {
+                Some(if second.len() < first.len() { *second } else { *first })
+            }
+            _ => None,
+        });
+        let fewest = wanted.min_by_key(|words| words.len())?;
+        fewest.iter().map(|word| words::middle(word)).collect()
     }
 
     /// Whether no code says what it says.

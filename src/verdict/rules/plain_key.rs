@@ -4,7 +4,7 @@
 use super::Row;
 use crate::verdict::Verdict;
 use crate::verdict::envelope::Envelope;
-use crate::verdict::words::Words;
+use crate::verdict::words::{self, Words};
 
 const KEYS: &[&str] = &["key", "keys", "token", "apikey", "credential", "credentials", "jwt"];
 const ACCOUNTS: &[&str] = &["account", "user"];
@@ -147,11 +147,15 @@ const CURABLE: &[&str] = &[
     "续费",
 ];
 
+/// In bytes: more than such a clause needs.
+const LONGEST_CLAUSE: usize = 160;
+
 /// Whether a message opens so, and tells of nobody else's key that is no better.
 pub(super) fn opens_with_it(words: &Words) -> bool {
     let text = words.text().trim_end();
     let text = LEADS.iter().find_map(|lead| text.strip_prefix(lead)).unwrap_or(text);
-    let end = STOPS.iter().filter_map(|stop| text.find(stop)).min().unwrap_or(text.len());
+    let opening = words::beginning(text, LONGEST_CLAUSE);
+    let end = STOPS.iter().filter_map(|stop| opening.find(stop)).min().unwrap_or(opening.len());
     let (clause, rest) = text.split_at_checked(end).unwrap_or((text, ""));
     let is_it = if clause.is_ascii() { is_plain(clause) } else { is_plain_chinese(clause) };
     is_it
