@@ -156,7 +156,9 @@ impl Here<'_> {
                         || effect != Effect::Suspected
                         || !story.is_hard()) =>
             {
-                Story { tried: now, checked: false, asked: 0, ..(**story).clone() }
+                // A test that it did not pass is no news.
+                let asked = if probe { story.asked } else { 0 };
+                Story { tried: now, checked: false, asked, ..(**story).clone() }
             }
             story => {
                 let since = story.map_or_else(SystemTime::now, |story| story.since);

@@ -162,6 +162,14 @@ impl<'pool> Lease<'pool> {
         self.has_made_its_test.set(true);
     }
 
+    /// A check can't tell whether a key is good that is out: the next request does, as at the end of a cooldown.
+    #[cold]
+    pub fn offer(self) {
+        let Some(here) = self.here() else { return };
+        here.generation.base.offer_again(here.index, None);
+        here.generation.spread(here.index);
+    }
+
     /// Leaves a test that told nothing to another request.
     #[cold]
     fn leave_to_others(&self) {

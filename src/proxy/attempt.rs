@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::header::ACCEPT_ENCODING;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Method, Response, StatusCode, Uri, Version, response};
+use http::{HeaderValue, Method, Response, StatusCode, Uri, Version, response};
 use tokio::time::Instant;
 
 use super::asked::{Asked, model_in_path, model_in_query};
@@ -113,8 +114,13 @@ impl Try {
         let peer = head.extensions.remove::<Peer>();
         let has_trailers = body.trailers().is_some() || found.announces;
         let sent = (has_trailers || peer.is_some()).then(|| head.headers.clone());
+        let takes_encoded = found.takes_encoded;
         let headers = &mut head.headers;
         found.take_away(headers);
+        if streaming && takes_encoded && upgrade.is_none() {
+            // Of an encoded stream nobody could tell whether it is whole, or what it says of usage.
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
         if let Some(sent) = &sent {
             headers::announce_trailers(headers, sent, body.trailers());
             if let Some(Peer(peer)) = peer {
@@ -180,6 +186,11 @@ impl Try {
     /// What a key is asked for with it.
     pub(super) fn service(&self) -> Service {
         self.service
+    }
+
+    /// Where the upstream that serves it has taken a key, if it would not have served without: where the client's token was.
+    pub(super) fn proves_place(&self) -> Option<Place> {
+        self.place.filter(|_| self.service == Service::Paid)
     }
 
     /// Whether an error with a good status is no answer to it: else it may be a job's state, or what a file has in it.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
+use http::header::CONTENT_TYPE;
 use http::response::Parts;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
@@ -98,7 +99,8 @@ pub(super) async fn look(
     };
     match came {
         Ok(Some(Ok(frame))) => stream.hold(frame),
-        Ok(None) | Err(_) => return Beginning::Healthy,
+        Ok(None) => return without_body(parts, *kind, request),
+        Err(_) => return Beginning::Healthy,
         Ok(Some(Err(error))) => return Beginning::Broken { timed_out: false, error: chain(&error) },
     }
     if request.may_stream() && begins_events(&stream.first) {
@@ -151,12 +153,20 @@ fn without_body(parts: &Parts, kind: Kind, request: &Try) -> Beginning {
     if kind.is_events {
         return without_event(request);
     }
-    // AWS' firewall wants to know whether a browser asks, and has the good status 202 for that.
-    if request.infers() && parts.headers.contains_key("x-amzn-waf-action") {
-        let error = "a firewall asks for a browser instead of an answer".to_owned();
-        return Beginning::Broken { timed_out: false, error };
-    }
-    Beginning::Healthy
+    let is_nameless = || !parts.headers.contains_key(CONTENT_TYPE);
+    let error = match () {
+        () if !request.infers() => return Beginning::Healthy,
+        // AWS' firewall wants to know whether a browser asks, and has the good status 202 for that.
+        () if parts.headers.contains_key("x-amzn-waf-action") => {
+            "a firewall asks for a browser instead of an answer"
+        }
+        // A text may be empty: nothing was said.
+        () if parts.status == StatusCode::OK && (kind.json == Json::Yes || is_nameless()) => {
+            "the answer is empty"
+        }
+        () => return Beginning::Healthy,
+    };
+    Beginning::Broken { timed_out: false, error: error.to_owned() }
 }
 
 /// The page that comes with a redirect repeats where it leads: the query may have carried the key.

@@ -10,7 +10,7 @@ use super::headers::all_items;
 use crate::keys::Secret;
 use crate::refusal::Refusal;
 use crate::telemetry::counters::End;
-use crate::upstream::query_key;
+use crate::upstream::{Upstream, query_key};
 
 /// What stands before a key that is offered as a subprotocol.
 const SUBPROTOCOL_KEY: &str = "openai-insecure-api-key.";
@@ -53,6 +53,20 @@ impl Place {
         } else {
             Self::Bearer
         }
+    }
+
+    /// Where an upstream wants it that we ask ourselves: where its host is known to, or else where it took those of clients.
+    pub fn of_upstream(upstream: &Upstream) -> Self {
+        let (of_host, took) = (Self::of_host(upstream.url.host()), upstream.places());
+        let mut others =
+            [Self::Bearer, Self::XApiKey, Self::ApiKey, Self::XGoogApiKey, Self::Query].into_iter();
+        let mut other = || others.find(|place| took & place.bit() != 0);
+        if took & of_host.bit() == 0 { other().unwrap_or(of_host) } else { of_host }
+    }
+
+    /// What an upstream notes it by.
+    pub fn bit(self) -> u8 {
+        1 << self as u8
     }
 
     /// Puts a key into the headers; the query's is put there by the URL.

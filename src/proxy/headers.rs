@@ -41,6 +41,8 @@ pub(super) struct Found {
     pub(super) announces: bool,
     /// Whether another protocol is asked for.
     pub(super) upgrades: bool,
+    /// Whether an encoded answer is taken.
+    pub(super) takes_encoded: bool,
     /// Whether an event stream is.
     pub(super) wants_events: bool,
     /// How long an official SDK waits for an answer.
@@ -58,6 +60,7 @@ impl Found {
                 "trailer" => found.announces = true,
                 "upgrade" => found.upgrades = true,
                 "sec-websocket-protocol" => found.offers_subprotocols = true,
+                "accept-encoding" => found.takes_encoded = true,
                 "accept" => found.wants_events |= accepts_events(value),
                 READ_TIMEOUT => {
                     let seconds = value.to_str().ok().and_then(|seconds| seconds.parse().ok());
@@ -189,6 +192,7 @@ fn stays_here(name: &str) -> bool {
             | "referer"
             | "openai-organization"
             | "openai-project"
+            | "x-goog-user-project"
     ) || name.starts_with("x-forwarded-")
         || name.starts_with("cf-")
 }
@@ -315,6 +319,7 @@ mod tests {
             ("referer", "https://a.example/"),
             ("openai-organization", "org-1"),
             ("openai-project", "proj_1"),
+            ("x-goog-user-project", "project-1"),
             ("expect", "100-continue"),
             ("upgrade", "h2c"),
             ("http2-settings", "AAMAAABkAAQAAP__"),

@@ -281,8 +281,8 @@ impl Proxy {
         so_far: &SoFar<'_>,
         is_last: bool,
     ) -> Option<(Lease<'_>, &Upstream)> {
-        if is_last && so_far.is_crowded_out() {
-            rare(so_far.let_some_end(self.common.group.max_key_wait)).await;
+        if is_last && (so_far.is_crowded_out() || so_far.meets_limits()) {
+            rare(so_far.let_some_return(self.common.group.max_key_wait)).await;
         }
         if so_far.is_over() {
             return None;
@@ -368,6 +368,9 @@ impl Proxy {
             lease.succeed(request.model(), upstream.index, request.service(), remains);
         if ended_storm {
             tracing::info!(upstream = %upstream.url, "suspects of an outage are back: a key was served");
+        }
+        if let Some(place) = request.proves_place() {
+            upstream.note_place(place.bit());
         }
         self.upstream_answered(upstream);
         if !so_far.weak.is_empty() {

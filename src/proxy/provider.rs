@@ -16,15 +16,20 @@ const AZURE_VERSION: &str = "2024-10-21";
 /// How the paths of APIs begin; a base URL with a version in it has that already.
 const ROOTS: [&str; 3] = ["/v1beta/", "/v1/", "/openai/"];
 
-/// Where the list of models is, behind the base URL. One entry is enough, where that can be said.
-pub(crate) fn models_list(url: &BaseUrl) -> String {
-    let path = match Place::of_host(url.host()) {
-        Place::XApiKey => "/v1/models?limit=1",
+/// Where the list of models is, behind the base URL, for a key in this place. One entry is enough, where that can be said.
+pub(crate) fn models_list(url: &BaseUrl, place: Place) -> String {
+    let of_host = Place::of_host(url.host());
+    let path = match place {
+        Place::XApiKey if of_host == place => "/v1/models?limit=1",
         // Google's dialect of OpenAI has its list beside its other paths, and refuses what it does not know.
-        Place::XGoogApiKey if url.path().ends_with("/openai") => "/v1beta/models",
-        Place::XGoogApiKey => "/v1beta/models?pageSize=1",
-        Place::ApiKey => "/openai/models",
-        Place::Bearer | Place::Query | Place::Subprotocol => "/v1/models",
+        Place::XGoogApiKey | Place::Query
+            if of_host != Place::XGoogApiKey || url.path().ends_with("/openai") =>
+        {
+            "/v1beta/models"
+        }
+        Place::XGoogApiKey | Place::Query => "/v1beta/models?pageSize=1",
+        Place::ApiKey if of_host == place => "/openai/models",
+        _ => "/v1/models",
     };
     behind(url, path)
 }
@@ -87,7 +92,8 @@ mod tests {
             ("https://me.openai.azure.com/openai/v1", "/openai/v1/models"),
         ] {
             let url = BaseUrl::parse(url).unwrap();
-            assert_eq!(url.join(&models_list(&url)).unwrap().as_str(), want, "{url}");
+            let path = models_list(&url, Place::of_host(url.host()));
+            assert_eq!(url.join(&path).unwrap().as_str(), want, "{url}");
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::group::Group;
 use crate::keys::{Accuser, BY_OPERATOR, Blacklisted, Condemned, Effect, Failure, Lease, Service};
 use crate::upstream::client::Client;
 use crate::upstream::connect::Connector;
-use crate::upstream::{BaseUrl, Upstream, Upstreams};
+use crate::upstream::{Upstream, Upstreams};
 use crate::verdict::Verdict;
 
 /// Between two checks: at most three a second, never in step with anything else.
@@ -254,7 +254,7 @@ impl Revalidation {
         // Whoever condemned it has to say so again; another upstream may not know the key at all.
         let accuser = key.upstream.and_then(|index| upstreams.all().get(index));
         let Some(upstream) = accuser.or_else(|| upstreams.pick(&[])) else { return Found::Inconclusive };
-        let Ok(mut request) = models_list(&upstream.url) else { return Found::Inconclusive };
+        let Ok(mut request) = models_list(upstream) else { return Found::Inconclusive };
         let began = Instant::now();
         let by = began + self.patience;
         let span = Span { began, connect: self.patience, head_by: by };
@@ -306,6 +306,11 @@ fn refused(
         }
         Verdict::KeyInvalid => Effect::Invalid,
         Verdict::KeyExhausted => Effect::Exhausted { wait },
+        // There is no such list: a client's request has to tell.
+        Verdict::RequestFault => {
+            lease.offer();
+            return Found::Inconclusive;
+        }
         // A limit may be that of the list, and tells nothing of the key.
         _ => return Found::Inconclusive,
     };
@@ -385,9 +390,9 @@ fn jittered(pause: Duration) -> Duration {
 }
 
 /// The request for an upstream's models list.
-fn models_list(url: &BaseUrl) -> http::Result<Try> {
-    let place = Place::of_host(url.host());
-    let (mut parts, ()) = Request::get(provider::models_list(url)).body(())?.into_parts();
+fn models_list(upstream: &Upstream) -> http::Result<Try> {
+    let place = Place::of_upstream(upstream);
+    let (mut parts, ()) = Request::get(provider::models_list(&upstream.url, place)).body(())?.into_parts();
     provider::describe(&mut parts.headers, place);
     Ok(Try::new(parts, Some(place), RequestBody::Replay(Bytes::new(), None)))
 }

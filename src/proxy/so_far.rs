@@ -15,11 +15,12 @@ use super::{Answered, Common, Times};
 use crate::keys::Effect;
 use crate::refusal::{Refusal, Retry};
 use crate::telemetry::counters::End;
+use crate::verdict::Verdict;
 
 /// What a client is told to wait that has waited in vain for keys that are in rotation, but busy.
 const IN_VAIN: Duration = Duration::from_secs(1);
 
-/// How long a request waits before its last attempt whose keys had all as many requests as they may.
+/// How long a request waits before its last attempt whose keys were all refused for limits.
 const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// How far a request has come.
@@ -123,9 +124,15 @@ impl SoFar<'_> {
         self.refused.as_ref().is_some_and(|refused| refused.judgement.at_a_time)
     }
 
-    /// Waits a moment before the last attempt, if there is time: by then some of the requests have ended that are under way, and
-    /// it is known which keys have room.
-    pub(super) async fn let_some_end(&self, max_key_wait: Duration) {
+    /// Whether keys were refused for limits, one after the other: those that are left may well be near theirs.
+    pub(super) fn meets_limits(&self) -> bool {
+        let is_limit = |refused: &Refused| refused.judgement.verdict == Verdict::KeyLimited;
+        self.tried.len() > 1 && self.weak.is_empty() && self.refused.as_deref().is_some_and(is_limit)
+    }
+
+    /// Waits a moment before the last attempt, if there is time: by then some of the requests have ended that are under way, or
+    /// limits are whole again, and it is known which keys have room.
+    pub(super) async fn let_some_return(&self, max_key_wait: Duration) {
         let (_, patience) = self.patience(max_key_wait);
         let pause = A_MOMENT.min(patience / 2);
         self.waited.set(self.waited.get() + pause);

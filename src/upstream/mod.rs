@@ -8,7 +8,7 @@ mod http2;
 pub mod outbound;
 mod url;
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -32,9 +32,24 @@ pub struct Upstream {
     failed_at: AtomicU64,
     ejections: AtomicU64,
     sent_again: AtomicU64,
+    /// In which places of a request it has taken keys, a bit each.
+    places: AtomicU8,
 }
 
 impl Upstream {
+    /// It served a request whose key stood in this place.
+    #[inline]
+    pub fn note_place(&self, place: u8) {
+        if self.places() & place == 0 {
+            self.places.fetch_or(place, Ordering::Relaxed);
+        }
+    }
+
+    /// In which places it has taken keys, a bit each.
+    pub fn places(&self) -> u8 {
+        self.places.load(Ordering::Relaxed)
+    }
+
     /// A request goes out again to it in the same attempt.
     #[cold]
     pub fn note_sent_again(&self) {
@@ -93,6 +108,7 @@ impl Upstreams {
             failed_at: AtomicU64::new(0),
             ejections: AtomicU64::new(0),
             sent_again: AtomicU64::new(0),
+            places: AtomicU8::new(0),
         };
         Self {
             list: urls.into_iter().enumerate().map(upstream).collect(),

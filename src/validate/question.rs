@@ -36,7 +36,7 @@ impl Question {
     pub(super) fn about(&self, key: &str, url: &BaseUrl) -> Result<Request<Full<Bytes>>, String> {
         let place = Place::of_host(url.host());
         let (path, body) = match &self.model {
-            None => (provider::models_list(url), None),
+            None => (provider::models_list(url, place), None),
             Some(model) => {
                 let (path, body) = self.completion(url, place, model);
                 (provider::behind(url, &path), Some(body))

@@ -355,7 +355,14 @@ fn is_of_requests(name: &str) -> bool {
 /// Where only the account is limited, names say no more than the window.
 fn is_per_model(name: &HeaderName) -> bool {
     let name = name.as_str();
-    name.contains("requests") || is_of_tokens(name) || name.contains("dynamic")
+    let counted = name.rsplit_once("remaining").map_or("", |(_, counted)| counted.trim_start_matches('-'));
+    let of_account =
+        ["second", "minute", "hour", "day", "daily", "week", "month", "year", "credit", "budget"];
+    let is_window = counted.is_empty() || counted.starts_with(|first: char| first.is_ascii_digit());
+    !is_window && !of_account.iter().any(|word| counted.contains(word))
+        || name.contains("requests")
+        || is_of_tokens(name)
+        || name.contains("dynamic")
 }
 
 fn length(name: &str) -> Option<Duration> {

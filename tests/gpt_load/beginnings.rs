@@ -104,3 +104,33 @@ fn an_event_stream_in_zstd_leaves_with_its_first_event() {
     assert_eq!(stream.next().unwrap().unwrap(), flushed);
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 }
+
+/// Who asked a model for something has no answer then; a text may be empty, and what asks no model may be done.
+#[test]
+fn an_answer_without_a_body_is_none_where_a_model_was_asked() {
+    let mock = provider(&[(B, "valid")]);
+    let json = "200 OK\r\ncontent-type: application/json";
+    for (head, path, attempts) in [
+        (json, CHAT, 2),
+        ("200 OK", CHAT, 2),
+        ("200 OK\r\ncontent-type: text/plain", "/v1/audio/transcriptions", 1),
+        (json, "/v1/files", 1),
+        ("204 No Content", CHAT, 1),
+    ] {
+        for framing in ["", "\r\ncontent-length: 0", "\r\ntransfer-encoding: chunked"] {
+            let is_chunked = framing.ends_with("chunked");
+            if head.starts_with("204") && !framing.is_empty() || framing.is_empty() && attempts == 2 {
+                continue;
+            }
+            mock.reset();
+            let end = if is_chunked { "0\r\n\r\n" } else { "" };
+            let head = format!("HTTP/1.1 {head}{framing}\r\n\r\n{end}");
+            mock.play(A, Play::Raw(vec![Step::Write(head.into()), Step::Close]));
+            let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
+            let answer = gpt_load.post(path).json(&chat_with(json!({}))).send();
+            assert!(answer.status.is_success(), "{path} {framing}");
+            assert_eq!(asked(&mock, &[A, B]).iter().sum::<u64>(), attempts, "{path} {framing}");
+            assert_eq!(gpt_load.blacklist().len(), 0);
+        }
+    }
+}

@@ -325,6 +325,24 @@ fn an_encoded_answer_passes_as_it_is() {
     assert_eq!(mock.seen()[1].header("accept-encoding"), Some("gzip"));
 }
 
+/// An encoded stream that ends in its middle could not be told from a whole one.
+#[test]
+fn a_stream_is_asked_for_as_it_is() {
+    let mock = provider(&[(A, "valid")]);
+    let gpt_load = GptLoad::before(&mock, &[], &[A]);
+    for (body, accepts, want) in [
+        (json!({"stream": true}), Some("gzip, deflate"), Some("identity")),
+        (json!({"stream": true}), None, None),
+        (json!({}), Some("gzip, deflate"), Some("gzip, deflate")),
+    ] {
+        mock.reset();
+        let ask = gpt_load.post(CHAT).json(&chat_with(body));
+        let ask = if let Some(accepts) = accepts { ask.header("accept-encoding", accepts) } else { ask };
+        assert_eq!(ask.send().status, 200);
+        assert_eq!(mock.seen()[0].header("accept-encoding"), want);
+    }
+}
+
 #[test]
 fn an_expected_continue_is_answered_before_the_body() {
     let mock = provider(&[(A, "valid")]);

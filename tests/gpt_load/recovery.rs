@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mock_provider::{Mock, Options, Play};
 use serde_json::{Value, json};
 
-use crate::support::{A, B, C, D, GptLoad, Launch, Peer, chat_with, eventually, patience, provider};
+use crate::support::{A, B, C, D, GptLoad, Launch, Peer, chat, chat_with, eventually, patience, provider};
 
 /// What a `kill -9` may cost.
 const LAST: Duration = Duration::from_secs(1);
@@ -175,6 +175,70 @@ fn nothing_is_learnt_from_an_upstream_that_fails_or_has_no_list() {
         let entry = &gpt_load.blacklist()[0];
         assert_eq!((entry["index"].as_u64(), entry["permanent"].as_bool()), (Some(0), Some(true)), "{play}");
     }
+}
+
+/// An upstream that takes keys in this place alone, and in the first moment takes `A` in none; it has its list at this path, if any.
+fn takes_keys_in(place: &'static str, list: Option<&'static str>) -> Peer {
+    let began = Instant::now();
+    let answer = |status: &str, body: &Value| {
+        let body = body.to_string();
+        let length = body.len();
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+    };
+    Peer::start(move |wire| {
+        while let Some(head) = wire.request() {
+            let key = [A, B].into_iter().find(|key| head.contains(&place.replace("KEY", key)));
+            let is_refused = key.is_none_or(|key| key == A && began.elapsed() < Duration::from_secs(1));
+            wire.send(match () {
+                () if head.starts_with("GET") && !list.is_some_and(|list| head.starts_with(list)) => {
+                    answer("404 Not Found", &json!({"error": {"message": "No such path"}}))
+                }
+                () if is_refused => answer(
+                    "401 Unauthorized",
+                    &json!({"error": {"message": "Invalid API key", "code": "invalid_api_key"}}),
+                ),
+                () => answer("200 OK", &json!({"object": "list", "data": [{"id": "m"}]})),
+            });
+        }
+    })
+}
+
+/// A key is checked as clients send it: in the same place, and where that provider has its list.
+#[test]
+fn a_key_is_checked_in_the_place_where_its_upstream_took_those_of_clients() {
+    for (name, place, list) in [
+        ("authorization", "authorization: Bearer KEY", "GET /v1/models "),
+        ("x-api-key", "x-api-key: KEY", "GET /v1/models "),
+        ("api-key", "api-key: KEY", "GET /v1/models "),
+        ("x-goog-api-key", "x-goog-api-key: KEY", "GET /v1beta/models "),
+    ] {
+        let peer = takes_keys_in(place, Some(list));
+        let gpt_load = GptLoad::before_peer(&peer, &[("KEY_REVALIDATE_INTERVAL", "1")], &[A, B]);
+        let token = if name == "authorization" { "Bearer mine" } else { "mine" };
+        assert_eq!(
+            gpt_load.post("/v1/chat/completions").header(name, token).json(&chat()).send().status,
+            200
+        );
+        assert_eq!(out(&gpt_load), BTreeSet::from([0]), "{name}");
+        eventually("it is back", || out(&gpt_load).is_empty());
+        let asked = peer.received().concat();
+        assert_eq!(asked.contains("anthropic-version"), name == "x-api-key", "{asked}");
+    }
+}
+
+/// Where there is no list to be asked for, a client's request tells.
+#[test]
+fn a_key_that_no_check_can_tell_of_is_put_to_the_test_by_a_request() {
+    let peer = takes_keys_in("authorization: Bearer KEY", None);
+    let gpt_load = GptLoad::before_peer(&peer, &[("KEY_REVALIDATE_INTERVAL", "1")], &[A, B]);
+    assert_eq!(gpt_load.chat().status, 200);
+    assert_eq!(out(&gpt_load), BTreeSet::from([0]));
+    eventually("it is back", || {
+        assert_eq!(gpt_load.chat().status, 200);
+        out(&gpt_load).is_empty()
+    });
 }
 
 /// Nor from a list that may not be asked for more, is somebody's page, or holds an error.

@@ -471,6 +471,27 @@ fn a_key_whose_first_request_takes_long_serves_the_others_all_the_same() {
     }
 }
 
+/// Keys that are refused one after the other are near their limits: the last attempt leaves them a moment.
+#[test]
+fn the_last_attempt_of_a_request_that_meets_limits_waits_a_moment() {
+    let keys =
+        ["sk-aaaaaaaaaaaa", "sk-bbbbbbbbbbbb", "sk-cccccccccccc", "sk-dddddddddddd", "sk-eeeeeeeeeeee"];
+    for (wait, want) in [("5", 200), ("0", 429)] {
+        let mock = provider(&[]);
+        for key in &keys {
+            mock.play(key, limited(300_000));
+        }
+        let gpt_load = GptLoad::before(&mock, &[("MAX_KEY_WAIT", wait)], &keys);
+        let asked = asking(&gpt_load, json!({})).begin();
+        eventually("three were refused", || mock.requests() >= 3);
+        for key in &keys {
+            mock.play(key, Play::Valid);
+        }
+        assert_eq!(asked.open().status, want, "{wait}");
+        assert_eq!(mock.requests(), 4);
+    }
+}
+
 /// By the time that a slow answer tells what was left, the limit is whole again.
 #[test]
 fn what_a_slow_answer_says_was_left_holds_nobody_up() {

@@ -283,3 +283,22 @@ fn what_was_left_of_a_limit_that_is_whole_again_says_nothing() {
     assert_eq!(after(900), (Some(1_000), Some(0), true));
     assert_eq!(after(1_000), (None, None, true));
 }
+
+#[test]
+fn what_is_counted_is_of_the_model_and_a_mere_window_of_the_account() {
+    for (name, want) in [
+        ("x-ratelimit-remaining-images", true),
+        ("x-ratelimit-remaining-audio", true),
+        ("x-ratelimit-remaining-requests", true),
+        ("anthropic-ratelimit-input-tokens-remaining", true),
+        ("x-ratelimit-remaining", false),
+        ("ratelimit-remaining", false),
+        ("x-ratelimit-remaining-minute", false),
+        ("x-ratelimit-remaining-day", false),
+        ("x-ratelimit-remaining-24h", false),
+        ("x-ratelimit-remaining-credits", false),
+        ("ratelimit", false),
+    ] {
+        assert_eq!(is_per_model(&HeaderName::from_static(name)), want, "{name}");
+    }
+}
