@@ -26,7 +26,9 @@ impl Dialect {
     /// The dialect of a request's path.
     pub(super) fn of_path(path: &str) -> Self {
         let path = path.trim_end_matches('/');
-        if path.ends_with("/messages") {
+        // Google's Vertex has Anthropic's models behind a path of its own.
+        let is_vertex = || path.ends_with(":streamRawPredict") && path.contains("/anthropic/");
+        if path.ends_with("/messages") || is_vertex() {
             Self::Anthropic
         } else if path.ends_with("/responses") || path.contains("/responses/") {
             Self::Responses
@@ -119,6 +121,8 @@ mod tests {
             ("/v1/messages/count_tokens", Dialect::Chat),
             ("/v1beta/models/gemini:streamGenerateContent", Dialect::Gemini),
             ("/v1beta/models/gemini:generateContent", Dialect::Chat),
+            ("/v1/projects/p/locations/l/publishers/anthropic/models/m:streamRawPredict", Dialect::Anthropic),
+            ("/v1/projects/p/locations/l/publishers/mistralai/models/m:streamRawPredict", Dialect::Chat),
         ] {
             assert_eq!(Dialect::of_path(path), want, "{path}");
         }
