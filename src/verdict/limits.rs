@@ -203,7 +203,7 @@ impl<'a> Line<'a> {
         windows
     }
 
-    /// The limits of which it says what is left. None where the limit is 0: so some say "unlimited".
+    /// The limits of which it says what is left. None where the limit is 0 or less: so some say "unlimited".
     fn windows(self) -> Vec<Window<'a>> {
         let (name, value) = (self.name, self.value);
         if name == "ratelimit" {
@@ -219,7 +219,7 @@ impl<'a> Line<'a> {
         let limits = self.limit().unwrap_or_default().split(LIST).chain(iter::repeat(""));
         let windows = value.splitn(most, LIST).zip(resets).zip(limits);
         windows
-            .filter(|(_, limit)| limit.trim() != "0")
+            .filter(|(_, limit)| limit.trim() != "0" && !limit.trim().starts_with('-'))
             .map(|((left, reset), _)| Window { left, reset: Some(reset), length, calendar })
             .collect()
     }

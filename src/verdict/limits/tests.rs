@@ -102,6 +102,10 @@ fn every_dialect_of_what_remains_is_read() {
             Some((None, None, true)),
         ),
         (
+            &[("x-ratelimit-limit", "-1"), ("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "600")],
+            Some((None, None, false)),
+        ),
+        (
             &[
                 ("x-ratelimit-limit-requests", "0"),
                 ("x-ratelimit-remaining-requests", "0"),
