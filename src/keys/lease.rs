@@ -300,6 +300,9 @@ impl<'pool> Lease<'pool> {
                 return if served > 0 { Settled::OfUpstream } else { Settled::Unclear };
             }
         }
+        if matches!(effect, Effect::Limited { .. }) && !by.by_check {
+            self.pool.foretold.refused(by.upstream, here.index, self.is_probe(), self.pool.now());
+        }
         if matches!(effect, Effect::Limited { .. } | Effect::Crowded { .. })
             && self.is_upstreams_limit(&here, by)
         {

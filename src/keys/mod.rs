@@ -10,6 +10,7 @@ mod denied;
 mod doubts;
 mod escaped;
 pub mod file;
+mod foretold;
 mod generation;
 mod here;
 mod hider;

@@ -15,6 +15,7 @@ use super::census::Losses;
 use super::clock::Due;
 use super::doubts::Doubts;
 use super::file::KeyTable;
+use super::foretold::Foretold;
 use super::generation::{Generation, Texts};
 use super::lease::Lease;
 use super::outlook::returns_at;
@@ -58,6 +59,7 @@ pub struct KeyPool {
     pub(super) served: Served,
     pub(super) storms: Storms,
     pub(super) doubts: Doubts,
+    pub(super) foretold: Foretold,
     pub(super) losses: Losses,
     /// Standings that changed since the journal last looked. Never locked on the way of a request that succeeds.
     pub(super) changed: Mutex<Vec<Changed>>,
@@ -92,6 +94,7 @@ impl KeyPool {
             served: Served::default(),
             storms: Storms::default(),
             doubts: Doubts::default(),
+            foretold: Foretold::default(),
             losses: Losses::default(),
             changed: Mutex::default(),
             journaled,

@@ -76,6 +76,7 @@ impl KeyPool {
         let on: Vec<usize> = self.storms.list().into_iter().map(|(upstream, ..)| upstream).collect();
         self.storms.begin_anew(|at| renumbered(at).filter(|_| states == States::Keep));
         self.doubts.clear();
+        self.foretold.begin_anew(states);
         for (index, story) in new.base.stories().iter() {
             self.resume_storm(*index, story, |upstream| on.contains(&upstream));
         }

@@ -38,12 +38,15 @@ pub struct Cause {
 /// The rule of a key that an operator set aside: nobody but an operator, or the time that was named, brings it back.
 pub const BY_OPERATOR: &str = "operator";
 
+/// The rule of a key that rests since an upstream said that nothing is left to it.
+pub(super) const FORETOLD: &str = "ahead.nothing_left";
+
 /// A key that is out for so long is out for long.
 const LONG: Duration = Duration::from_secs(5 * 60);
 /// What was said of keys within so long may have been one mistake.
 const EPISODE: Duration = Duration::from_secs(60);
 /// So many of the keys that fell together are put to the test where one of them works.
-const A_FEW: usize = 3;
+pub(super) const A_FEW: usize = 3;
 /// One in so many milliseconds is put to the test soon, for all of them.
 const ONE_IN: u64 = 10_000;
 
@@ -81,6 +84,11 @@ impl Story {
     /// Whether the key has reached its limit: what does not count toward that tells nothing of it.
     pub(super) fn is_limited(&self) -> bool {
         matches!(self.effect, Effect::Limited { .. } | Effect::Crowded { .. } | Effect::Spent { .. })
+    }
+
+    /// The upstream that said that nothing was left, if the key is out for that: no request was refused.
+    pub(super) fn foretold_by(&self) -> Option<usize> {
+        self.cause.upstream.filter(|_| &*self.cause.rule == FORETOLD)
     }
 
     /// Whether the key was believed to be out for good, or for long.

@@ -289,6 +289,7 @@ impl Proxy {
         }
         let group = &self.common.group;
         let need = Need { not: &so_far.tried, model: request.model() };
+        let may_fail = || !is_last && request.body.is_replayable();
         let lease = match &so_far.refused {
             Some(_) if !so_far.weak.is_empty() => rare(self.lease_to_learn(need, so_far)).await?,
             Some(refused) if !refused.unfit.is_empty() => {
@@ -298,11 +299,9 @@ impl Proxy {
                 let keys_fail = so_far.tried.len() > 1 && so_far.failed_upstreams.is_empty();
                 let proven = if is_last && keys_fail { group.keys.lease_proven(need) } else { None };
                 match proven.or_else(|| group.keys.lease(need)) {
-                    Some(probe) if probe.is_probe() && (is_last || !request.body.is_replayable()) => {
-                        self.lease_surer(need, probe)
-                    }
+                    Some(probe) if probe.is_probe() && !may_fail() => self.lease_surer(need, probe),
                     Some(lease) => lease,
-                    None => rare(self.lease_when_none_is_free(need, so_far)).await?,
+                    None => rare(self.lease_when_none_is_free(need, so_far, may_fail())).await?,
                 }
             }
         };
@@ -326,11 +325,22 @@ impl Proxy {
         Some((lease, upstream?))
     }
 
-    async fn lease_when_none_is_free(&self, need: Need<'_>, so_far: &SoFar<'_>) -> Option<Lease<'_>> {
+    async fn lease_when_none_is_free(
+        &self,
+        need: Need<'_>,
+        so_far: &SoFar<'_>,
+        may_fail: bool,
+    ) -> Option<Lease<'_>> {
         let Group { keys, max_key_wait, .. } = &*self.common.group;
         // What an upstream failed to do is asked of the same key again.
         if so_far.refused.is_none()
             && let Some(lease) = keys.lease_denied(Need { not: &[], ..need })
+        {
+            return Some(lease);
+        }
+        if may_fail
+            && so_far.tried.is_empty()
+            && let Some(lease) = keys.lease_foretold(need)
         {
             return Some(lease);
         }

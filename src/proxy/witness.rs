@@ -83,11 +83,16 @@ impl Proxy {
         upstreams.pick(if is_left { &asked } else { &of_key })
     }
 
-    /// Where a key that is out is put to the test: every other time at any upstream that has no storm, be it ejected. It may
-    /// have been one's fault that it is out, and where all are, nobody else finds out which upstream is well.
+    /// Where a key that is out is put to the test: at the upstream whose word that tests, if it does; else every other time at
+    /// any that has no storm, be it ejected. It may have been one's fault that it is out, and where all are, nobody else finds out
+    /// which upstream is well.
     #[cold]
     pub(super) fn upstream_to_test(&self, lease: &Lease<'_>, so_far: &SoFar<'_>) -> Option<&Upstream> {
         let upstreams = &self.common.group.upstreams;
+        if let Some(foretold_by) = lease.foretold_by() {
+            let others = upstreams.all().iter().map(|upstream| upstream.index);
+            return upstreams.pick(&others.filter(|index| *index != foretold_by).collect::<Vec<_>>());
+        }
         if so_far.failed_upstreams.is_empty() && fastrand::bool() {
             return upstreams.pick_any_but(&lease.storming());
         }

@@ -401,3 +401,19 @@ fn an_upstream_that_had_only_the_last_moments_of_a_request_is_not_at_fault() {
     assert_eq!(gpt_load.chat().status, 504);
     assert_eq!(faults(&gpt_load, 0), 1, "it had all of it");
 }
+
+#[test]
+fn an_upstream_that_always_says_that_nothing_is_left_takes_out_no_pool() {
+    let left = [("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "60s")];
+    for one_of_two in [false, true] {
+        let keys = numbered(4);
+        let [liar, other] = [(); 2].map(|()| all_valid(&keys));
+        liar.phase(Some(Play::answer(200, &left, json!({"choices": []}))));
+        let urls = if one_of_two { format!("{},{}", liar.url(), other.url()) } else { liar.url() };
+        let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &urls)], &texts(&keys));
+        eventually("all are out", || gpt_load.chat().status == 503);
+        eventually("they serve", || (0..12).all(|_| gpt_load.chat().status == 200));
+        assert!(gpt_load.blacklist().is_empty());
+        gpt_load.said("is believed no more");
+    }
+}

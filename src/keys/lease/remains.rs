@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::here::Here;
 use super::super::learnt::Allowed;
 use super::super::ration::{Entry, LARGEST};
-use super::super::roster::{Cause, Roster};
+use super::super::roster::{Cause, FORETOLD, Roster};
 use super::super::storm::Service;
 use super::Lease;
 
@@ -59,6 +59,7 @@ impl Lease<'_> {
             let (_, under_way) = roster.rotation.ration(here.index).turns();
             roster.crowds.note(here.index, self.pool.now(), under_way);
         }
+        let remains = self.believed(here, upstream, remains, service == Service::Paid);
         if remains.left == Left::Unknown && service == Service::Paid {
             self.keep_to_learnt(here, upstream);
         } else {
@@ -107,7 +108,7 @@ impl Lease<'_> {
         if remains.left.is_little()
             && let Some(here) = self.here()
         {
-            self.note_remains(&here, upstream, remains);
+            self.note_remains(&here, upstream, self.believed(&here, upstream, remains, false));
         }
     }
 
@@ -186,7 +187,7 @@ impl Lease<'_> {
         }
         self.note_whole(about, here.index, remains);
         let cause = Cause {
-            rule: "ahead.nothing_left".into(),
+            rule: FORETOLD.into(),
             error: "the last answer said that nothing is left until then".into(),
             wait_from: Some(from.into()),
             upstream: Some(upstream),

@@ -11,6 +11,7 @@ mod beliefs;
 mod coming_back;
 mod crowds;
 mod denied;
+mod foretold;
 mod learning;
 mod limits;
 mod remains;
