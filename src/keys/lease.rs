@@ -189,7 +189,9 @@ impl<'pool> Lease<'pool> {
         service: Service,
         remains: Remains<'_>,
     ) -> Success {
-        let Some((here, ended_storm)) = self.work(upstream, service) else { return Success::default() };
+        let Some((here, ended_storm)) = self.work(model, upstream, service) else {
+            return Success::default();
+        };
         let now = || self.pool.since_began();
         let mark = model.map_or(0, |model| self.pool.served.note(model, here.index, now()));
         if let Some(tally) = here.generation.tally(here.index)
@@ -217,18 +219,18 @@ impl<'pool> Lease<'pool> {
     /// The key passed a free check at `upstream`. Returns whether it ended an outage of that upstream's; `None` if the key is
     /// not back: it is gone, or an operator has set it aside meanwhile.
     pub fn pass_check(self, upstream: usize) -> Option<bool> {
-        let (here, ended_storm) = self.work(upstream, Service::Free)?;
+        let (here, ended_storm) = self.work(None, upstream, Service::Free)?;
         here.generation.tally(here.index)?.note_passed_check();
         here.generation.base.rotation.standing(here.index).is_available().then_some(ended_storm)
     }
 
     /// Settles what an upstream's good answer means for the keys as such; `None` if this one is none of them any more.
     #[inline]
-    fn work(&self, upstream: usize, service: Service) -> Option<(Here<'_>, bool)> {
+    fn work(&self, model: Option<&str>, upstream: usize, service: Service) -> Option<(Here<'_>, bool)> {
         let here = self.here()?;
         let mut ended_storm = false;
         if self.pool.storms.any() {
-            ended_storm = self.end_storms(&here, upstream, service);
+            ended_storm = self.end_storms(&here, model, upstream, service);
         }
         if let Some(recovery) = here.succeed(self.pool, None, service, self.base_entry()) {
             ended_storm |= self.recovered(&here, recovery, upstream, service);

@@ -40,9 +40,17 @@ impl Lease<'_> {
 
     /// A key is served while there are storms, or may be: some may end, or begin. Returns whether there are suspects that are back.
     #[cold]
-    pub(super) fn end_storms(&self, here: &Here<'_>, upstream: usize, service: Service) -> bool {
+    pub(super) fn end_storms(
+        &self,
+        here: &Here<'_>,
+        model: Option<&str>,
+        upstream: usize,
+        service: Service,
+    ) -> bool {
         if service == Service::Paid {
-            self.pool.storms.served_by(upstream).iter().for_each(|limit| self.pool.absolve_limited_by(limit));
+            for limit in self.pool.storms.served_by(upstream, model, self.pool.now()) {
+                self.pool.absolve_limited_by(&limit);
+            }
         }
         let suspects = self.pool.storms.served(upstream, here.index, service, self.pool.now());
         self.pool.release(&suspects, |story| story.effect == Effect::Suspected)
@@ -110,9 +118,10 @@ impl KeyPool {
     /// An upstream is at a limit of its own: what it has said of keys is none of theirs.
     #[cold]
     fn absolve_limited_by(&self, limit: &OwnLimit) {
-        let OwnLimit { upstream, url, began, keys } = limit;
+        let OwnLimit { upstream, model, url, began, keys } = limit;
         tracing::error!(
             upstream = url,
+            model,
             keys,
             "one upstream of several refuses key after key for limits: taken for a limit of its own, \
              the keys stay with the others until it has served again"
@@ -122,6 +131,9 @@ impl KeyPool {
         };
         let generation = self.generation.load_full();
         generation.each(|roster, base| {
+            if base.is_some() && model.is_some() && roster.model != *model {
+                return;
+            }
             let limited: Vec<u32> = {
                 let stories = roster.stories();
                 stories.iter().filter(|(_, story)| is_its(story)).map(|(index, _)| *index).collect()

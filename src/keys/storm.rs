@@ -96,7 +96,7 @@ struct Upstream {
     in_a_row: usize,
     others_served: usize,
     /// What it has refused for limits.
-    limits: limits::Row,
+    limits: Vec<limits::Row>,
 }
 
 struct Suspect {
@@ -127,6 +127,8 @@ pub struct Accuser<'a> {
     pub url: &'a str,
     /// What the key was asked for.
     pub service: Service,
+    /// The model that it was asked for.
+    pub model: Option<&'a str>,
     /// In answer to a free check of ours, not to a client's request.
     pub by_check: bool,
     /// There is another upstream, and it is neither ejected nor in a storm of its own.
@@ -146,7 +148,7 @@ pub(super) enum Finding {
 
 impl Upstream {
     fn is_on(&self) -> bool {
-        self.since.is_some() || self.in_a_row > 0 || self.limits.is_on()
+        self.since.is_some() || self.in_a_row > 0 || !self.limits.is_empty()
     }
 
     fn suspect(&mut self, index: u32, served: u64, now: Millis) {

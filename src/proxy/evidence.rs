@@ -68,6 +68,7 @@ impl Proxy {
         let verdict = Held {
             status: answer.status(),
             model: model.map(Box::from),
+            asked_for: request.model().map(Box::from),
             cause: answer.cause(upstream),
             too_few_tokens: answer.too_few_tokens(),
             service: request.service(),
@@ -188,6 +189,7 @@ impl Proxy {
             let verdict = Held {
                 status: answer.status(),
                 model: Some(model.into()),
+                asked_for: Some(model.into()),
                 cause: answer.cause(upstream),
                 upstream,
                 lease,

@@ -14,7 +14,10 @@ pub(super) struct Held<'a> {
     pub(super) upstream: &'a Upstream,
     pub(super) service: Service,
     pub(super) status: StatusCode,
+    /// The model that it is about, if it is about one.
     pub(super) model: Option<Box<str>>,
+    /// The model that was asked for.
+    pub(super) asked_for: Option<Box<str>>,
     pub(super) cause: Cause,
     pub(super) too_few_tokens: Option<u32>,
 }
@@ -34,10 +37,10 @@ impl Held<'_> {
 
     /// Sets the key aside, unless that is found to be its upstream's fault.
     pub(super) fn set_aside(self, upstreams: &Upstreams) -> Settled {
-        let Self { lease, effect, model, cause, too_few_tokens, upstream, service, .. } = self;
+        let Self { lease, effect, model, asked_for, cause, too_few_tokens, upstream, service, .. } = self;
         let (key_index, key_preview) = (lease.index(), lease.preview());
         let (by_url, provider) = (upstream.url.shown(), upstream.provider);
-        let by = accuser(&lease, upstream, upstreams, service);
+        let by = Accuser { model: asked_for.as_deref(), ..accuser(&lease, upstream, upstreams, service) };
         let failure = Failure { effect, model: model.as_deref(), by, too_few_tokens, cause: cause.clone() };
         let settled = lease.fail(failure);
         if let Settled::Out(effect) = settled {
@@ -84,6 +87,7 @@ pub(super) fn accuser<'a>(
         upstream: upstream.index,
         url: upstream.url.shown(),
         service,
+        model: None,
         by_check: false,
         is_one_of_several,
     }

@@ -222,6 +222,30 @@ fn an_upstream_at_a_limit_of_its_own_while_another_serves_costs_no_client_anythi
     }
 }
 
+#[test]
+fn an_upstream_at_a_limit_of_its_own_for_a_model_costs_no_client_anything_and_no_key() {
+    let answer =
+        |head: &str, body: &str| format!("HTTP/1.1 {head}content-length: {}\r\n\r\n{body}", body.len());
+    let served = answer("200 OK\r\n", "{\"candidates\":[]}");
+    let refused = answer("429 x\r\nretry-after: 30\r\n", "{\"error\":{\"message\":\"Rate limit exceeded\"}}");
+    let well = Peer::answering(served.clone());
+    let limited = Peer::start(move |wire| {
+        while let Some(head) = wire.request() {
+            wire.send(if head.contains("/full:") { &refused } else { &served });
+        }
+    });
+    let keys = numbered(6);
+    let both = format!("{},{}", limited.url(), well.url());
+    let gpt_load = GptLoad::start(&[("OPENAI_BASE_URL", &both), ("MAX_KEY_WAIT", "0")], &texts(&keys));
+    for number in 0..120 {
+        let model = if number % 3 > 0 { "full" } else { "another" };
+        let path = format!("/v1beta/models/{model}:generateContent");
+        assert_eq!(gpt_load.post(&path).json(&json!({})).send().status, 200, "{number} {model}");
+    }
+    assert_eq!(out(&gpt_load), BTreeSet::new());
+    assert_eq!(gpt_load.said("taken for a limit of its own")["model"], "full");
+}
+
 /// The turn of the upstream that has limited the request is next again by then.
 #[test]
 fn a_request_that_one_upstream_refused_for_a_limit_is_asked_of_another() {

@@ -121,3 +121,38 @@ fn the_smallest_pools_are_not_lost_to_a_limit_of_an_upstreams_own() {
         assert_eq!((pool.available(), pool.storms().len()), (keys as usize, 1), "{keys}: {settled:?}");
     }
 }
+
+/// One upstream serves a model and refuses another to all keys; a second one serves both.
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_an_upstreams_own_may_be_for_a_model() {
+    let of = |model| Accuser { model: Some(model), ..by(0) };
+    let refused = |pool: &KeyPool, index, model| {
+        let cause = Cause { upstream: Some(0), ..Cause::default() };
+        let failure = Failure { by: of(model), cause, ..failure(LIMITED) };
+        pool.probe_key(index).unwrap().fail(failure)
+    };
+    let served = |pool: &KeyPool, upstream, model| {
+        pool.probe_key(4).unwrap().succeed(Some(model), upstream, Service::Paid, Remains::default());
+    };
+    let (pool, _due) = pool(&["a", "b", "c", "d", "e"]);
+    let meanwhile = || {
+        served(&pool, 0, "well");
+        (0..2).for_each(|_| served(&pool, 1, "full"));
+    };
+    let found = [0, 1, 2].map(|index| {
+        meanwhile();
+        refused(&pool, index, "full")
+    });
+    meanwhile();
+    assert_eq!((found, out(&pool)), ([OUT; 3], vec![]), "they are back");
+    assert_eq!(refused(&pool, 0, "full"), Settled::OfUpstream);
+    assert_eq!(refused(&pool, 1, "well"), OUT, "another model");
+    assert!(pool.storms().is_empty(), "of others it refuses no more than any");
+    served(&pool, 0, "full");
+    assert_eq!(refused(&pool, 0, "full"), OUT, "it serves it");
+    tokio::time::advance(Duration::from_secs(61)).await;
+    served(&pool, 1, "other");
+    assert!(pool.storms.any(), "an upstream's own may be for all");
+    served(&pool, 0, "other");
+    assert!(!pool.storms.any(), "nobody has asked for these any more");
+}
