@@ -149,7 +149,7 @@ impl Envelope {
             value.get("data").into_iter().for_each(|data| self.visit(data, DEPTH_MAX));
         }
         // Some put it where others put the answer.
-        for name in ["meta", "data", "result", "messages", "text", "content", "response", "payload"] {
+        for name in ["meta", "data", "result", "messages", "text", "content", "response", "payload", "info"] {
             if self.message.len() == said
                 && let Some(value) = value.get(name)
             {
@@ -167,7 +167,7 @@ impl Envelope {
             if has("request_id") && !has("type") {
                 self.forms.push(Form::RequestIdBeside);
             }
-        } else if has("code") || has("message") || has("error_code") {
+        } else if ["code", "message", "error_code", "errno"].into_iter().any(has) {
             self.forms.push(Form::Flat);
         }
         if fields.get("success") == Some(&Value::Bool(false)) {
@@ -247,7 +247,8 @@ impl Envelope {
             (
                 "code" | "type" | "reason" | "status" | "error_type" | "error_code" | "errorcode" | "errcode"
                 | "err_code" | "quotaid" | "limit_source" | "status_code" | "statuscode" | "http_status"
-                | "finish_reason" | "__type" | "errortype" | "err_type",
+                | "finish_reason" | "__type" | "errortype" | "err_type" | "errno" | "err_no" | "ret"
+                | "retcode" | "ret_code" | "resultcode" | "returncode" | "http_code" | "infocode",
                 Value::String(_) | Value::Number(_),
             ) => {
                 let code = as_text(value);

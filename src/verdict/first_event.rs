@@ -222,6 +222,7 @@ impl Event {
             // A sign of life as well.
             (false, true) if self.data.trim_ascii().is_empty() => First::Undecided,
             (false, true) if self.is_cut => end_of(&self.data),
+            (false, true) if begins_with_mark(&self.data) => First::Error(self.data),
             (false, true) => match verdict_of(&self.data, infers) {
                 // Anthropic's sign of life, which may come before an error: no answer yet.
                 First::Healthy if self.is_ping || is_ping(&self.data) => First::Undecided,
@@ -230,6 +231,12 @@ impl Event {
             (false, false) => First::Undecided,
         }
     }
+}
+
+/// `[ERROR] …`: no JSON begins so, and where `[DONE]` ends a stream no answer does.
+fn begins_with_mark(data: &[u8]) -> bool {
+    const MARK: &[u8] = b"[error]";
+    data.first() == Some(&b'[') && data.get(..MARK.len()).is_some_and(|mark| mark.eq_ignore_ascii_case(MARK))
 }
 
 /// `{"type": "ping"}`, for those who leave out the event's name.

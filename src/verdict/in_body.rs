@@ -2,8 +2,6 @@
 //!
 //! Healthy answers pass here too, so that a search for a few words comes before anything is parsed.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use aho_corasick::packed::Searcher;
@@ -11,23 +9,40 @@ use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use self::probe::{Probe, is_error_told};
 use super::json::{self, FirstObject, Object};
+
+mod probe;
 
 /// Whole bodies that are longer are no errors.
 pub(crate) const LONGEST_ENVELOPE: usize = 16 * 1024;
 
 /// What has none of these words is no error, and is not parsed.
-const MARKS: [&[u8]; 16] = [
+const MARKS: [&[u8]; 29] = [
     b"rror\"",
     b"rrors\"",
-    b"rrorCode\"",
+    b"rrno\"",
+    b"rr_no\"",
+    b"\"err\"",
+    b"\"ret\"",
+    b"\"fault\"",
     b"fail",
-    b"\"success\"",
-    // MiniMax's `base_resp` has a `status_code`; Tencent writes `Error`, others `ErrorCode`.
+    b"\"FAIL",
+    b"\"ERROR\"",
+    // `isSuccess`, too.
+    b"uccess\"",
+    // MiniMax's `base_resp` has a `status_code`; Tencent writes `Error`, others `ErrorCode` or `statusCode`.
     b"code\"",
+    b"Code\"",
     b"\"msg\"",
     b"insufficient_system_resource",
+    b"result\":f",
+    b"result\": f",
+    b"\"ok\":f",
+    b"\"ok\": f",
     // Not `"status":` alone: nearly every answer of the Responses API has that.
+    b"\"status\":f",
+    b"\"status\": f",
     b"\"status\":4",
     b"\"status\":5",
     b"\"status\": 4",
@@ -173,7 +188,7 @@ fn is_lone_detail(body: &[u8]) -> bool {
         detail: &'a RawValue,
     }
     let is_lone = |object: &[u8]| {
-        serde_json::from_slice::<Detail<'_>>(object).is_ok_and(|Detail { detail }| is_said(Some(detail)))
+        serde_json::from_slice::<Detail<'_>>(object).is_ok_and(|Detail { detail }| is_error_told(detail))
     };
     begins_with_detail(body)
         && (is_lone(body) || first_object(body).is_some_and(|object| is_lone(object.as_bytes())))
@@ -217,218 +232,4 @@ fn first_member(text: &[u8]) -> (usize, bool) {
         }
     }
     (text.len(), false)
-}
-
-/// A member, unparsed.
-type Raw<'a> = Option<&'a RawValue>;
-
-/// The members that tell an error from an answer.
-#[derive(Deserialize)]
-struct Probe<'a> {
-    #[serde(borrow)]
-    error: Raw<'a>,
-    #[serde(borrow)]
-    errors: Raw<'a>,
-    #[serde(borrow, rename = "type")]
-    kind: Raw<'a>,
-    #[serde(borrow)]
-    status: Raw<'a>,
-    #[serde(borrow)]
-    object: Raw<'a>,
-    #[serde(borrow)]
-    success: Raw<'a>,
-    #[serde(borrow)]
-    base_resp: Raw<'a>,
-    #[serde(borrow)]
-    header: Raw<'a>,
-    #[serde(borrow)]
-    code: Raw<'a>,
-    #[serde(borrow)]
-    error_code: Raw<'a>,
-    #[serde(borrow)]
-    errcode: Raw<'a>,
-    #[serde(borrow, rename = "ErrorCode")]
-    error_code_in_one: Raw<'a>,
-    #[serde(borrow, rename = "errorCode")]
-    error_code_in_camel: Raw<'a>,
-    #[serde(borrow, rename = "Response")]
-    response: Raw<'a>,
-    #[serde(borrow)]
-    message: Raw<'a>,
-    #[serde(borrow)]
-    msg: Raw<'a>,
-    #[serde(borrow)]
-    error_msg: Raw<'a>,
-    #[serde(borrow)]
-    error_message: Raw<'a>,
-    #[serde(borrow)]
-    errmsg: Raw<'a>,
-    #[serde(borrow, rename = "ErrorMessage")]
-    error_msg_in_one: Raw<'a>,
-    #[serde(borrow, rename = "errorMessage")]
-    error_msg_in_camel: Raw<'a>,
-    // What was asked for.
-    #[serde(borrow)]
-    choices: Raw<'a>,
-    #[serde(borrow)]
-    data: Raw<'a>,
-    #[serde(borrow)]
-    output: Raw<'a>,
-    #[serde(borrow)]
-    result: Raw<'a>,
-    #[serde(borrow)]
-    content: Raw<'a>,
-    #[serde(borrow)]
-    candidates: Raw<'a>,
-    #[serde(borrow)]
-    results: Raw<'a>,
-    #[serde(borrow)]
-    text: Raw<'a>,
-    #[serde(borrow)]
-    embeddings: Raw<'a>,
-    #[serde(borrow)]
-    predictions: Raw<'a>,
-    #[serde(borrow)]
-    images: Raw<'a>,
-}
-
-#[derive(Deserialize)]
-struct Choice<'a> {
-    #[serde(borrow)]
-    error: Raw<'a>,
-    #[serde(borrow)]
-    finish_reason: Raw<'a>,
-}
-
-impl Probe<'_> {
-    fn told(&self) -> InBody {
-        match () {
-            () if self.is_error() => InBody::Error,
-            () if self.has_status() || self.has_errors() => InBody::Complaint,
-            () => InBody::Answer,
-        }
-    }
-
-    fn is_error(&self) -> bool {
-        let is = |value: Raw<'_>, texts: &[&str]| value.is_some_and(|v| texts.contains(&v.get()));
-        // A fine-tuning job or a batch that failed is an answer. New API names no object where it has none.
-        let is_of_job = self.object.is_some_and(|object| match object.get() {
-            "\"error\"" | "\"response\"" | "\"text_completion\"" | "\"\"" => false,
-            "\"list\"" => self.has_answer(),
-            object => !object.starts_with("\"chat."),
-        });
-        if is_of_job {
-            return false;
-        }
-        is_true(self.error)
-            || is(self.object, &["\"error\""])
-            || is(self.kind, &["\"error\"", "\"response.failed\"", "\"response.error\""])
-            || is(self.success, &["false"])
-            || self.has_code()
-            || self.response.is_some_and(|response| is_tencents_error(response.get()))
-            || self.base_resp.is_some_and(|resp| names_a_status(resp.get()))
-            || self.header.is_some_and(|header| names_a_code(header.get())) && !self.has_answer()
-            || self.choices.is_some_and(|choices| is_broken_off(choices.get()))
-    }
-
-    /// A code that is not "all well", a message, and nothing that was asked for.
-    fn has_code(&self) -> bool {
-        let fine = ["0", "200", "\"0\"", "\"200\"", "\"\"", "\"success\"", "\"Success\"", "\"ok\"", "\"OK\""];
-        let codes = [self.error_code, self.errcode, self.error_code_in_one, self.error_code_in_camel];
-        let code = codes.into_iter().fold(self.code, Option::or);
-        code.is_some_and(|code| is_true(Some(code)) && !fine.contains(&code.get()))
-            && self.messages().any(is_true)
-            && !self.has_answer()
-    }
-
-    /// GraphQL's list of what is wrong, and nothing that was asked for.
-    fn has_errors(&self) -> bool {
-        let has_objects = |errors: &str| errors.strip_prefix('[')?.trim_start().strip_prefix('{').map(drop);
-        self.errors.is_some_and(|errors| has_objects(errors.get()).is_some()) && !self.has_answer()
-    }
-
-    /// "error" or an error's status as its status, a message in words, and nothing that was asked for.
-    fn has_status(&self) -> bool {
-        self.status.is_some_and(|status| {
-            ["\"error\"", "\"Error\""].contains(&status.get()) || is_failure(status.get())
-        }) && self.messages().any(is_said)
-            && !self.has_answer()
-    }
-
-    fn messages(&self) -> impl Iterator<Item = Raw<'_>> {
-        let plain = [self.message, self.msg, self.error_msg, self.error_message, self.errmsg];
-        plain.into_iter().chain([self.error_msg_in_one, self.error_msg_in_camel])
-    }
-
-    fn has_answer(&self) -> bool {
-        let native = [self.choices, self.data, self.output, self.result, self.content, self.candidates];
-        let text = self.text.filter(|text| text.get() != "\"[DONE]\"");
-        let others = [self.results, text, self.embeddings, self.predictions, self.images];
-        native.into_iter().chain(others).any(is_true)
-    }
-}
-
-/// As the SDKs have it: there, and not empty. An object in which nothing says anything is empty too: some relays send one
-/// with every answer.
-fn is_true(value: Raw<'_>) -> bool {
-    let Some(text) = value.map(RawValue::get) else { return false };
-    if text.starts_with('{') {
-        serde_json::from_str::<HashMap<Cow<'_, str>, &RawValue>>(text)
-            .is_ok_and(|fields| fields.into_values().any(|value| !is_empty(value.get())))
-    } else {
-        !is_empty(text)
-    }
-}
-
-fn is_empty(value: &str) -> bool {
-    let is_open = |open, close| value.strip_prefix(open).is_some_and(|rest| rest.trim_start() == close);
-    ["null", "false", "\"\"", "0"].contains(&value) || is_open('{', "}") || is_open('[', "]")
-}
-
-/// 4xx or 5xx, as a number or as a text.
-fn is_failure(status: &str) -> bool {
-    status.trim_matches('"').parse().is_ok_and(|status: u16| (400..600).contains(&status))
-}
-
-/// A text with something in it.
-fn is_said(value: Raw<'_>) -> bool {
-    value.is_some_and(|value| value.get().starts_with('"') && value.get().len() > 2)
-}
-
-fn names_a_status(base_resp: &str) -> bool {
-    #[derive(Deserialize)]
-    struct BaseResp {
-        status_code: i64,
-    }
-    serde_json::from_str::<BaseResp>(base_resp).is_ok_and(|resp| resp.status_code != 0)
-}
-
-/// iFlytek's header: beside what was asked for, which is left out of an error.
-fn names_a_code(header: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Header {
-        code: i64,
-        #[serde(rename = "message")]
-        _message: String,
-    }
-    serde_json::from_str::<Header>(header).is_ok_and(|header| header.code != 0)
-}
-
-fn is_tencents_error(response: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Response<'a> {
-        #[serde(borrow, rename = "Error")]
-        error: Raw<'a>,
-    }
-    serde_json::from_str::<Response<'_>>(response).is_ok_and(|response| is_true(response.error))
-}
-
-fn is_broken_off(choices: &str) -> bool {
-    serde_json::from_str::<Vec<Choice<'_>>>(choices).is_ok_and(|choices| {
-        choices.first().is_some_and(|choice| {
-            let reasons = ["\"error\"", "\"insufficient_system_resource\""];
-            is_true(choice.error)
-                || choice.finish_reason.is_some_and(|reason| reasons.contains(&reason.get()))
-        })
-    })
 }

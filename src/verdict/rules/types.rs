@@ -26,6 +26,7 @@ pub(super) const OF_KEYS: &[&str] = &[
 pub(super) const NAMED_FOR_KEYS: &[&str] = &[
     "invalidapikey",
     "apikeyinvalid",
+    "invaliduserkey",
     "incorrectapikey",
     "unknownapikey",
     "apikeyexpired",
