@@ -26,6 +26,15 @@ const WORDS: &[&str] = &[
     "open requests",
     "at the same time",
     "at a time",
+    "another generation",
+    "another request",
+    "another job",
+    "another task",
+    "previous request",
+    "still running",
+    "有任务正在",
+    "有请求正在",
+    "任务执行中",
 ];
 
 /// Limits by the clock, which may be told in the same breath.
@@ -102,6 +111,10 @@ mod tests {
                 r#"{"errors":[{"message":"Your key already has 5 generations in flight, which is the maximum"}]}"#,
             ),
             (429, r#"{"error":{"message":"Too many open streams for this account"}}"#),
+            (409, r#"{"error":{"message":"Too many concurrent sessions for this account (max 1)."}}"#),
+            (423, r#"{"error":"Key is locked while another job runs; try again when it finishes"}"#),
+            (409, r#"{"message":"该密钥有任务正在执行，请稍后再试"}"#),
+            (403, r#"{"error":{"message":"Another generation with this API key is still running"}}"#),
         ] {
             assert!(is_at_a_time(status, body), "{body}");
         }
@@ -117,6 +130,8 @@ mod tests {
             (429, r#"{"error":{"message":"Rate limit reached for requests"}}"#),
             (429, r#"{"error":{"code":"insufficient_quota","message":"No credit for concurrent requests"}}"#),
             (500, r#"{"error":{"message":"Concurrent modification"}}"#),
+            (409, r#"{"error":{"message":"thread_1 already has an active run, still running"}}"#),
+            (409, r#"{"error":{"message":"Concurrent update of your deployment, already running"}}"#),
             (400, r#"{"error":{"message":"Unknown parameter: 'parallel_tool_calls'"}}"#),
         ] {
             assert!(!is_at_a_time(status, body), "{body}");

@@ -18,31 +18,17 @@ mod probe;
 pub(crate) const LONGEST_ENVELOPE: usize = 16 * 1024;
 
 /// What has none of these words is no error, and is not parsed.
-const MARKS: [&[u8]; 29] = [
+const MARKS: [&[u8]; 16] = [
     b"rror\"",
     b"rrors\"",
-    b"rrno\"",
-    b"rr_no\"",
-    b"\"err\"",
-    b"\"ret\"",
-    b"\"fault\"",
+    b"rrorCode\"",
     b"fail",
-    b"\"FAIL",
-    b"\"ERROR\"",
-    // `isSuccess`, too.
-    b"uccess\"",
-    // MiniMax's `base_resp` has a `status_code`; Tencent writes `Error`, others `ErrorCode` or `statusCode`.
+    b"\"success\"",
+    // MiniMax's `base_resp` has a `status_code`; Tencent writes `Error`, others `ErrorCode`.
     b"code\"",
-    b"Code\"",
     b"\"msg\"",
     b"insufficient_system_resource",
-    b"result\":f",
-    b"result\": f",
-    b"\"ok\":f",
-    b"\"ok\": f",
     // Not `"status":` alone: nearly every answer of the Responses API has that.
-    b"\"status\":f",
-    b"\"status\": f",
     b"\"status\":4",
     b"\"status\":5",
     b"\"status\": 4",
@@ -53,8 +39,42 @@ const MARKS: [&[u8]; 29] = [
     b"\"status\": \"5",
 ];
 
+/// What some errors have that have none of those: few, and short.
+const RARE_MARKS: [&[u8]; 15] = [
+    b"rrno\"",
+    b"rr_no\"",
+    b"\"err\"",
+    b"\"ret\"",
+    b"\"fault\"",
+    b"\"FAIL",
+    b"\"ERROR\"",
+    // `isSuccess`, `statusCode`.
+    b"uccess\"",
+    b"Code\"",
+    b"result\":f",
+    b"result\": f",
+    b"\"ok\":f",
+    b"\"ok\": f",
+    b"\"status\":f",
+    b"\"status\": f",
+];
+const RARE_WITHIN: usize = 1024;
+
+/// What begins so is looked through for `MARKS` alone: the answers that nearly all ask for.
+const ANSWERS: [&[u8]; 8] = [
+    b"{\"id\":",
+    b"{\"choices\":",
+    b"{\"object\":",
+    b"{\"candidates\":",
+    b"{\"model\":",
+    b"{\"created\":",
+    b"{\"type\":\"message",
+    b"{\"type\":\"response",
+];
+
 /// Every healthy answer is looked through for them, for all at once with vector instructions if the processor has some.
 static SEARCHER: LazyLock<Option<Searcher>> = LazyLock::new(|| Searcher::new(MARKS));
+static RARE_SEARCHER: LazyLock<Option<Searcher>> = LazyLock::new(|| Searcher::new(RARE_MARKS));
 
 /// Less than this behind its first member does not tell whether it is one.
 const TELLING: usize = 32;
@@ -153,9 +173,15 @@ impl InBody {
 }
 
 fn is_marked(text: &[u8]) -> bool {
-    match &*SEARCHER {
+    let is_answer = || ANSWERS.iter().any(|answer| text.starts_with(answer));
+    has_one(SEARCHER.as_ref(), &MARKS, text)
+        || text.len() <= RARE_WITHIN && !is_answer() && has_one(RARE_SEARCHER.as_ref(), &RARE_MARKS, text)
+}
+
+fn has_one(searcher: Option<&Searcher>, marks: &[&[u8]], text: &[u8]) -> bool {
+    match searcher {
         Some(searcher) => searcher.find(text).is_some(),
-        None => MARKS.iter().any(|mark| memmem::find(text, mark).is_some()),
+        None => marks.iter().any(|mark| memmem::find(text, mark).is_some()),
     }
 }
 

@@ -1,9 +1,10 @@
 //! Causes told in words alone: trouble of the upstream's that will pass, told with a status of something else. See
 //! `causes.rs`.
 
-use super::Test::{NotOfRequest, Says, Silent, Status, Then};
+use super::Test::{CodeLike, NotOfRequest, Says, Silent, Status, Then, Unheard};
 use super::odd_statuses::NAMELESS;
-use super::{Row, row};
+use super::vocabulary::{ACCOUNT, CONTENT, HARM, KEY, MODEL, MONEY, PLAN, SHAPE, WRONG};
+use super::{IN_STREAM, Row, row};
 use crate::verdict::Verdict::UpstreamFault;
 
 const SEEN: &str = "what relays and engines say with other statuses, see tests/corpus";
@@ -256,6 +257,29 @@ pub(super) const WORK: &[&str] = &[
     "会话",
 ];
 
+/// With which some say that they work on it.
+const AT_WORK: &[u16] =
+    &[400, 401, 403, 404, 406, 409, 410, 412, 417, 422, 423, 424, 426, 428, 429, 451, IN_STREAM, NAMELESS];
+const MAINTAINED: &[&str] = &[
+    "under maintenance",
+    "undergoing",
+    "performing maintenance",
+    "for maintenance",
+    "in maintenance",
+    "during maintenance",
+    "on maintenance",
+    "scheduled maintenance",
+    "planned maintenance",
+    "routine maintenance",
+    "ongoing maintenance",
+    "emergency maintenance",
+    "system maintenance",
+    "maintenance mode",
+    "maintenance window",
+    "maintenance in progress",
+    "maintenance is in progress",
+];
+
 /// What a relay failed to do with its books: nobody knows what is left.
 pub(super) const OF_BOOKS: &[&str] = &[
     "failed to get ",
@@ -394,6 +418,37 @@ pub(super) static ROWS: &[Row] = &[
             Silent(WORK),
             NotOfRequest,
         ],
+    ),
+    row(
+        "trouble.maintenance",
+        SEEN,
+        UpstreamFault,
+        &[
+            Status(AT_WORK),
+            Says(&["maintenance"]),
+            Says(MAINTAINED),
+            Unheard(KEY | ACCOUNT | MONEY | PLAN | HARM),
+            Silent(WORK),
+            NotOfRequest,
+        ],
+    ),
+    row(
+        "trouble.maintenance_told",
+        SEEN,
+        UpstreamFault,
+        &[
+            Status(AT_WORK),
+            Says(&["maintenance"]),
+            Unheard(KEY | ACCOUNT | MONEY | PLAN | MODEL | CONTENT | SHAPE | HARM | WRONG),
+            Silent(WORK),
+            NotOfRequest,
+        ],
+    ),
+    row(
+        "trouble.maintenance_code",
+        SEEN,
+        UpstreamFault,
+        &[Status(AT_WORK), CodeLike(&["maintenance"]), Unheard(KEY | ACCOUNT | MONEY | PLAN)],
     ),
     // A name or a voice may be unavailable, too.
     row(
