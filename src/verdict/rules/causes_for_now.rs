@@ -305,6 +305,30 @@ pub(super) static ROWS: &[Row] = &[
             NotOfRequest,
         ],
     ),
+    // What is served has to be asked for once.
+    row(
+        "cause.not_opened",
+        "https://cloud.tencent.com/document/product/1729/97731",
+        KeyExhausted,
+        &[
+            Status(WITH),
+            Then(
+                &["service", "product", "服务", "产品"],
+                &[
+                    "not activated",
+                    "not been activated",
+                    "n't activated",
+                    "not opened",
+                    "not been opened",
+                    "未开通",
+                    "未激活",
+                ],
+            ),
+            Says(&["console", "activate it", "activate the", "open it", "控制台", "开通"]),
+            NotOfRequest,
+        ],
+    )
+    .of_model_if_told(),
     row(
         "cause.off_for_money",
         SEEN,

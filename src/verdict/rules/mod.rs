@@ -8,6 +8,7 @@
 //! types that say no more than a status, and last the status where nothing else is known. A provider is added by adding rows and cases in `tests/corpus/`.
 
 mod anthropic;
+mod at_once;
 mod azure;
 mod causes;
 mod causes_abroad;
@@ -311,6 +312,7 @@ static TABLE: &[&[Row]] = &[
     causes_of_rights::ROWS,
     causes_abroad::ROWS,
     odd_statuses::ROWS,
+    at_once::ROWS,
     causes_of_trouble::ROWS,
     causes_in_codes::LIMITS,
     combined::ROWS,

@@ -1,9 +1,11 @@
 //! Statuses that mean something else, and with which some say all the same, in plain words, that it is the key, its account
 //! or its money. What is vague is about the request.
 
-use super::Test::{Code, CodeLike, NotOfRequest, Says, Silent, Speaks, Status, Then};
+use super::Test::{Code, CodeLike, NotOfRequest, OpensWithKey, Says, Silent, Status, Then, Told, Unheard};
 use super::causes_of_keys::KEY as KEYS;
-use super::vocabulary::{ACCOUNT as ACCOUNTS, KEY, PLAN as PLANS, Things, YOURS};
+use super::vocabulary::{
+    ACCOUNT as ACCOUNTS, CONTENT, DEAD, GONE, MODEL, MONEY, NOW, PLAN as PLANS, SHAPE, WRONG,
+};
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault};
 
@@ -134,94 +136,16 @@ const MADE: &[&str] =
 /// What is full may be a store.
 const STORES: &[&str] = &["storage", "file", "upload", "vector", "voice", "deployment", "job"];
 
-/// With which some say that a key or an account is busy: with others it is a limit anyway.
-const OF_BUSY: &[u16] = &[403, 409, 412, 423, 424, 425, 428, NAMELESS];
-const CONCURRENT: &[&str] = &[
-    "concurren",
-    "simultan",
-    "parallel",
-    "in flight",
-    "in-flight",
-    "at a time",
-    "at the same time",
-    "并发",
-    "同时",
-];
-const MOST: &[&str] = &[
-    "too many", "max ", "maximum", "limit", "only one", "only 1", "exceed", "already", "上限", "超过",
-    "超出", "最多", "只能",
-];
-const ONE: &[&str] = &[
-    "one at a time",
-    "one request at",
-    "1 request at",
-    "one generation at",
-    "1 generation at",
-    "one call at",
-    "1 call at",
-    "one concurrent",
-    "1 concurrent",
-    "一次只能",
-    "同一时间只能",
-    "只能同时",
-];
-const ANOTHER: &[&str] =
-    &["another", "other ", "previous", "earlier", "另一个", "其他", "上一个", "上一次", "上一条"];
-const REQUEST: &[&str] =
-    &["generation", "request", "call", "completion", "inference", "请求", "生成", "调用"];
-const OTHER_WORK: &[&str] = &[
-    "another job",
-    "another task",
-    "other job",
-    "a job",
-    "a task",
-    "有任务",
-    "其他任务",
-    "另一个任务",
-    "上一个任务",
-];
-const RUNS: &[&str] = &[
-    "running",
-    "runs",
-    "in progress",
-    "being processed",
-    "processing",
-    "at a time",
-    "until it",
-    "when it",
-    "once it",
-    "正在",
-    "执行中",
-    "进行中",
-    "处理中",
-    "未完成",
-];
-const THEIRS: Things = KEY | ACCOUNTS | PLANS | YOURS;
-/// What has a state of its own, with which a request may be in conflict.
-const STATEFUL: &[&str] = &[
-    "idempoten",
-    "thread",
-    "conversation",
-    "assistant",
-    "fine-tun",
-    "file",
-    "upload",
-    "batch",
-    "dataset",
-    "vector",
-    "resource",
-    "deployment",
-    "cache",
-    "same ",
-    "modif",
-    "updat",
-    "version",
-    "edit",
-    "会话",
-    "文件",
-    "幂等",
-    "修改",
-    "更新",
+const THIS_KEY: &[&str] = &[
+    "this api key",
+    "this key",
+    "your api key",
+    "your key",
+    "this access key",
+    "该密钥",
+    "此密钥",
+    "该令牌",
+    "您的密钥",
 ];
 
 pub(super) static ROWS: &[Row] = &[
@@ -320,36 +244,6 @@ pub(super) static ROWS: &[Row] = &[
             ]),
             NotOfRequest,
         ],
-    ),
-    row(
-        "odd.at_once",
-        SEEN,
-        KeyLimited,
-        &[
-            Status(&[409, 412, 423, 424, 425, 428, NAMELESS]),
-            Says(CONCURRENT),
-            Says(MOST),
-            Speaks(THEIRS),
-            Silent(STATEFUL),
-        ],
-    ),
-    row(
-        "odd.request_runs",
-        SEEN,
-        KeyLimited,
-        &[Status(OF_BUSY), Then(ANOTHER, REQUEST), Says(RUNS), Speaks(THEIRS), Silent(STATEFUL)],
-    ),
-    row(
-        "odd.one_at_a_time",
-        SEEN,
-        KeyLimited,
-        &[Status(OF_BUSY), Says(ONE), Speaks(THEIRS), Silent(STATEFUL)],
-    ),
-    row(
-        "odd.key_busy",
-        SEEN,
-        KeyLimited,
-        &[Status(OF_BUSY), Says(OTHER_WORK), Says(RUNS), Speaks(KEY), Silent(STATEFUL)],
     ),
     // Where all keys come from, for as long as it says: whoever asks on lengthens it.
     row(
@@ -453,6 +347,33 @@ pub(super) static ROWS: &[Row] = &[
         SEEN,
         KeyInvalid,
         &[Status(ODD_OF_KEYS), Then(KEYS, REFUSED), Silent(NEAR_ANOTHER), NotOfRequest],
+    )
+    .weak(),
+    // Whoever looks a key up is told so with these.
+    row("odd.key_not_there", SEEN, KeyInvalid, &[Status(&[404, 410]), Says(KEYS), OpensWithKey]).weak(),
+    row(
+        "odd.owner_gone",
+        SEEN,
+        KeyInvalid,
+        &[
+            Status(&[404, 410]),
+            Says(THIS_KEY),
+            Told(ACCOUNTS, DEAD | WRONG | GONE),
+            Unheard(MODEL | CONTENT | SHAPE | MONEY | PLANS | NOW),
+            Silent(&["thread", "assistant", "fine-tun", "batch", "vector", "deployment"]),
+        ],
+    )
+    .weak(),
+    row(
+        "odd.key_revoked",
+        SEEN,
+        KeyInvalid,
+        &[
+            Status(&[400]),
+            Then(&["the key", "this key", "your key", "api key"], &["revoked"]),
+            Unheard(MODEL),
+            NotOfRequest,
+        ],
     )
     .weak(),
     row("odd.key_unknown", ALIYUN, KeyInvalid, &[Status(&[404]), CodeLike(&["invalidaccesskeyid"])]),

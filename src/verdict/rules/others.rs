@@ -230,6 +230,18 @@ pub(super) static ROWS: &[Row] = &[
             Then(&["authentication", "token", "api key"], &["failed", "expired", "revoked", "invalid"]),
         ],
     ),
+    // A form that each account has to fill in for a maker's models.
+    row(
+        "aws.use_case",
+        "https://docs.aws.amazon.com/bedrock/latest/userguide/model-access.html",
+        KeyExhausted,
+        &[
+            Status(&[400, 403, 404]),
+            Code(&["resourcenotfoundexception", "accessdeniedexception", "validationexception"]),
+            Says(&["use case details", "use case form"]),
+        ],
+    )
+    .denied(),
     row(
         "aws.model_not_found",
         AWS,

@@ -33,7 +33,9 @@ const STATES_TOLD: &[(&str, &str)] = &[
     ("is not known", "unknown"),
     ("isn't known", "unknown"),
     ("is not recognized", "unknown"),
+    ("could not be found", "unknown"),
     ("not found", "unknown"),
+    ("no such", "unknown"),
     ("does not exist", "unknown"),
 ];
 /// Whatever else may stand in such a clause. A provider's key is another's.
@@ -72,7 +74,8 @@ const BESIDE: &[&str] = &[
 ];
 const BESIDE_IN_CHINESE: &[&str] = &["api", "key", "您的", "你的", "提供的", "该", "此", "已", "的"];
 const SUBJECTS_IN_CHINESE: &[&str] = &["令牌", "密钥", "秘钥", "key"];
-const STATES_IN_CHINESE: &[&str] = &["无效", "失效", "过期", "不存在", "错误", "吊销", "作废"];
+const STATES_IN_CHINESE: &[&str] =
+    &["无效", "失效", "过期", "不存在", "未找到", "找不到", "错误", "吊销", "作废"];
 /// Where the clause ends.
 const STOPS: &[&str] = &[
     ". ",
