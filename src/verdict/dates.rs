@@ -46,7 +46,10 @@ pub(super) fn stated(words: &Words, in_china: bool, may_guess: bool) -> Option<T
         "available",
         "refresh",
         "renew",
+        "refill",
+        "replenish",
         "lifted",
+        "可用时间",
         "将在",
         "将于",
         "请在",
@@ -93,8 +96,19 @@ pub(super) fn of_day(words: &Words, now: SystemTime) -> Option<Duration> {
         let start =
             (said.len().saturating_sub(40)..=said.len()).find(|start| said.is_char_boundary(*start))?;
         let said = said.get(start..)?;
-        let words =
-            ["reset", "until", "again", "retry a", "refresh", "renew", "regain", "replenish", "restore"];
+        let words = [
+            "reset",
+            "until",
+            "again",
+            "retry a",
+            "refresh",
+            "refill",
+            "renew",
+            "regain",
+            "replenish",
+            "restore",
+            "back ",
+        ];
         if !words.iter().any(|word| said.contains(word)) {
             return None;
         }

@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 
 use super::json;
 use super::words::{self, Words};
+use times::{is_retry, is_time};
+
+mod times;
 
 /// What is kept of an answer's messages.
 const LONGEST_TEXT: usize = 1024;
@@ -296,13 +299,13 @@ impl Envelope {
             ("data" | "extra" | "result" | "params" | "meta" | "parameters", Value::Object(fields)) => {
                 self.note_times(fields, is_time);
             }
-            // Google's duration as an object: Protobuf writes numbers of 64 bits as strings.
-            (_, Value::Object(fields)) if is_time(name) => {
-                let number =
-                    |value: &Value| value.as_str().map_or_else(|| value.as_f64(), |text| text.parse().ok());
-                let part = |name: &str| fields.get(name).and_then(number).unwrap_or_default();
-                self.note_time(name, (part("seconds") + part("nanos") / 1e9).to_string());
+            // How much of a limit is left may stand beside its reset.
+            ("limit", Value::Object(fields)) => {
+                let is_left =
+                    |(name, value): (&String, &Value)| name.contains("remaining") && !is_zero(value);
+                self.note_times(fields, if fields.iter().any(is_left) { is_retry } else { is_time });
             }
+            (_, Value::Object(_)) if is_time(name) => self.note_times_in(name, value),
             (_, Value::Object(fields)) => self.note_times(fields, is_retry),
             _ => {}
         }
@@ -311,9 +314,21 @@ impl Envelope {
     fn note_times(&mut self, fields: &Map<String, Value>, is_meant: fn(&str) -> bool) {
         for (name, value) in fields.iter().take(64) {
             let name = name.to_ascii_lowercase();
-            if is_meant(&name) && (value.is_string() || value.is_number()) {
-                self.note_time(&name, as_text(value));
+            if is_meant(&name) {
+                self.note_times_in(&name, value);
             }
+        }
+    }
+
+    fn note_times_in(&mut self, name: &str, value: &Value) {
+        match value {
+            Value::String(_) | Value::Number(_) => self.note_time(name, as_text(value)),
+            Value::Object(fields) => {
+                if let Some(length) = times::length(fields) {
+                    self.note_time(name, length);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Array(_) => {}
         }
     }
 
@@ -345,10 +360,10 @@ impl Envelope {
     /// A message; relays put a whole answer into theirs, and a message in one word is a code.
     fn say_or_unwrap(&mut self, text: &str) {
         if self.unwrapped < UNWRAPPED_MAX
-            && let Some(inner) = words::wrapped(text)
+            && let Some((before, inner)) = words::wrapped(text)
         {
             self.unwrapped += 1;
-            if let Some((before, _)) = text.split_once(['{', '[']).filter(|(before, _)| !before.is_empty()) {
+            if !before.is_empty() {
                 let before = before.split(", message: ").next().unwrap_or_default();
                 self.is_passed_on |= !before.trim().is_empty();
                 // Java quotes the answer.
@@ -434,42 +449,6 @@ fn as_text(value: &Value) -> String {
 
 fn is_zero(value: &Value) -> bool {
     value.as_str().map_or_else(|| value.as_f64() == Some(0.0), |text| text.trim() == "0")
-}
-
-/// Field names that hold a time to wait or a time of return.
-fn is_time(name: &str) -> bool {
-    let has = |name: &str, words: &[&str]| words.iter().any(|word| name.contains(word));
-    let any = |words| has(name, words);
-    // How long a limit's window is, and when it last began, is not when it ends.
-    if let Some((before, after)) = name.split_once("reset")
-        && (has(before, &["last", "prev"]) || has(after, &["interval", "window", "period"]))
-    {
-        return false;
-    }
-    is_retry(name)
-        || matches!(
-            name,
-            "wait_seconds"
-                | "wait_time"
-                | "wait_ms"
-                | "retry_at"
-                | "retryat"
-                | "available_at"
-                | "blocked_until"
-                | "cooldown_until"
-                | "cooldown_seconds"
-                | "next_available_at"
-                | "nextaccesstime"
-        )
-        || !name.contains("ratelimit")
-            && name.contains("reset")
-            && any(&["at", "time", "after", "delay", "in", "second"])
-        || matches!(name, "x-ratelimit-reset" | "reset" | "next_reset" | "nextreset")
-}
-
-/// Those that hold one wherever they stand.
-fn is_retry(name: &str) -> bool {
-    name.contains("retry") && ["after", "delay", "_in"].iter().any(|word| name.contains(word))
 }
 
 /// The string values of a field in JSON that may be cut off.

@@ -165,6 +165,7 @@ const PHRASES: &[&str] = &[
     "again in ",
     "again after ",
     "retrying in ",
+    "retry in",
     "next request in ",
     "another request in ",
     "next call in ",
@@ -218,6 +219,8 @@ const PHRASES: &[&str] = &[
     "pause for ",
     "cooldown",
     "cooldown of ",
+    "cooldown period of ",
+    "cooldown period: ",
     "cooling down for ",
     "retry delay",
     "retrydelay",
@@ -234,6 +237,9 @@ const PHRASES: &[&str] = &[
     "disabled for ",
     "frozen for ",
     "locked for ",
+    "locked out for ",
+    "quarantine for ",
+    "quarantined for ",
     "restricted for ",
     "suspended for ",
     "lifted in ",
@@ -291,6 +297,7 @@ pub(super) fn spoken(words: &Words) -> Option<Duration> {
     still
         .max(told_of_return(words))
         .max(bare_seconds(words))
+        .max(one_of_a_unit(words))
         .or_else(|| spoken_after(words))
         .or_else(|| told().map(|(length, _)| length).max())
 }
@@ -346,8 +353,16 @@ fn told_of_return(words: &Words) -> Option<Duration> {
 
 /// "Retry after 30", "Retry-After: 30", "retry_after=30", "retry after 30 (seconds)": without a unit it is seconds.
 fn bare_seconds(words: &Words) -> Option<Duration> {
-    let rests = ["retry after", "retry-after", "retry_after"].iter().filter_map(|word| words.after(word));
+    // The last as Python prints Google's.
+    let phrases = ["retry after", "retry-after", "retry_after", "retry_delay { seconds:"];
+    let rests = phrases.iter().filter_map(|word| words.after(word));
     rests.filter_map(|rest| bare_number(rest.trim_start_matches([' ', ':', '=']))).max()
+}
+
+/// "Try again in a minute". Who should "wait a minute" is not told how long.
+fn one_of_a_unit(words: &Words) -> Option<Duration> {
+    let unit = words.after("again in a ")?.split(|c: char| !c.is_alphabetic()).next()?;
+    seconds(unit_of(unit)?.0)
 }
 
 /// Not "2026-11-24", "05:30" or seconds since 1970: those are moments.

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
 use http::header::DATE;
+use http::{HeaderMap, HeaderName};
 use jiff::Timestamp;
 
 use super::Verdict;
@@ -22,10 +22,6 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const SHORT: Duration = Duration::from_secs(60);
 /// Who will be let in again so soon is not barred.
 const MINUTES: Duration = Duration::from_secs(5 * 60);
-/// The header that says it, and what others call it.
-const RETRY_AFTERS: &[&str] =
-    &["retry-after", "x-retry-after", "x-ratelimit-retry-after", "x-ratelimit-timeremaining"];
-const MILLIS: &[&str] = &["retry-after-ms", "x-ms-retry-after-ms"];
 /// A smaller number is a length of time in seconds, a larger one a date (the first is in 2017) in seconds since 1970,
 /// still larger ones in milliseconds, microseconds or nanoseconds.
 pub(super) const FIRST_DATE: f64 = 1.5e9;
@@ -74,7 +70,7 @@ fn date_to_come(words: &Words, in_china: bool, may_guess: bool, now: SystemTime)
 pub(super) fn ends_soon(status: u16, headers: &HeaderMap, envelope: &Envelope, now: SystemTime) -> bool {
     let now = their_time(headers, now);
     let words = &envelope.words;
-    let header = || RETRY_AFTERS.iter().filter_map(|name| retry_after(headers, name, now)).max();
+    let header = || retry_afters(headers, false, now).max();
     spoken(words).is_some()
         || date_to_come(words, false, true, now).is_some()
         || matches!(status, 403 | 429) && header().is_some_and(|wait| !wait.is_zero() && wait <= MINUTES)
@@ -91,8 +87,8 @@ fn lengths(
     let chinas = |value: &str| in_china.then(|| until(dates::written(value, true)?, now)).flatten();
     let of_body = |(name, value): &(String, String)| chinas(value).or_else(|| field(name, value, now));
     let told = [
-        (MILLIS.iter().filter_map(|name| retry_after(headers, name, now)).max(), "retry-after-ms"),
-        (RETRY_AFTERS.iter().filter_map(|name| retry_after(headers, name, now)).max(), "retry-after"),
+        (retry_afters(headers, true, now).max(), "retry-after-ms"),
+        (retry_afters(headers, false, now).max(), "retry-after"),
         (limits::spent(headers, 0).filter_map(|spent| spent.wait(now)).max(), "reset header"),
         (
             limits::resets_of_rejected(headers).filter_map(|reset| moment_or_length(reset, now)).max(),
@@ -110,6 +106,17 @@ fn lengths(
         wait((longest, "reset header")).filter(is_meant)
     })?;
     Some(Wait { duration: if longest.duration.is_zero() { SHORTEST } else { longest.duration }, ..longest })
+}
+
+/// The waits that are told by `Retry-After`, in milliseconds or not, and by what others call it.
+fn retry_afters(headers: &HeaderMap, in_millis: bool, now: SystemTime) -> impl Iterator<Item = Duration> {
+    let units: &[&str] = if in_millis { &["-ms", "-milliseconds"] } else { &["", "-seconds"] };
+    let is_one = move |name: &&str| {
+        units.iter().filter_map(|unit| name.strip_suffix(unit)).any(|name| name.ends_with("retry-after"))
+            || !in_millis && *name == "x-ratelimit-timeremaining"
+    };
+    let names = headers.keys().map(HeaderName::as_str).filter(is_one);
+    names.filter_map(move |name| retry_after(headers, name, now))
 }
 
 /// The longest wait that a header with this name tells: there may be several of it.

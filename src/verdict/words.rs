@@ -279,10 +279,15 @@ fn tells_status(text: &str) -> bool {
 /// How much a relay says before the answer that it passes on.
 const LONGEST_LEAD: usize = 640;
 
-/// The answer that a relay or an SDK put into its own message, as JSON or as Python writes it.
-pub(super) fn wrapped(text: &str) -> Option<Value> {
+/// The answer that a relay or an SDK put into its own message, as JSON or as Python writes it, and what stands before it.
+pub(super) fn wrapped(text: &str) -> Option<(&str, Value)> {
     let beginning = text.as_bytes().get(..=LONGEST_LEAD).unwrap_or(text.as_bytes());
-    let at = memchr::memchr2(b'{', b'[', beginning)?;
+    // "[openai] Error code: 429 - {…}": a name stands in brackets, too.
+    let opens = |at: &usize| {
+        let after = beginning.get(at + 1..).unwrap_or_default().trim_ascii_start();
+        beginning.get(*at) == Some(&b'{') || after.first() == Some(&b'{')
+    };
+    let at = memchr::memchr2_iter(b'{', b'[', beginning).find(opens)?;
     let (before, inner) = text.split_at_checked(at)?;
     let known = [
         "error code",
@@ -301,7 +306,7 @@ pub(super) fn wrapped(text: &str) -> Option<Value> {
     if !said.is_empty() && (is_of_request || !is_known()) {
         return None;
     }
-    json::first(inner).filter(|value| value.is_object() || value.is_array())
+    json::first(inner).filter(|value| value.is_object() || value.is_array()).map(|value| (before, value))
 }
 
 #[cfg(test)]
@@ -414,11 +419,12 @@ mod tests {
             r#"bad response status code 429, body: {"error":{"code":"x"}} and so on"#,
             "Error code: 401 - {'error': {'code': 'x', 'param': None}}",
             r#"429 {"error":{"code":"x"}}"#,
+            "[openai] Error code: 429 - {'error': {'code': 'x'}}",
             r#"APIStatusError: 529 {"error":{"code":"x"}}"#,
             r#"402 Payment Required: "{"error":{"code":"x"}}""#,
             r#"bad response status code 400, message: Invalid tool, body: {"error":{"code":"x"}}"#,
         ] {
-            let value = wrapped(text).expect(text);
+            let (_, value) = wrapped(text).expect(text);
             assert_eq!(value.pointer("/error/code").and_then(Value::as_str), Some("x"), "{text}");
         }
         for text in [

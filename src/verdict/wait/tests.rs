@@ -284,7 +284,10 @@ fn bodies_name_it_too() {
         (r#"{"error":{"retry_attempts":3}}"#, None),
         (r#"{"error":{"message":"At most 5 requests in 1 second, 3 requests remaining"}}"#, None),
         (r#"{"error":{"message":"try again later"}}"#, None),
-        (r#"{"error":{"message":"try again in a minute"}}"#, None),
+        (r#"{"error":{"message":"try again in a minute"}}"#, Some((60_000, "message"))),
+        (r#"{"error":{"message":"try again in a moment"}}"#, None),
+        (r#"{"error":{"message":"try again in a few minutes"}}"#, None),
+        (r#"{"error":{"message":"wait a minute"}}"#, None),
         (r#"{"error":{"message":"try again in -5s"}}"#, None),
         (r#"{"error":{"message":"the message '请在5秒后重试' is wrong"}}"#, None),
     ] {
