@@ -24,6 +24,7 @@ mod causes_of_rights;
 mod causes_of_trouble;
 mod causes_of_use;
 mod causes_of_way;
+mod checks;
 mod china;
 mod combined;
 mod doubt;
@@ -155,6 +156,8 @@ enum Test {
     Header(&'static str),
     /// A header has this value.
     HeaderIs(&'static str, &'static str),
+    /// A header's value has this in it.
+    HeaderWith(&'static str, &'static str),
 }
 
 /// An answer that came as an event within a stream that began well, and names no status.
@@ -207,6 +210,10 @@ impl Answer<'_> {
             Test::Header(name) => self.headers.contains_key(*name),
             Test::HeaderIs(name, value) => {
                 self.headers.get(*name).is_some_and(|found| found.as_bytes() == value.as_bytes())
+            }
+            Test::HeaderWith(name, part) => {
+                let values = self.headers.get_all(*name);
+                values.iter().any(|found| found.to_str().is_ok_and(|found| found.contains(part)))
             }
         }
     }
@@ -288,6 +295,7 @@ pub(super) fn about(row: &Row, envelope: &Envelope) -> (Scope, bool) {
 
 static TABLE: &[&[Row]] = &[
     gateways::ROWS,
+    checks::ROWS,
     not_ours::ROWS,
     named_in_request::ROWS,
     of_relays::ROWS,
