@@ -16,12 +16,26 @@ const NEEDED: &[&str] =
 /// How far behind its name a number begins: "余额: ＄0.02".
 const NEAR: usize = 8;
 
-const FEATURE: &[&str] = &["feature "];
+const FEATURE: &[&str] = &[
+    "feature ",
+    "max_tokens",
+    "function calling",
+    "tool use",
+    "vision",
+    "code interpreter",
+    "batch api",
+    "realtime api",
+    "fine-tuning",
+];
 const IS_NOT_IN: &[&str] = &[
     "requires a",
     "require a",
     "not included",
+    "n't included",
     "not part of",
+    "n't part of",
+    "not covered",
+    "n't covered",
     "not available",
     "n't available",
     "only available",
@@ -139,6 +153,9 @@ mod tests {
             ("Your key has not been activated for this feature.", true),
             ("You do not have access to this feature.", true),
             ("此功能需要付费套餐", true),
+            ("Web search isn't part of your plan", true),
+            ("max_tokens above 4096 requires a paid plan", true),
+            ("Web search isn't part of your plan, which has expired", false),
             ("Your plan does not include file uploads", true),
             (
                 "Your subscription has expired. To continue using this feature, please subscribe or renew",

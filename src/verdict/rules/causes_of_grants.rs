@@ -147,8 +147,9 @@ const FORBIDS: &[&str] = &[
     "不允许",
 ];
 
-const PLANS: &[&str] = &["plan", "subscription", "tier", "package", "licen"];
-const NOT_IN: &[&str] = &["not include", "n't include", "not cover", "n't cover", "excludes", "without"];
+const PLANS: &[&str] = &["plan", "subscription", "tier", "package", "licen", "套餐", "订阅"];
+const NOT_IN: &[&str] =
+    &["not include", "n't include", "not cover", "n't cover", "excludes", "without", "不包含", "不含"];
 /// What lacks is money, or a time is over, whatever else is told.
 const OF_MONEY: &[&str] = &[
     "balance",
@@ -240,7 +241,25 @@ pub(super) static ROWS: &[Row] = &[
         "grant.plan_forbids",
         SEEN,
         KeyExhausted,
-        &[Status(&[401, 403]), Then(PLANS, NOT_IN), ModelBehind(NOT_IN), Silent(ELSEWHERE), Silent(OF_MONEY)],
+        &[
+            Status(&[401, 402, 403, 429]),
+            Then(PLANS, NOT_IN),
+            ModelBehind(NOT_IN),
+            Silent(ELSEWHERE),
+            Silent(OF_MONEY),
+        ],
+    )
+    .denied(),
+    row(
+        "grant.to_be_paid",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 402, 403, 429]),
+            Then(&["模型"], &["需要付费", "需付费", "付费后"]),
+            Silent(ELSEWHERE),
+            Silent(OF_MONEY),
+        ],
     )
     .denied(),
     row(

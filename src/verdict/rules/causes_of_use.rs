@@ -2,12 +2,25 @@
 //! model is to be used with and by whom. See `causes.rs`.
 
 use super::Test::{NamesModel, NotOfRequest, OfModel, Says, Silent, Status, Then};
+use super::of_model::NOT_FOR_ALL;
 use super::{Row, row};
-use crate::verdict::Verdict::{KeyInvalid, RequestFault, UpstreamFault};
+use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, RequestFault, UpstreamFault};
 
 const SEEN: &str = "what providers and relays say, see tests/corpus";
 
-const ENDED: &[&str] = &["terminated", "suspended", "revoked", "banned", "deactivated", "closed"];
+const ENDED: &[&str] = &[
+    "ended your",
+    "ended access",
+    "withdrawn your",
+    "withdrew your",
+    "closed your",
+    "terminated",
+    "suspended",
+    "revoked",
+    "banned",
+    "deactivated",
+    "closed",
+];
 const BREACH: &[&str] = &["violat", "breach", "abus", "misus"];
 /// What is shut for somebody, not what they said.
 const WHAT_ENDS: &[&str] =
@@ -76,6 +89,10 @@ const SHUT_OUT: &[&str] = &[
     "白名单",
 ];
 const NETWORKS: &[&str] = &[
+    "your network",
+    "this network",
+    "autonomous system",
+    " asn ",
     "datacenter",
     "data center",
     "data-center",
@@ -105,6 +122,11 @@ const BARRED: &[&str] = &[
     "forbidden",
     "prohibited",
     "refused",
+    "not accepted",
+    "n't accepted",
+    "n't allowed",
+    "rejected",
+    "check your network",
     "拒绝",
     "禁止",
     "不允许",
@@ -156,33 +178,6 @@ const GONE: &[&str] = &[
     "退役",
     "停止服务",
     "停止提供",
-];
-const NOT_FOR_ALL: &[&str] = &[
-    "not available",
-    "n't available",
-    "only for",
-    "only available",
-    "available only",
-    "reserved for",
-    "restricted to",
-    "limited to",
-    "exclusive to",
-    "not included",
-    "not provisioned",
-    "not enabled",
-    "not been enabled",
-    "not activated",
-    "not been activated",
-    "not been granted",
-    "not granted",
-    "not open to",
-    "not part of",
-    "n't part of",
-    "n't included",
-    "not covered",
-    "仅对",
-    "仅限",
-    "仅供",
 ];
 const SOME: &[&str] = &[
     "free tier",
@@ -239,6 +234,23 @@ const OF_MONEY: &[&str] = &[
     "额度",
     "到期",
     "试用",
+];
+/// All that is asked for can't be paid.
+const OVER_FOR_ALL: &[&str] = &[
+    "balance",
+    "out of credit",
+    "no credit",
+    "quota",
+    "expired",
+    "ended",
+    "overdue",
+    "unpaid",
+    "suspended",
+    "余额",
+    "欠费",
+    "额度",
+    "到期",
+    "过期",
 ];
 
 /// What a key has of time.
@@ -421,6 +433,20 @@ pub(super) static ROWS: &[Row] = &[
             Silent(&["your ", "allowlist", "whitelist", "白名单", "workspace", "administr", "free "]),
         ],
     ),
+    row(
+        "cause.model_of_tier_refused",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 402, 403, 429]),
+            Then(NOT_FOR_ALL, SOME),
+            OfModel(NOT_FOR_ALL),
+            Silent(ELSEWHERE),
+            Silent(OVER_FOR_ALL),
+            Silent(&["requests", "per minute", "per day", "tokens", "rate limit", "limit reached", "次"]),
+        ],
+    )
+    .denied(),
     row(
         "cause.model_of_tier",
         SEEN,

@@ -288,8 +288,12 @@ fn rows_of(status: u16) -> &'static [Held] {
 
 /// What the row for an answer is about, and whether that is a model that is denied.
 pub(super) fn about(row: &Row, envelope: &Envelope) -> (Scope, bool) {
-    let is_denied = row.denied_model || row.denied_if_named && of_model::is_named(envelope);
-    let is_of_model = is_denied || row.of_model_if_told && of_model::is_meant(envelope);
+    let may_be_of_one =
+        row.verdict == Verdict::KeyExhausted && row.scope == Scope::Key && !row.rests_on_codes();
+    let of_one = if may_be_of_one { of_model::is_of_one(envelope) } else { None };
+    let is_denied =
+        of_one == Some(true) || row.denied_model || row.denied_if_named && of_model::is_named(envelope);
+    let is_of_model = is_denied || of_one.is_some() || row.of_model_if_told && of_model::is_meant(envelope);
     (if is_of_model { Scope::KeyAndModel } else { row.scope }, is_denied)
 }
 
@@ -387,8 +391,11 @@ impl Row {
 
     /// Whether no code says what it says.
     fn rests_on_words_alone(&self) -> bool {
-        let is_of_code = |test: &Test| matches!(test, Test::Code(_) | Test::CodeWith(_) | Test::CodeLike(_));
-        self.rests_on_words() && !self.tests.iter().any(is_of_code)
+        self.rests_on_words() && !self.rests_on_codes()
+    }
+
+    fn rests_on_codes(&self) -> bool {
+        self.tests.iter().any(|test| matches!(test, Test::Code(_) | Test::CodeWith(_) | Test::CodeLike(_)))
     }
 
     fn names(&self, status: u16) -> bool {

@@ -80,6 +80,175 @@ pub(super) fn is_meant(envelope: &Envelope) -> bool {
             .any(|(word, name)| before(word) && is_name(name))
 }
 
+/// What is not for every key, said of a model.
+pub(super) const NOT_FOR_ALL: &[&str] = &[
+    "not available",
+    "n't available",
+    "only for",
+    "only available",
+    "available only",
+    "reserved for",
+    "restricted to",
+    "limited to",
+    "exclusive to",
+    "not included",
+    "not provisioned",
+    "not enabled",
+    "not been enabled",
+    "not activated",
+    "not been activated",
+    "not been granted",
+    "not granted",
+    "not open to",
+    "not part of",
+    "n't part of",
+    "n't included",
+    "not covered",
+    "仅对",
+    "仅限",
+    "仅供",
+    "n't covered",
+    "not in your plan",
+    "n't in your plan",
+    "not in your subscription",
+    "n't in your subscription",
+    "requires a",
+    "needs a",
+    "paid only",
+    "paid-only",
+    "for paid",
+    "for paying",
+    "not free",
+    "n't free",
+    "需要付费",
+    "需付费",
+    "不在您的套餐",
+    "不在你的套餐",
+    "不在套餐",
+    "不在当前套餐",
+    "不在此套餐",
+    "不在该套餐",
+    "不包含在",
+    "未包含在",
+];
+const DEAR: &[&str] = &[
+    "premium model ",
+    "premium model.",
+    "premium model,",
+    "premium model;",
+    "premium model:",
+    "paid model ",
+    "paid model.",
+    "paid model,",
+    "paid model;",
+    "付费模型",
+    "收费模型",
+    "高级模型",
+    "会员模型",
+    "vip模型",
+    "vip 模型",
+];
+const PLANS: &[&str] = &["plan", "subscription", "tier", "package", "套餐", "订阅", "会员"];
+const NOT_IN: &[&str] =
+    &["not include ", "n't include ", "not cover ", "n't cover ", "不包含", "不含", "不支持"];
+/// Whoever pays nothing may not use it.
+const MAY_NOT: &[&str] = &[
+    "cannot call ",
+    "can't call ",
+    "cannot use ",
+    "can't use ",
+    "cannot access ",
+    "can't access ",
+    "not call ",
+    "not use ",
+    "not access ",
+    "not have access to ",
+    "n't have access to ",
+    "no access to ",
+    "not available for ",
+    "无法使用",
+    "不能使用",
+    "不可使用",
+    "无法调用",
+    "不能调用",
+    "不可调用",
+];
+const FOR_NOTHING: &[&str] = &[
+    "free account",
+    "free tier",
+    "free plan",
+    "free user",
+    "unpaid user",
+    "paid plan",
+    "免费用户",
+    "免费套餐",
+    "免费账",
+    "免费版",
+];
+/// Others are left to the key.
+const OTHERS_LEFT: &[&str] = &[
+    "other model",
+    "another model",
+    "different model",
+    "switch model",
+    "change model",
+    "a free model",
+    "切换模型",
+    "更换模型",
+    "其他模型",
+    "其它模型",
+    "换个模型",
+    "换用模型",
+    "切换到其他",
+    "切换至其他",
+    "更换其他",
+];
+/// Models that have limits of their own, and names without a number.
+const ALONE: &[&str] = &["opus", "sonnet", "haiku"];
+const LIMITS: &[&str] = &["limit", "quota", "usage", "cap ", "额度", "限额", "配额", "用量", "上限"];
+/// With these it is all that is asked for that can't be paid.
+const OF_ALL: &[&str] = &[
+    "balance",
+    "insufficient credit",
+    "insufficient fund",
+    "out of credit",
+    "no credit",
+    "all model",
+    "any model",
+    "expired",
+    "ended",
+    "overdue",
+    "unpaid",
+    "past due",
+    "suspended",
+    "余额",
+    "欠费",
+    "到期",
+    "过期",
+    "所有模型",
+    "任何模型",
+];
+
+/// Whether what is told of a key's money or plan is of one model, and whether that is one which is not for it.
+pub(super) fn is_of_one(envelope: &Envelope) -> Option<bool> {
+    let words = &envelope.words;
+    let says = |said: &[&str]| said.iter().any(|word| words.find(word).is_some());
+    if says(OF_ALL) {
+        return None;
+    }
+    let is_dear = || {
+        says(DEAR) || is_what(envelope, NOT_FOR_ALL) || says(FOR_NOTHING) && stands_behind(envelope, MAY_NOT)
+    };
+    let is_not_in = || {
+        words.follows(PLANS, NOT_IN) && (stands_behind(envelope, NOT_IN) || words.follows(NOT_IN, &["模型"]))
+            || words.follows(&["模型"], &["不在"]) && says(PLANS)
+    };
+    let has_its_own = || says(LIMITS) && tokens(&envelope.message).any(is_alone);
+    // Whoever upgrades gets other models as well.
+    let are_others_left = || says(OTHERS_LEFT) && words.find("upgrade").is_none();
+    if is_dear() || is_not_in() { Some(true) } else { (are_others_left() || has_its_own()).then_some(false) }
+}
+
 /// How many words later that is.
 const NEXT: usize = 3;
 /// Ahead of a model's name these say that it is not what is spoken of.
@@ -92,7 +261,6 @@ pub(super) fn is_what(envelope: &Envelope, said: &[&str]) -> bool {
     let before = message.get(..at).unwrap_or_default();
     let sentence = before.rsplit(['!', ';', '?', '。', '；']).next().unwrap_or_default();
     let sentence = sentence.rsplit(". ").next().unwrap_or_default();
-    let is_model = |token: &str| token.starts_with("model") || is_name(token);
     (sentence.contains("模型") || tokens(sentence).any(is_model))
         && !tokens(sentence).any(|token| BESIDE.contains(&token))
 }
@@ -101,11 +269,19 @@ pub(super) fn is_what(envelope: &Envelope, said: &[&str]) -> bool {
 pub(super) fn stands_behind(envelope: &Envelope, said: &[&str]) -> bool {
     let there = said.iter().any(|word| envelope.words.find(word).is_some());
     let message = if there { envelope.message.to_lowercase() } else { String::new() };
-    let is_model = |token: &str| token.starts_with("model") || is_name(token);
     said.iter().flat_map(|word| message.match_indices(word).take(4)).any(|(at, word)| {
         let rest = message.get(at + word.len()..).unwrap_or_default();
         tokens(rest).take(NEXT).take_while(|token| !BESIDE.contains(token)).any(is_model)
     })
+}
+
+/// Whether it speaks of a model, or names one.
+fn is_model(token: &str) -> bool {
+    token.starts_with("model") || is_name(token) || is_alone(token)
+}
+
+fn is_alone(token: &str) -> bool {
+    ALONE.iter().any(|name| token.eq_ignore_ascii_case(name))
 }
 
 fn tokens(message: &str) -> impl Iterator<Item = &str> {
