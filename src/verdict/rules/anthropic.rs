@@ -17,6 +17,12 @@ pub(super) static ROWS: &[Row] = &[
     )
     .barred(),
     row(
+        "anthropic.browser",
+        "https://github.com/anthropics/anthropic-sdk-typescript, README: dangerouslyAllowBrowser",
+        RequestFault,
+        &[Status(&[400, 401, 403]), Says(&["cors requests"]), Says(&["header", "not allowed"])],
+    ),
+    row(
         "anthropic.edge",
         ERRORS,
         UpstreamFault,

@@ -47,6 +47,22 @@ pub(super) static ROWS: &[Row] = &[
         KeyExhausted,
         &[Status(&[403]), Says(&["resource has been temporarily blocked"])],
     ),
+    // A deployment is made with it, and no key serves it.
+    row(
+        "azure.capacity_asked_for",
+        "https://learn.microsoft.com/azure/ai-foundry/openai/how-to/quota",
+        RequestFault,
+        &[Status(&[400, 403, 409]), Code(&["insufficientquota"]), Says(&["new capacity in quota"])],
+    ),
+    row(
+        "azure.version",
+        "https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle",
+        RequestFault,
+        &[
+            Status(&[400, 401, 403, 404]),
+            Code(&["invalidapiversionparameter", "missingapiversionparameter", "unsupportedapiversion"]),
+        ],
+    ),
     // Files that fill a store keep no model from answering.
     row(
         "azure.quota",

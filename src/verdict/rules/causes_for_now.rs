@@ -122,7 +122,7 @@ const PAUSED: &[&str] = &[
     "待审核",
 ];
 const UNTIL: &[&str] =
-    &["until ", "till ", "for now", "for the moment", "for the time being", "直到", "直至"];
+    &["until ", "till ", "for now", "for the moment", "for the time being", "for the next ", "直到", "直至"];
 /// What whoever holds the key can do by himself.
 const TO_DO: &[&str] = &[
     "unlock it",
@@ -200,6 +200,32 @@ const GUARDS: &[&str] = &[
     "cost cap",
     "budget rule",
     "spending rule",
+];
+const BIND: &[&str] = &["bind your", "link your", "bind an", "bind a ", "绑定"];
+const VERIFY: &[&str] = &[
+    "verify your",
+    "verify a",
+    "confirm your",
+    "confirm a",
+    "complete",
+    "finish",
+    "add a",
+    "验证",
+    "绑定",
+    "完成",
+];
+const OF_A_PERSON: &[&str] = &[
+    "phone",
+    "mobile number",
+    "email",
+    "e-mail",
+    "identity",
+    "verification",
+    "手机",
+    "邮箱",
+    "身份验证",
+    "实名",
+    "kyc",
 ];
 
 /// Somebody chose that a model is not to be used.
@@ -334,6 +360,59 @@ pub(super) static ROWS: &[Row] = &[
         SEEN,
         KeyExhausted,
         &[Status(WITH), Then(OFF, GUARDS), Speaks(OURS), NotOfRequest],
+    ),
+    // Whoever has the key can cure it.
+    row(
+        "cause.unverified",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 403]),
+            Says(&[
+                "verify your identity",
+                "verify your account",
+                "verify your email",
+                "verify your e-mail",
+                "confirm your email",
+                "confirm your e-mail",
+                "email not verified",
+                "e-mail not verified",
+                "email is not verified",
+                "邮箱验证",
+                "验证邮箱",
+                "手机验证",
+                "confirming your email",
+                "confirming your e-mail",
+                "activate your account",
+                "activate your email",
+                "activate your e-mail",
+                "identity verification",
+                "email verification",
+                "phone verification",
+                "实名认证",
+            ]),
+        ],
+    ),
+    row(
+        "cause.unbound",
+        SEEN,
+        KeyExhausted,
+        &[Status(&[401, 403]), Then(BIND, &["account", "phone", "email", "账号", "账户", "手机", "邮箱"])],
+    ),
+    row(
+        "cause.verification_open",
+        SEEN,
+        KeyExhausted,
+        &[
+            Status(&[401, 403]),
+            Then(&["verification", "实名"], &["not completed", "not been completed", "incomplete", "未完成"]),
+        ],
+    ),
+    row(
+        "cause.to_be_verified",
+        SEEN,
+        KeyExhausted,
+        &[Status(&[401, 403]), Then(VERIFY, OF_A_PERSON), Silent(PARTS_OF_USE), Silent(&["model", "模型"])],
     ),
     row(
         "cause.model_off_by_choice",

@@ -1,6 +1,7 @@
 //! Causes told in codes that nobody listed: a code is its provider's own word, and most are made of the same few.
 
-use super::Test::{Code, CodeLike, NoCodeWith, NotOfRequest, Silent, Status};
+use super::Test::{Code, CodeLike, NoCodeWith, NotOfRequest, Silent, Status, Then};
+use super::causes_of_keys::IS_BAD;
 use super::odd_statuses::{NAMELESS, ODD};
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyExhausted, KeyInvalid, KeyLimited, RequestFault, UpstreamFault};
@@ -22,6 +23,20 @@ const OF_OTHER_THINGS: &[&str] = &[
     "webhook",
 ];
 
+const KEYS_OF_DATA: &[&str] = &[
+    "encryption key",
+    "customer-managed key",
+    "customer managed key",
+    "kms key",
+    "cmk ",
+    "data key",
+    "加密密钥",
+    "key vault",
+    "cmek",
+    "客户管理的密钥",
+    "托管密钥",
+];
+
 /// No money, for whatever is asked.
 const NO_MONEY: &[&str] = &[
     "insufficientbalance",
@@ -34,6 +49,10 @@ const NO_MONEY: &[&str] = &[
     "notenoughquota",
     "balanceinsufficient",
     "balancenotenough",
+    "balanceempty",
+    "emptybalance",
+    "balancezero",
+    "zerobalance",
     "outofcredit",
     "nocredit",
     "creditsexhausted",
@@ -203,12 +222,32 @@ pub(super) static ROWS: &[Row] = &[
         ],
     ),
     row(
+        "cause.key_of_data",
+        "https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html",
+        RequestFault,
+        &[
+            Status(&[400, 401, 403]),
+            Then(KEYS_OF_DATA, IS_BAD),
+            Silent(&["api key", "your key ", "this key "]),
+        ],
+    ),
+    row(
         "code.key_ended",
         SEEN,
         KeyInvalid,
         &[
             Status(&[401, 403, 0]),
-            CodeLike(&["keysuspended", "keyrevoked", "keydisabled", "keyexpired", "keydeleted", "keybanned"]),
+            CodeLike(&[
+                "keysuspended",
+                "keyrevoked",
+                "keydisabled",
+                "keyexpired",
+                "keydeleted",
+                "keybanned",
+                "keyfrozen",
+                "keyleaked",
+                "keycompromised",
+            ]),
             NoCodeWith(OF_OTHER_THINGS),
             Silent(&["permission", "scope"]),
         ],

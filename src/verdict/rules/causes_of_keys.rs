@@ -177,7 +177,6 @@ const UPGRADE: &[&str] = &[
     "upgrade to a paid plan",
     "升级会员",
 ];
-const BIND: &[&str] = &["bind your", "link your", "bind an", "bind a ", "绑定"];
 
 pub(super) static ROWS: &[Row] = &[
     // What to do about it: a limit stands before what is not for everybody.
@@ -213,53 +212,6 @@ pub(super) static ROWS: &[Row] = &[
                 &["api access", "api calls", "api usage", "access to the api", "the api is"],
                 &["not part of", "not included in", "not available on", "not available in", "not covered by"],
             ),
-        ],
-    ),
-    // Whoever has the key can cure it.
-    row(
-        "cause.unverified",
-        SEEN,
-        KeyExhausted,
-        &[
-            Status(&[401, 403]),
-            Says(&[
-                "verify your identity",
-                "verify your account",
-                "verify your email",
-                "verify your e-mail",
-                "confirm your email",
-                "confirm your e-mail",
-                "email not verified",
-                "e-mail not verified",
-                "email is not verified",
-                "邮箱验证",
-                "验证邮箱",
-                "手机验证",
-                "confirming your email",
-                "confirming your e-mail",
-                "activate your account",
-                "activate your email",
-                "activate your e-mail",
-                "identity verification",
-                "email verification",
-                "phone verification",
-                "实名认证",
-            ]),
-        ],
-    ),
-    row(
-        "cause.unbound",
-        SEEN,
-        KeyExhausted,
-        &[Status(&[401, 403]), Then(BIND, &["account", "phone", "email", "账号", "账户", "手机", "邮箱"])],
-    ),
-    row(
-        "cause.verification_open",
-        SEEN,
-        KeyExhausted,
-        &[
-            Status(&[401, 403]),
-            Then(&["verification", "实名"], &["not completed", "not been completed", "incomplete", "未完成"]),
         ],
     ),
     // Wrong, revoked, expired, closed.

@@ -22,7 +22,21 @@ const OF_MONEY: &[&str] = &[
     "unpaid",
     "overdue",
     "payment failed",
+    "quota used up",
+    "quota is used up",
+    "quota has been used up",
+    "quota depleted",
+    "balance used up",
     "余额不足",
+    "余额用尽",
+    "余额耗尽",
+    "额度不足",
+    "额度用尽",
+    "额度已用",
+    "额度耗尽",
+    "额度用完",
+    "配额用尽",
+    "配额已用",
     "欠费",
 ];
 /// States in which keys and accounts end.
@@ -161,6 +175,19 @@ const PASSED_ON: &[&str] = &[
     "upstream provider",
     "provider returned",
     "provider error",
+    "provider rejected",
+    "provider refused",
+    "provider responded",
+    "provider replied",
+    "provider said",
+    "from provider",
+    "from the provider",
+    "from upstream",
+    "from the upstream",
+    "upstream rejected",
+    "供应商返回",
+    "服务商返回",
+    "渠道返回",
     "上游返回",
     "上游错误",
 ];
@@ -209,6 +236,41 @@ const OF_THE_WAY: &[&str] = &[
 const OF_ANY_KEY: &[&str] =
     &["invalid credentials in authorization header", "carry the api secret key", "token seems invalid"];
 
+/// Whose key or account it is that is no good may be another than the one who asks.
+const OF_SOMEBODY: &[&str] = &[
+    "end user",
+    "end-user",
+    "customer's",
+    "client secret",
+    "by the application",
+    "by the app ",
+    "dataset",
+    "encrypt",
+    "kms",
+    "session token",
+    "session key",
+    "session credential",
+    "session has",
+    "session is",
+    "session expired",
+    "webhook",
+    "callback",
+    "by its owner",
+    "'s owner",
+    "owner account",
+    "会话令牌",
+    "会话凭证",
+    "会话密钥",
+    "终端用户",
+    "加密",
+    "回调",
+    "cmek",
+    "key vault",
+];
+/// It is that of the one who asks.
+const OF_CALLER: &[&str] =
+    &["api key", "api-key", "your key", "this key", "the key", "your account", "密钥无效"];
+
 /// Rows of sentences that no provider is known for.
 const OF_ANYBODY: &[&str] = &["cause.", "told.", "odd.", "abroad.", "relay."];
 
@@ -230,6 +292,7 @@ pub(in crate::verdict) fn is_weak(row: &Row, status: u16, envelope: &Envelope) -
             row.weak
                 || row.rests_on_words_alone() && is_doubtful() && !is_coded()
                 || is_of_its_way(words)
+                || row.rests_on_words_alone() && !is_coded() && is_of_somebody(envelope)
                 || is_passed_on(row, envelope)
         }
         Verdict::KeyExhausted => row.weak || is_passed_on(row, envelope),
@@ -243,6 +306,25 @@ fn is_of_its_way(words: &Words) -> bool {
     (words.belong(WRONG_WAY, WAYS) || says(OF_THE_WAY)) && !says(OF_ANY_KEY)
 }
 
+/// Whether it may be somebody else's key or account: a session's, a user's whom the request names.
+fn is_of_somebody(envelope: &Envelope) -> bool {
+    let words = &envelope.words;
+    let says = |said: &[&str]| said.iter().any(|word| words.find(word).is_some());
+    says(OF_SOMEBODY) && !says(OF_CALLER) || names_a_user(envelope)
+}
+
+/// "User end_42": whoever has a name of that kind may be one of the client's own.
+fn names_a_user(envelope: &Envelope) -> bool {
+    let message = envelope.message.to_ascii_lowercase();
+    ["user ", "用户 "].iter().flat_map(|word| message.match_indices(word).take(4)).any(|(at, word)| {
+        let rest = message.get(at + word.len()..).unwrap_or_default();
+        let name = rest.split_whitespace().next().unwrap_or_default();
+        name.starts_with(['\'', '"', '`'])
+            || name.contains('_')
+            || name.contains(|c: char| c.is_ascii_digit())
+    })
+}
+
 /// Whether somebody else was told so.
 fn is_passed_on(row: &Row, envelope: &Envelope) -> bool {
     let words = &envelope.words;
@@ -252,7 +334,9 @@ fn is_passed_on(row: &Row, envelope: &Envelope) -> bool {
         || is_of_relay()
         || envelope.codes.iter().any(|code| code == "upstream_error")
         || PASSED_ON.iter().any(|word| words.find(word).is_some())
-        || words.adjoin(PROVIDERS, &[" error: ", " error - "])
+        || words
+            .adjoin(PROVIDERS, &[" error: ", " error - ", " returned", " rejected", " responded", " replied"])
+        || words.adjoin(&["error from ", "response from "], PROVIDERS)
 }
 
 /// Whether an answer calls what it tells temporary, and nothing that it tells is for good.

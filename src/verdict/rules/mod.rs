@@ -40,6 +40,7 @@ mod openai;
 mod others;
 mod plain_key;
 mod routers;
+mod stored;
 mod types;
 mod vocabulary;
 
@@ -302,6 +303,7 @@ static TABLE: &[&[Row]] = &[
     checks::ROWS,
     not_ours::ROWS,
     named_in_request::ROWS,
+    stored::ROWS,
     of_relays::ROWS,
     anthropic::ROWS,
     google::ROWS,

@@ -157,6 +157,9 @@ const TO_OPEN: &[&str] = &[
     "login of",
     "account for",
     "signature of",
+    "signature for",
+    "signature on",
+    "secret on",
 ];
 const PUT_IN: &[&str] = &[
     "password",
@@ -179,6 +182,7 @@ const SERVED: &[&str] = &[
     "bucket",
     "blob",
     "webhook",
+    "callback",
     "plugin",
     "registry",
     "repository",
@@ -220,6 +224,8 @@ const USERS: &[&str] = &[
     "their account",
     "account of the",
     "voice owner",
+    "your customer",
+    "customer's account",
     "speaker",
     "引用的",
     "音色",
@@ -386,7 +392,7 @@ pub(super) static ROWS: &[Row] = &[
             Says(IS_BAD),
         ],
     ),
-    row("not_ours.user", NAMED, RequestFault, &[Status(&[400, 403]), Then(USERS, CLOSED)]),
+    row("not_ours.user", NAMED, RequestFault, &[Status(&[400, 401, 403]), Then(USERS, CLOSED)]),
     row(
         "not_ours.user_gone",
         NAMED,

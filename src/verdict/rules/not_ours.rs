@@ -66,6 +66,8 @@ pub(super) const KEYS: &[&str] = &[
     "login",
     "cookie",
     "session",
+    "signature",
+    "签名",
     "密码",
     "密钥",
     "秘钥",
@@ -110,7 +112,14 @@ pub(super) static ROWS: &[Row] = &[
         &[
             Status(WITH),
             Then(
-                &["upstream authenticat", "upstream access", "channel authenticat", "上游认证", "上游鉴权"],
+                &[
+                    "upstream authenticat",
+                    "provider authenticat",
+                    "upstream access",
+                    "channel authenticat",
+                    "上游认证",
+                    "上游鉴权",
+                ],
                 &["fail", "reject", "refused", "forbidden", "失败", "被拒"],
             ),
             NotOfRequest,

@@ -109,6 +109,8 @@ const OWN_KEYS: &[&str] = &[
     "本站的密钥",
     "本站密钥",
     "本站账",
+    "system's api key",
+    "system's key",
 ];
 /// With whom it has them.
 const OUR_PROVIDERS: &[&str] = &[
@@ -196,10 +198,37 @@ const KEYS_OF: &[&str] = &[
     "credential of the",
     "credentials of the",
 ];
-const RELAY: &[&str] = &["proxy", "gateway", "relay", "router", "operator", "upstream", "backend", "vendor"];
+const RELAY: &[&str] =
+    &["proxy", "gateway", "relay", "router", "operator", "upstream", "backend", "vendor", "provider"];
 const KEYS_FOR: &[&str] =
     &["key for", "keys for", "token for", "account for", "accounts for", "credential for", "credentials for"];
 const FOR_WHOM: &[&str] = &["upstream", "channel", "backend", "vendor"];
+/// Who runs a relay is to see to it.
+const ASK_THEM: &[&str] = &[
+    "your admin",
+    "your operator",
+    "your platform",
+    "your gateway",
+    "your workspace admin",
+    "your organization admin",
+    "your org admin",
+    "your system admin",
+];
+const OF_YOURS: &[&str] = &[
+    "your key",
+    "your api",
+    "your token",
+    "your provider",
+    "your account",
+    "your credential",
+    "your own",
+    "this key",
+    "this api key",
+    "you sent",
+    "you provided",
+    "supplied",
+    "your request",
+];
 /// It is the key of the one who asks, or one that is nobody's.
 const OF_CALLER: &[&str] = &[
     "your ",
@@ -243,6 +272,42 @@ pub(super) static ROWS: &[Row] = &[
             NO_CODE_OF_SENT,
             NotOfRequest,
             NOT_COUNTED,
+        ],
+    ),
+    row(
+        "relay.own_key_for_them",
+        SEEN,
+        UpstreamFault,
+        &[
+            Status(KEYED),
+            Says(ASK_THEM),
+            Then(OWN_KEYS, FAILED),
+            Silent(OF_YOURS),
+            NO_CODE_OF_SENT,
+            NotOfRequest,
+            NOT_COUNTED,
+        ],
+    ),
+    row(
+        "relay.key_put_in",
+        SEEN,
+        UpstreamFault,
+        &[
+            Status(KEYED),
+            Then(
+                &[
+                    "key configured for",
+                    "credentials configured for",
+                    "key stored for",
+                    "credentials stored for",
+                    "key set for",
+                ],
+                &["provider", "upstream", "channel", "gateway", "vendor", "backend"],
+            ),
+            Says(FAILED),
+            Silent(OF_CALLER),
+            NO_CODE_OF_SENT,
+            NotOfRequest,
         ],
     ),
     row(

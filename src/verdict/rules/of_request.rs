@@ -69,6 +69,25 @@ const PARTS: &[&str] = &[
     "frequency of the tone",
     "requests in batch",
     "requests in the batch",
+    "requests in a batch",
+    "in one batch",
+    "in a single batch",
+    "in this batch",
+    "stop sequence",
+    "subscription_id",
+    "subscription id",
+    "plan_id",
+    // Keys and tokens of what is written there.
+    "in dictionary",
+    "in the dictionary",
+    "in object",
+    "in the object",
+    "in template",
+    "in the template",
+    "<|",
+    "contains secret",
+    "contains a secret",
+    "input contains",
     "batch contains",
     "batch file",
     "per batch",
@@ -171,16 +190,35 @@ pub(super) fn names_a_part(envelope: &Envelope) -> bool {
         || quotes_a_key(&envelope.message)
 }
 
+/// How a key of an object is told, and how long one is that is none to be sent.
+const QUOTED: &[&str] = &[
+    "key '",
+    "key \"",
+    "key `",
+    "key: '",
+    "key: \"",
+    "key: `",
+    "key not found: '",
+    "key not found: \"",
+    "key not found: `",
+];
+const LONGEST_FIELD: usize = 24;
+
+const fn is_of_field(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'[' | b']')
+}
+
 /// Whether a plain word stands in quotation marks behind "key": so an object's are called, none that is sent.
 fn quotes_a_key(message: &str) -> bool {
-    ["key '", "key \"", "key `"].iter().flat_map(|word| message.match_indices(word)).any(|(at, word)| {
+    let lower = message.to_ascii_lowercase();
+    QUOTED.iter().flat_map(|word| lower.match_indices(word)).any(|(at, word)| {
         let (before, from) = message.split_at_checked(at).unwrap_or_default();
         let name =
             from.get(word.len()..).unwrap_or_default().split(['\'', '"', '`']).next().unwrap_or_default();
         let is_sent = ["api ", "api_", "access ", "secret ", "your ", "this "]
             .iter()
             .any(|sent| before.to_lowercase().ends_with(sent));
-        !is_sent && !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        !is_sent && !name.is_empty() && name.len() <= LONGEST_FIELD && name.bytes().all(is_of_field)
     })
 }
 
