@@ -152,9 +152,12 @@ impl Envelope {
             value.get("data").into_iter().for_each(|data| self.visit(data, DEPTH_MAX));
         }
         // Some put it where others put the answer.
-        for name in ["meta", "data", "result", "messages", "text", "content", "response", "payload", "info"] {
+        for name in [
+            "meta", "data", "result", "messages", "text", "content", "response", "payload", "details",
+            "hint", "info", "cause", "summary", "problems", "msgs",
+        ] {
             if self.message.len() == said
-                && let Some(value) = value.get(name)
+                && let Some(value) = value.get(name).or_else(|| value.get("error")?.get(name))
             {
                 self.visit(value.get("text").unwrap_or(value), DEPTH_MAX);
             }
@@ -266,7 +269,7 @@ impl Envelope {
                 | "errmsg" | "err_msg" | "errormessage" | "status_msg" | "error_description" | "raw"
                 | "description" | "faultstring" | "err" | "errormsg" | "error_text" | "status_message"
                 | "statusmessage" | "msgdetail" | "detailmessage" | "detail_message" | "displaymessage"
-                | "localizedmessage",
+                | "errordescription" | "localizedmessage",
                 Value::String(text),
             ) => self.say_or_unwrap(text),
             (_, Value::String(_) | Value::Number(_)) if is_time(name) => {

@@ -276,6 +276,15 @@ fn tells_status(text: &str) -> bool {
         .any(|word| matches!(word.as_bytes(), [b'4' | b'5', b'0'..=b'9', b'0'..=b'9']))
 }
 
+/// Whether it is an answer that names its own status.
+fn names_status(value: &Value) -> bool {
+    let is_status = |name: &str| {
+        value.get(name).and_then(Value::as_u64).is_some_and(|status| (400..600).contains(&status))
+    };
+    value.get("message").is_some_and(Value::is_string)
+        && ["http_status", "status", "status_code", "code"].iter().any(|name| is_status(name))
+}
+
 /// How much a relay says before the answer that it passes on.
 const LONGEST_LEAD: usize = 640;
 
@@ -303,10 +312,8 @@ pub(super) fn wrapped(text: &str) -> Option<(&str, Value)> {
     let said = before.split(", message: ").next().unwrap_or_default().trim().to_lowercase();
     let is_of_request = ["invalid", "parsing", "tool"].iter().any(|word| said.contains(word));
     let is_known = || known.iter().any(|word| said.contains(word)) || tells_status(&said);
-    if !said.is_empty() && (is_of_request || !is_known()) {
-        return None;
-    }
-    json::first(inner).filter(|value| value.is_object() || value.is_array()).map(|value| (before, value))
+    let value = json::first(inner).filter(|value| value.is_object() || value.is_array())?;
+    (said.is_empty() || !is_of_request && (is_known() || names_status(&value))).then_some((before, value))
 }
 
 #[cfg(test)]

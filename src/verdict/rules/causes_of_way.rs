@@ -68,6 +68,42 @@ const BARRED: &[&str] = &[
     "不允许",
 ];
 
+const OUR_ADDRESS: &[&str] = &[
+    " ip ",
+    "ip address",
+    "your ip",
+    "this ip",
+    "client ip",
+    "source ip",
+    "ip地址",
+    "ip 地址",
+    "您的ip",
+    "您的 ip",
+    "当前ip",
+    "当前 ip",
+    "your network",
+];
+const ILL_REPUTE: &[&str] = &[
+    "banned",
+    "flagged",
+    "blacklist",
+    "blocklist",
+    "denylist",
+    "reputation",
+    "suspicious",
+    "abus",
+    "malicious",
+    "threat",
+    "异常",
+    "封禁",
+    "拉黑",
+    "黑名单",
+    "风险",
+    "unusual activity",
+    "unusual traffic",
+];
+const OF_A_KEY: &[&str] = &["key", "account", "project", "organi", "token", "密钥", "账", "令牌"];
+
 /// It is the key's owner who asks too much.
 const OURS: &[&str] = &[
     "your ",
@@ -191,6 +227,21 @@ pub(super) static ROWS: &[Row] = &[
         ],
     )
     .barred(),
+    // It has a bad name, which no key's list of addresses gives it.
+    row(
+        "cause.address_of_ill_repute",
+        SEEN,
+        UpstreamFault,
+        &[Status(&[401, 403]), Then(OUR_ADDRESS, ILL_REPUTE), Silent(OF_A_KEY)],
+    )
+    .barred(),
+    row(
+        "cause.ill_repute_of_address",
+        SEEN,
+        UpstreamFault,
+        &[Status(&[401, 403]), Then(ILL_REPUTE, OUR_ADDRESS), Silent(OF_A_KEY)],
+    )
+    .barred(),
     row("cause.address", SEEN, KeyExhausted, &[Status(&[401, 403]), Then(ADDRESS, BARRED)]),
     row(
         "cause.barred_address",
@@ -261,17 +312,6 @@ pub(super) static ROWS: &[Row] = &[
             Status(&[400, 401, 402, 403, 429, 498, 0]),
             Says(&["no auth available", "no active account", "no available account"]),
             Silent(OF_ONE_ACCOUNT),
-            NotOfRequest,
-        ],
-    ),
-    row(
-        "cause.accounts_are_cooling",
-        SEEN,
-        UpstreamFault,
-        &[
-            Status(&[400, 401, 402, 403, 429, 498, 0]),
-            Then(&["all credential", "all account", "all auth", "credentials are"], &["cooling"]),
-            Silent(&["your "]),
             NotOfRequest,
         ],
     ),

@@ -6,6 +6,7 @@
 use super::Test::{
     Begins, Code, Names, NoCodeWith, NotOfRequest, OpensWithKey, Says, Silent, Speaks, Status, Told, Unheard,
 };
+use super::causes_of_books::ALL;
 use super::causes_of_keys::PARTS_OF_USE;
 use super::causes_of_trouble::{OF_BOOKS, WORK};
 use super::odd_statuses::NAMELESS;
@@ -143,7 +144,7 @@ pub(super) static ROWS: &[Row] = &[
         "told.throttled_as_failure",
         SEEN,
         KeyLimited,
-        &[Status(FAILED), Speaks(THROTTLED), Speaks(OF_US), Unheard(OWN | PROVIDER | LONG)],
+        &[Status(FAILED), Speaks(THROTTLED), Speaks(OF_US), Unheard(OWN | PROVIDER | LONG), Silent(ALL)],
     ),
     row(
         "told.limit_as_failure",

@@ -14,6 +14,7 @@ mod causes;
 mod causes_abroad;
 mod causes_for_now;
 mod causes_in_codes;
+mod causes_of_books;
 mod causes_of_grants;
 mod causes_of_keys;
 mod causes_of_models;
@@ -316,6 +317,7 @@ static TABLE: &[&[Row]] = &[
     causes_of_requests::ROWS,
     causes_of_no_key::ROWS,
     causes_of_way::ROWS,
+    causes_of_books::ROWS,
     causes::ROWS,
     causes_of_models::ROWS,
     causes_of_grants::ROWS,

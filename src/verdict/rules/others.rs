@@ -273,6 +273,12 @@ pub(super) static ROWS: &[Row] = &[
             Says(&["grpc quota limit exceed", "gauge quota limit exceed", "rate quota limit exceed"]),
         ],
     ),
+    row(
+        "scaleway.key",
+        "https://www.scaleway.com/en/developers/api/#statuses",
+        KeyInvalid,
+        &[Status(&[401, 403]), Code(&["denied_authentication"])],
+    ),
     // Ollama, Hugging Face, and what others call a plan.
     row(
         "ollama.subscription",
