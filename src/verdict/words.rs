@@ -305,12 +305,15 @@ pub(super) fn wrapped(text: &str) -> Option<(&str, Value)> {
         "exception",
         "provider",
         "bad response",
+        "invalid response",
         "上游",
         "错误详情",
     ];
     // new-api says within its own sentence what the answer says again.
     let said = before.split(", message: ").next().unwrap_or_default().trim().to_lowercase();
-    let is_of_request = ["invalid", "parsing", "tool"].iter().any(|word| said.contains(word));
+    // Portkey: the response is the provider's.
+    let is_of_request = ["invalid", "parsing", "tool"].iter().any(|word| said.contains(word))
+        && !said.starts_with("invalid response");
     let is_known = || known.iter().any(|word| said.contains(word)) || tells_status(&said);
     let value = json::first(inner).filter(|value| value.is_object() || value.is_array())?;
     (said.is_empty() || !is_of_request && (is_known() || names_status(&value))).then_some((before, value))
