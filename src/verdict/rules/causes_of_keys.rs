@@ -271,6 +271,7 @@ pub(super) static ROWS: &[Row] = &[
                 "missing apikey",
                 "authentication fails",
                 "authentication failed",
+                "authentication is invalid",
                 "invalid authentication",
                 "invalid credentials",
                 "鉴权失败",

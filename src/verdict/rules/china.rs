@@ -234,6 +234,19 @@ pub(super) static ROWS: &[Row] = &[
         .of_model(),
     row("moonshot.closed", MOONSHOT, KeyInvalid, &[Code(&["access_terminated_error"])]),
     // SiliconFlow.
+    // Of the other of its two hosts, too, which knows other tokens.
+    row(
+        "coze.token",
+        "https://github.com/coze-dev/coze-py/issues/78",
+        KeyInvalid,
+        &[
+            Status(&[401, 0]),
+            Has(Form::Flat),
+            Code(&["4100", "4101"]),
+            Says(&["authentication is invalid", "token you entered is incorrect"]),
+        ],
+    )
+    .weak(),
     row("siliconflow.key", SILICONFLOW, KeyInvalid, &[Has(Form::Flat), Code(&["30014"])]),
     row("siliconflow.balance", SILICONFLOW, KeyExhausted, &[Has(Form::Flat), Code(&["30001"])]),
     row("siliconflow.model", SILICONFLOW, KeyExhausted, &[Has(Form::Flat), Code(&["30003", "30011"])])
