@@ -101,6 +101,22 @@ const LOOKED_THERE: &[&str] = &[
     "参数",
     "错误码",
 ];
+/// What whoever looks at keys knows of one.
+const KNOWN: &[&str] = &[
+    "disabled",
+    "revoked",
+    "deleted",
+    "suspended",
+    "banned",
+    "- invalid",
+    "key is invalid",
+    "invalid_token",
+    "未查询到",
+    "查询不到",
+    "禁用",
+    "吊销",
+    "封禁",
+];
 /// What was tried, and with what.
 const UNABLE: &[&str] = &[
     "could not ",
@@ -130,6 +146,10 @@ const OR_ELSE: &[&str] = &[
     "not exist",
     "not found",
     "another",
+    "fresh",
+    "generate",
+    "create",
+    "console",
     "new key",
     "new one",
     "new token",
@@ -244,7 +264,12 @@ const IS_DOWN: &[&str] = &[
 ];
 
 pub(super) static ROWS: &[Row] = &[
-    row("gateway.keys_unchecked", UNCHECKED, UpstreamFault, &[Status(&[401, 403]), Then(CHECK, FAILS)]),
+    row(
+        "gateway.keys_unchecked",
+        UNCHECKED,
+        UpstreamFault,
+        &[Status(&[401, 403]), Then(CHECK, FAILS), Silent(KNOWN)],
+    ),
     row(
         "gateway.check_timed_out",
         "https://github.com/jina-ai/reader/issues/1214",
@@ -296,13 +321,14 @@ pub(super) static ROWS: &[Row] = &[
                 "数据库错误",
             ]),
             Silent(&["model", "错误码"]),
+            Silent(KNOWN),
         ],
     ),
     row(
         "gateway.store_broke",
         "https://github.com/QuantumNous/new-api model/token.go",
         UpstreamFault,
-        &[Status(&[401, 403]), Then(STORE, BROKE), Silent(LOOKED_THERE)],
+        &[Status(&[401, 403]), Then(STORE, BROKE), Silent(LOOKED_THERE), Silent(KNOWN)],
     ),
     row(
         "gateway.store_not_read",
@@ -312,6 +338,7 @@ pub(super) static ROWS: &[Row] = &[
             Status(&[401, 403]),
             Then(TO_FETCH, &["key store", "keystore", "database", "jwk", "数据库"]),
             Silent(LOOKED_THERE),
+            Silent(&["allowed", "permi", "authorized"]),
         ],
     ),
     row(
@@ -379,7 +406,17 @@ pub(super) static ROWS: &[Row] = &[
         &[
             Status(&[401, 403]),
             Then(CHECKER, IS_DOWN),
-            Silent(&["invalid", "expired", "revoked", "no such key", "无效", "不存在", "过期"]),
+            Silent(&[
+                "invalid",
+                "expired",
+                "revoked",
+                "no such",
+                "does not verify",
+                "无效",
+                "不存在",
+                "过期",
+            ]),
+            Silent(KNOWN),
         ],
     ),
     row(

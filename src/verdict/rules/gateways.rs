@@ -108,7 +108,7 @@ pub(super) static ROWS: &[Row] = &[
                 "akamai",
                 "are you human",
             ]),
-            Silent(&["key", "account", "organi"]),
+            Silent(&["key", "api token", "account", "organi"]),
         ],
     ),
     row("gateway.proxy_authentication", "RFC 9110 §15.5.8", UpstreamFault, &[Status(&[407])]),

@@ -243,7 +243,9 @@ pub(super) fn is_of_one(envelope: &Envelope) -> Option<bool> {
         words.follows(PLANS, NOT_IN) && (stands_behind(envelope, NOT_IN) || words.follows(NOT_IN, &["模型"]))
             || words.follows(&["模型"], &["不在"]) && says(PLANS)
     };
-    let has_its_own = || says(LIMITS) && tokens(&envelope.message).any(is_alone);
+    // Shares are what each has used of one limit.
+    let has_its_own =
+        || says(LIMITS) && !envelope.message.contains('%') && tokens(&envelope.message).any(is_alone);
     // Whoever upgrades gets other models as well.
     let are_others_left = || says(OTHERS_LEFT) && words.find("upgrade").is_none();
     if is_dear() || is_not_in() { Some(true) } else { (are_others_left() || has_its_own()).then_some(false) }
