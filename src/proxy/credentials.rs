@@ -57,11 +57,14 @@ impl Place {
 
     /// Where an upstream wants it that we ask ourselves: where its host is known to, or else where it took those of clients.
     pub fn of_upstream(upstream: &Upstream) -> Self {
-        let (of_host, took) = (Self::of_host(upstream.url.host()), upstream.places());
-        let mut others =
-            [Self::Bearer, Self::XApiKey, Self::ApiKey, Self::XGoogApiKey, Self::Query].into_iter();
-        let mut other = || others.find(|place| took & place.bit() != 0);
-        if took & of_host.bit() == 0 { other().unwrap_or(of_host) } else { of_host }
+        let of_host = Self::of_host(upstream.url.host());
+        // A host that is known takes clients' keys elsewhere too: in its dialect of OpenAI's API, which is not that of its list.
+        if of_host != Self::Bearer {
+            return of_host;
+        }
+        let took = |place: &Self| upstream.places() & place.bit() != 0;
+        let places = [Self::Bearer, Self::XApiKey, Self::ApiKey, Self::XGoogApiKey, Self::Query];
+        places.into_iter().find(took).unwrap_or(of_host)
     }
 
     /// What an upstream notes it by.
@@ -198,6 +201,7 @@ mod tests {
     use http::Request;
 
     use super::*;
+    use crate::upstream::{BaseUrl, Upstreams};
 
     fn parts(uri: &str, headers: &[(&str, &str)]) -> Parts {
         let mut request = Request::builder().uri(uri);
@@ -260,6 +264,24 @@ mod tests {
             ("generativelanguage.googleapis.com", Place::XGoogApiKey),
         ] {
             assert_eq!(Place::of_host(host), place, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_known_is_asked_in_its_own_place_wherever_it_took_those_of_clients() {
+        for (url, took, want) in [
+            ("https://api.anthropic.com", &[Place::Bearer][..], Place::XApiKey),
+            ("https://generativelanguage.googleapis.com/v1beta/openai", &[Place::Bearer], Place::XGoogApiKey),
+            ("https://me.openai.azure.com", &[Place::Bearer], Place::ApiKey),
+            ("https://relay.example", &[], Place::Bearer),
+            ("https://relay.example", &[Place::Subprotocol], Place::Bearer),
+            ("https://relay.example", &[Place::Query, Place::XApiKey], Place::XApiKey),
+            ("https://relay.example", &[Place::XApiKey, Place::Bearer], Place::Bearer),
+        ] {
+            let upstreams = Upstreams::new(vec![BaseUrl::parse(url).unwrap()]);
+            let upstream = upstreams.all().first().unwrap();
+            took.iter().for_each(|place| upstream.note_place(place.bit()));
+            assert_eq!(Place::of_upstream(upstream), want, "{url} {took:?}");
         }
     }
 }

@@ -22,12 +22,10 @@ pub(crate) fn models_list(url: &BaseUrl, place: Place) -> String {
     let path = match place {
         Place::XApiKey if of_host == place => "/v1/models?limit=1",
         // Google's dialect of OpenAI has its list beside its other paths, and refuses what it does not know.
-        Place::XGoogApiKey | Place::Query
-            if of_host != Place::XGoogApiKey || url.path().ends_with("/openai") =>
-        {
-            "/v1beta/models"
+        Place::XGoogApiKey if of_host == place && !url.path().ends_with("/openai") => {
+            "/v1beta/models?pageSize=1"
         }
-        Place::XGoogApiKey | Place::Query => "/v1beta/models?pageSize=1",
+        Place::XGoogApiKey | Place::Query => "/v1beta/models",
         Place::ApiKey if of_host == place => "/openai/models",
         _ => "/v1/models",
     };
