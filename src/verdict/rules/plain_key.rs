@@ -158,7 +158,8 @@ pub(super) fn opens_with_it(words: &Words) -> bool {
     let text = words.text().trim_end();
     let text = LEADS.iter().find_map(|lead| text.strip_prefix(lead)).unwrap_or(text);
     let opening = words::beginning(text, LONGEST_CLAUSE);
-    let end = STOPS.iter().filter_map(|stop| opening.find(stop)).min().unwrap_or(opening.len());
+    let stop = STOPS.iter().filter_map(|stop| opening.find(stop)).min();
+    let Some(end) = stop.or_else(|| (opening.len() == text.len()).then_some(text.len())) else { return false };
     let (clause, rest) = text.split_at_checked(end).unwrap_or((text, ""));
     let is_it = if clause.is_ascii() { is_plain(clause) } else { is_plain_chinese(clause) };
     is_it
@@ -199,4 +200,19 @@ pub(super) fn is_beside_it(row: &Row, status: u16, envelope: &Envelope) -> bool 
         // It could not look whether the key is good.
         && !row.id.starts_with("gateway.")
         && opens_with_it(&envelope.words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clause_is_plain_as_a_whole_or_not_at_all() {
+        let is_it = |message: &str| opens_with_it(&Words::of(message));
+        let fits = "invalid api key ".repeat(9);
+        assert!(is_it(&fits));
+        assert!(!is_it(&format!("{fits}in the header")));
+        assert!(!is_it(&format!("{fits}{fits}in the header of the request")), "cut between two words");
+        assert!(is_it(&format!("{fits}. In the header of the request")));
+    }
 }
