@@ -51,9 +51,9 @@ pub fn ahead(
             spent: None,
             remaining_requests: None,
             whole_in: None,
-            per_model: is_per_model(name),
+            per_model: false,
         });
-        known.per_model |= is_per_model(name);
+        known.per_model = known.per_model || is_per_model(name);
         let price = if is_of_tokens(name.as_str()) { f64::from(price) } else { 0.0 };
         any_scarce |= left <= FEW * price.max(1.0);
         if is_of_requests(name.as_str()) || price > 0.0 {
@@ -355,14 +355,17 @@ fn is_of_requests(name: &str) -> bool {
 /// Where only the account is limited, names say no more than the window.
 fn is_per_model(name: &HeaderName) -> bool {
     let name = name.as_str();
+    name.contains("requests") || is_of_tokens(name) || name.contains("dynamic") || counts_for_model(name)
+}
+
+/// Whether it names what it counts, and that is no window and nothing of the account's.
+#[cold]
+fn counts_for_model(name: &str) -> bool {
     let counted = name.rsplit_once("remaining").map_or("", |(_, counted)| counted.trim_start_matches('-'));
     let of_account =
         ["second", "minute", "hour", "day", "daily", "week", "month", "year", "credit", "budget"];
     let is_window = counted.is_empty() || counted.starts_with(|first: char| first.is_ascii_digit());
     !is_window && !of_account.iter().any(|word| counted.contains(word))
-        || name.contains("requests")
-        || is_of_tokens(name)
-        || name.contains("dynamic")
 }
 
 fn length(name: &str) -> Option<Duration> {
