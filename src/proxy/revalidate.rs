@@ -306,8 +306,8 @@ fn refused(
         }
         Verdict::KeyInvalid => Effect::Invalid,
         Verdict::KeyExhausted => Effect::Exhausted { wait },
-        // There is no such list: a client's request has to tell.
-        Verdict::RequestFault => {
+        // There is no such list: a client's request has to tell. Suspects are tried anyway, all of them together as often as one.
+        Verdict::RequestFault if !key.suspected => {
             lease.offer();
             return Found::Inconclusive;
         }

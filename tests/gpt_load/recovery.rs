@@ -241,6 +241,27 @@ fn a_key_that_no_check_can_tell_of_is_put_to_the_test_by_a_request() {
     });
 }
 
+/// A storm's suspects are tried anyway, less and less: a list that is not there is no reason to try them more.
+#[test]
+fn suspects_that_no_check_can_tell_of_are_not_put_to_the_test_by_it() {
+    let (dead, good) = ([A, B, C], [D, "sk-eeeeeeeeeeee"]);
+    let mock = provider(&good.map(|key| (key, "valid")));
+    for key in dead {
+        mock.play(key, Play::Revoked);
+    }
+    let gpt_load = GptLoad::before(&mock, &[("KEY_REVALIDATE_INTERVAL", "1")], &[A, B, C, D, good[1]]);
+    assert_eq!(gpt_load.chat().status, 200);
+    gpt_load.said("most of the pool was refused at once");
+    for key in dead {
+        mock.play(key, Play::Fails(404));
+    }
+    let told = || revalidation(&gpt_load)["inconclusive"].as_u64();
+    let before = told();
+    eventually("each is checked", || told() > before.map(|before| before + 2));
+    (0..6).for_each(|_| assert_eq!(gpt_load.chat().status, 200, "a suspect had it"));
+    assert_eq!(out(&gpt_load), BTreeSet::from([0, 1, 2]));
+}
+
 /// Nor from a list that may not be asked for more, is somebody's page, or holds an error.
 #[test]
 fn a_key_that_is_no_more_is_not_back_because_its_list_is_limited_or_no_list() {
