@@ -111,9 +111,9 @@ pub(super) async fn look(
             return Beginning::Healthy;
         }
         let by = by.unwrap_or_else(|| stream.silence_ends().min(Instant::now() + HELD));
-        return rare(envelope(stream, kind, by, request, lease)).await;
+        return rare(envelope(parts, stream, kind, by, request, lease)).await;
     }
-    of_whole(stream, *kind, request, lease)
+    of_whole(parts, stream, *kind, request, lease)
 }
 
 /// Whether it is a stream of events, whatever it is called: no JSON begins so.
@@ -132,8 +132,17 @@ async fn first_event_of_misnamed(stream: &mut Stream, kind: &mut Kind, request: 
 }
 
 /// What a whole JSON body is.
-fn of_whole(stream: &mut Stream, kind: Kind, request: &Try, lease: &Lease<'_>) -> Beginning {
+fn of_whole(
+    parts: &Parts,
+    stream: &mut Stream,
+    kind: Kind,
+    request: &Try,
+    lease: &Lease<'_>,
+) -> Beginning {
     let Some(found) = InBody::if_marked(&stream.first) else {
+        if stream.first.is_empty() {
+            return without_body(parts, kind, request);
+        }
         stream.is_plain = true;
         return Beginning::Healthy;
     };
@@ -245,6 +254,9 @@ async fn encoded(
     if !stream.incoming.is_end_stream() {
         return Beginning::Healthy;
     }
+    if stream.first.is_empty() {
+        return without_body(parts, kind, request);
+    }
     let plain = decoded(&parts.headers, &stream.first).into_owned();
     let error = if kind.is_events {
         let mut scanner = FirstEvent::of_answer(request.infers());
@@ -281,6 +293,7 @@ fn may_be_error(so_far: &[u8], kind: Kind, request: &Try) -> bool {
 }
 
 async fn envelope(
+    parts: &Parts,
     stream: &mut Stream,
     kind: &mut Kind,
     by: Instant,
@@ -303,7 +316,7 @@ async fn envelope(
             Err(_elapsed) => return Beginning::Healthy,
         }
     }
-    of_whole(stream, *kind, request, lease)
+    of_whole(parts, stream, *kind, request, lease)
 }
 
 async fn first_event(stream: &mut Stream, request: &Try) -> Beginning {

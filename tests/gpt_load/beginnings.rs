@@ -117,13 +117,17 @@ fn an_answer_without_a_body_is_none_where_a_model_was_asked() {
         (json, "/v1/files", 1),
         ("204 No Content", CHAT, 1),
     ] {
-        for framing in ["", "\r\ncontent-length: 0", "\r\ntransfer-encoding: chunked"] {
-            let is_chunked = framing.ends_with("chunked");
+        for (framing, end) in [
+            ("", ""),
+            ("\r\ncontent-length: 0", ""),
+            ("\r\ntransfer-encoding: chunked", "0\r\n\r\n"),
+            ("\r\ntransfer-encoding: chunked", "0\r\nx-took: 1\r\n\r\n"),
+            ("\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked", "0\r\n\r\n"),
+        ] {
             if head.starts_with("204") && !framing.is_empty() || framing.is_empty() && attempts == 2 {
                 continue;
             }
             mock.reset();
-            let end = if is_chunked { "0\r\n\r\n" } else { "" };
             let head = format!("HTTP/1.1 {head}{framing}\r\n\r\n{end}");
             mock.play(A, Play::Raw(vec![Step::Write(head.into()), Step::Close]));
             let gpt_load = GptLoad::before(&mock, &[], &[A, B]);
