@@ -45,7 +45,7 @@ use self::credentials::Tokens;
 use self::ending::Ending;
 use self::kind::Kind;
 use self::refused::Refused;
-use self::so_far::SoFar;
+use self::so_far::{A_MOMENT, SoFar};
 use crate::group::Group;
 use crate::keys::{Lease, Left, Need, Remains, Seat, Success};
 use crate::rare::rare;
@@ -281,13 +281,14 @@ impl Proxy {
         so_far: &SoFar<'_>,
         is_last: bool,
     ) -> Option<(Lease<'_>, &Upstream)> {
-        if is_last && (so_far.is_crowded_out() || so_far.meets_limits()) {
-            rare(so_far.let_some_return(self.common.group.max_key_wait)).await;
+        let group = &self.common.group;
+        let may_have_others = || group.keys.others_may_return_within(&so_far.tried, request.model(), A_MOMENT);
+        if is_last && (so_far.is_crowded_out() || so_far.meets_limits() && may_have_others()) {
+            rare(so_far.let_some_return(group.max_key_wait)).await;
         }
         if so_far.is_over() {
             return None;
         }
-        let group = &self.common.group;
         let need = Need { not: &so_far.tried, model: request.model() };
         let may_fail = || !is_last && request.body.is_replayable();
         let lease = match &so_far.refused {

@@ -21,7 +21,7 @@ use crate::verdict::Verdict;
 const IN_VAIN: Duration = Duration::from_secs(1);
 
 /// How long a request waits before its last attempt whose keys were all refused for limits.
-const A_MOMENT: Duration = Duration::from_secs(1);
+pub(super) const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// How far a request has come.
 pub(super) struct SoFar<'a> {

@@ -482,14 +482,34 @@ fn the_last_attempt_of_a_request_that_meets_limits_waits_a_moment() {
             mock.play(key, limited(300_000));
         }
         let gpt_load = GptLoad::before(&mock, &[("MAX_KEY_WAIT", wait)], &keys);
+        let began = Instant::now();
         let asked = asking(&gpt_load, json!({})).begin();
         eventually("three were refused", || mock.requests() >= 3);
-        for key in &keys {
-            mock.play(key, Play::Valid);
+        // Who waits finds the others whole again.
+        if want == 200 {
+            for key in &keys {
+                mock.play(key, Play::Valid);
+            }
         }
         assert_eq!(asked.open().status, want, "{wait}");
         assert_eq!(mock.requests(), 4);
+        assert_eq!(began.elapsed() >= Duration::from_secs(1), want == 200, "{wait}");
     }
+}
+
+/// But not where no other key is there, nor comes back by then.
+#[test]
+fn a_request_that_has_met_the_limits_of_all_keys_ends_at_once() {
+    let keys = ["sk-aaaaaaaaaaaa", "sk-bbbbbbbbbbbb", "sk-cccccccccccc"];
+    let mock = provider(&[]);
+    for key in keys {
+        mock.play(key, limited(300_000));
+    }
+    let gpt_load = GptLoad::before(&mock, &[], &keys);
+    let began = Instant::now();
+    assert_eq!(gpt_load.chat().status, 429);
+    assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
+    assert_eq!(mock.requests(), 3);
 }
 
 /// By the time that a slow answer tells what was left, the limit is whole again.
