@@ -120,11 +120,12 @@ impl Foretold {
         word.doubt == 0
     }
 
-    /// An upstream refused a key for a limit; `tested`: it was out.
-    pub(super) fn refused(&self, upstream: usize, index: u32, tested: bool, now: Millis) {
+    /// An upstream refused a key, for a limit or else for a spent quota or credit; `tested`: it was out. Many keys without credit
+    /// don't make up for what was said of others.
+    pub(super) fn refused(&self, (upstream, index): (usize, u32), of_limit: bool, tested: bool, now: Millis) {
         let mut words = self.lock();
         let Some(word) = words.get_mut(upstream) else { return };
-        if word.doubt > 0 {
+        if word.doubt > 0 && of_limit {
             word.doubt = word.doubt.saturating_sub(REFUSAL);
             if word.doubt == 0 {
                 word.is_true(now);
@@ -133,7 +134,7 @@ impl Foretold {
                     "what an upstream says is left to keys is believed again"
                 );
             }
-        } else if tested && word.is_tested_by(index, now) {
+        } else if word.doubt == 0 && tested && word.is_tested_by(index, now) {
             word.is_true(now);
         }
     }

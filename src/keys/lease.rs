@@ -277,6 +277,10 @@ impl<'pool> Lease<'pool> {
         if by.by_check {
             self.pool.storms.note_discerning(by.upstream);
         }
+        if matches!(effect, Effect::Limited { .. } | Effect::Exhausted { .. }) && !by.by_check {
+            let of_limit = matches!(effect, Effect::Limited { .. });
+            self.pool.foretold.refused((by.upstream, here.index), of_limit, self.is_probe(), self.pool.now());
+        }
         // Keys that take turns also run out of a model's quota together.
         if model.is_none() && matches!(effect, Effect::Invalid | Effect::Exhausted { .. }) {
             let pool = here.generation.base.rotation.len();
@@ -301,9 +305,6 @@ impl<'pool> Lease<'pool> {
                 // One that has never served may be no good anywhere.
                 return if served > 0 { Settled::OfUpstream } else { Settled::Unclear };
             }
-        }
-        if matches!(effect, Effect::Limited { .. }) && !by.by_check {
-            self.pool.foretold.refused(by.upstream, here.index, self.is_probe(), self.pool.now());
         }
         if matches!(effect, Effect::Limited { .. } | Effect::Crowded { .. })
             && self.is_upstreams_limit(&here, by)

@@ -132,13 +132,7 @@ async fn first_event_of_misnamed(stream: &mut Stream, kind: &mut Kind, request: 
 }
 
 /// What a whole JSON body is.
-fn of_whole(
-    parts: &Parts,
-    stream: &mut Stream,
-    kind: Kind,
-    request: &Try,
-    lease: &Lease<'_>,
-) -> Beginning {
+fn of_whole(parts: &Parts, stream: &mut Stream, kind: Kind, request: &Try, lease: &Lease<'_>) -> Beginning {
     let Some(found) = InBody::if_marked(&stream.first) else {
         if stream.first.is_empty() {
             return without_body(parts, kind, request);

@@ -282,7 +282,8 @@ impl Proxy {
         is_last: bool,
     ) -> Option<(Lease<'_>, &Upstream)> {
         let group = &self.common.group;
-        let may_have_others = || group.keys.others_may_return_within(&so_far.tried, request.model(), A_MOMENT);
+        let may_have_others =
+            || group.keys.others_may_return_within(&so_far.tried, request.model(), A_MOMENT);
         if is_last && (so_far.is_crowded_out() || so_far.meets_limits() && may_have_others()) {
             rare(so_far.let_some_return(group.max_key_wait)).await;
         }

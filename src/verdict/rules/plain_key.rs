@@ -159,7 +159,9 @@ pub(super) fn opens_with_it(words: &Words) -> bool {
     let text = LEADS.iter().find_map(|lead| text.strip_prefix(lead)).unwrap_or(text);
     let opening = words::beginning(text, LONGEST_CLAUSE);
     let stop = STOPS.iter().filter_map(|stop| opening.find(stop)).min();
-    let Some(end) = stop.or_else(|| (opening.len() == text.len()).then_some(text.len())) else { return false };
+    let Some(end) = stop.or_else(|| (opening.len() == text.len()).then_some(text.len())) else {
+        return false;
+    };
     let (clause, rest) = text.split_at_checked(end).unwrap_or((text, ""));
     let is_it = if clause.is_ascii() { is_plain(clause) } else { is_plain_chinese(clause) };
     is_it
