@@ -229,7 +229,7 @@ impl<'pool> Lease<'pool> {
     fn work(&self, model: Option<&str>, upstream: usize, service: Service) -> Option<(Here<'_>, bool)> {
         let here = self.here()?;
         let mut ended_storm = false;
-        if self.pool.storms.any() {
+        if self.pool.storms.concern(model) {
             ended_storm = self.end_storms(&here, model, upstream, service);
         }
         if let Some(recovery) = here.succeed(self.pool, None, service, self.base_entry()) {

@@ -6,10 +6,11 @@
 //! so may the others.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::served::{MODELS, mark};
 use super::state::Millis;
 
 mod limits;
@@ -43,11 +44,15 @@ const LONGEST: u64 = 10 * 60_000;
 /// How often one of the suspects is tried, when they have been out for long: the first that is served frees them all.
 const TRIED_EVERY: Duration = Duration::from_secs(20);
 
+/// Of what a success looks at, all but the marks of models.
+const COUNT: u64 = u64::MAX >> MODELS;
+
 /// The storms over all upstreams of a pool.
 #[derive(Default)]
 pub(super) struct Storms {
-    /// How many upstreams have one, or have refused keys since they last served: all that a success has to look at.
-    on: AtomicUsize,
+    /// How many upstreams have one, or have refused keys since they last served; above these the [marks](super::served::mark) of
+    /// models that they have refused for limits: all that a success has to look at.
+    on: AtomicU64,
     state: Mutex<State>,
     /// Upstreams whose list of models has refused a key: it is not for everybody.
     discerning: Mutex<BTreeSet<usize>>,
@@ -148,7 +153,7 @@ pub(super) enum Finding {
 
 impl Upstream {
     fn is_on(&self) -> bool {
-        self.since.is_some() || self.in_a_row > 0 || !self.limits.is_empty()
+        self.since.is_some() || self.in_a_row > 0 || self.limits.iter().any(limits::Row::is_of_all)
     }
 
     fn suspect(&mut self, index: u32, served: u64, now: Millis) {
@@ -254,9 +259,14 @@ impl Storms {
         });
     }
 
-    /// Whether there is anything that a success may end.
-    pub(super) fn any(&self) -> bool {
-        self.on.load(Ordering::Relaxed) > 0
+    /// Whether there is anything that a success may end, for this model if one is asked for. Models that share a mark cost a look
+    /// too many.
+    #[inline]
+    pub(super) fn concern(&self, model: Option<&str>) -> bool {
+        match self.on.load(Ordering::Relaxed) {
+            0 => false,
+            on => on & COUNT > 0 || model.is_some_and(|model| on & mark(model) != 0),
+        }
     }
 
     /// An upstream served a key. Ends the storm, if one was on and the key is a suspect,
@@ -360,7 +370,11 @@ impl Storms {
         state.upstream(upstream);
         let done = change(&mut state);
         // Under the lock, so that the counts come in the order of the changes.
-        self.on.store(state.by_upstream.iter().filter(|here| here.is_on()).count(), Ordering::SeqCst);
+        let on = state.by_upstream.iter().fold(0, |on, here| {
+            let marks = here.limits.iter().fold(on, |marks, row| marks | row.mark());
+            marks + u64::from(here.is_on())
+        });
+        self.on.store(on, Ordering::SeqCst);
         done
     }
 

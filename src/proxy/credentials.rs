@@ -280,7 +280,9 @@ mod tests {
         ] {
             let upstreams = Upstreams::new(vec![BaseUrl::parse(url).unwrap()]);
             let upstream = upstreams.all().first().unwrap();
-            took.iter().for_each(|place| upstream.note_place(place.bit()));
+            for place in took {
+                upstream.note_place(place.bit());
+            }
             assert_eq!(Place::of_upstream(upstream), want, "{url} {took:?}");
         }
     }

@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 use std::time::SystemTime;
 
+use super::super::served::mark;
 use super::super::state::Millis;
 use super::{Accuser, QUIET, REFUSED_IN_A_ROW, Service, Storms};
 
@@ -16,6 +17,7 @@ const ROWS: usize = 64;
 pub(super) struct Row {
     /// Of requests for this model; `None`: of all.
     model: Option<Box<str>>,
+    mark: u64,
     url: Box<str>,
     latest: Millis,
     began: Millis,
@@ -73,6 +75,20 @@ pub(in crate::keys) enum Limit {
 }
 
 impl Row {
+    pub(super) fn is_of_all(&self) -> bool {
+        self.model.is_none()
+    }
+
+    /// Of its model; 0 if it is of all.
+    pub(super) fn mark(&self) -> u64 {
+        self.mark
+    }
+
+    /// Whether it may still tell something: nobody may ask for that model again.
+    fn is_of_late(&self, now: Millis) -> bool {
+        self.is_of_all() || self.latest.0 + QUIET > now.0
+    }
+
     /// Whether it is found to be the upstream's own limit with what has just been heard.
     fn begins(&mut self, upstream: usize) -> Option<OwnLimit> {
         let Enough { refused, keys, served } = self.enough;
@@ -105,11 +121,12 @@ impl Row {
 impl Storms {
     /// A key is refused for a limit, in a pool of so many.
     pub(in crate::keys) fn limited(&self, index: u32, by: Accuser<'_>, pool: usize, now: Millis) -> Limit {
-        let may_matter = by.is_one_of_several || self.any();
+        let may_matter = by.is_one_of_several || self.concern(by.model);
         if !may_matter || by.service == Service::Free {
             return Limit::OfKey;
         }
         self.change(by.upstream, |state| {
+            state.by_upstream.iter_mut().for_each(|here| here.limits.retain(|row| row.is_of_late(now)));
             let of_all_and_model = [None, by.model].into_iter().take(1 + usize::from(by.model.is_some()));
             let limits = of_all_and_model.map(|model| {
                 let is_its = |row: &&mut Row| row.model.as_deref() == model;
@@ -123,6 +140,7 @@ impl Storms {
                 rows.filter(is_its).for_each(|row| row.others_served = 0);
                 let mut row = Row {
                     model: model.map(Box::from),
+                    mark: model.map_or(0, mark),
                     url: by.url.into(),
                     began: now,
                     enough: Enough::of(pool, model),
@@ -149,13 +167,11 @@ impl Storms {
         now: Millis,
     ) -> Vec<OwnLimit> {
         self.change(upstream, |state| {
-            let is_its = |row: &Row| row.model.is_none() || row.model.as_deref() == model;
-            // Nobody may ask for that model again.
-            let is_of_late = |row: &Row| row.model.is_none() || row.latest.0 + QUIET > now.0;
+            let is_its = |row: &Row| row.is_of_all() || row.model.as_deref() == model;
             state.upstream(upstream).limits.retain(|row| !is_its(row));
             let mut begins = Vec::new();
             for (index, other) in state.by_upstream.iter_mut().enumerate() {
-                other.limits.retain(is_of_late);
+                other.limits.retain(|row| row.is_of_late(now));
                 for row in other.limits.iter_mut().filter(|row| is_its(row)) {
                     row.others_served += 1;
                     begins.extend(row.begins(index));
@@ -169,7 +185,7 @@ impl Storms {
     pub(in crate::keys) fn at_limit(&self) -> Vec<(usize, SystemTime, usize)> {
         let state = self.state();
         let rows = state.by_upstream.iter().enumerate().flat_map(|(index, here)| {
-            here.limits.iter().filter(|row| row.model.is_none()).map(move |row| (index, row))
+            here.limits.iter().filter(|row| row.is_of_all()).map(move |row| (index, row))
         });
         rows.filter_map(|(index, row)| Some((index, row.since?, row.keys.len()))).collect()
     }

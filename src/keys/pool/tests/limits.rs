@@ -83,7 +83,11 @@ fn limits_of_the_keys_own_are_none_of_an_upstreams() {
             assert_ne!(settled, Settled::OfUpstream, "{why}");
         }
         assert!(pool.storms().is_empty(), "{why}");
-        assert_eq!(pool.storms.any(), !matches!(why, "alone" | "free"), "a success has nothing to look at");
+        assert_eq!(
+            pool.storms.concern(None),
+            !matches!(why, "alone" | "free"),
+            "a success has nothing to look at"
+        );
     }
 }
 
@@ -152,7 +156,28 @@ async fn a_limit_of_an_upstreams_own_may_be_for_a_model() {
     assert_eq!(refused(&pool, 0, "full"), OUT, "it serves it");
     tokio::time::advance(Duration::from_secs(61)).await;
     served(&pool, 1, "other");
-    assert!(pool.storms.any(), "an upstream's own may be for all");
+    assert!(pool.storms.concern(None), "an upstream's own may be for all");
     served(&pool, 0, "other");
-    assert!(!pool.storms.any(), "nobody has asked for these any more");
+    assert!(!pool.storms.concern(Some("full")), "nobody has asked for these any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_success_has_nothing_to_look_at_where_another_model_met_a_limit() {
+    let refused = |pool: &KeyPool, index| {
+        pool.probe_key(index)
+            .unwrap()
+            .fail(Failure { by: Accuser { model: Some("rare"), ..by(0) }, ..failure(LIMITED) })
+    };
+    let (pool, _due) = pool(&["a", "b", "c", "d", "e"]);
+    refused(&pool, 0);
+    assert!(pool.storms.concern(Some("often")), "it may be for all");
+    pool.probe_key(4).unwrap().succeed(Some("often"), 0, Service::Paid, Remains::default());
+    assert_eq!(["often", "rare"].map(|model| pool.storms.concern(Some(model))), [false, true]);
+    assert!(!pool.storms.concern(None));
+    (0..6).for_each(|_| {
+        pool.probe_key(4).unwrap().succeed(Some("rare"), 1, Service::Paid, Remains::default());
+    });
+    refused(&pool, 1);
+    tokio::time::advance(Duration::from_secs(61)).await;
+    assert_eq!(refused(&pool, 2), OUT, "what was refused before is forgotten");
 }
