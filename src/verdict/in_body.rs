@@ -13,6 +13,7 @@ use self::probe::{Probe, is_error_told};
 use super::json::{self, FirstObject, Object};
 
 mod probe;
+mod told;
 
 /// Whole bodies that are longer are no errors.
 pub(crate) const LONGEST_ENVELOPE: usize = 16 * 1024;

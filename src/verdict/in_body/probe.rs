@@ -9,9 +9,10 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::InBody;
+use super::told::{goes_on, is_success, is_well, tells_of_error};
 
 /// What is longer is no code, nor said in passing.
-const LONGEST_CODE: usize = 128;
+pub(super) const LONGEST_CODE: usize = 128;
 
 /// A member, unparsed.
 type Raw<'a> = Option<&'a RawValue>;
@@ -23,8 +24,8 @@ enum Member {
     Error,
     Errors,
     /// What others call an error.
-    #[serde(alias = "fault")]
     Err,
+    Fault,
     #[serde(rename = "type")]
     Kind,
     Status,
@@ -69,7 +70,7 @@ enum Member {
     )]
     Message,
     /// What may say what is wrong as well.
-    #[serde(alias = "title", alias = "detail", alias = "info")]
+    #[serde(alias = "title", alias = "detail", alias = "info", alias = "description")]
     Reason,
     /// It is of something that was made.
     #[serde(alias = "created", alias = "created_at")]
@@ -112,8 +113,9 @@ pub(super) struct Probe<'a> {
     header: Raw<'a>,
     response: Raw<'a>,
     choices: Raw<'a>,
-    /// It has an error that is not called so.
+    /// It has an error that is not called so, or what may be one.
     has_err: bool,
+    may_be_err: bool,
     /// It says that it went well, or that it did not.
     is_ok: bool,
     is_not_ok: bool,
@@ -123,8 +125,11 @@ pub(super) struct Probe<'a> {
     has_message: bool,
     is_said: bool,
     is_well: bool,
-    /// Something else says why.
+    /// Something else says why, or says anything.
     has_reason: bool,
+    has_remark: bool,
+    /// Its message is of an error for certain.
+    tells_of_error: bool,
     /// It is the state of something.
     has_id: bool,
     has_task: bool,
@@ -160,11 +165,18 @@ impl<'a> Probe<'a> {
         match member {
             Member::Error => self.error = value,
             Member::Errors => self.errors = value,
-            Member::Err => self.has_err |= is_error(value),
+            Member::Err => {
+                self.has_err |= is_err(value);
+                self.may_be_err |= may_be_err(value);
+            }
+            Member::Fault => self.has_err |= is_fault(value),
             Member::Kind => self.kind = value,
             Member::Status => self.status = value,
             Member::Object => self.object = value,
-            Member::Success => self.success = value,
+            Member::Success => {
+                self.success = value;
+                self.is_not_ok |= is(value, &["\"false\""]);
+            }
             Member::Ok => {
                 self.is_ok |= is(value, &["true"]);
                 self.is_not_ok |= is(value, &["false"]);
@@ -181,10 +193,12 @@ impl<'a> Probe<'a> {
             Member::Message => {
                 self.has_message |= is_true(value);
                 self.is_said |= is_said(value);
-                self.is_well |= value.is_some_and(|value| is_well(value.get()));
+                self.is_well |= value.is_some_and(|value| is_well(value.get()) || goes_on(value.get()));
+                self.tells_of_error |= tells(value);
             }
             Member::Reason => {
-                self.has_reason |= is_said(value);
+                self.has_remark |= is_said(value);
+                self.has_reason |= tells(value);
                 self.is_well |= value.is_some_and(|value| is_well(value.get()));
             }
             Member::Id => self.has_id |= is_true(value),
@@ -220,7 +234,7 @@ impl<'a> Probe<'a> {
         is_error(self.error)
             || is(self.object, &["\"error\""])
             || is(self.kind, &["\"error\"", "\"response.failed\"", "\"response.error\""])
-            || is(self.success, &["false", "\"false\""])
+            || is(self.success, &["false"])
             || self.has_code()
             || self.response.is_some_and(|response| is_tencents_error(response.get()))
             || self.base_resp.is_some_and(|resp| names_a_status(resp.get()))
@@ -228,14 +242,17 @@ impl<'a> Probe<'a> {
             || self.choices.is_some_and(|choices| is_broken_off(choices.get()))
     }
 
-    /// A code that is not "all well", a message that is not either, and nothing that was asked for. What has a task was done:
-    /// asked for again, it would be done twice.
+    /// A code that is not "all well", a message that is not either, and nothing that was asked for. What has a task was done,
+    /// if it does not say otherwise: asked for again, it would be done twice.
     fn has_code(&self) -> bool {
-        self.has_bad_code && (self.has_message || self.has_reason) && !self.says_well() && !self.has_answer
+        let is_done = self.has_task && !(self.tells_of_error || self.has_reason);
+        self.has_bad_code
+            && (self.has_message || self.has_reason)
+            && !(is_done || self.says_well() || self.has_answer)
     }
 
     fn says_well(&self) -> bool {
-        self.is_well || self.is_ok || self.has_task || is(self.success, &["true", "\"true\""])
+        self.is_well || self.is_ok || is(self.success, &["true", "\"true\""])
     }
 
     /// GraphQL's list of what is wrong, and nothing that was asked for.
@@ -252,19 +269,33 @@ impl<'a> Probe<'a> {
         self.status.is_some_and(is_failure) && self.is_said && !self.has_answer
     }
 
-    /// It says no more than that it failed, and why: nothing was asked for that has an id, or went on.
+    /// It says no more than that it failed, and why: nothing was asked for that has an id, or went on. A flag may be the
+    /// answer, and what stands beside it a remark.
     fn has_failed(&self) -> bool {
         let failed = ["error", "fail", "failed", "failure"];
         let is_failed = |status: &RawValue| {
             let status = status.get();
             let word = status.trim_matches('"');
-            status == "false"
-                || is_status_of_failure(status)
-                || failed.iter().any(|failed| word.eq_ignore_ascii_case(failed))
+            status == "false" || failed.iter().any(|failed| word.eq_ignore_ascii_case(failed))
         };
+        let is_refused = self.status.is_some_and(|status| is_status_of_failure(status.get()));
         let is_told = self.is_said || self.has_reason;
-        (self.has_err || is_told && (self.is_not_ok || self.status.is_some_and(is_failed)))
-            && !(self.has_id || self.object.is_some() || self.says_well() || self.has_answer)
+        let has_err = self.has_err || self.may_be_err && self.is_said;
+        let is_flagged = self.is_not_ok || self.status.is_some_and(is_failed);
+        let is_error = has_err
+            || is_refused && (is_told || self.has_remark)
+            || is_flagged && is_told && !self.is_event();
+        let is_of_something = self.has_id || self.has_task || self.object.is_some();
+        is_error && !(is_of_something || self.says_well() || self.has_answer)
+    }
+
+    /// It is a step on the way, of a type of its own: more follows.
+    fn is_event(&self) -> bool {
+        let is_step = |kind: &RawValue| {
+            let kind = kind.get().to_ascii_lowercase();
+            !["err", "fail", "exception", ":"].iter().any(|word| kind.contains(word))
+        };
+        is_said(self.kind) && self.kind.is_some_and(is_step) && !tells(self.kind)
     }
 }
 
@@ -280,7 +311,33 @@ fn is_true(value: Raw<'_>) -> bool {
 
 /// The same of an error: one that says that there is none is none.
 fn is_error(value: Raw<'_>) -> bool {
-    has_any(value, |value| !is_empty(value) && !is_fine(value) && !is_well(value))
+    has_any(value, |value| !is_empty(value) && !is_fine(value) && !is_success(value))
+}
+
+fn tells(value: Raw<'_>) -> bool {
+    value.is_some_and(|value| tells_of_error(value.get()))
+}
+
+/// What is called `err` may be a deviation as well: as an error it has words, or says what it is.
+fn is_err(value: Raw<'_>) -> bool {
+    tells(value) || is_fault(value)
+}
+
+/// The same, beside a message.
+fn may_be_err(value: Raw<'_>) -> bool {
+    let is_number = |value: &RawValue| value.get().contains('.');
+    is_error(value) && !value.is_some_and(|value| is_number(value) && !is_said(Some(value)))
+}
+
+/// Apigee's, and whoever else calls an error so: there are faults that are somebody's.
+fn is_fault(value: Raw<'_>) -> bool {
+    #[derive(Deserialize)]
+    struct Fault<'a> {
+        #[serde(borrow, alias = "faultstring", alias = "msg")]
+        message: Raw<'a>,
+    }
+    let fault = value.and_then(|value| serde_json::from_str::<Fault<'_>>(value.get()).ok());
+    fault.is_some_and(|fault| is_said(fault.message) && is_error(fault.message))
 }
 
 fn has_any(value: Raw<'_>, is_there: fn(&str) -> bool) -> bool {
@@ -327,60 +384,6 @@ fn is_bad_status(value: &str) -> bool {
 /// 4xx or 5xx, as a number or as a text.
 fn is_status_of_failure(status: &str) -> bool {
     status.trim_matches('"').parse().is_ok_and(|status: u16| (400..600).contains(&status))
-}
-
-const WELL: &str = "ok okay success successful accepted received created submitted queued pending processing running \
-                    progress started completed complete done finished generated updated saved deleted removed \
-                    cancelled canceled";
-const BESIDE_WELL: &str = "a the your all is was has been in and for request task job operation call query image video \
-                           generation response";
-const WELL_IN_CHINESE: &[&str] =
-    &["正常", "完成", "已完成", "已提交", "已受理", "已接受", "已创建", "已删除", "处理中", "排队中"];
-/// With one of these beside it success is told of something else, or denied.
-const NO_SUCCESS: &str = "not no never nothing cannot without unsuccessful unsuccessfully but only if until unless before \
-                          after to must should please";
-const NO_SUCCESS_WITHIN: &[&str] = &[
-    "n't",
-    "fail",
-    "error",
-    "exceed",
-    "invalid",
-    "insufficient",
-    "denied",
-    "expired",
-    "limit",
-    "不",
-    "未",
-    "没",
-    "无",
-    "非",
-    "失败",
-    "错",
-    "请充",
-    "请重",
-    "请联",
-    "请检",
-    "先",
-    "后",
-    "限",
-    "超",
-    "但",
-];
-
-/// A short text that says that all is well, and nothing else.
-fn is_well(value: &str) -> bool {
-    if value.len() > LONGEST_CODE {
-        return false;
-    }
-    let Ok(text) = serde_json::from_str::<String>(value) else { return false };
-    let text = text.to_lowercase();
-    let words = || text.split(|c: char| !c.is_alphanumeric() && c != '\'').filter(|word| !word.is_empty());
-    let is_one = |words: &str, word: &str| words.split(' ').any(|known| known == word);
-    let mut rest = words().filter(|word| !is_one(BESIDE_WELL, word)).peekable();
-    rest.peek().is_some() && rest.all(|word| is_one(WELL, word) || WELL_IN_CHINESE.contains(&word))
-        || ["success", "成功"].iter().any(|word| text.contains(word))
-            && !words().any(|word| is_one(NO_SUCCESS, word))
-            && !NO_SUCCESS_WITHIN.iter().any(|part| text.contains(part))
 }
 
 /// A text that says what is wrong, as far as can be told.
