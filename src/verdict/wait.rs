@@ -29,6 +29,9 @@ const LAST_DATE: f64 = 1e11;
 /// A `Date` further from our clock than this is not believed.
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+const PLAN_RENEWS: &[&str] =
+    &["plan renews", "plan will renew", "subscription renews", "subscription will renew"];
+
 /// A time to wait, and where it was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {
@@ -48,9 +51,13 @@ pub(super) fn of(headers: &HeaderMap, envelope: &Envelope, row: &Row, now: Syste
     let is_quotas = |wait: &Wait| wait.duration >= SHORT || wait.from.starts_with("retry-after");
     let is_meant = |wait: &Wait| row.verdict != Verdict::KeyExhausted || row.brief || is_quotas(wait);
     let lengths = lengths(headers, envelope, in_china, now, is_meant);
+    // A rate is whole again before a plan is paid for again.
+    let is_plans =
+        row.verdict == Verdict::KeyLimited && PLAN_RENEWS.iter().any(|told| words.text().contains(told));
     let date = date_to_come(words, in_china, false, now)
         .or_else(|| stated_epoch(words, now))
         .or_else(|| dates::of_day(words, now))
+        .filter(|_| !is_plans)
         .map(|duration| Wait { duration, from: "date in the message" });
     let longest = |waits: [Option<Wait>; 2]| waits.into_iter().flatten().max_by_key(|wait| wait.duration);
     let told = longest([lengths, date]);
@@ -111,8 +118,15 @@ fn lengths(
 /// The waits that are told by `Retry-After`, in milliseconds or not, and by what others call it.
 fn retry_afters(headers: &HeaderMap, in_millis: bool, now: SystemTime) -> impl Iterator<Item = Duration> {
     let units: &[&str] = if in_millis { &["-ms", "-milliseconds"] } else { &["", "-seconds"] };
+    // The longest there may be, and one that was told before, are none to wait for.
+    let is_other = |name: &str| {
+        name.split('-').any(|part| matches!(part, "max" | "last" | "prev" | "previous" | "original"))
+    };
     let is_one = move |name: &&str| {
-        units.iter().filter_map(|unit| name.strip_suffix(unit)).any(|name| name.ends_with("retry-after"))
+        units
+            .iter()
+            .filter_map(|unit| name.strip_suffix(unit))
+            .any(|name| name.ends_with("retry-after") && !is_other(name))
             || !in_millis && *name == "x-ratelimit-timeremaining"
     };
     let names = headers.keys().map(HeaderName::as_str).filter(is_one);

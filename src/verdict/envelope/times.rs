@@ -20,9 +20,10 @@ const UNTIL: &[&str] = &[
 pub(super) fn is_time(name: &str) -> bool {
     let has = |name: &str, words: &[&str]| words.iter().any(|word| name.contains(word));
     let any = |words| has(name, words);
-    // How long a limit's window is, and when it last began, is not when it ends.
+    // How long a limit's window is, how often or when it began, is not when it ends; and other things are reset, too.
     if let Some((before, after)) = name.split_once("reset")
-        && (has(before, &["last", "prev"]) || has(after, &["interval", "window", "period"]))
+        && (has(before, &["last", "prev", "password", "uptime"])
+            || has(after, &["interval", "window", "period", "count"]))
     {
         return false;
     }
@@ -55,8 +56,13 @@ pub(super) fn is_time(name: &str) -> bool {
 
 /// Those that hold one wherever they stand.
 pub(super) fn is_retry(name: &str) -> bool {
+    // How often and how long at most it may be tried, and what was told before, is no time to wait now.
+    let is_other = ["last", "max", "prev", "original"].iter().any(|word| name.contains(word))
+        || name.split_once("retry").is_some_and(|(_, after)| {
+            ["limit", "attempt", "polic", "count"].iter().any(|word| after.contains(word))
+        });
     name.contains("retry")
-        && !name.contains("last")
+        && !is_other
         && (["after", "delay", "_in_"].iter().any(|word| name.contains(word))
             || ["_in", "retryin", "_at", "retryat"].iter().any(|end| name.ends_with(end)))
 }

@@ -75,6 +75,10 @@ const THEIRS: Things = KEY | ACCOUNT | PLAN | YOURS;
 /// What has a state of its own, with which a request may be in conflict.
 const STATEFUL: &[&str] = &[
     "idempoten",
+    "checkpoint",
+    "image is",
+    "response resp_",
+    "response is",
     "thread",
     "conversation",
     "assistant",

@@ -257,9 +257,11 @@ pub(super) const WORK: &[&str] = &[
     "会话",
 ];
 
-/// With which some say that they work on it.
+/// With which some say that they work on it. What is gone is not worked on.
 const AT_WORK: &[u16] =
-    &[400, 401, 403, 404, 406, 409, 410, 412, 417, 422, 423, 424, 426, 428, 429, 451, IN_STREAM, NAMELESS];
+    &[400, 401, 403, 404, 406, 409, 412, 417, 422, 423, 424, 426, 428, 429, 451, IN_STREAM, NAMELESS];
+/// A maintenance window may be what a client asks about.
+const OF_VALUES: &[&str] = &["invalid", "enum", "must be"];
 const MAINTAINED: &[&str] = &[
     "under maintenance",
     "undergoing",
@@ -427,6 +429,7 @@ pub(super) static ROWS: &[Row] = &[
             Status(AT_WORK),
             Says(&["maintenance"]),
             Says(MAINTAINED),
+            Silent(OF_VALUES),
             Unheard(KEY | ACCOUNT | MONEY | PLAN | HARM),
             Silent(WORK),
             NotOfRequest,
@@ -439,6 +442,7 @@ pub(super) static ROWS: &[Row] = &[
         &[
             Status(AT_WORK),
             Says(&["maintenance"]),
+            Silent(OF_VALUES),
             Unheard(KEY | ACCOUNT | MONEY | PLAN | MODEL | CONTENT | SHAPE | HARM | WRONG),
             Silent(WORK),
             NotOfRequest,

@@ -59,6 +59,8 @@ const ENDED: &[&str] = &[
     "已停用",
     "无效",
 ];
+/// What is a key's, and not the key.
+const THE_KEYS: &[&str] = &["key's assistant", "key's thread", "key's file", "key's batch", "key's vector"];
 const REFUSED: &[&str] = &[
     "not recogni",
     "n't recogni",
@@ -316,7 +318,7 @@ pub(super) static ROWS: &[Row] = &[
         "odd.key",
         SEEN,
         KeyInvalid,
-        &[Status(ODD), Then(KEYS, ENDED), Silent(&["model", "模型"]), NotOfRequest],
+        &[Status(ODD), Then(KEYS, ENDED), Silent(&["model", "模型"]), Silent(THE_KEYS), NotOfRequest],
     ),
     row(
         "odd.bad_key",
