@@ -212,12 +212,13 @@ const fn is_of_field(byte: u8) -> bool {
 fn quotes_a_key(message: &str) -> bool {
     let lower = message.to_ascii_lowercase();
     QUOTED.iter().flat_map(|word| lower.match_indices(word)).any(|(at, word)| {
-        let (before, from) = message.split_at_checked(at).unwrap_or_default();
+        let before = lower.get(..at).unwrap_or_default();
+        let from = message.get(at..).unwrap_or_default();
         let name =
             from.get(word.len()..).unwrap_or_default().split(['\'', '"', '`']).next().unwrap_or_default();
         let is_sent = ["api ", "api_", "access ", "secret ", "your ", "this "]
             .iter()
-            .any(|sent| before.to_lowercase().ends_with(sent));
+            .any(|sent| before.ends_with(sent));
         !is_sent && !name.is_empty() && name.len() <= LONGEST_FIELD && name.bytes().all(is_of_field)
     })
 }
