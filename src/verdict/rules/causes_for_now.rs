@@ -222,6 +222,8 @@ const VERIFY: &[&str] = &[
     "绑定",
     "完成",
 ];
+/// It is the key that is to be looked at, and somebody to be written to.
+const THE_KEY: &[&str] = &["valid api key", "valid key", "verify your api key", "verify your key"];
 const OF_A_PERSON: &[&str] = &[
     "phone",
     "mobile number",
@@ -420,7 +422,13 @@ pub(super) static ROWS: &[Row] = &[
         "cause.to_be_verified",
         SEEN,
         KeyExhausted,
-        &[Status(&[401, 403]), Then(VERIFY, OF_A_PERSON), Silent(PARTS_OF_USE), Silent(&["model", "模型"])],
+        &[
+            Status(&[401, 403]),
+            Then(VERIFY, OF_A_PERSON),
+            Silent(THE_KEY),
+            Silent(PARTS_OF_USE),
+            Silent(&["model", "模型"]),
+        ],
     ),
     row(
         "cause.model_off_by_choice",

@@ -50,9 +50,8 @@ const FAILS: &[&str] = &[
     "database",
     "connection",
     "数据库",
-    "出错",
-    "发生异常",
 ];
+const BREAKS: &[&str] = &["出错", "发生异常"];
 /// Where keys are looked up, and that it broke: what else is said of the key is not known then.
 const STORE: &[&str] = &[
     "database",
@@ -89,6 +88,10 @@ const LOOKED_THERE: &[&str] = &[
     "not exist",
     "no match",
     "not match",
+    "not find",
+    "n't find",
+    "no result",
+    "找不到",
     "your database",
     "database tool",
     "vector database",
@@ -269,6 +272,12 @@ pub(super) static ROWS: &[Row] = &[
         UNCHECKED,
         UpstreamFault,
         &[Status(&[401, 403]), Then(CHECK, FAILS), Silent(KNOWN)],
+    ),
+    row(
+        "gateway.check_breaks",
+        UNCHECKED,
+        UpstreamFault,
+        &[Status(&[401, 403]), Then(CHECK, BREAKS), Silent(OR_ELSE), Silent(KNOWN)],
     ),
     row(
         "gateway.check_timed_out",

@@ -82,7 +82,7 @@ pub(super) static ROWS: &[Row] = &[
                 &["host", "domain"],
                 &["not in allowlist", "not in the allowlist", "not in whitelist", "not in the whitelist"],
             ),
-            Silent(&["key", "account", "organi", "project"]),
+            Silent(&["key", "token", "account", "organi", "project"]),
         ],
     )
     .barred(),
@@ -108,7 +108,7 @@ pub(super) static ROWS: &[Row] = &[
                 "akamai",
                 "are you human",
             ]),
-            Silent(&["key", "api token", "account", "organi"]),
+            Silent(&["key", "api token", "account", "organi", "user suspended", "user banned", "user is "]),
         ],
     ),
     row("gateway.proxy_authentication", "RFC 9110 §15.5.8", UpstreamFault, &[Status(&[407])]),

@@ -116,10 +116,29 @@ const OF_A_PART: &[&str] = &[
     "开通",
     "upgrade",
     "subscri",
+    "service",
     "功能",
+    "服务",
     "接口",
     "模型",
     "套餐",
+];
+
+/// Nothing at all is given to whoever has no money, or is shut out.
+const FOR_ALL: &[&str] = &[
+    "suspended",
+    "arrears",
+    "overdue",
+    "unpaid",
+    "balance",
+    "banned",
+    "deactivated",
+    "key blocked",
+    "key is blocked",
+    "欠费",
+    "余额",
+    "封禁",
+    "停用",
 ];
 
 pub(super) static ROWS: &[Row] = &[
@@ -151,6 +170,13 @@ pub(super) static ROWS: &[Row] = &[
         "stored.not_given",
         "https://platform.openai.com/docs/guides/error-codes",
         RequestFault,
-        &[Status(&[403]), Of(TO_SEE, STORED), Says(NOT_GIVEN), Silent(OF_A_PART), NO_CODE_OF_KEYS],
+        &[
+            Status(&[403]),
+            Of(TO_SEE, STORED),
+            Says(NOT_GIVEN),
+            Silent(OF_A_PART),
+            Silent(FOR_ALL),
+            NO_CODE_OF_KEYS,
+        ],
     ),
 ];
