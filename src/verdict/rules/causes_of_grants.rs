@@ -4,6 +4,7 @@
 use super::Test::{CodeLike, ModelBehind, Names, NamesModel, NotOfRequest, Says, Silent, Status, Then};
 use super::causes_of_keys::PARTS_OF_USE;
 use super::odd_statuses::NAMELESS;
+use super::of_model::{NOT_IN, PLANS};
 use super::{Row, row};
 use crate::verdict::Verdict::{KeyExhausted, RequestFault};
 
@@ -147,9 +148,6 @@ const FORBIDS: &[&str] = &[
     "不允许",
 ];
 
-const PLANS: &[&str] = &["plan", "subscription", "tier", "package", "licen", "套餐", "订阅"];
-const NOT_IN: &[&str] =
-    &["not include", "n't include", "not cover", "n't cover", "excludes", "without", "不包含", "不含"];
 /// What lacks is money, or a time is over, whatever else is told.
 const OF_MONEY: &[&str] = &[
     "balance",

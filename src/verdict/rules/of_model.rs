@@ -148,9 +148,20 @@ const DEAR: &[&str] = &[
     "vip模型",
     "vip 模型",
 ];
-const PLANS: &[&str] = &["plan", "subscription", "tier", "package", "套餐", "订阅", "会员"];
-const NOT_IN: &[&str] =
-    &["not include ", "n't include ", "not cover ", "n't cover ", "不包含", "不含", "不支持"];
+/// What a model may be a part of, and that it is none.
+pub(super) const PLANS: &[&str] =
+    &["plan", "subscription", "tier", "package", "licen", "套餐", "订阅", "会员"];
+pub(super) const NOT_IN: &[&str] = &[
+    "not include",
+    "n't include",
+    "not cover",
+    "n't cover",
+    "excludes",
+    "without",
+    "不包含",
+    "不含",
+    "不支持",
+];
 /// Whoever pays nothing may not use it.
 const MAY_NOT: &[&str] = &[
     "cannot call ",
